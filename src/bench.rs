@@ -1,6 +1,6 @@
-//! How fast this machine reads and writes with a model.
+//! Measures how fast a model reads and writes on this machine.
 //!
-//! Takes a loaded model and returns numbers; prints nothing and compares with nobody.
+//! Takes a loaded model and returns numbers; prints and compares nothing.
 
 #[cfg(feature = "train")]
 pub mod pictures;
@@ -19,15 +19,15 @@ use story::{Context, Sampling};
 /// A measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Reads a prompt into an empty cache, as llama-bench's pp does.
+    /// Prefills a prompt into an empty cache, as llama-bench's pp does.
     Read { tokens: usize },
-    /// Writes after a story of `depth` tokens, as llama-bench's tg does: nothing is sampled.
+    /// Generates after a story of `depth` tokens without sampling, as llama-bench's tg does.
     Write { tokens: usize, depth: usize },
     /// The first token of a short prompt, from an empty cache.
     First { line: usize },
     /// The first token after a line that is added to a story.
     FollowUp { story: usize, line: usize },
-    /// The first token after a line on another branch, which leaves the story at its middle.
+    /// The first token after a line on another branch, which starts in the middle of the story.
     Switch { story: usize, line: usize },
 }
 
@@ -40,7 +40,7 @@ pub enum BenchError {
     Engine(String),
 }
 
-/// Several runs' figures of one kind.
+/// Statistics over several runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
     pub min: f64,
@@ -49,7 +49,7 @@ pub struct Spread {
 }
 
 impl Task {
-    /// The name of the measurement, for people.
+    /// The readable name of the measurement.
     pub fn name(&self) -> String {
         match self {
             Task::Read { tokens } => format!("read {tokens} tokens"),
@@ -61,7 +61,7 @@ impl Task {
         }
     }
 
-    /// Tokens a second, where more is better, or milliseconds.
+    /// The unit: tokens per second (higher is better) or milliseconds.
     pub fn unit(&self) -> &'static str {
         match self {
             Task::Read { .. } | Task::Write { .. } => "tok/s",
@@ -79,8 +79,8 @@ impl Task {
                 Ok(tokens as f64 / began.elapsed().as_secs_f64())
             }
             Task::Write { tokens, depth } => {
-                // The first token of an empty cache wakes threads and pages; llama-bench warms up
-                // as well.
+                // The first token in an empty cache also wakes threads and maps pages;
+                // llama-bench warms up as well.
                 read(loaded, 0, depth.max(1))?;
                 let began = Instant::now();
                 for at in 0..tokens {
@@ -103,7 +103,7 @@ impl Task {
     }
 }
 
-/// How long until the first token after `kept` tokens of what was read and a line of others.
+/// The time to the first token after `kept` tokens from the cache and a line of new ones.
 fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, ModelError> {
     let ids: Vec<u32> = (0..line)
         .map(|at| some_token(loaded, at + 99_991))
@@ -114,7 +114,7 @@ fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, Mod
     Ok(began.elapsed().as_secs_f64() * 1000.0)
 }
 
-/// A request for a passage after some words; `number` is its node and its seed.
+/// A request for a passage after some words; `number` is both its node and its seed.
 fn request(number: u64, words: &str, tokens: usize, heal: bool) -> TextRequest {
     let kind = PartKind::Story { node: 0, from: 0 };
     TextRequest {
@@ -137,11 +137,11 @@ fn request(number: u64, words: &str, tokens: usize, heal: bool) -> TextRequest {
     }
 }
 
-/// Reads tokens `from..to` of a text that never repeats itself.
+/// Prefills tokens `from..to` of a text that never repeats itself.
 fn read(loaded: &mut Loaded, from: usize, to: usize) -> Result<(), ModelError> {
     let ids: Vec<u32> = (from..to).map(|at| some_token(loaded, at)).collect();
     for slice in ids.chunks(crate::engine::SLICE) {
-        // As for a passage, and as llama-bench does it: logits of the last token alone.
+        // As for a passage, and as in llama-bench: only the last token's logits.
         let rows = match slice.as_ptr_range().end == ids.as_ptr_range().end {
             true => Logits::Last,
             false => Logits::Skip,
@@ -155,7 +155,7 @@ fn some_token(loaded: &Loaded, at: usize) -> u32 {
     ((at * 7919 + 1) % loaded.model.vocabulary()) as u32
 }
 
-/// Smallest, middle and largest; zeros of nothing.
+/// Minimum, median and maximum; zeros if there are no values.
 pub fn spread(mut values: Vec<f64>) -> Spread {
     values.sort_by(f64::total_cmp);
     let at = |index: usize| values.get(index).copied().unwrap_or_default();

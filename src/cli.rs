@@ -19,11 +19,14 @@ mod inline;
 mod log;
 mod models;
 mod opening;
+mod output;
 mod page;
 #[cfg(feature = "train")]
 mod pictures;
+mod piped;
 mod prompts;
 mod repl;
+mod safety;
 mod screen;
 mod servers;
 mod sessions;
@@ -34,6 +37,7 @@ mod train;
 mod training;
 #[cfg(feature = "train")]
 mod training_reporter;
+mod variables;
 mod write;
 
 use args::{Cli, Command, Common};
@@ -42,12 +46,13 @@ use environment::Paths;
 pub use exit::{Exit, Failed};
 use illumine::engine::Engine;
 use illumine::studio::{Setup, Studio};
+use output::print;
 pub use signals::keep_quiet_about_workers;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
 use story::Reply;
 
-/// Runs the command given on the command line.
+/// Runs the given command.
 pub fn run(cli: Cli) -> Result<Exit, Failed> {
     log::begin(&cli.log, cli.name())?;
     let result = dispatch(cli);
@@ -83,12 +88,12 @@ fn dispatch(cli: Cli) -> Result<Exit, Failed> {
     }
 }
 
-/// An engine on its thread and a studio over it, without a model.
+/// An engine on its own thread and a studio that uses it, without a model.
 fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Reply>), Failed> {
     studio_with(paths, common, environment::setup(paths, common)?)
 }
 
-/// The same with a setup of the command's own.
+/// The same with the command's own setup.
 fn studio_with(
     paths: &Paths,
     common: &Common,
@@ -109,7 +114,7 @@ fn enter(studio: &mut Studio, session: Option<&str>) -> Result<Option<String>, F
     Ok(said)
 }
 
-/// Starts to load the model, unless the session that was opened has asked for its own.
+/// Starts loading the model, unless the opened session has requested its own.
 fn start_model(studio: &mut Studio) {
     if !studio.busy() {
         studio.load_model();
@@ -136,19 +141,12 @@ fn no_trainer() -> Failed {
     )
 }
 
-/// Prints to standard output; a closed pipe is not an error.
-fn print(text: &str) -> Result<Exit, Failed> {
-    let mut out = stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    Ok(Exit::Well)
-}
-
 /// Prints an error to standard error, on one line.
 pub fn complain(why: &str) {
     note(&format!("illumine: {}", base::untrusted::clean_line(why)));
 }
 
-/// Prints a line to standard error and ignores failure, since nobody may be reading it.
+/// Prints a line to standard error; ignores failure, since nobody may be reading.
 fn note(line: &str) {
     let _ = writeln!(stderr().lock(), "{line}");
 }

@@ -1,7 +1,8 @@
 //! Opens a text in the writer's own editor and reads the result.
 //!
-//! Knows no story and no screen; the caller has released the terminal.
+//! Uses no story and no screen; the caller has released the terminal.
 
+use base::decode::decode;
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -53,8 +54,7 @@ fn run<'a>(
     let mut bytes = Vec::new();
     let read = fs::File::open(&file.0).and_then(|mut file| file.read_to_end(&mut bytes));
     read.map_err(|error| EditorError::Read(error.to_string()))?;
-    let edited = String::from_utf8(bytes);
-    let edited = edited.map_err(|_| EditorError::Read("it is not UTF-8".to_string()))?;
+    let edited = decode(bytes).map_err(|error| EditorError::Read(format!("it {error}")))?;
     // Editors end the last line; a text that did not end one keeps its end.
     Ok(match text.ends_with('\n') {
         true => edited,
@@ -114,6 +114,8 @@ mod tests {
             "a blue lamp"
         );
         assert_eq!(edit("true", "line\n").unwrap(), "line\n");
+        let marks = "sed -i 1s/^/\u{feff}/";
+        assert_eq!(edit(marks, "a red lamp").unwrap(), "a red lamp");
     }
 
     #[test]

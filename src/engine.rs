@@ -1,9 +1,9 @@
 //! The engine: a worker thread receives requests and sends replies; the threads share only the stop
 //! mark.
 //!
-//! Models are made on the worker and never leave it. The engine knows no session, no disk but the
-//! models', and no terminal. Every request has an id, every reply carries the id of the request
-//! that it answers, and the last reply to each is exactly one `Done` or `Failed`.
+//! Models are created on the worker and never leave it. The engine uses no sessions, no files
+//! except the models', and no terminal. Every request has an id, every reply carries the id of the
+//! request that it answers, and each request ends with exactly one `Done` or `Failed`.
 
 mod backend;
 mod fetching;
@@ -38,7 +38,7 @@ pub struct Engine {
     worker: Option<JoinHandle<()>>,
 }
 
-/// Stops every request submitted so far. Both counters only increase, so there is nothing to reset
+/// Stops all requests submitted so far. Both counters only increase, so there is nothing to reset
 /// and no race: later requests are not affected.
 #[derive(Clone, Default)]
 pub struct Stop(Arc<Marks>);
@@ -69,7 +69,7 @@ impl Engine {
     pub fn submit(&self, request: Request) -> RequestId {
         let id = RequestId(self.stop.0.submitted.fetch_add(1, Ordering::SeqCst) + 1);
         if let Some(requests) = &self.requests {
-            // A worker that is gone is noticed where its replies are read.
+            // If the worker is gone, the receiver of its replies notices.
             let _ = requests.send((id, request));
         }
         id

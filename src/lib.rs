@@ -4,7 +4,7 @@
 //! module may use only itself and the modules above it; `tests/it/architecture.rs` fails if one
 //! uses a module below.
 
-// Tests may look around; the library takes what it needs as arguments (clippy.toml).
+// Tests may read the environment; the library takes its inputs as arguments (clippy.toml).
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 #[cfg(not(unix))]

@@ -1,13 +1,13 @@
 //! The line-based front end: lines in, transcript out. The REPL and a pipe share this loop.
 //!
-//! Knows commands and events, but neither a terminal's control codes nor the source of the lines.
+//! Handles commands and events; independent of terminal control codes and the source of the lines.
 
 use crate::studio::{Listed, Notice, Outcome, PictureSource, Refusal, Studio, Work, left_out};
 use std::sync::mpsc::Receiver;
 use story::message::FailureKind;
 use story::{Author, Command, NodeId, Reply, Status, command, diff};
 
-/// The destination of the transcript. Story text is shown exactly; everything else is about it.
+/// The destination of the transcript. Only story text is shown exactly.
 pub trait Page {
     /// Shows a piece of the story as it arrives.
     fn text(&mut self, text: &str) -> Result<(), OutputClosed>;
@@ -15,13 +15,15 @@ pub trait Page {
     fn end(&mut self) -> Result<(), OutputClosed>;
     /// Shows an answer to a command.
     fn message(&mut self, text: &str) -> Result<(), OutputClosed>;
+    /// Writes a file's bytes as they are.
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), OutputClosed>;
     /// Shows an unsolicited notice.
     fn notice(&mut self, text: &str);
-    /// Shows pictures: their files, the one on the page first, and a description.
+    /// Shows pictures: their files, starting with the one on the page, and a description.
     fn pictures(&mut self, files: &[PictureSource], said: &str) -> Result<(), OutputClosed>;
     /// Shows the engine's current activity.
     fn working(&mut self, work: &Work);
-    /// A suggested line for the writer to edit or send.
+    /// Shows a suggested line for the writer to edit or send.
     fn suggested(&mut self, line: &str) -> Result<(), OutputClosed> {
         self.message(line)
     }
@@ -31,7 +33,7 @@ pub trait Page {
     }
 }
 
-/// The reader is gone: a closed pipe or a hung-up terminal.
+/// Nothing more can be shown: the reader is gone, or the page knows why writing failed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OutputClosed;
 
@@ -52,6 +54,8 @@ pub struct RunEnd {
     /// The first error, which decides the exit code.
     pub fault: Option<FailureCause>,
     pub interrupted: bool,
+    /// The end of the story could not be saved.
+    pub unsaved: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,32 +67,67 @@ pub enum FailureCause {
     Engine(FailureKind),
 }
 
-/// Waits for what is under way, as the model is that was asked for, then reads and runs lines until
-/// they end.
+/// The longest line in bytes.
+pub const LONGEST: usize = 4 << 20;
+
+/// Waits for the model, then reads and runs lines until they end, and saves the story. `next` is told
+/// whether the line continues one that ended with a backslash, which stands for a line break in the
+/// writer's text.
 pub fn run(
     studio: &mut Studio,
     events: &Receiver<Reply>,
-    mut next: impl FnMut(&Studio) -> Input,
+    next: impl FnMut(&Studio, bool) -> Input,
+    page: &mut dyn Page,
+) -> RunEnd {
+    let mut closing = run_lines(studio, events, next, page);
+    if let Err(refusal) = studio.finish() {
+        page.notice(&refusal.to_string());
+        closing.add_cause(cause_of(&refusal));
+        closing.unsaved = true;
+    }
+    show_remarks(studio, page);
+    closing
+}
+
+fn run_lines(
+    studio: &mut Studio,
+    events: &Receiver<Reply>,
+    mut next: impl FnMut(&Studio, bool) -> Input,
     page: &mut dyn Page,
 ) -> RunEnd {
     let mut closing = RunEnd::default();
-    // A reader that is gone already is noticed again at the first line.
+    // If the reader is already gone, the first line notices that again.
     if let Ok(Some(trouble)) = settle(studio, events, page) {
         closing.add_cause(trouble);
     }
+    // The lines so far of a text whose last one ended with a backslash.
+    let mut begun: Option<String> = None;
     loop {
-        let line = match next(studio) {
-            Input::Line(line) => line,
-            Input::Unusable(why) => {
+        let line = match (next(studio, begun.is_some()), begun.take()) {
+            (Input::Line(line), before) => {
+                let mut whole = before.unwrap_or_default() + &line;
+                if whole.ends_with('\\') && whole.len() < LONGEST {
+                    whole.pop();
+                    whole.truncate(whole.trim_end_matches(' ').len());
+                    whole.push('\n');
+                    begun = Some(whole);
+                    continue;
+                }
+                whole
+            }
+            (Input::Unusable(why), before) => {
                 page.notice(&why);
                 closing.add_cause(FailureCause::Refused);
+                begun = before;
                 continue;
             }
-            Input::Interrupted => {
+            (Input::Interrupted, _) => {
                 closing.interrupted = true;
                 return closing;
             }
-            Input::End => return closing,
+            // What was begun is not lost.
+            (Input::End, Some(before)) => before,
+            (Input::End, None) => return closing,
         };
         match run_line(studio, events, &line, page) {
             Ok(Flow::On(trouble)) => trouble
@@ -158,16 +197,28 @@ fn show_outcome(
         Ok(Outcome::Said(text) | Outcome::Moved(text)) => Some(text),
         Ok(Outcome::Edit(_, text)) => Some(text),
         Ok(Outcome::List(title, listed)) => Some(format_list(&title, &listed)),
+        Ok(Outcome::Bytes(bytes)) => {
+            page.bytes(&bytes)?;
+            None
+        }
         Ok(Outcome::Diff(stretches)) => Some(diff::format_marked(&stretches)),
         Err(refusal) => {
             page.notice(&refusal.to_string());
+            show_remarks(studio, page);
             return Ok(Flow::On(Some(cause_of(&refusal))));
         }
     };
     if let Some(said) = said {
         page.message(&said)?;
     }
+    show_remarks(studio, page);
     Ok(Flow::On(settle(studio, events, page)?))
+}
+
+/// Shows what became of the session's files.
+fn show_remarks(studio: &mut Studio, page: &mut dyn Page) {
+    let remarks = studio.remarks();
+    remarks.iter().for_each(|remark| page.notice(remark));
 }
 
 /// Formats a list with the numbers for `/pick`.
@@ -218,7 +269,7 @@ fn flush_after_close(studio: &mut Studio, events: &Receiver<Reply>) -> OutputClo
             break;
         };
         studio.absorb(reply);
-        // There is nobody to tell, either.
+        // Nobody is left to see an error.
         let _ = studio.flush();
     }
     OutputClosed
@@ -232,7 +283,9 @@ fn handle_event(
     let notices = studio.absorb(reply);
     page.working(studio.work());
     let trouble = show_notice(studio, notices, page)?;
-    if let Err(refusal) = studio.flush() {
+    let flushed = studio.flush();
+    show_remarks(studio, page);
+    if let Err(refusal) = flushed {
         studio.stop();
         page.notice(&refusal.to_string());
         return Ok(trouble.or(Some(cause_of(&refusal))));
@@ -249,7 +302,7 @@ fn show_notice(
     for notice in notices {
         match notice {
             Notice::Text { node, text, .. } => {
-                // Candidates and summaries are shown when they are whole.
+                // Candidates and summaries are shown once they are complete.
                 let whole = !studio.candidates().is_empty() || studio.story().head() != Some(node);
                 if !whole {
                     page.text(&text)?;
@@ -305,7 +358,7 @@ fn status_remark(status: Status) -> Option<&'static str> {
     }
 }
 
-/// The story so far, with authors set apart, for showing an opened session.
+/// The story so far, with authors marked, for showing an opened session.
 pub fn transcript(studio: &Studio) -> String {
     let mut text = String::new();
     let mut last = None;

@@ -1,8 +1,8 @@
 //! Arguments → configuration → engine and studio → one front end; errors → exit code.
 //!
-//! The only place that prints, reads the environment or asks for the time.
+//! The only place that prints, or reads the environment or the clock.
 
-// What libraries must not do is done here: see clippy.toml.
+// The program may do what libraries must not: see clippy.toml.
 #![allow(
     clippy::disallowed_methods,
     clippy::exit,
@@ -16,7 +16,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     cli::keep_quiet_about_workers();
-    let exit = match cli::args::read().and_then(cli::run) {
+    let read = cli::args::read();
+    let exit = match read.and_then(|cli| cli.map_or(Ok(cli::Exit::Well), cli::run)) {
         Ok(exit) => exit,
         Err(failed) => {
             cli::complain(&failed.why);

@@ -1,20 +1,33 @@
 //! Sessions on disk: `<sessions>/<name>/journal.jsonl`, append-only, one record per line.
 //!
-//! Knows records and files, but no engine and no screen. Folders have mode 0700 and files 0600,
+//! Handles records and files; uses no engine and no screen. Folders have mode 0700 and files 0600,
 //! since machines may be shared.
 
+mod backups;
+mod copies;
 pub mod export;
+pub mod files;
 pub mod import;
 mod journal;
 mod lorebook;
+mod names;
 pub mod picture;
 pub mod pictures;
+mod place;
 pub mod prompts;
 mod recover;
+mod rescue;
+mod salvage;
 mod warm;
 
+pub use backups::Backup;
+pub use copies::{ConflictingCopy, Difference, difference};
 pub use journal::Journal;
+pub use names::{made_from, shell_word};
 pub use recover::{Recovered, recover_journal};
+pub use salvage::{LeftOut, Salvaged};
+
+use names::{check_name, check_new_name, composed, numbered};
 
 use std::fs;
 use std::io;
@@ -27,15 +40,17 @@ pub struct Sessions {
     root: PathBuf,
 }
 
-/// One row of a list.
+/// One row of the list of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionListing {
     pub name: String,
     pub bytes: u64,
     pub changed: SystemTime,
+    /// How many copies that a sync program left are beside it.
+    pub copies: usize,
 }
 
-/// An error with files: one sentence that says what to do.
+/// A file error: one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
@@ -48,6 +63,10 @@ pub enum StoreError {
         "\"{0}\" is not a valid session name; use up to 100 letters, digits, spaces, dots, - and _, starting with a letter or digit"
     )]
     Name(String),
+    #[error(
+        "\"{0}\" is the name of a device on Windows, where a synchronized folder could not hold it; choose another name"
+    )]
+    Reserved(String),
     #[error(
         "The session \"{0}\" is open in another illumine; close it there, or start another one with /new"
     )]
@@ -74,12 +93,49 @@ pub enum StoreError {
     },
     #[error("The session \"{name}\" is read-only because {why}; nothing was changed")]
     ReadOnly { name: String, why: String },
+    #[error(
+        "{what}, and the story cannot be written anew ({}): it is only in memory now; type /save when that is mended, or /export it to another folder",
+        .source.cause()
+    )]
+    Lost {
+        what: String,
+        source: Box<StoreError>,
+    },
+    #[error(
+        "There is no backup of {name} from {date}; list its backups with `illumine sessions restore {}`",
+        shell_word(name)
+    )]
+    NoBackup { name: String, date: String },
+    #[error(
+        "{name} has no conflicting copy {number}; list them with `illumine sessions conflicts {}`",
+        shell_word(name)
+    )]
+    NoCopy { name: String, number: usize },
 }
 
 /// The errno of an I/O error.
 const EIO: i32 = 5;
 
 impl StoreError {
+    /// What went wrong, without what to do about it.
+    fn cause(&self) -> String {
+        match self {
+            StoreError::Full { .. } => "the disk is full".to_string(),
+            StoreError::Broken { what, path, source } | StoreError::Io { what, path, source } => {
+                format!("cannot {what} {}: {source}", path.display())
+            }
+            StoreError::Unknown(_)
+            | StoreError::Taken(_)
+            | StoreError::Name(_)
+            | StoreError::Reserved(_)
+            | StoreError::Busy(_)
+            | StoreError::ReadOnly { .. }
+            | StoreError::Lost { .. }
+            | StoreError::NoBackup { .. }
+            | StoreError::NoCopy { .. } => self.to_string(),
+        }
+    }
+
     pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> StoreError {
         let path = path.to_path_buf();
         match source.kind() {
@@ -110,11 +166,12 @@ impl Sessions {
         };
         let listed = entries.flatten().filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let meta = fs::metadata(entry.path().join(journal::FILE)).ok()?;
+            let meta = fs::metadata(entry.path().join(place::FILE)).ok()?;
             Some(SessionListing {
                 name: check_name(&name).ok()?.to_string(),
                 bytes: meta.len(),
                 changed: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+                copies: self.copy_count(&name),
             })
         });
         let mut listed: Vec<SessionListing> = listed.collect();
@@ -130,9 +187,70 @@ impl Sessions {
         build: &str,
     ) -> Result<Journal, StoreError> {
         match name {
-            Some(name) => Journal::create(&self.root, check_name(name)?, began, build),
+            Some(name) => Journal::create(&self.root, &self.new_name(name)?, began, build),
             None => self.create_numbered(began, build),
         }
+    }
+
+    /// Creates a session of this name, or, if it is taken, of the first free one of `NAME-2`,
+    /// `NAME-3`, …
+    pub fn create_free(&self, name: &str, began: &str, build: &str) -> Result<Journal, StoreError> {
+        self.first_free(name, |name| self.create(Some(name), began, build))
+    }
+
+    /// Creates a session from these bytes of a journal, under the first free name.
+    fn create_copy(&self, name: &str, bytes: &[u8]) -> Result<Journal, StoreError> {
+        self.first_free(name, |name| {
+            Journal::create_with(&self.root, &self.new_name(name)?, bytes.to_vec())
+        })
+    }
+
+    fn first_free(
+        &self,
+        name: &str,
+        create: impl Fn(&str) -> Result<Journal, StoreError>,
+    ) -> Result<Journal, StoreError> {
+        let mut number = 1;
+        loop {
+            let tried = match number {
+                1 => create(name),
+                number => create(&numbered(name, number)),
+            };
+            match tried {
+                Err(StoreError::Taken(_)) => number += 1,
+                made => return made,
+            }
+        }
+    }
+
+    /// The folder name of a session to come; an error if there is one of the same name.
+    fn new_name(&self, name: &str) -> Result<String, StoreError> {
+        let name = check_new_name(name)?;
+        match self.folder_of(&name) {
+            Some(_) => Err(StoreError::Taken(name)),
+            None => Ok(name),
+        }
+    }
+
+    /// The folder that has this name, however its accents are written there.
+    fn folder_of(&self, name: &str) -> Option<String> {
+        if self.root.join(name).exists() {
+            return Some(name.to_string());
+        }
+        // Letters without accents are written in one way only.
+        if name.is_ascii() {
+            return None;
+        }
+        let wanted = composed(name);
+        let entries = fs::read_dir(&self.root).ok()?.flatten();
+        let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.find(|name| composed(name) == wanted)
+    }
+
+    /// The name of a session as its folder has it.
+    pub fn resolve(&self, name: &str) -> Result<String, StoreError> {
+        let name = check_name(name)?;
+        Ok(self.folder_of(name).unwrap_or_else(|| name.to_string()))
     }
 
     fn create_numbered(&self, began: &str, build: &str) -> Result<Journal, StoreError> {
@@ -148,12 +266,12 @@ impl Sessions {
     /// Opens a session for writing and loads it. An incomplete record at the end is moved to a file
     /// next to the journal; a journal that cannot be fully parsed is opened read-only.
     pub fn open(&self, name: &str) -> Result<(Journal, Recovered), StoreError> {
-        Journal::open(&self.root, check_name(name)?)
+        Journal::open(&self.root, &self.resolve(name)?)
     }
 
     /// Loads a session without locking or changing it, even if another process is writing to it.
     pub fn read(&self, name: &str) -> Result<Recovered, StoreError> {
-        let path = self.root.join(check_name(name)?).join(journal::FILE);
+        let path = self.folder(name)?.join(place::FILE);
         match fs::read(&path) {
             Ok(bytes) => Ok(recover_journal(&bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -163,9 +281,9 @@ impl Sessions {
         }
     }
 
-    /// The files with incomplete records that crashes left.
+    /// The files with incomplete records left by crashes.
     pub fn set_aside(&self, name: &str) -> Result<Vec<PathBuf>, StoreError> {
-        let folder = self.root.join(check_name(name)?);
+        let folder = self.folder(name)?;
         let entries = fs::read_dir(&folder);
         let entries = entries.map_err(|error| StoreError::io("read the folder", &folder, error))?;
         let torn = |path: &PathBuf| {
@@ -179,48 +297,18 @@ impl Sessions {
 
     /// The folder of a session.
     pub fn folder(&self, name: &str) -> Result<PathBuf, StoreError> {
-        Ok(self.root.join(check_name(name)?))
+        Ok(self.root.join(self.resolve(name)?))
     }
 
     pub fn exists(&self, name: &str) -> bool {
-        check_name(name).is_ok_and(|name| self.root.join(name).join(journal::FILE).is_file())
-    }
-}
-
-/// Checks that a name is a valid folder name on every system and cannot escape the sessions folder.
-fn check_name(name: &str) -> Result<&str, StoreError> {
-    let first = name.chars().next().is_some_and(char::is_alphanumeric);
-    let plain = |c: char| c.is_alphanumeric() || " .-_".contains(c);
-    if first && name.len() <= 100 && name.chars().all(plain) && !name.ends_with([' ', '.']) {
-        Ok(name)
-    } else {
-        let short: String = name.chars().take(40).collect();
-        Err(StoreError::Name(base::untrusted::clean_line(&short)))
+        let folder = self.folder(name);
+        folder.is_ok_and(|folder| folder.join(place::FILE).is_file())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_cannot_lead_out_of_the_folder() {
-        for name in [
-            "",
-            "..",
-            "../x",
-            "a/b",
-            ".hidden",
-            "a\u{1b}[2J",
-            "x.",
-            "/etc",
-        ] {
-            assert!(check_name(name).is_err(), "{name:?}");
-        }
-        for name in ["story-1", "The lamp", "日記", "v1.2_b"] {
-            assert_eq!(check_name(name).ok(), Some(name));
-        }
-    }
 
     #[test]
     fn sessions_without_a_name_are_numbered() {
@@ -232,5 +320,20 @@ mod tests {
         assert_eq!((first.name(), second.name()), ("story-1", "story-2"));
         assert!(sessions.exists("story-1"));
         assert_eq!(sessions.list().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_accent_is_the_same_however_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(dir.path());
+        drop(sessions.create(Some("Cafe\u{301}"), "", "0").unwrap());
+        assert!(dir.path().join("Caf\u{e9}").is_dir());
+        // As a system that decomposes names, or a version before, left it.
+        fs::rename(dir.path().join("Caf\u{e9}"), dir.path().join("Cafe\u{301}")).unwrap();
+        assert!(sessions.exists("Caf\u{e9}"));
+        let (journal, _) = sessions.open("Caf\u{e9}").unwrap();
+        assert_eq!(journal.name(), "Cafe\u{301}");
+        let again = sessions.create(Some("Caf\u{e9}"), "", "0");
+        assert!(matches!(again, Err(StoreError::Taken(_))));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every front end calls [`Studio::run`] with the writer's commands and [`Studio::absorb`] with the
 //! engine's events, then shows [`Studio::story`]. The studio decides what a command does; the front
-//! end decides what it looks like.
+//! end decides how it looks.
 
 mod choices;
 pub mod complete;
@@ -46,8 +46,8 @@ pub use length::left_out;
 pub use outcome::{Notice, Outcome, Refusal};
 pub use pictures::{PictureSource, file_source};
 
-/// Options from the front end: where sessions are, and values that a library must not look up by
-/// itself.
+/// Options from the front end: the folder of sessions, and values that a library must not look up
+/// by itself.
 pub struct Setup {
     pub sessions: Sessions,
     /// The settings of a new session, resolved from flags, environment and configuration.
@@ -58,11 +58,13 @@ pub struct Setup {
     pub build: String,
     /// Random bits for seeds when none is set.
     pub entropy: u64,
-    /// RFC 3339, UTC.
+    /// The time now in RFC 3339, UTC.
     pub now: fn() -> String,
+    /// How many daily backups a session keeps; 0 is none.
+    pub backups: usize,
     /// Whether the session is private: nothing is written to disk.
     pub private: bool,
-    /// Where the writer's own voices are.
+    /// The folder of the writer's own voices.
     pub prompts: Prompts,
     /// The home folder, for `~`.
     pub home: Option<PathBuf>,
@@ -78,7 +80,7 @@ pub struct Setup {
 pub struct Studio {
     engine: Engine,
     setup: Setup,
-    /// None until a model is loaded.
+    /// The loaded model; None until there is one.
     about: Option<ModelInfo>,
     /// The engine's capabilities with that model.
     capabilities: Capabilities,
@@ -104,7 +106,7 @@ pub enum Work {
         reused: usize,
     },
     Writing,
-    /// How many pictures are finished, of a total that is 0 while unknown.
+    /// How many pictures are finished, and the total, which is 0 while unknown.
     Drawing {
         done: usize,
         total: usize,
@@ -142,7 +144,7 @@ impl Studio {
         self.pending.work(self.session.id)
     }
 
-    /// The request that was made last, while it waits for its answer.
+    /// The last request, while it waits for its answer.
     pub fn newest_request(&self) -> Option<RequestId> {
         self.pending.newest()
     }
@@ -242,13 +244,13 @@ impl Studio {
         self.session.flush(&self.setup)
     }
 
-    /// Refuses a command if the engine lacks a capability; before a model is loaded, that is
-    /// unknown.
+    /// Refuses a command if the engine lacks a capability, which is unknown before a model is
+    /// loaded.
     fn needs(&self, can: fn(&Capabilities) -> bool, what: &str) -> Result<(), Refusal> {
         match self.about.is_none() || can(&self.capabilities) {
             true => Ok(()),
             false => Err(cannot(&format!(
-                "The engine of this model cannot {what}; /model NAME takes another"
+                "This model's engine cannot {what}; choose another model with /model NAME"
             ))),
         }
     }

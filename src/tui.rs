@@ -1,8 +1,8 @@
 //! The full-screen front end: the story, an input line, a status line.
 //!
-//! The loop handles waiting events, draws when something changed and sleeps otherwise. It stores no
-//! story (the studio does) and leaves every decision about the story to commands. [`App`] is the
-//! state, `view` draws it; only `terminal` and `inbox` do I/O.
+//! The loop handles waiting events, draws when something changed and sleeps otherwise. The studio
+//! stores the story, and commands make every decision about it. [`App`] is the state, `view` draws
+//! it; only `terminal` and `inbox` do I/O.
 
 mod app;
 mod areas;
@@ -34,6 +34,7 @@ mod theme;
 #[cfg(feature = "train")]
 pub mod training;
 mod view;
+mod words;
 mod wrap;
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ const EVENT_POLL: Duration = Duration::from_millis(10);
 /// How long to wait for a passage to stop when quitting.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Options from main, which the screen must not look up by itself.
+/// Options from main that the screen must not look up by itself.
 #[derive(Default)]
 pub struct Options {
     /// A command to run at the start.
@@ -71,7 +72,7 @@ pub struct Options {
     pub notice: Option<String>,
     /// The input history of earlier sessions, oldest first.
     pub history: Vec<String>,
-    /// False if NO_COLOR is set.
+    /// Whether to use colour; false if NO_COLOR is set.
     pub colour: bool,
     /// Whether to use true colour or 256 colours.
     pub all_colours: bool,
@@ -95,14 +96,16 @@ pub struct Exit {
     pub history: Vec<String>,
     /// Messages that could not be shown on the screen.
     pub remarks: Vec<String>,
+    /// The end of the story could not be saved.
+    pub unsaved: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitReason {
     Quit,
-    /// Ctrl+C, twice.
+    /// Ctrl+C was pressed twice.
     Interrupted,
-    /// A signal; SIGHUP also if the terminal disappeared without one.
+    /// A signal arrived; SIGHUP also means that the terminal disappeared.
     Signal(i32),
 }
 
@@ -124,7 +127,7 @@ trait Display {
     fn redraw(&mut self) -> io::Result<()>;
     /// Hands the terminal to the writer's editor until it exits.
     fn edit(&mut self, editor: &Editor, text: &str) -> Result<String, EditorError>;
-    /// Suspends the program, and takes the terminal back when it resumes.
+    /// Suspends the program, and takes over the terminal again when it resumes.
     fn suspend(&mut self) -> io::Result<()>;
 }
 
@@ -137,7 +140,7 @@ pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow:
     let (sender, inbox) = mpsc::channel();
     let pause = inbox::Pause::default();
     let mut screen = terminal::Screen::start(sender.clone(), pause.clone())?;
-    // Before any key is read: the answers come the same way.
+    // Before any key is read, because answers arrive like keys.
     let asked = probe::ask(graphics);
     let means = PictureMode::of(asked.picker, colour, all_colours);
     app.gallery = Gallery::open(means, sender.clone());
@@ -155,13 +158,18 @@ pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow:
     let why = run_loop(&mut app, &mut screen, &sources, &mut remarks);
     wind_down(&mut app, &events);
     drop(screen);
-    let (studio, history) = app.into_parts();
+    let (mut studio, history) = app.into_parts();
+    let finished = studio.finish();
+    remarks.extend(studio.remarks());
+    let unsaved = finished.is_err();
+    remarks.extend(finished.err().map(|refusal| refusal.to_string()));
     let session = studio.session_name().map(str::to_string);
     Ok(Exit {
         why,
         session,
         history,
         remarks,
+        unsaved,
     })
 }
 
@@ -208,12 +216,12 @@ fn run_loop(
                 break;
             }
         }
-        // What is typed is shown at once.
+        // Typed text is shown at once.
         (stale, next_frame) = (true, Duration::ZERO);
     }
 }
 
-/// How long the loop may sleep; None means until an event arrives.
+/// How long the loop may sleep; None until an event arrives.
 fn wait_limit(app: &App, now: Duration, engine: bool) -> Option<Duration> {
     let glance = (app.studio.busy() && engine).then_some(EVENT_POLL);
     let wake = app.wakes_at().map(|at| at.saturating_sub(now));
@@ -245,7 +253,7 @@ fn take_input(app: &mut App, input: Input, remarks: &mut Vec<String>) {
         Input::Terminal(TerminalEvent::Key(key)) if app.late.takes(&key) => {}
         Input::Terminal(TerminalEvent::Key(key)) => app.key(key),
         Input::Terminal(TerminalEvent::Paste(text)) => app.paste(&text),
-        // The size is asked for at every frame.
+        // The size is queried for every frame.
         Input::Terminal(_) => {}
         Input::Signal(SIGTSTP) => app.loop_action = Some(LoopAction::Suspend),
         Input::Signal(SIGINT) => app.leave(ExitReason::Interrupted),
@@ -280,7 +288,7 @@ fn perform_action(app: &mut App, stage: &mut dyn Display) -> io::Result<Option<E
     Ok(None)
 }
 
-/// Waits for the next input. Returns None on a timeout, or if no input can arrive any more.
+/// Waits for the next input. Returns None on a timeout, or if no more input can arrive.
 fn wait(inbox: &Receiver<Input>, patience: Option<Duration>) -> Option<Input> {
     let Some(patience) = patience else {
         return Some(inbox.recv().unwrap_or(Input::Signal(SIGHUP)));

@@ -1,7 +1,7 @@
-//! Evaluates the illuminator's pictures: recognition by a classifier of real pictures, distance to
-//! real pictures, variety and copying.
+//! Evaluates the illuminator's pictures: recognition by a classifier trained on real pictures,
+//! distance to real pictures, diversity and memorization.
 //!
-//! Features are EfficientNet-lite0's (`train::features`), formulas are in `train::measures`.
+//! Features come from EfficientNet-lite0 (`train::features`), formulas from `train::measures`.
 //! Silhouettes (the style `ink`) are excluded: each concept has only one, so none can be held out.
 
 mod compare;
@@ -18,18 +18,17 @@ use train::data::split::Split;
 use train::features::{FeatureExtractor, WIDTH};
 use train::measures::{Classifier, Features};
 
-/// How much is evaluated, and how pictures are drawn.
+/// How many pictures to evaluate, and how to draw them.
 #[derive(Clone, Copy, Debug)]
 pub struct EvaluationSettings {
-    /// Pictures drawn of each part: seen, held-out pairs, held-out concepts.
+    /// Pictures to draw for each split: seen, held-out pairs, held-out concepts.
     pub drawn: usize,
-    /// Real pictures for fitting the classifier, at most.
+    /// The maximum number of real pictures to fit the classifier to.
     pub learned: usize,
     pub seed: u64,
     pub sampling: Sampling,
-    /// Start from the tokens of real pictures and redraw this share (0 to 1) of them: at 0
-    /// the result measures encoder and decoder alone, an upper bound for the token
-    /// Transformer.
+    /// Start from the tokens of real pictures and redraw this share (0 to 1) of them; 0 measures
+    /// encoder and decoder alone, an upper bound for the token Transformer.
     pub redrawn: Option<f64>,
 }
 
@@ -40,7 +39,7 @@ struct Target {
     style: u32,
 }
 
-/// Shares of pictures that were recognized.
+/// The shares of pictures that were recognized.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Recognized {
     pub pictures: usize,
@@ -61,12 +60,12 @@ pub struct Compared {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     pub features: &'static str,
-    /// Concepts the classifier chooses among.
+    /// The number of concepts that the classifier chooses among.
     pub concepts: usize,
     pub seen: Compared,
     pub held_out_pairs: Compared,
     pub held_out_concepts: Compared,
-    /// Drawn against real, and one half of the real ones against the other.
+    /// From drawn to real pictures, and between two halves of the real ones.
     pub kernel_distance: [f64; 2],
     pub kernel_distance_of_real: [f64; 2],
     pub frechet_distance: f64,
@@ -75,12 +74,11 @@ pub struct Report {
     pub entropy_score_of_real: f64,
     pub precision: f64,
     pub recall: f64,
-    /// Between pictures of one prompt, and between real pictures of one concept in several
-    /// styles.
+    /// Mean distance between pictures of a prompt; for real ones, of a concept in several styles.
     pub diversity: f64,
     pub diversity_of_real: f64,
-    /// How often the nearest training picture has the requested concept and style; and how
-    /// far the nearest one is, relative to held-out real pictures (1: equally far).
+    /// How often the nearest training picture has the requested concept and style, and how far
+    /// away it is, relative to held-out real pictures (1: equally far).
     pub nearest_is_asked: f64,
     pub nearest_distance: f64,
 }
@@ -114,7 +112,7 @@ struct Evaluation<'a> {
     extractor: &'a FeatureExtractor,
     pictures: &'a Dataset,
     settings: EvaluationSettings,
-    /// The concepts the classifier chooses among, with their embeddings.
+    /// The concepts that the classifier chooses among, with their embeddings.
     concepts: Vec<u32>,
     embeddings: Vec<Vec<f32>>,
     rng: Rng,
@@ -231,7 +229,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Pictures of each part to be drawn again; those of the first part are removed from
+    /// Pictures of each split to draw again; those of the first split are removed from
     /// `trained`, so that the classifier has not seen them.
     fn asked(&mut self, trained: &mut Vec<usize>) -> Result<[Vec<usize>; 3], PicturesError> {
         let most = self.settings.drawn;

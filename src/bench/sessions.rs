@@ -1,11 +1,11 @@
-//! How long a session of many passages takes to open.
+//! Measures how long a session of many passages takes to open.
 
 use crate::store::{Sessions, StoreError};
 use std::time::Instant;
 use story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
 use story::{Author, Node, Provenance, Record, Status};
 
-/// The journal records of a session with this many passages, by a person and the model in turn.
+/// The journal records of a session with this many passages, alternately by a person and the model.
 pub fn records(passages: u64) -> Vec<Record> {
     let mut records = Vec::new();
     for id in 0..passages {
@@ -52,7 +52,7 @@ pub fn write(sessions: &Sessions, passages: u64) -> Result<String, StoreError> {
     Ok(name)
 }
 
-/// Opens a session so many times: milliseconds of each.
+/// Opens a session `runs` times and returns the milliseconds of each.
 pub fn open(sessions: &Sessions, name: &str, runs: u16) -> Result<Vec<f64>, StoreError> {
     let once = |_| {
         let began = Instant::now();

@@ -1,17 +1,17 @@
-//! Several passages from one story: written together, and one after the other.
+//! Times several passages after one story, written together and one after the other.
 
 use crate::engine::{Backend, Failure, Loaded};
 use base::progress::Unobserved;
 use std::time::Instant;
 use story::message::TextRequest;
 
-/// Words before the passages.
+/// The text before the passages.
 const STORY: &str = "The storm came in from the west a little after midnight, and by the time \
     the bells rang one o'clock the whole of the lower town was under water. Old Tobias stood at the \
     top of the slipway with a lantern in each hand and watched the river swallow the steps one by one.";
 
 /// Milliseconds for `count` passages of `tokens` tokens: together, then one after the other. The
-/// story before them has been read.
+/// story before them is already in the KV cache.
 pub fn measure(
     loaded: &mut Loaded,
     count: usize,

@@ -1,5 +1,5 @@
-//! The time from Enter to the model's first words. It covers all stages of a passage; the story is
-//! encoded to tokens again.
+//! Measures the time from Enter to the model's first words. It covers all stages of a passage,
+//! including the encoding of the story to tokens.
 
 use super::BenchError;
 use crate::engine::{Backend, Failure, Listener, Loaded};
@@ -39,7 +39,7 @@ pub fn measure(loaded: &mut Loaded, story: usize, paused: bool) -> Result<f64, B
     Ok(first.as_secs_f64() * 1000.0)
 }
 
-/// When the first words came.
+/// The time at which the first words arrived.
 #[derive(Default)]
 struct FirstPiece(Cell<Option<Instant>>);
 

@@ -10,12 +10,13 @@ pub use sessions::{Export, Import, Sessions};
 #[cfg(feature = "train")]
 pub use training::{EvalImage, Gan, Train};
 
-use super::{Exit, Failed};
+use super::{Exit, Failed, print, variables};
 use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use kernels::attention::KvType;
 use llm::device;
+use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 
 fn exit_codes() -> String {
@@ -24,7 +25,7 @@ fn exit_codes() -> String {
     format!("Exit codes:{rows}")
 }
 
-/// Write stories with a local language model, and illustrate them, in the terminal.
+/// Write and illustrate stories in the terminal with local models.
 ///
 /// Without a command, opens the named session (or the most recent one) in the full-screen editor.
 /// If standard input or output is not a terminal, runs `illumine repl` instead.
@@ -41,7 +42,7 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// Options that every command takes.
+/// Options that all commands take.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Log {
     /// Log events to this file, for a bug report; the log contains none of your text
@@ -129,7 +130,7 @@ pub enum Command {
 /// Flags that every front end shares.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
-    /// Model name (see `illumine models list`), path of a GGUF file, or address of a model server
+    /// Model name (see `illumine models list`), path to a GGUF file, or URL of a model server
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH|URL")]
     pub model: Option<String>,
     /// Model server to write with: its address, or the name of a backend in config.toml; --model
@@ -148,10 +149,10 @@ pub struct Common {
         value_name = "NAME|PATH"
     )]
     pub draft: Option<String>,
-    /// Folder of the sessions
+    /// Sessions folder
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub sessions: Option<PathBuf>,
-    /// Folder of the image model's weights
+    /// Image model weights folder
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub weights: Option<PathBuf>,
     /// Do not save this session to disk
@@ -197,34 +198,38 @@ pub struct Sampling {
         short = 'n',
         long = "max-tokens",
         visible_alias = "tokens",
-        value_name = "N"
+        value_name = "N",
+        allow_negative_numbers = true
     )]
     pub max_tokens: Option<String>,
     /// Random seed; the same seed, model and settings give the same text
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<String>,
     /// Sampling temperature; 0 is greedy
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub temperature: Option<String>,
     #[arg(
         long,
         value_name = "K",
-        help = "Top-k: sample from the K most likely tokens; 0 is off"
+        help = "Top-k: sample from the K most likely tokens; 0 is off",
+        allow_negative_numbers = true
     )]
     pub top_k: Option<String>,
     #[arg(
         long,
         value_name = "P",
-        help = "Top-p (nucleus): sample from the most likely tokens with total probability P; 1 is off"
+        help = "Top-p (nucleus): sample from the most likely tokens with total probability P; 1 is off",
+        allow_negative_numbers = true
     )]
     pub top_p: Option<String>,
     #[arg(
         long,
         value_name = "P",
-        help = "Min-p: drop tokens less than P times as likely as the most likely one; 0 is off"
+        help = "Min-p: drop tokens less than P times as likely as the most likely one; 0 is off",
+        allow_negative_numbers = true
     )]
     pub min_p: Option<String>,
-    /// Change any setting of /set, for example --set dry_multiplier=0
+    /// Change any /set setting, for example --set dry_multiplier=0
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 }
@@ -266,9 +271,9 @@ pub enum Models {
     },
     /// Download a model
     Pull {
-        /// Model name [default: the default model]
+        /// Model name; omit for the default model
         name: Option<String>,
-        /// Accept the model's licence terms, if the model requires it
+        /// Accept the model's licence terms, where required
         #[arg(long, visible_alias = "accept-license")]
         accept_licence: bool,
         /// Never access the network
@@ -307,7 +312,7 @@ pub enum Prompts {
     },
 }
 
-// Read once: a box would save nothing.
+// Parsed once: a box would save nothing.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Eval {
@@ -335,7 +340,7 @@ pub enum Eval {
     Image(NoTrainer),
 }
 
-/// The arguments of a command that a build without the trainer does not have.
+/// The arguments of a command that needs the trainer, in a build without it.
 #[cfg(not(feature = "train"))]
 #[derive(Args, Debug)]
 pub struct NoTrainer {
@@ -372,29 +377,43 @@ pub struct Bench {
     /// Repetitions of each measurement
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub repeat: u16,
-    /// Command of another benchmark, run in turns with this one for comparison; it must print
-    /// llama-bench's JSON
+    /// Command of another benchmark to alternate with this one; it must print llama-bench's JSON
     #[arg(long, value_name = "COMMAND")]
     pub against: Option<String>,
     /// Print a JSON object
     #[arg(long)]
     pub json: bool,
-    /// Model name (see `illumine models list`) or path of a GGUF file
+    /// Model name (see `illumine models list`) or path to a GGUF file
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
     pub model: Option<String>,
     #[command(flatten)]
     pub on: On,
 }
 
-/// Parses the command line. Prints help itself; a usage error becomes one sentence, as every other
-/// failure does.
-pub fn read() -> Result<Cli, Failed> {
-    Cli::try_parse().map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-        | ErrorKind::DisplayVersion => error.exit(),
-        _ => Failed::new(Exit::Usage, sentence(&error.to_string())),
-    })
+/// Parses the command line. Prints help itself, and then returns None; a usage error becomes one
+/// sentence, as every other failure does.
+pub fn read() -> Result<Option<Cli>, Failed> {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return Ok(Some(cli)),
+        Err(error) => error,
+    };
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let help = error.render();
+            let coloured = stdout().is_terminal() && variables::colour();
+            let help = match coloured {
+                true => help.ansi().to_string(),
+                false => help.to_string(),
+            };
+            print(&help).map(|_| None)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        ErrorKind::InvalidUtf8 => Err(Failed::new(
+            Exit::Usage,
+            "An argument is not UTF-8; convert it, for example with iconv, or put the text into a file",
+        )),
+        _ => Err(Failed::new(Exit::Usage, sentence(&error.to_string()))),
+    }
 }
 
 /// Joins the paragraphs of clap's error message into one sentence, without the usage line.

@@ -1,4 +1,4 @@
-//! `illumine bench`: measures speed, optionally alternating with another program's benchmark.
+//! `illumine bench`: measures speed, optionally in alternation with another program's benchmark.
 
 use super::args::Bench as Args;
 use super::environment::{self, Paths};
@@ -33,13 +33,13 @@ struct Row {
     ratio: Option<Spread>,
 }
 
-/// Number of passages generated in one batch.
+/// The number of passages generated in one batch.
 const SEVERAL: usize = 4;
-/// Tokens in a line that a writer adds.
+/// The number of tokens in a line that a writer adds.
 const LINE: usize = 16;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    // First: a program that is started from a large one counts that one's memory as its own.
+    // First, because a child's peak memory includes that of the process that starts it.
     let starts = match args.full {
         true => cold::starts(args)?,
         false => Vec::new(),
@@ -74,7 +74,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             let times: Result<Vec<f64>, _> = (0..args.repeat).map(one).collect();
             let times = times.map_err(|error| Failed::new(Exit::Engine, error))?;
             let how = if paused { "after a pause" } else { "at once" };
-            let what = format!("Enter to words, story of {story}, {how}");
+            let what = format!("Enter to text, story of {story}, {how}");
             rows.push(row(what, "ms", times, Vec::new()));
         }
         let (mut together, mut apart) = (Vec::new(), Vec::new());
@@ -86,14 +86,14 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         }
         let what = format!("{SEVERAL} passages of {} tokens", args.generate);
         rows.push(row(format!("{what}, together"), "ms", together, Vec::new()));
-        rows.push(row(format!("{what}, in turn"), "ms", apart, Vec::new()));
+        rows.push(row(format!("{what}, one by one"), "ms", apart, Vec::new()));
         for (what, times) in opening::rows(paths, args.repeat)? {
             rows.push(row(what, "ms", times, Vec::new()));
         }
         let all = |of: fn(&cold::ColdStart) -> f64| starts.iter().map(of).collect();
         let what = "first token of a short prompt, cold".to_string();
         rows.push(row(what, "ms", all(|start| start.ms), Vec::new()));
-        let what = "most memory in use".to_string();
+        let what = "peak memory".to_string();
         rows.push(row(what, "MB", all(|start| start.megabytes), Vec::new()));
     }
     let report = Report {
@@ -197,7 +197,7 @@ fn peer(command: &str, task: &Task) -> Result<Option<f64>, Failed> {
 
 fn table(report: &Report) -> String {
     let mut text = format!(
-        "{} on {}, {} threads; the median of {} runs (least to most)\n",
+        "{} on {}, {} threads; the median of {} runs (min to max)\n",
         report.model, report.backend, report.threads, report.runs
     );
     if let Some(command) = &report.against {

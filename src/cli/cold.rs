@@ -1,4 +1,4 @@
-//! Cold-start benchmark: runs this program and measures the time to its first letter and its peak
+//! Cold-start benchmark: runs this program and measures the time to its first output and its peak
 //! memory.
 
 use super::args::Bench as Args;
@@ -54,14 +54,14 @@ fn measure_start(args: &Args) -> Result<ColdStart, Failed> {
 #[cfg(unix)]
 fn peak_memory(child: Child) -> std::io::Result<f64> {
     let mut status = 0;
-    // SAFETY: plain numbers, for which all zeros are a value.
+    // SAFETY: the struct contains only numbers, for which zero is valid.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: our own child, waited for nowhere else; both places are ours.
+    // SAFETY: our own child, not waited for elsewhere; both pointers are to our own variables.
     let waited = unsafe { libc::wait4(child.id() as i32, &mut status, 0, &mut usage) };
     if waited < 0 {
         return Err(std::io::Error::last_os_error());
     }
-    // Linux counts kibibytes, macOS bytes (getrusage(2) of each).
+    // Linux counts in kibibytes, macOS in bytes (see getrusage(2)).
     let unit = if cfg!(target_os = "macos") {
         1.0
     } else {

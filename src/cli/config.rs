@@ -1,10 +1,11 @@
-//! config.toml: a writer's own defaults; flags and environment variables override them.
+//! config.toml: the writer's own defaults, which flags and environment variables override.
 //!
 //! ```toml
 //! model = "smollm2-135m"
 //! mode = "prose"
 //! system = ""
 //! read_ahead = true
+//! backups = 7
 //! [sampling]
 //! temperature = 0.8
 //! [keys]
@@ -14,12 +15,17 @@
 //! ```
 
 use super::exit::{Exit, Failed};
+use base::decode::decode;
 use base::untrusted::clean_line;
 use illumine::tui::keymap::Keymap;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use story::{Mode, Settings, sampling};
 use toml::{Table, Value};
+
+/// The maximum size of the file.
+const LARGEST: u64 = 1 << 20;
 
 /// Reads the settings from the file; a missing file is not an error.
 pub fn read(path: &Path) -> Result<Settings, Failed> {
@@ -37,12 +43,24 @@ pub fn read_ahead(path: &Path) -> Result<bool, Failed> {
     Ok(set.unwrap_or(true))
 }
 
+/// How many daily backups a session keeps.
+pub fn backups(path: &Path) -> Result<usize, Failed> {
+    let set = table(path)?.get("backups").and_then(Value::as_integer);
+    Ok(set.and_then(|set| usize::try_from(set).ok()).unwrap_or(7))
+}
+
 pub(super) fn table(path: &Path) -> Result<Table, Failed> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) if bytes.len() as u64 > LARGEST => {
+            return Err(wrong(path, "it is larger than 1 MB"));
+        }
+        Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Table::new()),
         Err(error) => return Err(wrong(path, &error.to_string())),
-    };
+    }
+    let text = decode(bytes).map_err(|error| wrong(path, &format!("it {error}")))?;
     text.parse()
         .map_err(|error: toml::de::Error| wrong(path, error.message()))
 }
@@ -76,11 +94,15 @@ fn settings(table: &Table) -> Result<Settings, String> {
                 }
             }
             ("read_ahead", Value::Boolean(_)) => {}
+            ("backups", Value::Integer(0..=1000)) => {}
+            ("backups", _) => {
+                return Err("backups is a number of days from 0 to 1000".to_string());
+            }
             ("keys", Value::Table(_)) => _ = keymap(table)?,
             ("backends", Value::Table(_)) => {}
             (other, _) => {
-                let known =
-                    "model, mode, system, read_ahead, [sampling], [keys] and [backends.NAME]";
+                let known = "model, mode, system, read_ahead, backups, [sampling], [keys] and \
+                             [backends.NAME]";
                 return Err(format!(
                     "unknown entry {}; known entries are {known}",
                     clean_line(other)
@@ -119,6 +141,21 @@ mod tests {
         assert_eq!(settings.mode, Mode::Chat);
         assert_eq!(settings.sampling.temperature, 0.5);
         assert_eq!(settings.sampling.stop, ["\nUser:"]);
+    }
+
+    #[test]
+    fn a_mark_is_no_part_of_the_file_and_a_huge_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, "\u{feff}mode = \"chat\"\r\n").unwrap();
+        assert_eq!(read(&path).unwrap().mode, Mode::Chat);
+        let file = File::create(&path).unwrap();
+        file.set_len(100 << 20).unwrap();
+        let why = read(&path).unwrap_err().why;
+        assert!(why.contains("larger than 1 MB"), "{why}");
+        std::fs::write(&path, b"mode = \"caf\xe9\"").unwrap();
+        let why = read(&path).unwrap_err().why;
+        assert!(why.contains("it is not UTF-8 (at byte 11)"), "{why}");
     }
 
     #[test]

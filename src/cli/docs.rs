@@ -1,4 +1,4 @@
-//! README's tables, made from the tables in code, and the test that holds one to the other.
+//! README's tables, generated from those in code, and the test that compares them.
 //!
 //! `cargo docgen` writes them: it runs this test with `ILLUMINE_DOCGEN=write`.
 
@@ -22,7 +22,7 @@ const TABLES: &[Table] = &[
     ("trainer-flags", trainer_flags),
 ];
 
-/// Flags that every command takes; the table of the trainer's own leaves them out.
+/// Flags common to all commands, left out of the table of trainer flags.
 const COMMON: &[&str] = &[
     "help",
     "offline",
@@ -98,7 +98,7 @@ fn code(text: &str) -> String {
     format!("`{}`", escaped(text))
 }
 
-/// A bar ends a cell.
+/// Escapes bars.
 fn escaped(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
@@ -111,7 +111,7 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
     text
 }
 
-/// README with what stands between each pair of markers made anew.
+/// README, with the text between each pair of markers regenerated.
 fn generated(readme: &str) -> Result<String, String> {
     let mut text = readme.to_string();
     for (name, make) in TABLES {
@@ -139,7 +139,7 @@ fn readme_has_the_tables_of_the_code() {
         .find(|(old, new)| old != new);
     assert!(
         readme == fresh,
-        "README's tables are not those of the code; run `cargo docgen` (first difference: {stale:?})"
+        "README's tables differ from the code; run `cargo docgen` (first difference: {stale:?})"
     );
 }
 

@@ -6,11 +6,11 @@ use super::page::Meter;
 use super::{Exit, Failed, complain, inline, note, print, signals, studio};
 use base::untrusted::{clean, clean_line};
 use illumine::engine::image_pipeline::MAX_PICTURES;
+use illumine::store::files::write_file;
 use illumine::store::picture::provenance;
 use illumine::studio::{Notice, Studio, Work, file_source};
 use serde::Serialize;
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -53,7 +53,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         on: args.on.clone(),
         weights: args.weights.clone(),
         offline: args.offline,
-        // The files that were asked for are all that is saved.
+        // Nothing is saved except the requested files.
         private: true,
         ..Common::default()
     };
@@ -88,8 +88,8 @@ fn drawn(studio: &Studio, id: NodeId) -> Option<Drawn<'_>> {
     })
 }
 
-/// Handles the engine's events until the pictures are drawn: which they are, and when the models
-/// were loaded.
+/// Handles the engine's events until the pictures are drawn; returns the pictures, and the time at
+/// which the models were loaded.
 fn follow_events(
     studio: &mut Studio,
     replies: &Receiver<Reply>,
@@ -116,7 +116,7 @@ fn follow_events(
                     meter.clear();
                     return Err(Failed::new(fault.into(), why));
                 }
-                // What is told to a writer, and answers to what was not asked.
+                // Notices for an interactive writer.
                 Notice::Text { .. }
                 | Notice::LeftOut(_)
                 | Notice::Info(_)
@@ -159,7 +159,7 @@ fn build_request(args: &Args, from: Option<&PictureProvenance>) -> Result<Pictur
         (None, _) => prompt_task(args, prompt.unwrap_or_default()),
     };
     let own = |style: StyleChoice| match (&args.style, args.vary) {
-        // A variation has its picture's style.
+        // A variation keeps its picture's style.
         (None, Some(_)) => StyleChoice::Default,
         _ => style,
     };
@@ -189,7 +189,7 @@ fn build_request(args: &Args, from: Option<&PictureProvenance>) -> Result<Pictur
         size: args.size.or(same.as_ref().map(|it| it.size)).unwrap_or(256),
         background: background.filter(|name| name != "none"),
         enlarged: args.enlarge || same.as_ref().is_some_and(|it| it.enlarged),
-        // A variation may be made with any.
+        // A variation may use any weights.
         weights: from
             .filter(|_| args.vary.is_none())
             .map(|it| it.weights.clone()),
@@ -197,7 +197,7 @@ fn build_request(args: &Args, from: Option<&PictureProvenance>) -> Result<Pictur
     })
 }
 
-/// The request for pictures from a prompt alone.
+/// The request for pictures from only a prompt.
 fn prompt_task(args: &Args, prompt: String) -> PictureTask {
     match &args.lerp {
         Some(other) => PictureTask::Lerp {
@@ -235,7 +235,7 @@ fn seeds(args: &Args, from: Option<&PictureProvenance>) -> Result<Vec<u64>, Fail
             Failed::new(Exit::Usage, why)
         });
     }
-    // Short enough to be typed again.
+    // Short enough to retype.
     let fresh = || environment::entropy() % 1_000_000_000;
     let first = args.seed.or(from.map(|f| f.seed)).unwrap_or_else(fresh);
     let count = u64::from(args.n.unwrap_or(1));
@@ -256,8 +256,8 @@ fn parse_seeds(text: &str) -> Option<Vec<u64>> {
     (1..=MAX_PICTURES).contains(&seeds.len()).then_some(seeds)
 }
 
-/// Writes the files. The names of several pictures contain their seeds, or numbers from 1 if some
-/// pictures share a seed.
+/// Writes the files. If there are several, their names contain the seeds, or numbers from 1 if
+/// some pictures share a seed.
 fn save_pictures(args: &Args, drawn: &[Drawn]) -> Result<Vec<PathBuf>, Failed> {
     let seeds: HashSet<u64> = drawn
         .iter()
@@ -273,7 +273,9 @@ fn save_pictures(args: &Args, drawn: &[Drawn]) -> Result<Vec<PathBuf>, Failed> {
             1 => args.out.clone(),
             _ => numbered_path(&args.out, number),
         };
-        write_file(&path, &drawing.file)?;
+        // A picture that is drawn again takes the old one's place.
+        let written = write_file(&path, &drawing.file, true);
+        written.map_err(|why| Failed::new(Exit::Session, why))?;
         files.push(path);
     }
     Ok(files)
@@ -282,19 +284,6 @@ fn save_pictures(args: &Args, drawn: &[Drawn]) -> Result<Vec<PathBuf>, Failed> {
 fn numbered_path(out: &Path, seed: u64) -> PathBuf {
     let stem = out.file_stem().unwrap_or_default().to_string_lossy();
     out.with_file_name(format!("{stem}-{seed}.png"))
-}
-
-/// Writes a file completely or not at all.
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
-    let partial = path.with_extension("png.part");
-    let written = std::fs::File::create(&partial)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(|why| {
-        let _ = std::fs::remove_file(&partial);
-        let why = format!("Cannot write {}: {why}", path.display());
-        Failed::new(Exit::Session, why)
-    })
 }
 
 fn report(

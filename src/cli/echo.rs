@@ -1,5 +1,5 @@
-//! Switches the terminal's echo off while it may answer queries: a terminal answers questions about
-//! its graphics as if somebody had typed the answer.
+//! Switches the terminal's echo off while it may answer queries, because answers arrive as if
+//! somebody had typed them.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -8,14 +8,13 @@ use std::sync::{Mutex, PoisonError};
 /// The terminal and its original state, while its echo is off.
 static BEFORE: Mutex<Option<(File, libc::termios)>> = Mutex::new(None);
 
-/// A guard: while it lives, the terminal does not echo its input.
+/// A guard during whose lifetime the terminal does not echo its input.
 pub struct EchoGuard(());
 
-/// Whether the program runs in the background of a shell, where querying the terminal would stop
-/// it.
+/// Whether the program runs as a shell's background job, which querying the terminal would stop.
 pub fn in_background() -> bool {
     terminal().is_some_and(|terminal| {
-        // SAFETY: two questions about a descriptor that is open, and ours.
+        // SAFETY: both calls only query an open descriptor of our own.
         unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) != libc::getpgrp() }
     })
 }
@@ -23,9 +22,9 @@ pub fn in_background() -> bool {
 /// Switches the echo off, if there is a terminal.
 pub fn off() -> EchoGuard {
     if let Some(terminal) = terminal() {
-        // SAFETY: a termios is numbers alone, for which all zeros is a value.
+        // SAFETY: a termios contains only numbers, for which zero is valid.
         let mut modes: libc::termios = unsafe { std::mem::zeroed() };
-        // SAFETY: the pointer is that of a termios which outlives the call.
+        // SAFETY: the pointer is to a termios that outlives the call.
         if unsafe { libc::tcgetattr(terminal.as_raw_fd(), &mut modes) } == 0 {
             let before = modes;
             modes.c_lflag &= !libc::ECHO;
@@ -56,6 +55,6 @@ fn terminal() -> Option<File> {
 }
 
 fn set(terminal: &File, modes: &libc::termios) {
-    // SAFETY: the pointer is that of a termios which outlives the call.
+    // SAFETY: the pointer is to a termios that outlives the call.
     unsafe { libc::tcsetattr(terminal.as_raw_fd(), libc::TCSANOW, modes) };
 }

@@ -1,9 +1,10 @@
 //! Everything the program reads from its environment: variables, folders, the clock.
 //!
-//! Libraries never look these up; this module collects, once, everything they need.
+//! Libraries never look these up; this module collects everything they need once.
 
 use super::args::{Common, On};
 use super::exit::{Exit, Failed};
+pub use super::variables::{colour, variable};
 use base::untrusted::clean;
 use etcetera::BaseStrategy;
 use hub::catalog::Catalog;
@@ -68,11 +69,6 @@ impl Paths {
     }
 }
 
-/// Returns an environment variable, unless it is unset or empty.
-pub fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
-
 /// The writer's editor, from VISUAL or EDITOR.
 pub fn editor() -> Option<Editor> {
     let command = variable("VISUAL").or_else(|| variable("EDITOR"))?;
@@ -84,11 +80,6 @@ fn folder(name: &str) -> Option<PathBuf> {
     env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
-}
-
-/// Whether to use colours (no-color.org).
-pub fn colour() -> bool {
-    variable("NO_COLOR").is_none() && variable("TERM").as_deref() != Some("dumb")
 }
 
 /// Whether the terminal reports true colour rather than 256 colours.
@@ -111,7 +102,7 @@ pub fn graphics() -> Graphics {
     let iterm =
         is("TERM_PROGRAM", &["iterm", "wezterm", "mintty"]) || is("LC_TERMINAL", &["iterm"]);
     Graphics {
-        // Konsole's own are known to be broken.
+        // Konsole's graphics are known to be broken.
         ask: colour() && variable("KONSOLE_VERSION").is_none(),
         kitty: kitty && !between,
         iterm: iterm && !between,
@@ -174,8 +165,8 @@ pub fn backends(paths: &Paths, common: &Common) -> Result<Backends, Failed> {
     })
 }
 
-/// Where the image model's weights may be: the given folder, or else one next to the other models,
-/// or the folder in the checkout that this program was built from.
+/// Possible folders of the image model's weights: the given one, or else the one next to the other
+/// models and the one in the checkout that this program was built from.
 pub fn weights(paths: &Paths, named: Option<&Path>) -> Vec<PathBuf> {
     const NAME: &str = "illuminator-64";
     if let Some(named) = named {
@@ -208,7 +199,7 @@ pub fn plain_loader(paths: &Paths, on: &On) -> Result<ModelLoader, Failed> {
     loader(paths, &common)
 }
 
-/// The settings of a new session: flags and variables override config.toml, which overrides
+/// The settings of a new session: flags and variables override config.toml, which overrides the
 /// defaults.
 pub fn settings(paths: &Paths, common: &Common) -> Result<Settings, Failed> {
     settings_with(paths, common, None)
@@ -275,6 +266,7 @@ pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
         build: BUILD.to_string(),
         entropy: entropy(),
         now,
+        backups: super::config::backups(&paths.config)?,
         private: common.private,
         prompts: Prompts::new(paths.prompts.clone()),
         home: etcetera::home_dir().ok(),

@@ -4,6 +4,7 @@ use super::args::{Common, Eval as Args};
 use super::environment::{self, Paths};
 use super::page::Progress;
 use super::{Exit, Failed, print};
+use base::decode::decode;
 use illumine::engine::perplexity::{PerplexityError, perplexity};
 use illumine::engine::{LoadError, Loaded, ModelLoader};
 use std::path::Path;
@@ -60,16 +61,11 @@ fn read(file: &Path) -> Result<String, Failed> {
             format!("Cannot read {}: {error}", file.display()),
         )
     })?;
-    String::from_utf8(bytes).map_err(|_| {
-        let why = format!(
-            "{} is not UTF-8; convert it, for example with iconv",
-            file.display()
-        );
-        Failed::new(Exit::Usage, why)
-    })
+    let wrong = |error| Failed::new(Exit::Usage, format!("{} {error}", file.display()));
+    decode(bytes).map_err(wrong)
 }
 
-/// Loads a model here and now, with its progress on standard error.
+/// Loads a model synchronously, with progress on standard error.
 pub fn load(loader: ModelLoader, model: Option<&str>) -> Result<Loaded, Failed> {
     let progress = Progress::of_bytes();
     let loaded = loader.load_local(model.unwrap_or_default(), &progress);

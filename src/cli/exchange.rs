@@ -2,11 +2,12 @@
 
 use super::args::{Export, Import};
 use super::environment::{self, BUILD, Paths};
-use super::{Exit, Failed, print};
+use super::{Exit, Failed, output, print};
 use base::untrusted::clean_line;
+use illumine::store::export::direction::language_tag;
 use illumine::store::export::{self, ExportFormat, ExportMeta, ExportScope};
-use illumine::store::{Sessions, import};
-use std::io::{IsTerminal, Write, stdout};
+use illumine::store::{Journal, Sessions, StoreError, files, import, made_from};
+use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 use story::import::{Import as Brought, ImportTarget, import_records};
 use story::{Record, Settings, Story};
@@ -23,18 +24,20 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
         (None, Some(file)) => ExportFormat::of_file(file).unwrap_or(ExportFormat::Markdown),
         (None, None) => ExportFormat::Markdown,
     };
+    let language = args.language.as_deref().map(language_tag);
+    let language = language.transpose().map_err(usage)?;
     let mut meta = ExportMeta {
-        title: clean_line(args.title.as_ref().unwrap_or(&args.name)),
+        title: ExportMeta::title_or(args.title.as_deref(), &args.name),
         now: environment::now(),
         build: BUILD.to_string(),
         system: recovered.settings.unwrap_or_default().system,
-        language: args.language.clone().unwrap_or_default(),
+        language: language.unwrap_or_default(),
         folder: Some(sessions.folder(&args.name)?),
         ..ExportMeta::default()
     };
     let path = match file {
         Some(file) => file.to_path_buf(),
-        None => export::free_path(Path::new(""), &args.name, format.ending()),
+        None => files::free_path(Path::new(""), &args.name, format.ending()),
     };
     let to_output = args.output.as_deref() == Some(Path::new("-"));
     meta.beside = (!to_output).then(|| export::pictures_folder_name(&path, args.force));
@@ -51,12 +54,9 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
                 "This format is binary; write it to a file with -o, or pipe it to another program";
             return Err(Failed::new(Exit::Usage, why));
         }
-        let mut out = stdout().lock();
-        // A closed pipe is no failure.
-        let _ = out.write_all(&bytes).and_then(|()| out.flush());
-        return Ok(Exit::Well);
+        return output::write(&bytes).map(|_| Exit::Well);
     }
-    export::write_file(&path, &bytes, args.force).map_err(usage)?;
+    files::write_file(&path, &bytes, args.force).map_err(usage)?;
     export::write_picture_files(&recovered.story, format, extent, &meta, &path).map_err(usage)?;
     let left_out = export::left_out(&recovered.story, format);
     print_line(&format!("Wrote {}{left_out}", path.display()))
@@ -65,19 +65,15 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
 pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
     let sessions = Sessions::new(args.sessions.as_ref().unwrap_or(&paths.sessions));
     let brought = import::load_file(&args.file).map_err(usage)?;
-    let name = args
-        .name
-        .clone()
-        .unwrap_or_else(|| session_name(&args.file));
     let mut settings: Settings = super::config::read(&paths.config)?;
-    let mut journal = sessions.create(Some(&name), &environment::now(), BUILD)?;
-    let file = match &brought {
+    let mut journal = begin(&sessions, args, &brought.content)?;
+    let file = match &brought.content {
         Brought::Card {
             file: Some((ending, bytes)),
             ..
         } => {
             let path: PathBuf = journal.folder().join(format!("card.{ending}"));
-            export::write_file(&path, bytes, false).map_err(usage)?;
+            files::write_file(&path, bytes, false).map_err(usage)?;
             Some(format!("card.{ending}"))
         }
         _ => None,
@@ -95,19 +91,29 @@ pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
     records.extend(made.records);
     journal.append(&records)?;
     journal.sync()?;
-    print_line(&format!("{name}: {}", made.said))
+    print_line(&format!("{}: {}", journal.name(), made.said))
 }
 
-/// Makes a valid session name from a file name.
-fn session_name(file: &Path) -> String {
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    let plain = |c: char| c.is_alphanumeric() || " .-_".contains(c);
-    let name: String = stem
-        .chars()
-        .map(|c| if plain(c) { c } else { '-' })
-        .collect();
-    let name = name.trim_matches(|c: char| !c.is_alphanumeric());
-    name.chars().take(60).collect()
+/// Creates the session, under the given name or one made from the file's. Where nothing of that can
+/// stand in a name, the character's own name does, or a number.
+fn begin(sessions: &Sessions, args: &Import, brought: &Brought) -> Result<Journal, StoreError> {
+    let now = environment::now();
+    if let Some(name) = &args.name {
+        return sessions.create(Some(name), &now, BUILD);
+    }
+    let stem = args.file.file_stem().unwrap_or_default();
+    let own = match brought {
+        Brought::Card { card, .. } => made_from(&card.name()),
+        Brought::Book(_) | Brought::Story(_) | Brought::Text(_) => None,
+    };
+    match (made_from(&stem.to_string_lossy()), own) {
+        // A file that was imported before is not imported again by oversight.
+        (Some(name), _) if stem.to_str() == Some(&name) => {
+            sessions.create(Some(&name), &now, BUILD)
+        }
+        (Some(name), _) | (None, Some(name)) => sessions.create_free(&name, &now, BUILD),
+        (None, None) => sessions.create(None, &now, BUILD),
+    }
 }
 
 fn print_line(text: &str) -> Result<Exit, Failed> {

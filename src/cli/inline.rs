@@ -5,10 +5,10 @@ use image::{DynamicImage, RgbaImage, imageops};
 use imagegen::picture_file::{decode_for_terminal, scale, scale_with_hard_edges};
 use std::io::{IsTerminal, stdout};
 
-/// Width in cells of a picture, and of a sheet of several pictures.
+/// The width in cells of a picture, and of a sheet of several.
 const WIDE: u32 = 32;
 const SHEET: u32 = 60;
-/// Pixels of a picture on a sheet, and of the gap between two.
+/// The size in pixels of a picture on a sheet, and of the gap between two.
 const SMALL: u32 = 128;
 const GAP: u32 = 8;
 
@@ -48,13 +48,12 @@ pub fn show<T: AsRef<[u8]>>(files: &[T]) {
     let _ = viuer::print(&DynamicImage::ImageRgba8(sheet), &config);
 }
 
-/// Whether to use half-blocks of our own. The library would draw nearly transparent pixels as
-/// opaque.
+/// Whether to use our own half-blocks. The library would draw nearly transparent pixels as opaque.
 fn in_blocks() -> bool {
     !viuer::is_iterm_supported() && viuer::get_kitty_support() == viuer::KittySupport::None
 }
 
-/// The rows that a picture of this many columns takes; a cell is twice as high as wide.
+/// The number of rows of a picture with this many columns; a cell is twice as high as wide.
 fn rows(picture: &RgbaImage, columns: u32) -> u32 {
     let (width, height) = picture.dimensions();
     (columns * height).div_ceil(2 * width.max(1)).max(1)

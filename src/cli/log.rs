@@ -1,5 +1,5 @@
-//! `--log FILE`: what happened, for a report of a fault. Without the writer's words, unless
-//! `--log-words` asks for them.
+//! `--log FILE`: a log for bug reports, without the writer's words unless `--log-words` asks for
+//! them.
 
 use super::args::Log;
 use super::environment::BUILD;
@@ -17,14 +17,14 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Begins to log, where that is asked for, with what the program runs on.
+/// Starts the log, if requested, with a description of the machine.
 pub fn begin(args: &Log, command: &str) -> Result<(), Failed> {
     let Some(path) = &args.log else {
         return Ok(());
     };
     let file = open(path).map_err(|error| {
         let why = format!(
-            "The log {} cannot be written ({error}); name a file in a folder of yours",
+            "Cannot write the log {} ({error}); choose a file in a writable folder",
             path.display()
         );
         Failed::new(Exit::Usage, why)
@@ -40,7 +40,7 @@ pub fn begin(args: &Log, command: &str) -> Result<(), Failed> {
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(Mutex::new(Lines(file)));
-    // Only a second subscriber is refused, and there is one.
+    // Fails only for a second subscriber, and there is just one.
     let _ = tracing_subscriber::registry()
         .with(lines)
         .with(targets)
@@ -59,7 +59,7 @@ pub fn begin(args: &Log, command: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// How the program ends. The sentence may quote the writer, so it counts as words.
+/// Logs how the program ended. An error may quote the writer, so it counts as words.
 pub fn end(result: &Result<Exit, Failed>) {
     match result {
         Ok(exit) => info!(code = exit.code(), "ended"),
@@ -70,7 +70,7 @@ pub fn end(result: &Result<Exit, Failed>) {
     }
 }
 
-/// A log is its writer's alone, and an older one is gone on with.
+/// Opens the log, readable only by its owner; appends to an existing one.
 fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .append(true)
@@ -102,8 +102,8 @@ fn features() -> String {
     String::new()
 }
 
-/// Takes whole lines, one event each, and shows control characters in them instead of sending
-/// them to the terminal of whoever reads the log.
+/// Writes lines, one event each, and escapes control characters, so that they never reach the
+/// terminal of whoever reads the log.
 struct Lines(File);
 
 impl Write for Lines {

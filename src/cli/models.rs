@@ -106,7 +106,7 @@ fn pull(entry: &Entry, store: &ModelStore, accept: bool) -> Result<Exit, Failed>
     print(&format!("{} is in {}\n", entry.name, path.display()))
 }
 
-/// Asks a person at a terminal; a script uses a flag instead.
+/// Asks for confirmation at a terminal; scripts use a flag instead.
 fn confirm_licence(entry: &Entry) -> bool {
     if !stdin().is_terminal() || !stderr().is_terminal() {
         return false;
@@ -119,7 +119,7 @@ fn confirm_licence(entry: &Entry) -> bool {
 
 fn info(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
     let here = store.local_path(entry);
-    let here = here.map_or("not here".to_string(), |path| path.display().to_string());
+    let here = here.map_or("none".to_string(), |path| path.display().to_string());
     let mut text = format!(
         "{}\n  name          {}\n  architecture  {}\n  parameters    {}\n  quantization  {}\n  context       {} tokens\n  size          {}\n  sha256        {}\n  licence       {}{}\n  suits         {} GB\n  chat          {}\n  file          {here}\n",
         entry.title,

@@ -1,5 +1,5 @@
-//! Benchmarks of long sessions, created in a temporary folder: the time to open them, and the time
-//! to draw a frame while text streams in.
+//! Benchmarks long sessions, created in a temporary folder: the time to open them, and the time to
+//! draw a frame while text streams in.
 
 use super::environment::{self, Paths};
 use super::{Exit, Failed};
@@ -50,6 +50,7 @@ pub fn rows(paths: &Paths, runs: u16) -> Result<Vec<(String, Vec<f64>)>, Failed>
         build: environment::BUILD.to_string(),
         entropy: 1,
         now: environment::now,
+        backups: 0,
         private: false,
         prompts: Prompts::default(),
         home: None,
@@ -64,7 +65,7 @@ pub fn rows(paths: &Paths, runs: u16) -> Result<Vec<(String, Vec<f64>)>, Failed>
     let times = tui::frame_times(studio, FRAMES);
     let times = times.ok_or_else(|| failed(&"No frame could be drawn"))?;
     let times = times.iter().map(|time| time.as_secs_f64() * 1000.0);
-    let what = format!("a frame while words stream, {} passages", PASSAGES[0]);
+    let what = format!("a frame while text streams, {} passages", PASSAGES[0]);
     rows.push((what, times.collect()));
     Ok(rows)
 }

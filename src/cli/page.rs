@@ -7,23 +7,25 @@ use illumine::line::{OutputClosed, Page};
 use illumine::studio::{PictureSource, Work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::environment;
 use super::inline;
-use super::note;
 use super::signals::Watch;
+use super::{Failed, note, output};
 
 /// The page on standard output.
 pub struct TerminalPage {
     watch: Watch,
     bar: Meter,
     dim: bool,
-    /// The last line is not finished.
+    /// Whether the last line is unfinished.
     open: bool,
     show_end: bool,
+    /// Why standard output could not be written, if it was not that its reader went away.
+    failure: Option<Failed>,
     /// Text that the next typed line starts with; None if the input is not a terminal.
     begun: Option<TypedAhead>,
 }
@@ -32,8 +34,7 @@ pub struct TerminalPage {
 pub type TypedAhead = Rc<RefCell<String>>;
 
 impl TerminalPage {
-    /// `show_end` ends each passage with a line break, which a conversation needs and a pipe does
-    /// not.
+    /// With `show_end`, each passage ends with a line break, for a person rather than a pipe.
     pub fn new(watch: Watch, colour: bool, show_end: bool) -> TerminalPage {
         TerminalPage {
             watch,
@@ -41,8 +42,14 @@ impl TerminalPage {
             dim: colour && stderr().is_terminal(),
             open: false,
             show_end,
+            failure: None,
             begun: None,
         }
+    }
+
+    /// Returns the failure to write to standard output, if there was one.
+    pub fn outcome(&mut self) -> Result<(), Failed> {
+        self.failure.take().map_or(Ok(()), Err)
     }
 
     /// A handle to the text that the next typed line starts with.
@@ -51,9 +58,18 @@ impl TerminalPage {
     }
 
     fn put(&mut self, text: &str) -> Result<(), OutputClosed> {
-        let mut out = stdout().lock();
-        let put = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        put.map_err(|_| OutputClosed)
+        self.put_bytes(text.as_bytes())
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), OutputClosed> {
+        match output::write(bytes) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(OutputClosed),
+            Err(failed) => {
+                self.failure.get_or_insert(failed);
+                Err(OutputClosed)
+            }
+        }
     }
 }
 
@@ -77,6 +93,16 @@ impl Page for TerminalPage {
     fn message(&mut self, text: &str) -> Result<(), OutputClosed> {
         self.bar.clear();
         self.put(&format!("{}\n", clean(text)))
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), OutputClosed> {
+        self.bar.clear();
+        if stdout().is_terminal() && std::str::from_utf8(bytes).is_err() {
+            self.notice("This format is binary; give a file name for it");
+            return Ok(());
+        }
+        self.open = false;
+        self.put_bytes(bytes)
     }
 
     fn notice(&mut self, text: &str) {
@@ -178,7 +204,7 @@ impl Meter {
         if stderr().is_terminal() {
             return self.bar(what, done, total, BYTES);
         }
-        // In a log, a line for each tenth is enough, and none for what is done in a moment.
+        // Elsewhere, prints one line per tenth, and none for a short task.
         if self.began.elapsed() < MOMENT {
             return;
         }
@@ -194,7 +220,7 @@ impl Meter {
         }
     }
 
-    /// Shows how many of `all` items are done; on a terminal only.
+    /// Shows how many of `all` items are done, only on a terminal.
     pub fn count(&mut self, what: &str, done: u64, all: u64) {
         self.bar(what, done, Some(all), THINGS);
     }
@@ -224,7 +250,7 @@ impl Meter {
     }
 }
 
-/// A meter of work that nothing stops; dropped, it goes away.
+/// A meter for work that cannot be stopped; dropping it hides it.
 pub struct Progress {
     meter: RefCell<Meter>,
     bytes: bool,

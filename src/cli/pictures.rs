@@ -11,7 +11,7 @@ use base::untrusted::clean_line;
 use imagegen::config::GRID;
 use std::path::Path;
 
-/// The width and height of training pictures in pixels: eight for each token along a side.
+/// The width and height of training pictures: eight pixels per token along each side.
 const SIZE: u32 = GRID as u32 * 8;
 
 /// The pictures of a file or folder.
@@ -22,7 +22,7 @@ pub fn read(path: &Path) -> Result<Dataset, Failed> {
     }
 }
 
-/// The SHA-256 of a data set.
+/// The SHA-256 of a dataset.
 pub fn digest(pictures: &Dataset) -> Result<String, Failed> {
     let bytes = pictures.to_bytes();
     let bytes = bytes.map_err(|why| Failed::new(Exit::Usage, why))?;
@@ -55,7 +55,7 @@ fn own(path: &Path) -> Result<Dataset, Failed> {
     Ok(found.pictures)
 }
 
-/// The failure that a data set that cannot be used ends the program with.
+/// The error with which an unusable dataset ends the program.
 pub fn failed(error: DataError) -> Failed {
     let exit = match error {
         DataError::Stopped => Exit::Interrupted,

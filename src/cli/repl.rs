@@ -3,6 +3,7 @@
 use super::args::Common;
 use super::environment::{self, Paths};
 use super::page::{TerminalPage, TypedAhead};
+use super::piped::PipedInput;
 use super::signals;
 use super::{Exit, Failed, enter, note, print, studio};
 use illumine::line::{self, Input, Page, RunEnd};
@@ -12,11 +13,8 @@ use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{Context, Editor, Helper, Highlighter, Hinter, Validator};
-use std::io::{BufRead, IsTerminal, Read, stdin, stdout};
+use std::io::{IsTerminal, stdin, stdout};
 use std::path::Path;
-
-/// Longer lines are rejected.
-const LONGEST: u64 = 4 << 20;
 
 pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit, Failed> {
     let (mut studio, events) = studio(paths, common)?;
@@ -35,23 +33,26 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
         let closing = line::run(
             &mut studio,
             &events,
-            |studio| typist.next(studio),
+            |studio, goes_on| typist.next(studio, goes_on),
             &mut page,
         );
         typist.remember(&paths.history);
         closing
     } else {
-        let mut lines = PipedInput::default();
-        line::run(&mut studio, &events, |_| lines.next(), &mut page)
+        let mut lines = PipedInput::new(Box::new(stdin().lock()));
+        line::run(&mut studio, &events, |_, _| lines.next(), &mut page)
     };
+    page.outcome()?;
     Ok(exit(closing, person))
 }
 
-/// Chooses the exit code: a person has seen the error already, a script needs the code.
+/// Chooses the exit code: a person has already seen the error, but a script needs the code.
 fn exit(closing: RunEnd, person: bool) -> Exit {
     match closing.fault {
         _ if closing.interrupted => Exit::Interrupted,
         Some(trouble) if !person => trouble.into(),
+        // What is lost with the program is no matter of taste.
+        _ if closing.unsaved => Exit::Session,
         _ => Exit::Well,
     }
 }
@@ -63,47 +64,6 @@ fn greet(studio: &Studio, said: Option<String>) -> Result<Exit, Failed> {
     match said {
         Some(said) => print(&format!("{said}\n{}\n", line::transcript(studio))),
         None => Ok(Exit::Well),
-    }
-}
-
-/// Lines from a pipe or a file.
-#[derive(Default)]
-struct PipedInput {
-    number: usize,
-    /// Reading standard input has failed, so no more lines will come.
-    broken: bool,
-}
-
-impl PipedInput {
-    fn next(&mut self) -> Input {
-        if self.broken {
-            return Input::End;
-        }
-        self.number += 1;
-        let mut bytes = Vec::new();
-        let mut stdin = stdin().lock();
-        let read = stdin.by_ref().take(LONGEST).read_until(b'\n', &mut bytes);
-        let number = self.number;
-        match read {
-            Err(error) => {
-                self.broken = true;
-                Input::Unusable(format!("Cannot read standard input ({error})"))
-            }
-            Ok(0) => Input::End,
-            Ok(read) if read as u64 == LONGEST && !bytes.ends_with(b"\n") => {
-                let _ = stdin.skip_until(b'\n');
-                Input::Unusable(format!(
-                    "Skipped line {number}, which is longer than {} MB; split it into several lines",
-                    LONGEST >> 20
-                ))
-            }
-            Ok(_) => match String::from_utf8(bytes) {
-                Ok(line) => Input::Line(line.trim_end_matches(['\n', '\r']).to_string()),
-                Err(_) => Input::Unusable(format!(
-                    "Skipped line {number}, which is not UTF-8; convert the input, for example with iconv"
-                )),
-            },
-        }
     }
 }
 
@@ -121,18 +81,20 @@ impl InteractiveInput {
     fn new(paths: &Paths, begun: TypedAhead) -> Result<InteractiveInput, Failed> {
         let editor = Editor::new().map_err(|error| Failed::new(Exit::Usage, error))?;
         let mut typist = InteractiveInput { editor, begun };
-        // No history yet is no matter.
+        // The history may not exist yet.
         let _ = typist.editor.load_history(&paths.history);
         Ok(typist)
     }
 
-    fn next(&mut self, studio: &Studio) -> Input {
+    /// The next line; `goes_on` if it goes on from a line that ended with a backslash.
+    fn next(&mut self, studio: &Studio, goes_on: bool) -> Input {
         let completer = ReplCompleter(studio.completer());
         self.editor.set_helper(Some(completer));
+        let prompt = if goes_on { "… " } else { "> " };
         let mut interrupts = 0;
         loop {
             let begun = self.begun.take();
-            match self.editor.readline_with_initial("> ", (&begun, "")) {
+            match self.editor.readline_with_initial(prompt, (&begun, "")) {
                 Ok(line) => {
                     if !line.trim().is_empty() && !studio.is_private() {
                         let _ = self.editor.add_history_entry(line.as_str());

@@ -38,6 +38,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     save_history(&paths.lines, &ended.history);
     ended.remarks.iter().for_each(|remark| complain(remark));
     Ok(match ended.why {
+        _ if ended.unsaved => Exit::Session,
         ExitReason::Quit => Exit::Well,
         ExitReason::Interrupted => Exit::Interrupted,
         ExitReason::Signal(number) => Exit::Signal(u8::try_from(number).unwrap_or_default()),
@@ -70,7 +71,7 @@ fn load_history(path: &Path) -> Vec<String> {
     lines[lines.len().saturating_sub(KEPT)..].to_vec()
 }
 
-/// Saves the input history and ignores failure.
+/// Saves the input history, ignoring failure.
 fn save_history(path: &Path, lines: &[String]) {
     if lines.is_empty() {
         return;

@@ -2,8 +2,10 @@
 
 use super::args::Sessions as Args;
 use super::environment::Paths;
-use super::{Exit, Failed, complain, exchange, print};
-use illumine::store::{Recovered, Sessions, StoreError};
+use super::{Exit, Failed, complain, exchange, print, safety};
+use base::search::Needle;
+use illumine::store::export::bare_text;
+use illumine::store::{Recovered, Sessions, StoreError, shell_word};
 use std::path::PathBuf;
 use story::sentence::excerpt_around;
 use time::OffsetDateTime;
@@ -22,7 +24,24 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
         Args::Rename { name, to, sessions } => rename(&at(sessions), name, to),
         Args::Export(args) => exchange::export(paths, args),
         Args::Import(args) => exchange::import(paths, args),
-        Args::Check { name, sessions } => check(&at(sessions), name.as_deref()),
+        Args::Check {
+            name: Some(name),
+            salvage: true,
+            sessions,
+        } => safety::salvage(&at(sessions), name),
+        Args::Check { name, sessions, .. } => check(&at(sessions), name.as_deref()),
+        Args::Conflicts {
+            name,
+            copy,
+            to,
+            sessions,
+        } => safety::conflicts(&at(sessions), name, *copy, to.as_deref()),
+        Args::Restore {
+            name,
+            date,
+            to,
+            sessions,
+        } => safety::restore(&at(sessions), name, date.as_deref(), to.as_deref()),
     }
 }
 
@@ -35,14 +54,21 @@ fn list(sessions: &Sessions, json: bool) -> Result<Exit, Failed> {
     };
     if json {
         let rows = listed.iter().map(|one| {
-            serde_json::json!({"name": one.name, "bytes": one.bytes, "changed": changed(one.changed)})
+            serde_json::json!({"name": one.name, "bytes": one.bytes, "changed": changed(one.changed), "conflicting_copies": one.copies})
         });
         return print(&format!("{}\n", serde_json::Value::Array(rows.collect())));
     }
     let rows = listed.iter().map(|one| {
         let changed = changed(one.changed);
         let changed = changed.get(..16).unwrap_or(&changed).replace('T', " ");
-        format!("{changed}  {:>9}  {}\n", one.bytes, one.name)
+        let copies = match one.copies {
+            0 => String::new(),
+            _ => format!(
+                "  (conflicting copies: illumine sessions conflicts {})",
+                shell_word(&one.name)
+            ),
+        };
+        format!("{changed}  {:>9}  {}{copies}\n", one.bytes, one.name)
     });
     print(&rows.collect::<String>())
 }
@@ -58,8 +84,7 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
             text.push('\n');
         }
     } else {
-        let path = found.story.path();
-        text.extend(path.iter().map(|passage| passage.text));
+        text += &bare_text(&found.story);
         if !text.ends_with('\n') {
             text.push('\n');
         }
@@ -70,9 +95,9 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
     print(&text)
 }
 
-/// Like grep, exits with 0 if anything matched and 1 if not.
+/// Like grep, exits with 0 if anything matched and with 1 otherwise.
 fn grep(sessions: &Sessions, words: &str) -> Result<Exit, Failed> {
-    let wanted = words.to_lowercase();
+    let wanted = Needle::new(words);
     let mut hits = 0;
     for one in sessions.list()? {
         let found = sessions.read(&one.name)?;
@@ -107,8 +132,16 @@ fn check(sessions: &Sessions, name: Option<&str>) -> Result<Exit, Failed> {
         let found = sessions.read(&name)?;
         let aside = sessions.set_aside(&name)?;
         let faults = sessions.picture_faults(&name, &found.story)?;
-        sound &= found.read_only_reason.is_none() && faults.is_empty();
-        print(&format!("{}\n", verdict(&name, &found, &aside, &faults)?))?;
+        sound &= found.read_only_reason.is_none() && faults.is_empty() && found.records > 0;
+        let mut text = verdict(&name, &found, &aside, &faults)?;
+        for copy in sessions.conflicting_copies(&name)? {
+            let file = safety::copy_name(&copy.path);
+            text.push_str(&format!(
+                "\n  conflicting copy: {file}; illumine sessions conflicts {} compares it",
+                shell_word(&name)
+            ));
+        }
+        print(&format!("{text}\n"))?;
     }
     match sound {
         true => Ok(Exit::Well),
@@ -129,12 +162,22 @@ fn verdict(
         story.nodes().len(),
         story.path().len()
     );
+    let word = shell_word(name);
     let mut text = match (&found.read_only_reason, found.torn) {
         (None, _) if !faults.is_empty() => format!("{name}: damaged, {counts}"),
+        (Some(why), _) if found.damaged => format!(
+            "{name}: damaged, {why}; up to that point {counts}; illumine sessions check --salvage {word} makes a sound copy of the rest"
+        ),
         (Some(why), _) => format!("{name}: damaged, {why}; up to that point {counts}"),
+        (None, _) if found.records == 0 => format!(
+            "{name}: damaged, its journal is empty; illumine sessions restore {word} lists its backups"
+        ),
         (None, 0) => format!("{name}: OK, {counts}"),
+        (None, torn) if found.zeros => format!(
+            "{name}: OK, {counts}; {torn} bytes of zeros at the end, left by a power cut, will be moved to a file of their own"
+        ),
         (None, torn) => format!(
-            "{name}: OK, {counts}; an incomplete record of {torn} bytes at the end, left by a crash, will be moved to a file of its own"
+            "{name}: OK, {counts}; an incomplete record of {torn} bytes at the end, left by a crash, will be moved to a separate file"
         ),
     };
     for fault in faults {

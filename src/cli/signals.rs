@@ -50,7 +50,7 @@ pub fn listen(stop: Stop) -> Watch {
             let working = shared.working.load(Ordering::SeqCst);
             if signal == SIGINT {
                 let times = shared.interrupts.fetch_add(1, Ordering::SeqCst) + 1;
-                // The first Ctrl+C stops the work; with nothing to stop, or again, it ends.
+                // The first Ctrl+C stops the work; a later one, or one with nothing to stop, quits.
                 if working && times < 3 {
                     continue;
                 }
@@ -67,7 +67,7 @@ pub fn listen(stop: Stop) -> Watch {
 fn wait(watch: &Watch, stop: &Stop) {
     let until = Instant::now() + PATIENCE;
     while watch.working.load(Ordering::SeqCst) && Instant::now() < until {
-        // A passage may have begun since.
+        // A passage may have started since.
         stop.stop();
         thread::sleep(Duration::from_millis(5));
     }

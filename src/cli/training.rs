@@ -1,5 +1,5 @@
-//! `illumine train gan` and `illumine train export`: training runs, shown on a screen of their own or
-//! in lines.
+//! `illumine train gan` and `illumine train export`: training runs, shown in a live view or as
+//! lines.
 
 use super::args::Gan as Args;
 use super::environment::{self, Paths};
@@ -29,9 +29,9 @@ use std::sync::mpsc::channel;
 
 pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     if let Some(threads) = args.on.threads {
-        // Candle computes on threads of its own, and on rayon's pool; both can be sized once, before
+        // Candle computes on its own threads and on rayon's pool; both can be sized once, before
         // anything uses them.
-        // SAFETY: nothing runs yet beside this thread.
+        // SAFETY: no other thread is running yet.
         unsafe { std::env::set_var("CANDLE_NUM_THREADS", threads.to_string()) };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
         pool.build_global().map_err(|why| {
@@ -105,7 +105,7 @@ fn job(args: &Args) -> Job {
     }
 }
 
-/// The file of the perceptual loss's network, fetched where it is missing.
+/// The file of the perceptual loss network, downloaded if missing.
 fn fetch_perceptual_network(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
@@ -114,13 +114,13 @@ fn fetch_perceptual_network(paths: &Paths, offline: bool) -> Result<PathBuf, Fai
 
 type Trained = Result<RunOutcome, TrainError>;
 
-/// Whether somebody looks at a screen that can be drawn on.
+/// Whether to show the live view: the terminal is interactive and can be drawn on.
 fn wants_screen(args: &Args) -> bool {
     let dumb = environment::variable("TERM").as_deref() == Some("dumb");
     !args.plain && !dumb && stdin().is_terminal() && stdout().is_terminal()
 }
 
-/// Cancels a run once its flag is set; progress is told by the run's events.
+/// Cancels a run once its flag is set; the run's events report progress.
 struct StopFlag<'a>(&'a AtomicBool);
 
 impl Observer for StopFlag<'_> {
@@ -134,8 +134,8 @@ impl Observer for StopFlag<'_> {
     }
 }
 
-/// Trains, and prints lines about it. The first Ctrl+C ends the run with a checkpoint, the second at
-/// once.
+/// Trains and prints lines of progress. The first Ctrl+C saves a checkpoint and ends the run, the
+/// second ends it immediately.
 fn run_with_lines(
     job: &Job,
     train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained,
@@ -143,7 +143,7 @@ fn run_with_lines(
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         let code = i32::from(Exit::Signal(signal as u8).code());
-        // Where signals cannot be had, the run goes on without.
+        // If signals are unavailable, the run continues without them.
         let _ = flag::register_conditional_shutdown(signal, code, stop.clone());
         let _ = flag::register(signal, stop.clone());
     }
@@ -151,7 +151,7 @@ fn run_with_lines(
     Ok(train(&StopFlag(&stop), &mut |event| reporter.report(event)))
 }
 
-/// Trains on a thread of its own, and shows the run on the screen.
+/// Trains on a separate thread, and shows the run on the screen.
 fn run_with_screen(
     job: &Job,
     train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained + Send,
@@ -174,7 +174,7 @@ fn run_with_screen(
         let stop = &stop;
         let trained = scope.spawn(move || {
             train(&StopFlag(stop), &mut |event| {
-                // Without a screen nobody watches the run, so it ends.
+                // Without a screen, nobody is watching the run, so it ends.
                 if sender.send(update(job, event)).is_err() {
                     stop.store(true, Ordering::SeqCst);
                 }
@@ -215,7 +215,7 @@ fn update(job: &Job, event: TrainingEvent) -> Update {
 pub struct ExportArgs<'a> {
     pub run: &'a Path,
     pub data: &'a Path,
-    /// The weights that the run began with.
+    /// The weights that the run started from.
     pub from: Option<&'a Path>,
     pub out: &'a Path,
     pub offline: bool,
@@ -246,7 +246,7 @@ pub fn export(paths: &Paths, args: &ExportArgs) -> Result<Exit, Failed> {
     print(&format!("Wrote the weights to {}\n", args.out.display()))
 }
 
-/// The embeddings of all captions; kept in the run's folder, since there are tens of thousands.
+/// The embeddings of all captions; cached in the run's folder, since there are tens of thousands.
 fn embed_captions(
     paths: &Paths,
     pictures: &Dataset,

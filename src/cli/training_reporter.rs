@@ -1,5 +1,5 @@
-//! Reports a training run: prints a line now and then, and saves the latest sample sheet next to
-//! the checkpoint.
+//! Reports a training run: prints occasional lines, and saves the latest sample sheet next to the
+//! checkpoint.
 
 use super::{complain, note};
 use ::train::job::Job;
@@ -36,7 +36,7 @@ impl TrainingReporter<'_> {
             TrainingEvent::Checkpointed(step) => note(&format!("Checkpoint after step {step}")),
             TrainingEvent::Warning(words) => complain(words),
             TrainingEvent::Sheet(sheet) => match save_sheet(self.job, &sheet) {
-                Ok(_) => note(&format!("Sheet in {}", sheet_of(self.job).display())),
+                Ok(_) => note(&format!("Sample sheet: {}", sheet_of(self.job).display())),
                 Err(why) => complain(&why),
             },
         }
@@ -68,8 +68,8 @@ fn sheet_of(job: &Job) -> std::path::PathBuf {
     job.phase.sample_sheet(&job.run)
 }
 
-/// Saves a sample sheet next to the checkpoint. Returns the file's bytes, width and height, or the
-/// reason of a failure.
+/// Saves a sample sheet next to the checkpoint. Returns the file's bytes, width and height, or why
+/// it failed.
 pub fn save_sheet(job: &Job, sheet: &SampleSheet) -> Result<(Vec<u8>, (u32, u32)), String> {
     let failed = |why: &dyn std::fmt::Display| format!("Cannot write the sample sheet ({why})");
     let png = picture::sheet(&sheet.rows, sheet.size).map_err(|why| failed(&why))?;

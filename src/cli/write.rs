@@ -5,17 +5,21 @@ use super::environment::{self, Paths};
 use super::page::Meter;
 use super::signals;
 use super::{Exit, Failed};
+use base::decode::{MARK, decode, unix_lines};
 use base::untrusted::clean;
 use illumine::store::prompts::Prompts;
 use illumine::studio::{Notice, Outcome, Setup, Studio};
 use serde::Serialize;
-use std::io::{IsTerminal, Read, Write, stdin, stdout};
+use std::io::{IsTerminal, Read, stdin, stdout};
 use std::sync::mpsc::Receiver;
 use story::command::Completion;
 use story::frame::Voice;
 use story::message::{Overflow, PassageStats};
 use story::voice::{self, PromptTemplate};
 use story::{Command, Mode, ModelInfo, Node, Reply, Status};
+
+/// Longer prompts are refused: no model reads as much.
+const LONGEST: u64 = 16 << 20;
 
 /// The object that `--json` prints.
 #[derive(Serialize)]
@@ -43,7 +47,7 @@ struct Timings {
     decode_ms: f64,
     decode_tps: f64,
     reused: usize,
-    /// How many of the new tokens were accepted draft tokens.
+    /// The number of new tokens that were accepted draft tokens.
     #[serde(rename = "guessed")]
     accepted_drafts: usize,
 }
@@ -61,7 +65,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     };
     let setup = Setup {
         defaults: settings,
-        // It stands on standard output and nowhere else.
+        // The text goes to standard output and nowhere else.
         private: true,
         ..environment::setup(paths, &args.common)?
     };
@@ -83,7 +87,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         overflow,
     };
     let Outcome::Started(node) = studio.run(Command::Complete(Box::new(completion)))? else {
-        return Err(Failed::new(Exit::Engine, "Nothing was begun; try again"));
+        return Err(Failed::new(Exit::Engine, "Nothing started; try again"));
     };
     follow_events(&mut studio, &replies, !args.json)?;
     let written = studio.story().node(node);
@@ -107,7 +111,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
 fn prompt_text(args: &Args) -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     let prompt = match &args.prompt {
-        Some(prompt) => clean(prompt).into_owned(),
+        Some(prompt) => clean(prompt.strip_prefix(MARK).unwrap_or(prompt)).into_owned(),
         None => read_stdin()?,
     };
     match prompt.is_empty() {
@@ -121,24 +125,25 @@ fn read_stdin() -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     if stdin().is_terminal() {
         return Err(usage(
-            "No prompt; give one, for example illumine write \"Once upon a time\", or pipe it in",
+            "No prompt; give one, for example illumine write \"Once upon a time\", or pipe one in",
         ));
     }
     let mut bytes = Vec::new();
-    let read = stdin().lock().read_to_end(&mut bytes);
+    let read = stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes);
     read.map_err(|error| usage(&format!("Cannot read standard input ({error})")))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        usage(&format!(
-            "The prompt is not UTF-8 (at byte {at}); convert it, for example with iconv"
-        ))
-    })?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(usage(&format!(
+            "The prompt is longer than {} MB; give a part of it",
+            LONGEST >> 20
+        )));
+    }
+    let text = decode(bytes).map_err(|error| usage(&format!("The prompt {error}")))?;
+    let text = unix_lines(&text);
     let text = text.strip_suffix('\n').unwrap_or(&text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
     Ok(clean(text).into_owned())
 }
 
-/// Fills in the template: its voice, and its opening words if it has any.
+/// Fills in the template: its voice and, if it has any, its opening words.
 fn fill_template(
     template: Option<&PromptTemplate>,
     args: &Args,
@@ -163,7 +168,7 @@ fn fill_template(
     Ok((Some(filled.voice), Some(own).filter(|own| !own.is_empty())))
 }
 
-/// Takes the engine's news to the end of the passage.
+/// Handles events until the passage ends.
 fn follow_events(
     studio: &mut Studio,
     replies: &Receiver<Reply>,
@@ -182,7 +187,7 @@ fn follow_events(
             match notice {
                 Notice::Text { text, .. } => {
                     meter.clear();
-                    if stream && print_piece(&text).is_err() {
+                    if stream && !super::output::write(text.as_bytes())? {
                         studio.stop();
                     }
                 }
@@ -196,7 +201,7 @@ fn follow_events(
                     meter.clear();
                     return Err(Failed::new(fault.into(), why));
                 }
-                // What is told to a writer, and answers to what was not asked.
+                // Notices for an interactive writer.
                 Notice::Info(_)
                 | Notice::Advice(_)
                 | Notice::Ended(..)
@@ -209,12 +214,6 @@ fn follow_events(
         }
     }
     Ok(())
-}
-
-fn print_piece(text: &str) -> std::io::Result<()> {
-    let mut out = stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }
 
 fn report(studio: &Studio, written: Option<&Node>, seed: u64) -> Result<String, Failed> {

@@ -1,9 +1,9 @@
-//! The interface that every text engine implements: what the worker calls.
+//! The interface that every text engine implements and the worker calls.
 //!
 //! It is one level above logits: it takes a request, which contains everything that the answer
 //! depends on, and returns pieces of text. A model in this process ([`super::local`]) and a script
 //! ([`super::scripted`]) implement it; a remote server or a recording could too. Neither the studio
-//! nor a front end knows which of them answers.
+//! nor a front end knows which backend answers.
 
 use base::progress::{Cancelled, Observer, Unobserved};
 use story::message::{
@@ -17,7 +17,7 @@ pub type Answer = Result<(Status, PassageStats), Failure>;
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
-    /// One plain sentence.
+    /// The reason in one plain sentence.
     pub why: String,
     pub fault: FailureKind,
 }
@@ -33,7 +33,7 @@ impl Failure {
 
 /// An observer that also receives the events of a request.
 pub trait Listener: Observer {
-    /// Sends an event. Returns false if nobody listens any more.
+    /// Sends an event. Returns false if nobody is listening any more.
     fn tell(&self, event: Event) -> bool;
 }
 
@@ -43,7 +43,7 @@ impl Listener for Unobserved {
     }
 }
 
-/// Drops all events and progress; cancels when the inner observer does.
+/// Drops all events and progress; is cancelled when the inner observer is.
 pub struct Quiet<'a, O: ?Sized>(pub &'a O);
 
 impl<O: Observer + ?Sized> Observer for Quiet<'_, O> {
@@ -67,11 +67,20 @@ pub trait Backend {
 
     fn capabilities(&self) -> Capabilities;
 
-    /// Writes one passage, and reports prefill progress and each piece of text.
+    /// Writes one passage. The listener gets, in this order:
+    ///
+    /// 1. [`Event::Prefill`] while the prompt is evaluated, at least once with `done == reused`:
+    /// its `cut` says what did not fit, and the studio reports it. 2. [`Event::Piece`] for each
+    /// piece of text, uncleaned (the outbox cleans it), with its token ids if they are known;
+    /// [`Event::Rewound`] before text that replaces a banned phrase, which no piece has contained.
+    ///
+    /// The prompt is `request.context`, and the passage starts with the tokens `request.begin`. It
+    /// ends at the length goal, a stop sequence, the end of the model's turn, or when the listener
+    /// is cancelled, which is [`Status::Stopped`].
     fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer;
 
-    /// Writes a passage for each request. Each but the last ends with [`Event::Ended`]; returns how
-    /// the last one ended.
+    /// Writes a passage for each request. Each except the last ends with [`Event::Ended`]; returns
+    /// how the last one ended.
     fn candidates(&mut self, requests: &[TextRequest], listener: &dyn Listener) -> Answer {
         one_after_another(self, requests, listener)
     }
@@ -82,24 +91,24 @@ pub trait Backend {
         _request: &TextRequest,
         _listener: &dyn Listener,
     ) -> Result<Option<Vec<Alternative>>, Failure> {
-        let why = "This engine cannot list other words; /gen writes whole passages";
+        let why = "This engine cannot list alternatives; use /gen for whole passages";
         Err(Failure::engine(why))
     }
 
     /// The context that the model would get for a passage, part by part.
     fn explain(&mut self, _request: &TextRequest) -> Result<ContextReport, Failure> {
-        Err(Failure::engine("This engine does not tell what it reads"))
+        Err(Failure::engine("This engine cannot list its context"))
     }
 
     /// Prefills a prompt that may be requested soon. Errors appear only when it is requested.
     fn prefetch(&mut self, _request: &TextRequest, _observer: &dyn Observer) {}
 
-    /// The KV cache and its tokens; None if it cannot be saved.
+    /// The KV cache and its tokens; None if they cannot be saved.
     fn save_cache(&self) -> Option<WarmCache> {
         None
     }
 
-    /// Restores a saved KV cache; one that does not fit the model is dropped.
+    /// Restores a saved KV cache; drops one that does not match the model.
     fn restore_cache(&mut self, _warm: &WarmCache) {}
 
     /// Clears the KV cache.
@@ -114,7 +123,7 @@ pub trait Backend {
     }
 }
 
-/// Writes one passage after another, for a backend that cannot write them together.
+/// Writes passages one after another, for a backend that cannot write them together.
 pub fn one_after_another<B: Backend + ?Sized>(
     backend: &mut B,
     requests: &[TextRequest],

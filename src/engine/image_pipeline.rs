@@ -1,7 +1,7 @@
 //! The image pipeline: text encoder and image model together, from a prompt to pixels.
 //!
-//! It knows no session, and no files except the weights. The same request, weights and seed give
-//! the same pixels on one backend.
+//! It uses no sessions, and no files except the weights. On one backend, the same request, weights
+//! and seed give the same pixels.
 
 mod describe;
 mod job;
@@ -33,7 +33,7 @@ use story::picture::{
 pub struct ImagePipeline {
     pub encoder: Rc<SentenceEncoder>,
     pub illuminator: Illuminator,
-    /// The compute backend; pictures reproduce exactly on the same one.
+    /// The compute backend; pictures are exactly reproducible on the same one.
     pub backend: String,
     /// The upscaler, once a request has needed it.
     pub upscaler: OnceCell<Upscaler>,
@@ -46,7 +46,7 @@ pub const MAX_PICTURES: usize = 64;
 /// The number of pictures per batch; a stop takes effect between the decoding steps of a batch.
 const BATCH: usize = 4;
 
-/// Why nothing was drawn; each is a sentence that says what to do.
+/// Why nothing was drawn: a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DrawError {
     #[error(transparent)]
@@ -80,7 +80,7 @@ pub enum DrawError {
 /// Called between decoding steps; returns false to stop drawing.
 type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
-/// Image designs besides imagegen's own: the trainer's.
+/// Image designs in addition to imagegen's own: those of the trainer.
 #[cfg(feature = "train")]
 const DESIGNS: &[DesignLoader] = &[train::one_pass::LOADER];
 #[cfg(not(feature = "train"))]
@@ -126,7 +126,7 @@ impl ImagePipeline {
         }
     }
 
-    /// Draws the pictures of a request; progress counts finished pictures. None when stopped.
+    /// Draws the pictures of a request; progress counts finished pictures. None if stopped.
     pub fn draw(
         &self,
         request: &PictureRequest,
@@ -173,7 +173,7 @@ impl ImagePipeline {
         Ok(whole.then_some(done))
     }
 
-    /// Refuses a request for other weights than these.
+    /// Rejects a request for different weights.
     fn check_weights(&self, request: &PictureRequest) -> Result<(), DrawError> {
         let illuminator = &self.illuminator;
         match &request.weights {
@@ -294,7 +294,7 @@ impl ImagePipeline {
     }
 }
 
-/// The style of the source picture, which may be any; None without a source picture.
+/// The style of the source picture (the inner None is any style); None without a source picture.
 type PictureStyle<'a> = Option<Option<&'a str>>;
 
 /// The similarity above which a file's name is used as the prompt.

@@ -1,4 +1,4 @@
-//! Loads a model by name: with its tokenizer, chat template and KV cache.
+//! Loads a model by name, with its tokenizer, chat template and KV cache.
 
 use super::backend::Backend;
 use super::fetching::watching;
@@ -41,7 +41,7 @@ pub trait Loader: Send {
         Err(LoadError::Failed("No image model is loaded".into()))
     }
 
-    /// Both; a loader may load them side by side.
+    /// Loads both; a loader may do so in parallel.
     fn illuminator_and_encoder(
         &mut self,
         observer: &dyn Observer,
@@ -49,7 +49,7 @@ pub trait Loader: Send {
         Ok((self.illuminator(observer)?, self.encoder(observer)?))
     }
 
-    /// The upscaler, for pictures that are enlarged.
+    /// The upscaler, for `--enlarge`.
     fn upscaler(&mut self, _observer: &dyn Observer) -> Result<Upscaler, LoadError> {
         Err(LoadError::Failed("No upscaler is loaded".into()))
     }
@@ -71,7 +71,7 @@ impl Loader for NoModel {
 #[derive(Debug)]
 pub enum LoadError {
     Stopped,
-    /// One plain sentence.
+    /// The reason in one plain sentence.
     Failed(String),
 }
 
@@ -83,16 +83,15 @@ pub struct ModelLoader {
     pub threads: usize,
     /// The KV cache type on a CPU.
     pub kv: KvType,
-    /// The draft model: a name, a path or `none`; None for the catalogue's choice.
+    /// The draft model: a name, a path or `none`; the option is None for the catalogue's choice.
     pub draft: Option<String>,
-    /// Folders that may contain the image model's weights; a single folder is the one that the user
-    /// gave.
+    /// Folders that may contain the image model's weights; a single folder was given by the user.
     pub weights: Vec<PathBuf>,
     /// The servers that a name may mean.
     pub backends: Backends,
 }
 
-/// The requested placement, before the device is opened.
+/// The requested device settings, before the device is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     pub device: device::DeviceChoice,
@@ -150,7 +149,7 @@ impl Loader for ModelLoader {
         observer: &dyn Observer,
     ) -> Result<((Illuminator, String), SentenceEncoder), LoadError> {
         let failed = |error: &dyn std::fmt::Display| LoadError::Failed(error.to_string());
-        // The weights first: without them there is no use in fetching the encoder.
+        // Weights first: without them, downloading the encoder is pointless.
         let folder = image_pipeline::find_weights(&self.weights).map_err(|why| failed(&why))?;
         let encoder = self.fetch(self.catalog.encoder(), observer)?;
         observer.progress("Loading the image model", 0, None);
@@ -239,7 +238,7 @@ impl ModelLoader {
             Ok(_) => "its vocabulary differs".to_string(),
             Err(why) => why,
         };
-        // The catalogue's choice was not asked for.
+        // Nobody requested the catalogue's choice.
         if self.draft.is_some() {
             let wanted = clean_line(wanted);
             loaded.about.note = Some(format!("Cannot use {wanted} as the draft model: {why}"));
@@ -266,7 +265,7 @@ impl ModelLoader {
                 (entry.name.clone(), path, None)
             }
             ModelChoice::File(path) => {
-                // A file that is no model is said before it is read whole for its checksum.
+                // Rejects a file that is not a model before reading all of it for the checksum.
                 let gguf = Gguf::open(&path).map_err(ModelError::from);
                 let usable = gguf.and_then(|gguf| check_supported(&gguf).map(|()| gguf));
                 let gguf = usable.map_err(|error| LoadError::Failed(error.to_string()))?;
@@ -307,11 +306,11 @@ fn read_open(
         kv: placement.kv,
         ..Placement::new(device.clone(), placement.threads)
     };
-    // The vocabulary takes about as long as the weights, and neither needs the other.
+    // Vocabulary and weights take about equally long, and neither needs the other.
     let (words, model) = std::thread::scope(|scope| {
         let words = scope.spawn(|| {
             let template = gguf.text("tokenizer.chat_template");
-            // A template that cannot be compiled spoils chat, not prose.
+            // A template that cannot be compiled affects only chat, not prose.
             let template = template.and_then(|source| ChatTemplate::new(source.into_owned()).ok());
             (Tokenizer::from_gguf(&gguf), template)
         });

@@ -1,4 +1,4 @@
-//! The local backend: a model of this process, from tokens to text.
+//! The local backend: a model in this process, from tokens to text.
 
 mod alternatives;
 mod candidates;
@@ -28,7 +28,7 @@ impl Backend for Loaded {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            // Elsewhere a prompt that is read in pieces gives other numbers.
+            // Otherwise a prompt evaluated in pieces gives different numbers.
             prefetch: self.model.is_batch_invariant(),
             reproducible: self.model.is_batch_invariant(),
             ..Capabilities::all()
@@ -70,7 +70,7 @@ impl Backend for Loaded {
     }
 
     fn restore_cache(&mut self, warm: &WarmCache) {
-        // What does not fit is as good as none: the story is read again.
+        // A cache that does not match is ignored, and the story is evaluated again.
         if warm.model_sha256 == self.about.sha256 {
             let _ = self.restore(&warm.ids, &warm.bytes);
         }

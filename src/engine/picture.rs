@@ -31,7 +31,7 @@ impl From<DrawError> for Failure {
     }
 }
 
-/// How a request ends whose models could not be loaded.
+/// The answer to a request whose models could not be loaded.
 fn not_loaded(error: LoadError) -> Answer {
     match error {
         LoadError::Stopped => ended(Status::Stopped),
@@ -73,7 +73,7 @@ impl<L: Loader> Worker<L> {
             }
         }
         let node = request.node;
-        // What was loaded is ready.
+        // Loading is finished.
         let (done, total) = (0, 0);
         outbox.tell(Event::Drawing { node, done, total });
         if let PictureTask::Prompt(words) | PictureTask::Scene(words) = &mut request.task
@@ -122,14 +122,14 @@ impl<L: Loader> Worker<L> {
         Ok(ImagePipeline::new(self.encoder(outbox)?, illuminator))
     }
 
-    /// The text model's answer; empty if there is no model. The KV cache is restored afterwards, so
+    /// The text model's answer; empty if there is no model. Restores the KV cache afterwards, so
     /// that the story need not be evaluated again.
     fn line(&mut self, ask: &TextRequest, observer: &dyn Observer) -> String {
         let Some(backend) = &mut self.backend else {
             return String::new();
         };
         let kept = backend.save_cache();
-        // A line that cannot be had is no reason not to draw.
+        // If there is no line, the picture is drawn anyway.
         let (line, _) = said(backend.as_mut(), ask, &Quiet(observer));
         backend.clear_cache();
         if let Some(kept) = kept {

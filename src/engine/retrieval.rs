@@ -1,9 +1,9 @@
-//! Retrieval: old passages and lore that are relevant to the story's end are put back into the
+//! Retrieval: puts old passages and lore that are relevant to the story's end back into the
 //! context.
 //!
-//! The end of the story is compared with each stretch that no longer fits the model's context, and
-//! with each inactive lore entry; the most similar ones are inserted some paragraphs before the
-//! end. The text encoder computes the embeddings.
+//! The end of the story is compared with each stretch of text that no longer fits the model's
+//! context, and with each inactive lore entry; the most similar ones are inserted some paragraphs
+//! before the end. The text encoder computes the embeddings.
 
 use super::backend::{Backend, Failure};
 use base::hash::fnv1a;
@@ -24,7 +24,7 @@ const NEAR: f32 = 0.2;
 const NOW: [usize; 2] = [120, 500];
 /// The weights of the two parts of the query.
 const SAYS: [f32; 2] = [0.7, 0.3];
-/// The minimum length of a stretch in bytes; it ends with the sentence that reaches it.
+/// The minimum length of a stretch in bytes; a stretch ends where a sentence does.
 const STRETCH: usize = 400;
 
 /// The text encoder, and a cache of embeddings.
@@ -158,7 +158,7 @@ fn story(context: &Context) -> impl Iterator<Item = (NodeId, usize, &str)> {
 fn end(context: &Context, bytes: usize) -> String {
     let text: String = story(context).map(|(.., text)| text).collect();
     let text = text.trim_end();
-    // A sentence is seldom longer than this, and a whole book need not be looked through.
+    // A sentence is seldom longer than this, and a whole book need not be searched.
     let near = text.floor_char_boundary(text.len().saturating_sub(bytes + 1000));
     let text = &text[near..];
     let from = text.len().saturating_sub(bytes);
@@ -194,8 +194,8 @@ fn lore(context: &Context, wanted: &Retrieval) -> Vec<Stretch> {
     entries.map(stretch).collect()
 }
 
-/// The story before the start of the context, in stretches of a few sentences. They are counted
-/// from the story's beginning, so that they stay the same while it grows.
+/// The story before the start of the context, in stretches of a few sentences. They start at the
+/// story's beginning, so that they stay the same while the story grows.
 fn forgotten(context: &Context, begins: (NodeId, usize)) -> Vec<Stretch> {
     let mut found = Vec::new();
     let (mut text, mut place) = (String::new(), None);

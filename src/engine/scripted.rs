@@ -1,6 +1,6 @@
-//! A backend that answers from a script: for tests, and a model for recordings.
+//! A backend that answers from a script, for tests; also a pattern for recordings.
 //!
-//! Each request takes the next answer of the script. A piece of text belongs to the requested
+//! Each request takes the next answer from the script. A piece of text belongs to the requested
 //! passage, whatever passage number the script contains.
 
 use super::backend::{Answer, Backend, Failure, Listener};
@@ -94,7 +94,7 @@ impl ScriptedPassage {
     }
 }
 
-/// Loads the script, whatever the model is called.
+/// Loads the script under any model name.
 impl Loader for Script {
     fn load(&mut self, model: &str, _: &dyn Observer) -> Result<Box<dyn Backend>, LoadError> {
         let mut script = self.clone();
@@ -150,7 +150,7 @@ impl Backend for Script {
         self.warm = Some(warm.clone());
     }
 
-    /// Counts words, since there are no tokens.
+    /// Counts words instead of tokens.
     fn count_tokens(&self, text: &str) -> Result<usize, Failure> {
         Ok(text.split_whitespace().count())
     }

@@ -16,7 +16,7 @@ pub fn suggest(
     let (words, ended) = said(backend, ask, listener);
     let (status, stats) = ended?;
     let mut line = begun + &words;
-    // A line typed does not say how it joins the one before.
+    // Trailing spaces of a typed line do not matter.
     line.truncate(line.trim_end().len());
     listener.tell(Event::Suggested(line.trim_start().to_string()));
     Ok((status, stats))

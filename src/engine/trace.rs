@@ -1,8 +1,8 @@
-//! The log of requests for `--log`: kinds, sizes and times, so that a bug report can be understood,
-//! but none of the writer's words.
+//! The log of requests for `--log`: kinds, sizes and times for bug reports, but none of the
+//! writer's words.
 //!
-//! Words go to a separate target, [`WORDS`], which the subscriber enables only if the writer asked
-//! for it. Without a subscriber, nothing here costs time.
+//! Words go to a separate target, [`WORDS`], which the subscriber enables only with `--log-words`.
+//! Without a subscriber, nothing here takes time.
 
 use super::remote::Backends;
 use std::time::Instant;
@@ -93,7 +93,7 @@ impl RequestTrace {
                 "done"
             ),
             Event::Failed { why, fault, .. } => {
-                // A sentence about a model quotes its file; others may quote a prompt or a title.
+                // An error about a text model quotes only its file; others may quote a prompt.
                 let plain = matches!(fault, FailureKind::Model) && !self.picture;
                 let said = if plain { why.as_str() } else { "" };
                 error!(?fault, ms, why = said, "failed");

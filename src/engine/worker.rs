@@ -1,4 +1,4 @@
-//! The worker's thread: handles one request after another, each to its end.
+//! The worker's thread: handles requests one after another, each to its end.
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use super::image_pipeline::ImagePipeline;
@@ -24,7 +24,7 @@ pub(super) struct Worker<L> {
     why_not: Option<String>,
     /// The image pipeline, once it has been used.
     pub(super) pipeline: Option<Rc<ImagePipeline>>,
-    /// Loaded on first use.
+    /// The text encoder, loaded on first use.
     encoder: Option<Rc<SentenceEncoder>>,
     retriever: Option<Retriever>,
 }
@@ -75,7 +75,7 @@ pub(super) fn ended(status: Status) -> Answer {
 
 impl<L: Loader> Worker<L> {
     fn answer(&mut self, request: Request, outbox: &Outbox) -> Answer {
-        // A load that is stopped leaves the model before it in place, and sees to that itself.
+        // A stopped load keeps the current model, and handles that itself.
         if outbox.is_cancelled() && !matches!(request, Request::Load { .. }) {
             return ended(Status::Stopped);
         }

@@ -1,10 +1,12 @@
 //! Exports stories, cards and lore for readers and for other programs.
 //!
-//! An export is an allowlist: the text of the story, its authors, the memory, notes and lore beside
-//! it, and the stored fields of imported files. It never contains the program's settings,
-//! environment or model paths.
+//! An export follows an allowlist: the text of the story, its authors, the memory, notes and lore,
+//! and the stored fields of imported files. It never contains the program's settings, environment
+//! or model paths.
 
 mod card;
+mod chapters;
+pub mod direction;
 mod epub;
 mod html;
 mod jsonl;
@@ -13,12 +15,13 @@ mod pages;
 mod tavern;
 mod text;
 
+use crate::store::files::{FileError, write_file};
 use crate::store::lorebook;
 use base::nearest::nearest;
+use base::untrusted::clean_line;
 use imagegen::picture_file::MAX_FILE_BYTES;
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use story::lore::Lorebook;
@@ -31,7 +34,7 @@ pub enum ExportFormat {
     Markdown,
     Html,
     Epub,
-    /// OpenAI's `messages`, one conversation per line.
+    /// OpenAI `messages`, one conversation per line.
     Messages,
     /// Preference pairs: the chosen version and a rejected one.
     Pairs,
@@ -58,7 +61,7 @@ pub const FORMATS: &[(ExportFormat, &[&str], &str, &str)] = &[
         ExportFormat::Html,
         &["html", "htm"],
         "html",
-        "one HTML page, authors marked",
+        "one HTML page that marks the authors",
     ),
     (ExportFormat::Epub, &["epub"], "epub", "an e-book"),
     (
@@ -110,6 +113,11 @@ pub fn names() -> Vec<&'static str> {
     FORMATS.iter().map(|(_, names, ..)| names[0]).collect()
 }
 
+/// The story as it stands, with each turn of a chat on lines of its own.
+pub fn bare_text(story: &Story) -> String {
+    pages::text_of(&story.path())
+}
+
 /// Half a sentence about the parts of a story that a format cannot store; empty if there are none.
 pub fn left_out(story: &Story, format: ExportFormat) -> String {
     let branches = match format {
@@ -138,13 +146,22 @@ pub struct ExportMeta {
     pub language: String,
     /// The session's folder, which contains pictures and a card's original file.
     pub folder: Option<PathBuf>,
-    /// The picture files of a private session, which are in memory only.
+    /// The picture files of a private session, which are only in memory.
     pub held: BTreeMap<NodeId, Arc<[u8]>>,
-    /// The name of the folder for files next to the export; None if there can be no such files.
+    /// The name of the folder for files next to the export; None if there cannot be any.
     pub beside: Option<String>,
 }
 
 impl ExportMeta {
+    /// The title, if it says anything; else the other one.
+    pub fn title_or(title: Option<&str>, other: &str) -> String {
+        let title = clean_line(title.unwrap_or_default());
+        match is_visible(&title) {
+            true => title.trim().to_string(),
+            false => clean_line(other),
+        }
+    }
+
     /// Returns a picture's file, unless it is missing.
     pub fn picture(&self, id: NodeId) -> Option<Arc<[u8]>> {
         if let Some(held) = self.held.get(&id) {
@@ -155,6 +172,14 @@ impl ExportMeta {
         let bytes = fs::read(&path).ok().filter(|_| small)?;
         Some(bytes.into())
     }
+}
+
+/// Whether anything of a text is seen.
+fn is_visible(text: &str) -> bool {
+    let hidden = ['\u{ad}', '\u{feff}'];
+    let unseen = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}');
+    let seen = |c: char| !c.is_whitespace() && !hidden.contains(&c) && !unseen(c);
+    text.chars().any(seen)
 }
 
 /// How much of a story to export.
@@ -173,18 +198,18 @@ pub enum ExportError {
     Format(String),
     #[error("Unknown format {0}; did you mean {1}?")]
     Near(String, &'static str),
+    #[error(
+        "\"{0}\" is not a language tag; give one of BCP 47, for example en, de-AT, he or az-Arab"
+    )]
+    Language(String),
     #[error("The story is empty; write something before exporting it")]
     Empty,
     #[error("There is no lore to export; add some with /lore add KEY: FACT")]
     NoLore,
     #[error("No passage has a second version to make pairs from; create one with /retry or /swipe")]
     NoPairs,
-    #[error(
-        "{0} already exists; choose another name, or add ! at the end of the line to overwrite it"
-    )]
-    Taken(PathBuf),
-    #[error("Cannot write {path}: {source}; choose a file in a writable folder")]
-    Io { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(
         "The character card's original file is damaged ({0}); export to a .json file to write the card only"
     )]
@@ -198,7 +223,7 @@ impl ExportFormat {
             .iter()
             .find(|(_, names, ..)| names.contains(&wanted.as_str()));
         known.map(|(format, ..)| *format).ok_or_else(|| {
-            let word = base::untrusted::clean_line(&word.chars().take(40).collect::<String>());
+            let word = clean_line(&word.chars().take(40).collect::<String>());
             let names = FORMATS
                 .iter()
                 .flat_map(|(_, names, ..)| names.iter().copied());
@@ -216,7 +241,7 @@ impl ExportFormat {
         if ends("charx") {
             return Some(ExportFormat::Card);
         }
-        // The longer endings hold the shorter ones.
+        // Longer extensions may end in shorter ones.
         let mut rows: Vec<_> = FORMATS
             .iter()
             .filter(|(_, _, ending, _)| ends(ending))
@@ -297,48 +322,13 @@ pub fn write_picture_files(
         let Some(bytes) = meta.picture(id) else {
             continue;
         };
-        fs::create_dir_all(&folder).map_err(|source| ExportError::Io {
+        fs::create_dir_all(&folder).map_err(|source| FileError::Io {
             path: folder.clone(),
             source,
         })?;
         write_file(&folder.join(Picture::file_name(id)), &bytes, true)?;
     }
     Ok(())
-}
-
-/// Writes a file; overwrites an existing one only if `over` is set.
-pub fn write_file(path: &Path, bytes: &[u8], over: bool) -> Result<(), ExportError> {
-    let wrong = |source| ExportError::Io {
-        path: path.to_path_buf(),
-        source,
-    };
-    if path.exists() && !over {
-        return Err(ExportError::Taken(path.to_path_buf()));
-    }
-    // Beside it first: a full disk must not leave half a file in the place of a whole one.
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&part).map_err(wrong)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    drop(file);
-    let placed = written.and_then(|()| fs::rename(&part, path));
-    placed.map_err(|source| {
-        let _ = fs::remove_file(&part);
-        wrong(source)
-    })
-}
-
-/// Returns the first free path of `NAME.ENDING`, `NAME-2.ENDING`, … in a folder.
-pub fn free_path(folder: &Path, name: &str, ending: &str) -> PathBuf {
-    let first = std::iter::once(format!("{name}.{ending}"));
-    let others = (2..).map(|n| format!("{name}-{n}.{ending}"));
-    let mut paths = first.chain(others).map(|name| folder.join(name));
-    paths.find(|path| !path.exists()).unwrap_or_default()
 }
 
 /// All lorebooks of the session, merged into one.
@@ -351,7 +341,7 @@ fn shelf(story: &Story) -> Result<Lorebook, ExportError> {
             let mut entry = entry.clone();
             let taken = whole.entries.iter().map(|other| other.uid).max();
             entry.uid = taken.map_or(0, |uid| uid.saturating_add(1));
-            // What another book's form said is not what this one's does.
+            // Fields of other formats do not apply to this lorebook.
             entry.extra.retain(|_, _| false);
             whole.entries.push(entry);
         }

@@ -1,27 +1,36 @@
 //! Imports other programs' files: character cards, lorebooks, stories, chats, plain text.
 //!
 //! The content decides what a file is. Files are untrusted: their size is limited before anything
-//! is parsed, no length in them is trusted, and an error is one sentence. Supported are
-//! SillyTavern, KoboldAI Lite and the character card specifications V1 to V3.
+//! is parsed, no length in them is trusted, and an error is one sentence. One row that cannot be
+//! used costs no other: it is left out, and a notice names it. Supported are SillyTavern, KoboldAI,
+//! NovelAI, AI Dungeon, Risu and the character card specifications V1 to V3; what is known and
+//! cannot be read is refused by its name.
 
-mod charx;
+mod ai_dungeon;
+mod archive;
 mod fields;
+mod kinds;
 pub mod kobold;
 mod lore;
+mod novelai;
 pub mod png;
+mod skipped;
 pub mod tavern;
 
+use base::decode::{self, DecodeError, unix_lines};
 use base::untrusted::{clean, clean_line};
+use kinds::Foreign;
+use lore::ReadBook;
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use story::card::Card;
-use story::import::Import;
+use story::import::{Import, ImportedFile, ImportedStory};
 
 /// The maximum size of a file.
 const LARGEST: u64 = 64 << 20;
-/// The maximum size of JSON, which takes many times its size in memory.
+/// The maximum size of JSON, which takes several times as much memory.
 const LARGEST_JSON: usize = 32 << 20;
 /// The maximum size of a card inside a picture or an archive.
 const LARGEST_CARD: u64 = 16 << 20;
@@ -49,12 +58,18 @@ pub enum ImportError {
     Archive,
     #[error("The file is not valid JSON ({0}); export it again")]
     Json(String),
-    #[error(
-        "The file is neither UTF-8 text nor a PNG or .charx card; if it is a text, save it as UTF-8"
-    )]
+    #[error("The file {0}")]
+    Encoding(DecodeError),
+    #[error("The file is neither text nor a PNG or .charx card; choose another file")]
     Binary,
+    #[error("The file is {}; {}", .0.what, .0.instead)]
+    Foreign(Foreign),
+    #[error("This NovelAI story cannot be decoded; export it in NovelAI as plain text")]
+    NovelAi,
+    #[error("No entry of the lorebook can be used ({0}); export it again")]
+    NoEntry(String),
     #[error(
-        "The file is not a character card, lorebook, Kobold story or SillyTavern chat; to import it as text, rename it to .txt"
+        "The file is not a character card, lorebook, story or chat of a known program; to import it as text, rename it to .txt"
     )]
     Unknown,
     #[error("The file is empty")]
@@ -62,50 +77,210 @@ pub enum ImportError {
 }
 
 /// Reads and parses a file.
-pub fn load_file(path: &Path) -> Result<Import, ImportError> {
+pub fn load_file(path: &Path) -> Result<ImportedFile, ImportError> {
     let bytes = read_bounded(path)?;
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let found = parse_file(bytes, &clean_line(&stem))?;
-    // A file that says what it is, and is not, is no story.
-    let ending = path
-        .extension()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_lowercase();
-    let programs = ["json", "jsonl", "charx", "png", "zip"].contains(&ending.as_str());
-    match found {
-        Import::Text(_) if programs => Err(ImportError::Unknown),
-        found => Ok(found),
+    let lossy =
+        |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let stem = clean_line(&lossy(path.file_stem()).replace('\u{fffd}', "_"));
+    let ending = lossy(path.extension()).to_lowercase();
+    let is_text = ["txt", "text", "md"].contains(&ending.as_str());
+    let text = match is_text {
+        true => decode_text(bytes.clone()).ok(),
+        false => None,
+    };
+    match (parse_file(bytes, &stem), text) {
+        // A text in braces, of a file that says that it is one.
+        (Err(ImportError::Unknown), Some(text)) => parse_text(&text),
+        (Err(ImportError::Binary | ImportError::Encoding(_)), _)
+            if kinds::of_ending(&ending).is_some() =>
+        {
+            Err(kinds::of_ending(&ending).map_or(ImportError::Binary, ImportError::Foreign))
+        }
+        // A file that says what it is, and is not, is no story.
+        (Ok(found), _) if is_of_program(&ending) && matches!(found.content, Import::Text(_)) => {
+            Err(kinds::of_ending(&ending).map_or(ImportError::Unknown, ImportError::Foreign))
+        }
+        (found, _) => found,
     }
 }
 
-/// Parses a file's bytes; `name` is the default name of a lorebook.
-pub fn parse_file(bytes: Vec<u8>, name: &str) -> Result<Import, ImportError> {
+fn is_of_program(ending: &str) -> bool {
+    let programs = [
+        "json", "jsonl", "charx", "png", "zip", "story", "scenario", "lorebook",
+    ];
+    programs.contains(&ending) || kinds::of_ending(ending).is_some()
+}
+
+/// Parses a file's bytes; `name` is the default name of a lorebook or character.
+pub fn parse_file(bytes: Vec<u8>, name: &str) -> Result<ImportedFile, ImportError> {
+    let archived = archive::read(&bytes);
     if bytes.starts_with(png::SIGNATURE) {
-        let (card, book) = parse_card(png::extract_card(&bytes)?)?;
-        let file = Some(("png", bytes));
-        return Ok(Import::Card { card, book, file });
+        match (parse_png(&bytes, name), archived) {
+            (Err(ImportError::NoCard), Some(archived)) => parse_archive(archived?, bytes, name),
+            (found, _) => found,
+        }
+    } else if let Some(archived) = archived {
+        parse_archive(archived?, bytes, name)
+    } else if let Some(foreign) = kinds::of_bytes(&bytes) {
+        Err(ImportError::Foreign(foreign))
+    } else {
+        parse_string(&decode_text(bytes)?, name)
     }
-    if bytes.starts_with(b"PK\x03\x04") {
-        let (card, book) = parse_card(charx::extract_card(&bytes)?)?;
-        let file = Some(("charx", bytes));
-        return Ok(Import::Card { card, book, file });
+}
+
+/// The newest card that is whole, or a lorebook.
+fn parse_png(bytes: &[u8], name: &str) -> Result<ImportedFile, ImportError> {
+    let found = png::extract(bytes)?;
+    let mut wrong = None;
+    let torn = found
+        .torn
+        .then(|| "the picture is cut off after its card".to_string());
+    for json in found.cards {
+        match json.and_then(|json| parse_card(json, name)) {
+            Ok((content, mut notices)) => {
+                if wrong.is_some() {
+                    let damaged =
+                        "a newer card in the picture is damaged, so the older one was read";
+                    notices.push(damaged.to_string());
+                }
+                notices.extend(torn);
+                let content = with_file(content, ("png", bytes.to_vec()));
+                return Ok(ImportedFile { content, notices });
+            }
+            Err(error) => wrong = wrong.or(Some(error)),
+        }
     }
-    let text = String::from_utf8(bytes).map_err(|_| ImportError::Binary)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    if text.contains('\0') {
-        return Err(ImportError::Binary);
+    for json in found.books {
+        match json.and_then(|json| parse_string(&json_text(json)?, name)) {
+            Ok(found) => return Ok(found),
+            Err(error) => wrong = wrong.or(Some(error)),
+        }
     }
+    Err(match wrong {
+        Some(ImportError::Json(_)) | None => ImportError::Png,
+        Some(error) => error,
+    })
+}
+
+fn parse_archive(
+    content: archive::Content,
+    bytes: Vec<u8>,
+    name: &str,
+) -> Result<ImportedFile, ImportError> {
+    match content {
+        archive::Content::Story(json) => parse_string(&json_text(json)?, name),
+        archive::Content::Card(json) => {
+            let (content, notices) = parse_card(json, name)?;
+            let content = with_file(content, ("charx", bytes));
+            Ok(ImportedFile { content, notices })
+        }
+    }
+}
+
+fn with_file(content: Import, original: (&'static str, Vec<u8>)) -> Import {
+    match content {
+        Import::Card { card, book, .. } => {
+            let file = Some(original);
+            Import::Card { card, book, file }
+        }
+        other => other,
+    }
+}
+
+fn parse_string(text: &str, name: &str) -> Result<ImportedFile, ImportError> {
+    let zeros = text.contains('\0');
     match text.trim_start().chars().next() {
         None => Err(ImportError::Empty),
-        Some('{') => parse_object(text, name),
-        Some('[') if serde_json::from_str::<Vec<Value>>(check_json_size(text)?).is_ok() => {
-            let rows = parse_json(text)?;
-            let book = lore::parse_kobold_rows(&rows, name).ok_or(ImportError::Unknown)?;
-            Ok(Import::Book(book))
-        }
+        Some('{') if tavern::is_chat(text) => told(tavern::parse_chat(check_json_size(text)?)?),
+        Some('\0') if tavern::is_chat(text) => told(tavern::parse_chat(check_json_size(text)?)?),
+        _ if zeros => Err(ImportError::Binary),
+        Some('{') => match serde_json::from_str(check_json_size(text)?) {
+            Ok(file) => parse_object(file, name),
+            Err(error) if is_broken_json(text, &error) => Err(json_error(text, &error)),
+            Err(_) => parse_text(text),
+        },
+        Some('[') => match serde_json::from_str(check_json_size(text)?) {
+            Ok(list) => parse_list(list, name),
+            Err(error) if is_broken_json(text, &error) => Err(json_error(text, &error)),
+            Err(_) => parse_text(text),
+        },
         Some(_) => parse_text(text),
     }
+}
+
+/// Whether a text that begins with a bracket is damaged JSON, and no text in brackets.
+fn is_broken_json(text: &str, error: &serde_json::Error) -> bool {
+    let mut signs = text.chars().filter(|c| !c.is_whitespace());
+    let (first, second, third) = (signs.next(), signs.next(), signs.next());
+    let quoted = match first {
+        Some('{') => second == Some('"'),
+        _ => second == Some('{') && third == Some('"'),
+    };
+    quoted || error.is_eof() || error.to_string().contains("recursion limit")
+}
+
+/// What is wrong with JSON; several objects in a row are named.
+fn json_error(text: &str, error: &serde_json::Error) -> ImportError {
+    let first = text.trim_start().lines().next().unwrap_or_default();
+    let first = serde_json::from_str::<Map<String, Value>>(first).ok();
+    match first.and_then(|first| kinds::of_json(&first)) {
+        Some(foreign) => ImportError::Foreign(foreign),
+        None => ImportError::Json(one_line(error)),
+    }
+}
+
+fn told((tale, notices): (ImportedStory, Vec<String>)) -> Result<ImportedFile, ImportError> {
+    let content = Import::Story(Box::new(tale));
+    Ok(ImportedFile { content, notices })
+}
+
+fn lore_file(read: ReadBook) -> Result<ImportedFile, ImportError> {
+    let ReadBook {
+        book,
+        notices,
+        first_skipped,
+    } = read;
+    match first_skipped {
+        Some(first) if book.entries.is_empty() => Err(ImportError::NoEntry(first)),
+        _ => Ok(ImportedFile {
+            content: Import::Book(book),
+            notices,
+        }),
+    }
+}
+
+fn parse_object(file: Map<String, Value>, name: &str) -> Result<ImportedFile, ImportError> {
+    if novelai::is_story(&file) {
+        return told(novelai::parse_story(&file, name)?);
+    }
+    if kobold::is_story(&file) {
+        return told(kobold::parse_story(file, name).ok_or(ImportError::Unknown)?);
+    }
+    if let Some(book) = lore::parse_lorebook(&file, name) {
+        return lore_file(book);
+    }
+    if let Some(own) = ai_dungeon::find(&file) {
+        return told(ai_dungeon::parse_story(&file, own, name));
+    }
+    let foreign = kinds::of_json(&file);
+    match (card_from_object(file, name), foreign) {
+        (Some((content, notices)), _) => Ok(ImportedFile { content, notices }),
+        (None, Some(foreign)) => Err(ImportError::Foreign(foreign)),
+        (None, None) => Err(ImportError::Unknown),
+    }
+}
+
+fn parse_list(list: Vec<Value>, name: &str) -> Result<ImportedFile, ImportError> {
+    if tavern::is_list_of_messages(&list) {
+        return told(tavern::parse_list(list)?);
+    }
+    if lore::is_list_of_lore(&list) {
+        let form = crate::store::lorebook::LoreFormat::Kobold;
+        let book = lore::parse_list(&Value::Array(list), name, form);
+        return lore_file(book.ok_or(ImportError::Unknown)?);
+    }
+    let foreign = list.iter().find_map(|row| kinds::of_json(row.as_object()?));
+    Err(foreign.map_or(ImportError::Unknown, ImportError::Foreign))
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
@@ -122,7 +297,7 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
         return Err(ImportError::Large);
     }
     let mut bytes = Vec::new();
-    // What is no plain file may be longer than it says.
+    // Special files may be longer than their metadata says.
     file.take(LARGEST + 1)
         .read_to_end(&mut bytes)
         .map_err(wrong)?;
@@ -132,47 +307,40 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
     }
 }
 
-/// Parses one JSON object or, for a chat, one per line.
-fn parse_object(text: &str, name: &str) -> Result<Import, ImportError> {
-    let first = text.trim_start().lines().next().unwrap_or_default();
-    let header = serde_json::from_str::<Value>(first).ok();
-    if let Some(Value::Object(header)) = header.filter(tavern::is_header) {
-        return tavern::parse_chat(check_json_size(text)?, header)
-            .map(|tale| Import::Story(Box::new(tale)));
-    }
-    let Value::Object(file) = parse_json(text)? else {
-        return Err(ImportError::Unknown);
-    };
-    if let Some(book) = lore::parse_lorebook(&file, name) {
-        return Ok(Import::Book(book));
-    }
-    if kobold::is_story(&file) {
-        let tale = kobold::parse_story(file, name).ok_or(ImportError::Unknown)?;
-        return Ok(Import::Story(Box::new(tale)));
-    }
-    let (card, book) = card_from_object(file).ok_or(ImportError::Unknown)?;
-    let file = None;
-    Ok(Import::Card { card, book, file })
+/// Text with plain line ends.
+fn decode_text(bytes: Vec<u8>) -> Result<String, ImportError> {
+    let text = decode::decode(bytes).map_err(ImportError::Encoding)?;
+    Ok(unix_lines(&text).into_owned())
 }
 
-type CardAndBook = (Box<Card>, Option<story::lore::Lorebook>);
-
-fn parse_card(bytes: Vec<u8>) -> Result<CardAndBook, ImportError> {
-    let file: Map<String, Value> =
-        serde_json::from_slice(&bytes).map_err(|error| ImportError::Json(one_line(&error)))?;
-    card_from_object(file).ok_or(ImportError::Unknown)
+fn json_text(json: Vec<u8>) -> Result<String, ImportError> {
+    decode_text(json)
 }
 
-fn card_from_object(file: Map<String, Value>) -> Option<CardAndBook> {
-    let (card, book) = Card::from_json(file)?;
-    let name = card.line("name");
+fn parse_card(json: Vec<u8>, name: &str) -> Result<(Import, Vec<String>), ImportError> {
+    let file: Map<String, Value> = serde_json::from_str(json_text(json)?.trim_end_matches('\0'))
+        .map_err(|error| ImportError::Json(one_line(&error)))?;
+    card_from_object(file, name).ok_or(ImportError::Unknown)
+}
+
+fn card_from_object(file: Map<String, Value>, name: &str) -> Option<(Import, Vec<String>)> {
+    let (mut card, book) = Card::from_json(file)?;
+    let mut notices = Vec::new();
+    if card.line("name").is_empty() {
+        card.file_name = name.to_string();
+        let named = card.own_name();
+        notices.push(format!(
+            "the card has no name, so it is called {named} after its file"
+        ));
+    }
+    let name = card.own_name();
     let book = book.and_then(|book| lore::parse_card_book(&book, &name, card.version));
-    Some((Box::new(card), book))
-}
-
-fn parse_json(text: &str) -> Result<Value, ImportError> {
-    serde_json::from_str(check_json_size(text)?)
-        .map_err(|error| ImportError::Json(one_line(&error)))
+    let book = book.map(|read| {
+        notices.extend(read.notices);
+        read.book
+    });
+    let (card, file) = (Box::new(card), None);
+    Some((Import::Card { card, book, file }, notices))
 }
 
 /// Returns the text, unless it is too large to be parsed.
@@ -187,15 +355,21 @@ fn one_line(error: &serde_json::Error) -> String {
     clean_line(&error.to_string())
 }
 
-fn parse_text(text: &str) -> Result<Import, ImportError> {
+fn parse_text(text: &str) -> Result<ImportedFile, ImportError> {
     if text.len() > LARGEST_TEXT {
         return Err(ImportError::Large);
+    }
+    if text.contains('\0') {
+        return Err(ImportError::Binary);
+    }
+    if let Some(foreign) = kinds::of_text(text) {
+        return Err(ImportError::Foreign(foreign));
     }
     let text = clean(text);
     let text = text.strip_suffix('\n').unwrap_or(&text);
     match text.trim().is_empty() {
         true => Err(ImportError::Empty),
-        false => Ok(Import::Text(text.to_string())),
+        false => Ok(Import::Text(text.to_string()).into()),
     }
 }
 #[cfg(test)]

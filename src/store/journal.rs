@@ -1,7 +1,9 @@
 //! The journal of one open session: append-only.
 
+use super::names::check_new_name;
+use super::place::{FILE, Misplaced, Stamp};
 use super::recover::{Recovered, recover_journal};
-use super::{StoreError, check_name};
+use super::{StoreError, place};
 use serde::Serialize;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -9,22 +11,26 @@ use std::path::{Path, PathBuf};
 use story::Record;
 use story::record::{SessionHeader, VERSION};
 
-pub(super) const FILE: &str = "journal.jsonl";
-
 /// An open journal, locked so that only this process can write to it.
 #[derive(Debug)]
 pub struct Journal {
     file: File,
     dir: PathBuf,
     name: String,
-    /// The length of the complete records in bytes; the file is truncated to it when a write fails
-    /// midway.
-    len: u64,
-    /// The bytes written since the last successful sync.
-    unsynced: Vec<u8>,
-    /// A sync failed, so the system may have dropped `unsynced`.
+    /// All complete records, as they are in the file. The file can vanish under the program, and
+    /// then they are written anew.
+    written: Vec<u8>,
+    /// How many of those bytes are on the disk itself.
+    synced: usize,
+    /// A sync failed, so the system may have dropped what was written since the last one.
     sync_failed: bool,
+    /// The file may end with a part of a record that could not be written.
+    torn: bool,
+    /// The file as it was when this program last wrote to it.
+    stamp: Stamp,
     read_only: Option<String>,
+    /// What became of the file, for the writer.
+    news: Vec<String>,
 }
 
 /// A record as a line of the journal, with the version first.
@@ -42,6 +48,20 @@ impl Journal {
         began: &str,
         build: &str,
     ) -> Result<Journal, StoreError> {
+        let opening = Record::Session(SessionHeader {
+            name: name.to_string(),
+            build: build.to_string(),
+            began: began.to_string(),
+        });
+        Journal::create_with(root, name, lines(&[opening])?)
+    }
+
+    /// Creates a session with these records.
+    pub(super) fn create_with(
+        root: &Path,
+        name: &str,
+        written: Vec<u8>,
+    ) -> Result<Journal, StoreError> {
         let dir = root.join(name);
         make_private_dir(root, true)?;
         match make_private_dir(&dir, false) {
@@ -52,35 +72,51 @@ impl Journal {
             }
             made => made?,
         }
-        let opening = SessionHeader {
-            name: name.to_string(),
-            build: build.to_string(),
-            began: began.to_string(),
-        };
-        let begun = Journal::begin(&dir, name, opening);
+        let begun = Journal::begin(&dir, name, written);
         match begun.is_ok() {
             true => sync_dir(root),
-            // A session that could not be begun must not take the name from the next try.
+            // A failed attempt must not block the name for the next one.
             false => drop(fs::remove_dir_all(&dir)),
         }
         begun
     }
 
-    fn begin(dir: &Path, name: &str, opening: SessionHeader) -> Result<Journal, StoreError> {
-        let mut journal = Journal {
-            file: open_private(&dir.join(FILE), true)?,
-            dir: dir.to_path_buf(),
+    /// Creates the file in a folder that has none.
+    pub(super) fn begin(dir: &Path, name: &str, written: Vec<u8>) -> Result<Journal, StoreError> {
+        let path = dir.join(FILE);
+        let file = open_private(&path, true)?;
+        let mut journal = Journal::new(file, dir.to_path_buf(), name)?;
+        let begun = journal.fill(written);
+        if begun.is_err() {
+            // Half a session in the place of a whole one would be opened instead.
+            let _ = fs::remove_file(&path);
+        }
+        begun.map(|()| journal)
+    }
+
+    fn new(file: File, dir: PathBuf, name: &str) -> Result<Journal, StoreError> {
+        let stamp = Stamp::of(&file);
+        let stamp = stamp.map_err(|error| StoreError::io("read", &dir.join(FILE), error))?;
+        Ok(Journal {
+            file,
+            dir,
             name: name.to_string(),
-            len: 0,
-            unsynced: Vec::new(),
+            written: Vec::new(),
+            synced: 0,
             sync_failed: false,
+            torn: false,
+            stamp,
             read_only: None,
-        };
-        journal.lock()?;
-        journal.append(&[Record::Session(opening)])?;
-        journal.sync()?;
-        sync_dir(dir);
-        Ok(journal)
+            news: Vec::new(),
+        })
+    }
+
+    fn fill(&mut self, written: Vec<u8>) -> Result<(), StoreError> {
+        self.lock()?;
+        self.write(written)?;
+        self.sync()?;
+        sync_dir(&self.dir);
+        Ok(())
     }
 
     pub(super) fn open(root: &Path, name: &str) -> Result<(Journal, Recovered), StoreError> {
@@ -89,24 +125,22 @@ impl Journal {
         if !path.is_file() {
             return Err(StoreError::Unknown(name.to_string()));
         }
-        let mut journal = Journal {
-            file: open_private(&path, false)?,
-            dir,
-            name: name.to_string(),
-            len: 0,
-            unsynced: Vec::new(),
-            sync_failed: false,
-            read_only: None,
-        };
+        let mut journal = Journal::new(open_private(&path, false)?, dir, name)?;
         journal.lock()?;
         let mut bytes = Vec::new();
         let read = journal.file.read_to_end(&mut bytes);
         read.map_err(|error| StoreError::io("read", &path, error))?;
         let recovered = recover_journal(&bytes);
-        journal.len = recovered.len as u64;
         journal.read_only = recovered.read_only_reason.clone();
-        if recovered.read_only_reason.is_none() && recovered.len < bytes.len() {
-            journal.set_aside(&bytes[recovered.len..])?;
+        let tail = bytes.split_off(recovered.len);
+        // Nothing is written to what is read-only, so nothing of it need be written anew.
+        if journal.read_only.is_none() {
+            journal.synced = bytes.len();
+            journal.written = bytes;
+            if !tail.is_empty() {
+                journal.set_aside(&tail)?;
+            }
+            journal.look()?;
         }
         Ok((journal, recovered))
     }
@@ -124,9 +158,19 @@ impl Journal {
         &self.dir
     }
 
+    /// All complete records, as they are in the file; nothing of a read-only one.
+    pub fn written(&self) -> &[u8] {
+        &self.written
+    }
+
     /// Why the journal is read-only, if it is.
     pub fn read_only(&self) -> Option<&str> {
         self.read_only.as_deref()
+    }
+
+    /// Takes what became of the file, a sentence each.
+    pub fn take_news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
     }
 
     /// Returns an error if the journal is read-only.
@@ -140,59 +184,134 @@ impl Journal {
         }
     }
 
-    /// Appends all records, or none on an error.
+    /// Appends all records, or none on an error. The file is compared with what stands at its path
+    /// before and after: a record in a file that nobody finds again is not saved.
     pub fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
         self.writable()?;
-        let mut lines = Vec::new();
-        for record in records {
-            let line = Line { v: VERSION, record };
-            let written = serde_json::to_writer(&mut lines, &line);
-            written.map_err(|error| StoreError::io("write", &self.path(), error.into()))?;
-            lines.push(b'\n');
+        let lines = lines(records)?;
+        self.ensure_place()?;
+        if lines.is_empty() {
+            return Ok(());
         }
+        let before = self.written.len();
+        self.write(lines)?;
+        let placed = self.ensure_place();
+        if placed.is_err() {
+            self.written.truncate(before);
+            self.synced = self.synced.min(before);
+        }
+        placed
+    }
+
+    /// Makes sure that the file at the journal's path holds the whole story. If it was removed,
+    /// moved, replaced or cut, writes the story anew beside it and goes on there.
+    pub fn ensure_place(&mut self) -> Result<(), StoreError> {
+        if self.read_only.is_some() {
+            return Ok(());
+        }
+        self.cut_torn()?;
         let path = self.path();
-        let result = self
-            .file
-            .seek(SeekFrom::Start(self.len))
-            .and_then(|_| self.file.write_all(&lines));
-        if let Err(error) = result {
-            // Half a line must not stay: the next record would be joined to it.
-            let _ = self.file.set_len(self.len);
-            return Err(StoreError::io("write", &path, error));
+        let found = place::misplaced(&path, &self.stamp, &self.written);
+        match found.map_err(|error| StoreError::io("read", &path, error))? {
+            None => Ok(()),
+            Some(Misplaced::Twin) if self.adopt(&path).is_ok() => Ok(()),
+            Some(why) => self.move_on(&why),
         }
-        self.len += lines.len() as u64;
-        self.unsynced.extend(lines);
+    }
+
+    /// Goes on in another file with the same bytes, as a sync program leaves it that fetched what
+    /// it had sent.
+    fn adopt(&mut self, path: &Path) -> Result<(), StoreError> {
+        let mut twin = Journal::new(open_private(path, false)?, self.dir.clone(), &self.name)?;
+        twin.lock()?;
+        twin.written = std::mem::take(&mut self.written);
+        twin.news = std::mem::take(&mut self.news);
+        *self = twin;
         Ok(())
     }
 
-    /// Returns once everything appended is on the disk itself.
+    /// Writes the story anew and goes on there.
+    fn move_on(&mut self, why: &Misplaced) -> Result<(), StoreError> {
+        let (mut rescued, said) = self.rescue(why)?;
+        rescued.news = std::mem::take(&mut self.news);
+        rescued.news.push(said);
+        *self = rescued;
+        Ok(())
+    }
+
+    /// The file that is written, wherever it is.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    fn write(&mut self, lines: Vec<u8>) -> Result<(), StoreError> {
+        let end = self.written.len() as u64;
+        let result = self
+            .file
+            .seek(SeekFrom::Start(end))
+            .and_then(|_| self.file.write_all(&lines));
+        if let Err(error) = result {
+            // Half a line must not stay: the next record would be joined to it.
+            self.torn = true;
+            let _ = self.cut_torn();
+            return Err(StoreError::io("write", &self.path(), error));
+        }
+        self.written.extend(lines);
+        self.look()
+    }
+
+    /// Cuts off a part of a record that could not be written.
+    fn cut_torn(&mut self) -> Result<(), StoreError> {
+        if !self.torn {
+            return Ok(());
+        }
+        self.look()?;
+        let len = self.written.len() as u64;
+        // A file that another program cut must not be filled up with zeros.
+        if self.stamp.len() > len {
+            let cut = self.file.set_len(len);
+            cut.map_err(|error| StoreError::io("write", &self.path(), error))?;
+            self.look()?;
+        }
+        self.torn = false;
+        Ok(())
+    }
+
+    /// Notes how the file is now, after this program changed it.
+    fn look(&mut self) -> Result<(), StoreError> {
+        let stamp = Stamp::of(&self.file);
+        self.stamp = stamp.map_err(|error| StoreError::io("read", &self.path(), error))?;
+        Ok(())
+    }
+
+    /// Returns once everything appended is safely on disk.
     ///
     /// After an fsync error the kernel marks the failed pages as clean, so that a second fsync
     /// would succeed without writing anything (Rebello et al., "Can Applications Recover from fsync
-    /// Failures?", ATC 2020). So they are written again first.
+    /// Failures?", ATC 2020). So the unsynced bytes are written again first.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         let path = self.path();
         let failed = |error| StoreError::io("write", &path, error);
         if self.sync_failed {
-            let safe = self.len - self.unsynced.len() as u64;
-            let again = self.file.seek(SeekFrom::Start(safe));
+            let again = self.file.seek(SeekFrom::Start(self.synced as u64));
             again
-                .and_then(|_| self.file.write_all(&self.unsynced))
+                .and_then(|_| self.file.write_all(&self.written[self.synced..]))
                 .map_err(failed)?;
         }
         let synced = self.file.sync_data();
         self.sync_failed = synced.is_err();
         synced.map_err(failed)?;
-        self.unsynced.clear();
-        Ok(())
+        self.synced = self.written.len();
+        self.look()
     }
 
     /// Renames the session.
     pub fn rename(&mut self, name: &str) -> Result<(), StoreError> {
-        let name = check_name(name)?;
+        let name = &check_new_name(name)?;
+        self.ensure_place()?;
         let root = self.dir.parent().unwrap_or(Path::new(".")).to_path_buf();
         let dir = root.join(name);
-        if dir.exists() {
+        if super::Sessions::new(&root).folder_of(name).is_some() {
             return Err(StoreError::Taken(name.to_string()));
         }
         fs::rename(&self.dir, &dir).map_err(|error| StoreError::io("rename", &self.dir, error))?;
@@ -206,7 +325,7 @@ impl Journal {
         match self.file.try_lock() {
             Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(StoreError::Busy(self.name.clone())),
-            // Some network disks know no locks: writing unlocked is better than not writing.
+            // Some network disks have no locks: writing unlocked is better than not writing.
             Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
                 Ok(())
             }
@@ -214,7 +333,7 @@ impl Journal {
         }
     }
 
-    /// Saves an incomplete record in a file of its own, then truncates the journal.
+    /// Saves an incomplete record in a separate file, then truncates the journal.
     fn set_aside(&mut self, tail: &[u8]) -> Result<(), StoreError> {
         let free = (1..)
             .map(|n| self.dir.join(format!("torn-{n}.txt")))
@@ -223,7 +342,7 @@ impl Journal {
         let mut file = open_private(&aside, true)?;
         let kept = file.write_all(tail).and_then(|()| file.sync_data());
         kept.map_err(|error| StoreError::io("write", &aside, error))?;
-        let cut = self.file.set_len(self.len);
+        let cut = self.file.set_len(self.written.len() as u64);
         cut.map_err(|error| StoreError::io("write", &self.path(), error))
     }
 }
@@ -234,6 +353,18 @@ impl Drop for Journal {
     fn drop(&mut self) {
         let _ = self.file.unlock();
     }
+}
+
+/// Records as lines of a journal.
+pub(super) fn lines(records: &[Record]) -> Result<Vec<u8>, StoreError> {
+    let mut lines = Vec::new();
+    for record in records {
+        let line = Line { v: VERSION, record };
+        let written = serde_json::to_writer(&mut lines, &line);
+        written.map_err(|error| StoreError::io("write", Path::new(FILE), error.into()))?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
 }
 
 pub(super) fn make_private_dir(path: &Path, recursive: bool) -> Result<(), StoreError> {
@@ -256,7 +387,8 @@ pub(super) fn open_private(path: &Path, new: bool) -> Result<File, StoreError> {
         .map_err(|error| StoreError::io("open", path, error))
 }
 
-/// Syncs a folder, so that a new name in it is durable; ignores file systems that cannot.
+/// Syncs a folder, so that a new name in it is durable; ignores file systems that do not support
+/// it.
 pub(super) fn sync_dir(path: &Path) {
     if let Ok(dir) = File::open(path) {
         let _ = dir.sync_all();

@@ -1,13 +1,16 @@
 //! Exports lorebooks in other programs' formats.
 //!
 //! An entry exported to the format it was imported from keeps all of its original fields; in
-//! another format, it keeps those that the format does not define itself.
+//! another format, it keeps the fields that this format does not define.
 
 use serde_json::{Map, Value, json};
 use story::lore::{InsertPosition, KeyLogic, LoreEntry, Lorebook};
 
 /// The key under which a book stores its original format.
 pub const FORM: &str = "illumine_form";
+
+/// The key under which a book stores the rows of its file that could not be used.
+pub const LEFT_OUT: &str = "illumine_left_out";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoreFormat {
@@ -19,6 +22,12 @@ pub enum LoreFormat {
     V3,
     Kobold,
     Agnai,
+    /// NovelAI's `.lorebook`; read only.
+    NovelAi,
+    /// AI Dungeon's story cards and world info; read only.
+    AiDungeon,
+    /// Risu's lorebooks and modules; read only.
+    Risu,
 }
 
 impl LoreFormat {
@@ -29,6 +38,9 @@ impl LoreFormat {
             LoreFormat::V3 => "v3",
             LoreFormat::Kobold => "kobold",
             LoreFormat::Agnai => "agnai",
+            LoreFormat::NovelAi => "novelai",
+            LoreFormat::AiDungeon => "ai_dungeon",
+            LoreFormat::Risu => "risu",
         }
     }
 }
@@ -62,12 +74,38 @@ pub fn of_card(book: &Lorebook, form: LoreFormat) -> Value {
 /// Kobold's `worldinfo`.
 pub fn kobold(book: &Lorebook) -> Vec<Value> {
     let rows = rows(book, LoreFormat::Kobold).into_iter();
-    rows.map(Value::Object).collect()
+    let mut rows: Vec<Value> = rows.map(Value::Object).collect();
+    if came_as(book, LoreFormat::Kobold) {
+        put_back(book, &mut rows);
+    }
+    rows
+}
+
+/// Puts the rows that could not be used back into their places in a list.
+fn put_back(book: &Lorebook, rows: &mut Vec<Value>) {
+    for (at, _, row) in left_out(book) {
+        rows.insert(at.min(rows.len()), row.clone());
+    }
+}
+
+/// The rows that could not be used: place in the list, key, and the row.
+fn left_out(book: &Lorebook) -> impl Iterator<Item = (usize, &str, &Value)> {
+    let rows = book.extra.get(LEFT_OUT).and_then(Value::as_array);
+    rows.into_iter().flatten().filter_map(|row| {
+        let at = row.get("at")?.as_u64()? as usize;
+        Some((at, row.get("key")?.as_str()?, row.get("row")?))
+    })
 }
 
 fn rows(book: &Lorebook, form: LoreFormat) -> Vec<Map<String, Value>> {
     let own = came_as(book, form);
-    let row = |entry: &LoreEntry| joined(self::entry(entry, form), &entry.extra, own);
+    let row = |entry: &LoreEntry| {
+        let other = entry.extra.get(FORM).and_then(Value::as_str);
+        let own = other.map_or(own, |other| other == form.name());
+        let mut row = joined(self::entry(entry, form), &entry.extra, own);
+        row.remove(FORM);
+        row
+    };
     book.entries.iter().map(row).collect()
 }
 
@@ -78,12 +116,26 @@ fn came_as(book: &Lorebook, form: LoreFormat) -> bool {
 fn whole(book: &Lorebook, form: LoreFormat, entries: Value) -> Value {
     let mut head = joined(head(book, form), &book.extra, came_as(book, form));
     head.remove(FORM);
+    head.remove(LEFT_OUT);
+    let entries = match entries {
+        Value::Array(mut rows) if came_as(book, form) => {
+            put_back(book, &mut rows);
+            Value::Array(rows)
+        }
+        Value::Object(mut rows) if came_as(book, form) => {
+            for (_, key, row) in left_out(book) {
+                rows.entry(key).or_insert_with(|| row.clone());
+            }
+            Value::Object(rows)
+        }
+        entries => entries,
+    };
     head.insert("entries".to_string(), entries);
     Value::Object(head)
 }
 
-/// Merges the written fields with the stored ones: in the original format stored fields win, in
-/// another format they only fill gaps.
+/// Merges the written fields with the stored ones: in the original format, stored fields win; in
+/// another format, they only fill gaps.
 fn joined(
     mut written: Map<String, Value>,
     kept: &Map<String, Value>,
@@ -110,8 +162,9 @@ pub fn head(book: &Lorebook, form: LoreFormat) -> Map<String, Value> {
     let mut put = |key: &str, value: Value| _ = head.insert(key.to_string(), value);
     match form {
         LoreFormat::Tavern | LoreFormat::Kobold => {
-            // SillyTavern names a book by its file.
+            // SillyTavern names a lorebook after its file.
         }
+        LoreFormat::NovelAi | LoreFormat::AiDungeon | LoreFormat::Risu => {}
         LoreFormat::Agnai => {
             put("kind", json!("memory"));
             put("name", json!(book.name));
@@ -143,6 +196,18 @@ pub fn entry(entry: &LoreEntry, form: LoreFormat) -> Map<String, Value> {
             "name": entry.name, "entry": entry.content, "keywords": entry.keys,
             "weight": entry.order, "priority": entry.order, "enabled": entry.enabled,
         }),
+        LoreFormat::NovelAi => json!({
+            "displayName": entry.name, "text": entry.content, "keys": entry.keys,
+            "enabled": entry.enabled, "forceActivation": entry.constant,
+        }),
+        LoreFormat::AiDungeon => json!({
+            "title": entry.name, "value": entry.content, "keys": entry.keys.join(","),
+        }),
+        LoreFormat::Risu => json!({
+            "key": entry.keys.join(", "), "secondkey": entry.secondary.join(", "),
+            "comment": entry.name, "content": entry.content, "alwaysActive": entry.constant,
+            "selective": entry.selective, "insertorder": entry.order, "useRegex": entry.use_regex,
+        }),
     };
     match value {
         Value::Object(map) => map,
@@ -169,7 +234,7 @@ fn tavern_entry(entry: &LoreEntry) -> Value {
     })
 }
 
-/// Puts slashes around regexes: V3 has a flag for regexes, SillyTavern uses slashes.
+/// Puts slashes around regexes, as SillyTavern does; V3 has a flag instead.
 fn slashed(entry: &LoreEntry) -> Vec<String> {
     let flags = if entry.case_sensitive == Some(true) {
         ""

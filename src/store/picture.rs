@@ -1,4 +1,4 @@
-//! PNG files with provenance, marked as machine-made.
+//! PNG files with provenance, marked as machine-generated.
 //!
 //! Three text chunks: `Software`; `illumine`, the provenance as JSON; and XMP with IPTC's digital
 //! source type (IPTC Photo Metadata Standard 2023.1), which other programs look for.
@@ -24,7 +24,7 @@ pub enum PictureError {
     Size,
 }
 
-/// The maximum size; a drawing of 64 pixels is not worth more.
+/// The maximum size; more would not help a 64-pixel drawing.
 const LARGEST: u32 = 2048;
 /// The maximum length of a provenance chunk; illumine never writes a longer one.
 const LONGEST: usize = 1 << 20;
@@ -39,7 +39,7 @@ pub fn size(how: &PictureProvenance) -> (u32, u32) {
     }
 }
 
-/// Composes the layers at the size and on the background given by the provenance, as a PNG file.
+/// Composes the layers as a PNG file, with the size and background given by the provenance.
 pub fn encode(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, PictureError> {
     let pixels = compose_layers(layers, how)?;
     let (width, height) = size(how);
@@ -147,7 +147,7 @@ fn compose_layers(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, 
     Ok(sheet.pixels().iter().flat_map(straight).collect())
 }
 
-/// Where a square layer lies in the picture, in pixels.
+/// The position of a square layer in the picture, in pixels.
 #[derive(Clone, Copy)]
 struct LayerPosition {
     left: f32,
@@ -156,7 +156,7 @@ struct LayerPosition {
 }
 
 /// The positions of a scene's layers. The backdrop covers the whole scene and extends beyond its
-/// top and bottom; the other layers stand side by side on one ground.
+/// top and bottom; the other layers stand side by side on the same line.
 fn scene_positions(layers: usize, height: f32) -> Vec<LayerPosition> {
     let mut positions = vec![LayerPosition {
         left: 0.0,

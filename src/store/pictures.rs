@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use story::picture::Picture;
 use story::{NodeId, Story};
 
-const FOLDER: &str = "pictures";
+pub(super) const FOLDER: &str = "pictures";
 
 /// The path of a picture's file in a session's folder.
 pub fn path(session: &Path, id: NodeId) -> PathBuf {
@@ -18,8 +18,8 @@ pub fn path(session: &Path, id: NodeId) -> PathBuf {
 }
 
 impl Journal {
-    /// Saves a picture's file. Returns once the file is on the disk itself, so that a record
-    /// written afterwards never names a missing file.
+    /// Saves a picture's file. Returns once the file is safely on disk, so that a record written
+    /// afterwards never names a missing file.
     pub fn save_picture(&self, id: NodeId, bytes: &[u8]) -> Result<(), StoreError> {
         self.writable()?;
         let path = path(self.folder(), id);
@@ -28,7 +28,7 @@ impl Journal {
             make_private_dir(&folder, true)?;
             sync_dir(self.folder());
         }
-        // A file of this name that no record names is what a crash left behind.
+        // A file of this name without a record was left by a crash.
         let draft = path.with_extension("part");
         let _ = fs::remove_file(&draft);
         let mut file = open_private(&draft, true)?;

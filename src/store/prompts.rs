@@ -1,7 +1,9 @@
 //! Finds voices and prompt templates: first in the writer's own folder, then among the built-in
 //! ones.
 
+use base::decode::decode;
 use base::nearest::nearest;
+use base::search::{combines, same};
 use base::untrusted::clean_line;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -56,7 +58,7 @@ pub enum PromptError {
     Voice(#[from] VoiceError),
 }
 
-/// One row of a list.
+/// One row of the list of voices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PromptListing {
     pub name: String,
@@ -100,7 +102,7 @@ impl Prompts {
         self.files().into_iter().map(row).collect()
     }
 
-    /// Finds a voice by name.
+    /// Finds a voice or template by name.
     pub fn find(&self, name: &str) -> Result<PromptTemplate, PromptError> {
         Ok(PromptTemplate::parse(name, &self.text(name)?)?)
     }
@@ -108,6 +110,11 @@ impl Prompts {
     /// Returns the file of a voice as text.
     pub fn text(&self, name: &str) -> Result<String, PromptError> {
         let name = name.strip_suffix(".md").unwrap_or(name);
+        // The folder may store the name in another way than it is typed.
+        let alike = || self.names().into_iter().find(|known| same(known, name));
+        let stored = Some(name.to_string()).filter(|name| self.own_path(name).is_some());
+        let stored = stored.or_else(alike).unwrap_or_else(|| name.to_string());
+        let name = stored.as_str();
         if let Some(own) = self.own(name)? {
             return Ok(own);
         }
@@ -116,11 +123,17 @@ impl Prompts {
         text.ok_or_else(|| self.unknown(name))
     }
 
+    /// The writer's own file of this name, if there is one.
+    fn own_path(&self, name: &str) -> Option<PathBuf> {
+        let folder = self.folder.as_ref().filter(|_| plain(name))?;
+        let path = folder.join(format!("{name}.md"));
+        path.exists().then_some(path)
+    }
+
     fn own(&self, name: &str) -> Result<Option<String>, PromptError> {
-        let Some(folder) = self.folder.as_ref().filter(|_| plain(name)) else {
+        let Some(path) = self.own_path(name) else {
             return Ok(None);
         };
-        let path = folder.join(format!("{name}.md"));
         let wrong = |why: String| PromptError::Io {
             path: path.clone(),
             why,
@@ -130,18 +143,18 @@ impl Prompts {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(error.to_string())),
         };
-        let mut text = String::new();
-        let read = file.take(LARGEST + 1).read_to_string(&mut text);
+        let mut bytes = Vec::new();
+        let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
         read.map_err(|error| wrong(error.to_string()))?;
-        match text.len() as u64 > LARGEST {
-            true => Err(wrong(
-                "it is larger than 1 MB, the limit for a voice".to_string(),
-            )),
-            false => Ok(Some(text)),
+        if bytes.len() as u64 > LARGEST {
+            let why = "it is larger than 1 MB, the limit for a voice";
+            return Err(wrong(why.to_string()));
         }
+        let text = decode(bytes).map_err(|error| wrong(format!("it {error}")))?;
+        Ok(Some(text))
     }
 
-    /// All names, and whether each is the writer's own.
+    /// All names, each with whether it is the writer's own.
     fn files(&self) -> BTreeMap<String, bool> {
         let shipped = SHIPPED.iter().map(|(name, _)| (name.to_string(), false));
         let mut files: BTreeMap<String, bool> = shipped.collect();
@@ -176,10 +189,10 @@ fn is_markdown(path: &Path) -> bool {
 fn plain(name: &str) -> bool {
     let first = name.chars().next().is_some_and(char::is_alphanumeric);
     first
-        && name.len() <= 60
+        && name.chars().count() <= 60
         && name
             .chars()
-            .all(|c| c.is_alphanumeric() || "-_ ".contains(c))
+            .all(|c| c.is_alphanumeric() || combines(c) || "-_ ".contains(c))
 }
 
 #[cfg(test)]
@@ -208,7 +221,7 @@ mod tests {
                     "{name} lacks {variable} in a chat"
                 );
             }
-            // A space at the end would take the first word's own from it.
+            // A trailing space would displace the one before the first generated word.
             assert!(!filled.begin.ends_with(' '), "{name}");
             assert_eq!(filled.begin.is_empty(), filled.ask.is_empty(), "{name}");
         }
@@ -230,7 +243,13 @@ mod tests {
         fs::write(folder.path().join("broken.md"), "no").unwrap();
         let prompts = Prompts::new(folder.path().to_path_buf());
         assert_eq!(prompts.find("narrator").unwrap().title, "Mine");
-        assert!(prompts.find("poem").is_ok());
+        assert!(prompts.find("poem").is_ok() && prompts.find("Poem").is_ok());
+        fs::write(folder.path().join("e\u{301}poque.md"), own).unwrap();
+        assert_eq!(prompts.find("Époque").unwrap().title, "Mine");
+        let marked = format!("\u{feff}{own}").replace('\n', "\r\n");
+        fs::write(folder.path().join("marked.md"), marked).unwrap();
+        assert_eq!(prompts.find("marked").unwrap().title, "Mine");
+        assert!(prompts.text("marked").unwrap().starts_with("+++"));
         let said = |name| prompts.find(name).unwrap_err().to_string();
         assert!(said("narator").contains("did you mean narrator"));
         assert!(said("../narrator").contains("Unknown voice"));

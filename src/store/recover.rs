@@ -1,5 +1,6 @@
 //! Rebuilds a story from a journal's bytes, however damaged the file is.
 
+use base::decode::MARK;
 use serde::Deserialize;
 use story::record::VERSION;
 use story::{Record, Settings, Story};
@@ -14,19 +15,33 @@ pub struct Recovered {
     pub len: usize,
     /// The number of bytes after it: an incomplete record left by a crash.
     pub torn: usize,
+    /// Those bytes are all zero: a power cut left them.
+    pub zeros: bool,
     /// Why the journal is read-only, if something in it could not be parsed.
     pub read_only_reason: Option<String>,
+    /// That is damage, and not what a newer version wrote.
+    pub damaged: bool,
     /// The number of records.
     pub records: usize,
 }
 
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Parses records up to the end, an incomplete record, or an invalid line.
 ///
-/// Only the last line can be incomplete: without a line break, or truncated and followed by
-/// nothing. An invalid line before others is damage, and the lines after it cannot be trusted: the
-/// story up to there is shown read-only.
+/// Only the last line can be incomplete: it has no line break, or is truncated. An invalid line
+/// before others is damage, and the lines after it cannot be trusted, so the story up to there is
+/// shown read-only.
 pub fn recover_journal(bytes: &[u8]) -> Recovered {
-    let mut found = Recovered::default();
+    let mut found = Recovered {
+        // Editors and sync programs of other systems put one in front of a text.
+        len: if bytes.starts_with(BYTE_ORDER_MARK) {
+            BYTE_ORDER_MARK.len()
+        } else {
+            0
+        },
+        ..Recovered::default()
+    };
     let mut number = 0;
     while found.len < bytes.len() {
         number += 1;
@@ -38,7 +53,9 @@ pub fn recover_journal(bytes: &[u8]) -> Recovered {
         };
         match parse_line(&rest[..end]) {
             Ok(record) => {
+                let newer = record == Record::Unknown;
                 if let Err(why) = apply_record(&mut found, record) {
+                    found.damaged = !newer;
                     found.read_only_reason = Some(format!(
                         "line {number} of its journal is inconsistent ({why})"
                     ));
@@ -47,12 +64,13 @@ pub fn recover_journal(bytes: &[u8]) -> Recovered {
                 found.len += end + 1;
                 found.records += 1;
             }
-            // A crash cuts a record; it does not write another one that is whole.
+            // A crash truncates a record; it does not produce a complete, different one.
             Err(LineError::Damaged) if end + 1 == rest.len() => {
                 found.torn = rest.len();
                 break;
             }
             Err(why) => {
+                found.damaged = !matches!(why, LineError::NewerVersion(_));
                 found.read_only_reason = Some(format!(
                     "line {number} of its journal cannot be parsed ({why})"
                 ));
@@ -60,28 +78,32 @@ pub fn recover_journal(bytes: &[u8]) -> Recovered {
             }
         }
     }
+    let tail = &bytes[found.len..];
+    found.zeros = found.torn > 0 && tail.iter().all(|byte| *byte == 0);
     found
 }
 
 /// Why a line is not a valid record.
 #[derive(Debug, thiserror::Error)]
-enum LineError {
+pub(super) enum LineError {
     #[error("it is damaged")]
     Damaged,
-    #[error("it has an unknown form")]
+    #[error("its form is unknown")]
     Malformed,
     #[error("it was written by a newer version, {0}")]
     NewerVersion(u32),
 }
 
 /// Parses a line: first its version and kind, then the record of that kind.
-fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
+pub(super) fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
     #[derive(Deserialize)]
     struct Line<'a> {
         v: u32,
         #[serde(borrow)]
         kind: std::borrow::Cow<'a, str>,
     }
+    // An editor that saved the journal may have put a byte order mark before it.
+    let bytes = bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes);
     // What is not JSON is torn or damaged; what is may be from a version that writes otherwise.
     let line = match serde_json::from_slice::<Line>(bytes) {
         Ok(line) if line.v > VERSION => return Err(LineError::NewerVersion(line.v)),
@@ -92,7 +114,7 @@ fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
     Record::parse(&line.kind, bytes).map_err(|_| LineError::Malformed)
 }
 
-/// Finds out why a line of JSON is not a record.
+/// Determines why a line of JSON is not a record.
 fn classify_line(bytes: &[u8]) -> LineError {
     #[derive(Deserialize)]
     struct Version {
@@ -259,6 +281,31 @@ mod tests {
         let aside = std::fs::read(dir.path().join("s/torn-1.txt")).unwrap();
         assert_eq!(aside, b"{\"v\":1,\"kind\":\"te");
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn what_other_systems_and_power_cuts_leave_is_no_damage() {
+        let (dir, sessions, bytes) = journal();
+        let path = dir.path().join("s/journal.jsonl");
+        let marked = [BYTE_ORDER_MARK, &bytes].concat();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let returns = text.replace('\n', "\r\n").into_bytes();
+        for (form, torn) in [
+            (marked, 0),
+            (returns, 0),
+            ([&bytes[..], &[0; 4096]].concat(), 4096),
+        ] {
+            std::fs::write(&path, &form).unwrap();
+            let (mut journal, found) = sessions.open("s").unwrap();
+            assert_eq!((found.torn, found.zeros), (torn, torn > 0));
+            assert_eq!((found.records, found.read_only_reason), (7, None));
+            journal
+                .append(&[node(2, Some(1), Author::User, "on")])
+                .unwrap();
+            drop(journal);
+            let (_, again) = sessions.open("s").unwrap();
+            assert_eq!((again.records, again.torn), (8, 0));
+        }
     }
 
     #[test]

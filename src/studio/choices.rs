@@ -3,12 +3,15 @@
 use super::pending::Purpose;
 use super::request::Ask;
 use super::{Outcome, Refusal, Studio, Work, cannot};
+use base::search::Needle;
 use base::untrusted::clean;
+use std::ops::Range;
 use story::message::Alternative;
 use story::sentence::excerpt;
 use story::{Command, NodeId, Passage, Place, Request, command::TokenChoice, edit, places};
+use unicode_linebreak::{BreakClass, break_property};
 
-/// A row of a list, and the command that picking it runs.
+/// A row of a list, with the command that runs when it is picked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed {
     pub label: String,
@@ -16,7 +19,7 @@ pub struct Listed {
 }
 
 impl Studio {
-    /// Shows a list and remembers it for `/pick`.
+    /// Shows a list and stores it for `/pick`.
     pub(super) fn list_up(&mut self, title: &str, listed: Vec<Listed>) -> Outcome {
         self.session.listed.clone_from(&listed);
         Outcome::List(title.to_string(), listed)
@@ -37,7 +40,7 @@ impl Studio {
 
     /// Requests the alternatives for a word, or for the next word.
     pub(super) fn alternatives(&mut self, word: Option<&str>) -> Result<Outcome, Refusal> {
-        self.needs(|can| can.alternatives, "list other words")?;
+        self.needs(|can| can.alternatives, "list alternatives")?;
         let place = match word {
             None => Place::after(self.session.story.head()),
             Some(word) => self.place_of(word)?,
@@ -71,16 +74,19 @@ impl Studio {
             return Ok(place);
         }
         let word = word.trim_matches('"');
-        let lower = word.to_lowercase();
-        let said = |passage: &Passage, wanted: &dyn Fn(&str) -> bool| {
-            let at = last_word(passage.text, word.len(), wanted)?;
+        let needle = Needle::new(word);
+        let said = |passage: &Passage, found: Vec<Range<usize>>| {
+            let at = last_word(passage.text, found)?;
             let before = passage.text[..at].trim_end_matches(' ').len();
             Some(edit::place_in_passage(passage, before))
         };
-        let same = |text: &str| text == word;
-        let alike = |text: &str| text.to_lowercase() == lower;
-        let found = path.iter().rev().find_map(|passage| said(passage, &same));
-        let found = found.or_else(|| path.iter().rev().find_map(|passage| said(passage, &alike)));
+        let same = |passage: &Passage| {
+            let found = passage.text.match_indices(word);
+            said(passage, found.map(|(at, _)| at..at + word.len()).collect())
+        };
+        let alike = |passage: &Passage| said(passage, needle.find_all(passage.text));
+        let found = path.iter().rev().find_map(same);
+        let found = found.or_else(|| path.iter().rev().find_map(alike));
         let shown = excerpt(word, 40);
         found.ok_or_else(|| cannot(&format!("The story does not contain \"{shown}\"")))
     }
@@ -101,7 +107,7 @@ impl Studio {
             .map(|p| p.text)
             .collect();
         let whole: String = path.iter().map(|passage| passage.text).collect();
-        // What the story goes on with, where the place is on its way.
+        // How the story continues, if the place is on the current path.
         let on_way = place.node.is_none_or(|id| ids.contains(&id));
         let next = whole
             .get(before.len()..)
@@ -154,18 +160,43 @@ impl Studio {
     }
 }
 
-/// The last occurrence of a word as a whole word.
-fn last_word(text: &str, length: usize, wanted: &dyn Fn(&str) -> bool) -> Option<usize> {
-    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    let places = text.char_indices().rev().map(|(at, _)| at);
-    let mut places = places.filter(|at| {
-        let Some(word) = text.get(*at..at + length) else {
-            return false;
-        };
-        let begins = !letter(word.chars().next()) || !letter(text[..*at].chars().next_back());
-        let after = text[at + length..].chars().next();
+/// The start of the last occurrence that is a whole word.
+fn last_word(text: &str, found: Vec<Range<usize>>) -> Option<usize> {
+    let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !is_unspaced(c));
+    let whole = |range: &Range<usize>| {
+        let (word, after) = (&text[range.clone()], text[range.end..].chars().next());
+        let begins =
+            !letter(word.chars().next()) || !letter(text[..range.start].chars().next_back());
         let ends = !letter(word.chars().next_back()) || !letter(after);
-        begins && ends && wanted(word)
-    });
-    places.next()
+        begins && ends && !word.is_empty()
+    };
+    let last = found.into_iter().rev().find(whole);
+    last.map(|range| range.start)
+}
+
+/// Whether a letter is of a script that writes words without spaces between them.
+fn is_unspaced(c: char) -> bool {
+    use BreakClass::{ComplexContext, ConditionalJapaneseStarter, Ideographic};
+    let class = break_property(c.into());
+    matches!(
+        class,
+        Ideographic | ConditionalJapaneseStarter | ComplexContext
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_found_whole_in_every_script() {
+        let place = |text: &str, word: &str| last_word(text, Needle::new(word).find_all(text));
+        assert_eq!(place("The lamp, a lampshade", "LAMP"), Some(4));
+        assert_eq!(place("Le cafe\u{301} noir", "CAFÉ"), Some(3));
+        assert_eq!(place("дом и домик", "ДОМ"), Some(0));
+        // Chinese, Japanese and Thai have no spaces to find words by.
+        assert_eq!(place("彼は大海を見た", "海"), Some(9));
+        assert_eq!(place("ฝนตกหนัก", "ตก"), Some(6));
+        assert_eq!(place("lampshade", "lamp"), None);
+    }
 }

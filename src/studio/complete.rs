@@ -2,6 +2,7 @@
 
 use super::Studio;
 use crate::store::export;
+use base::search::begins;
 use std::collections::HashMap;
 use story::command::{self, ArgumentKind, COMMANDS, CommandSpec};
 use story::sampling::SETTINGS;
@@ -19,7 +20,7 @@ pub struct Candidate {
     pub word: String,
     /// A one-line description.
     pub note: String,
-    /// Whether something may follow it; if so, a line editor adds a space.
+    /// Whether an argument may follow; if so, a line editor adds a space.
     pub more: bool,
 }
 
@@ -35,7 +36,7 @@ impl Studio {
         })
     }
 
-    /// The same for a line editor that cannot ask the studio: all names as they are now.
+    /// A copy of all current names, for a line editor that has no access to the studio.
     pub fn completer(&self) -> Completer {
         let kinds = ArgumentKind::ALL.iter();
         let mut names: HashMap<_, _> = kinds.map(|kind| (*kind, self.names(*kind))).collect();
@@ -48,7 +49,7 @@ impl Studio {
         Completer(names)
     }
 
-    /// The names of this kind that this session, its folders and its models have.
+    /// All names of this kind in this session, its folders and its models.
     fn names(&self, kind: ArgumentKind) -> Vec<String> {
         match kind {
             ArgumentKind::Models => self.setup.models.clone(),
@@ -71,7 +72,7 @@ impl Studio {
     }
 }
 
-/// Completes lines with the names of one moment.
+/// Completes lines with a snapshot of the names.
 #[derive(Default)]
 pub struct Completer(HashMap<ArgumentKind, Vec<String>>);
 
@@ -96,7 +97,7 @@ fn candidates(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option
     };
     let spec = command::find(name)?;
     let typed = match spec.completes {
-        // Options stand among the words.
+        // Options may appear among the words.
         ArgumentKind::Styles => rest.rsplit(' ').next().unwrap_or(rest),
         _ => rest.trim_start(),
     };
@@ -105,11 +106,10 @@ fn candidates(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option
         ArgumentKind::Commands => commands(typed, ""),
         what => arguments(what, names),
     };
-    let typed = typed.to_lowercase();
     if spec.completes == ArgumentKind::Styles && typed.is_empty() {
         return None;
     }
-    all.retain(|one| one.word.to_lowercase().starts_with(&typed));
+    all.retain(|one| begins(&one.word, typed));
     some(from, all)
 }
 
@@ -161,12 +161,12 @@ fn commands(typed: &str, slash: &str) -> Vec<Candidate> {
         note: format!("{slash}{name} {}\t{}", spec.args, spec.help),
         more: !slash.is_empty(),
     };
-    let begins = |name: &str| name.starts_with(&typed);
-    let named = COMMANDS.iter().filter(|spec| begins(spec.name));
+    let fits = |name: &str| name.starts_with(&typed);
+    let named = COMMANDS.iter().filter(|spec| fits(spec.name));
     let mut found: Vec<Candidate> = named.map(|spec| candidate(spec, spec.name)).collect();
     if found.is_empty() {
         for spec in COMMANDS {
-            let aliases = spec.aliases.iter().filter(|alias| begins(alias));
+            let aliases = spec.aliases.iter().filter(|alias| fits(alias));
             found.extend(aliases.map(|alias| candidate(spec, alias)));
         }
     }

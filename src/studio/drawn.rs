@@ -12,8 +12,8 @@ use story::sentence::excerpt;
 use story::{Author, Command, Node, NodeId, Picture, Record, Status};
 
 impl Studio {
-    /// Shows a picture instead of its other versions, and goes to its passage if that is not on the
-    /// current branch.
+    /// Shows a picture instead of its other versions, and goes to its passage if the passage is not
+    /// on the current branch.
     pub(super) fn show(&mut self, id: NodeId) -> Result<Outcome, Refusal> {
         let parent = self.session.story.node(id).and_then(|node| node.parent);
         let path = self.session.story.path();
@@ -44,7 +44,7 @@ impl Studio {
         Ok(Outcome::Moved(format!("Picture #{id}{which}: {title}")))
     }
 
-    /// The changes that hide the versions of `of` and show `shown`.
+    /// The changes that hide all versions of `of` and show `shown`.
     fn instead(&self, of: NodeId, shown: Option<NodeId>) -> Vec<Change> {
         let others = self.session.story.picture_versions(of).into_iter();
         let others = others.filter(|id| Some(*id) != shown && self.session.story.is_shown(*id));
@@ -149,6 +149,7 @@ impl Studio {
     /// Saves a picture's file to disk before any record mentions it.
     fn keep_picture(&mut self, id: NodeId, bytes: Vec<u8>) -> Result<(), Refusal> {
         self.session.ensure_journal(&self.setup)?;
+        self.session.ensure_place()?;
         match &self.session.journal {
             Some(journal) => journal.save_picture(id, &bytes)?,
             None => drop(self.session.in_memory_pictures.insert(id, bytes.into())),

@@ -38,7 +38,7 @@ impl Studio {
             return Ok(Outcome::Edit(id, old));
         };
         let mut text = clean(&text).into_owned();
-        // A line typed in place of a passage does not say how it joins the one before.
+        // A typed line lacks the space that joined the old text to the previous passage.
         let lead: String = old.chars().take_while(|c| c.is_whitespace()).collect();
         if !text.is_empty() && !text.starts_with(char::is_whitespace) {
             text.insert_str(0, &lead);

@@ -2,7 +2,7 @@
 
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::store::export::{self, ExportFormat, ExportMeta, ExportScope};
-use crate::store::import;
+use crate::store::{files, import};
 use base::untrusted::clean_line;
 use std::path::{Path, PathBuf};
 use story::frame::FrameChange;
@@ -24,7 +24,7 @@ impl Studio {
         };
         let path = self.file_named(file);
         let import = import::load_file(&path).map_err(|error| cannot(&error.to_string()))?;
-        let file = match &import {
+        let file = match &import.content {
             Import::Card {
                 file: Some((ending, bytes)),
                 ..
@@ -62,13 +62,14 @@ impl Studio {
         bytes: &[u8],
     ) -> Result<Option<String>, Refusal> {
         self.session.ensure_journal(&self.setup)?;
+        self.session.ensure_place()?;
         let Some(journal) = &self.session.journal else {
             return Ok(None);
         };
         journal.writable()?;
         let folder = journal.folder();
-        let path = export::free_path(folder, name, ending);
-        export::write_file(&path, bytes, false).map_err(|error| cannot(&error.to_string()))?;
+        let path = files::free_path(folder, name, ending);
+        files::write_file(&path, bytes, false).map_err(|error| cannot(&error.to_string()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(Some(name.into_owned()))
     }
@@ -83,11 +84,12 @@ impl Studio {
         };
         let wanted = Wanted::read(word, rest.unwrap_or_default())?;
         let mut meta = self.meta();
+        let to_output = wanted.file.as_deref() == Some("-");
         let path = match &wanted.file {
-            Some(file) => self.file_named(file),
-            None => export::free_path(Path::new(""), &meta.title, wanted.format.ending()),
+            Some(file) if !to_output => self.file_named(file),
+            _ => files::free_path(Path::new(""), &meta.title, wanted.format.ending()),
         };
-        meta.beside = Some(export::pictures_folder_name(&path, wanted.over));
+        meta.beside = (!to_output).then(|| export::pictures_folder_name(&path, wanted.over));
         let bytes = export::encode_export(
             &self.session.story,
             wanted.format,
@@ -96,7 +98,10 @@ impl Studio {
             &path,
         );
         let bytes = bytes.map_err(|error| cannot(&error.to_string()))?;
-        let put = export::write_file(&path, &bytes, wanted.over);
+        if to_output {
+            return Ok(Outcome::Bytes(bytes));
+        }
+        let put = files::write_file(&path, &bytes, wanted.over);
         put.map_err(|error| cannot(&error.to_string()))?;
         let beside = export::write_picture_files(
             &self.session.story,
@@ -254,6 +259,14 @@ impl Wanted {
             Some(file) if file.starts_with(' ') => (ExportScope::Tree, file.trim()),
             _ => (ExportScope::Path, rest),
         };
+        if word == "-" && rest.is_empty() {
+            return Ok(Wanted {
+                format: ExportFormat::Markdown,
+                extent,
+                file: Some(word.to_string()),
+                over,
+            });
+        }
         let named = ExportFormat::of_file(Path::new(word)).filter(|_| rest.is_empty());
         let (format, file) = match (ExportFormat::parse(word), named) {
             (Err(_), Some(format)) => (format, word),
@@ -275,7 +288,7 @@ fn formats() -> String {
     };
     let rows: Vec<String> = export::FORMATS.iter().map(row).collect();
     format!(
-        "{}\nAdd \"tree\" to export every branch, a file name, and ! at the end to overwrite a file",
+        "{}\nAdd \"tree\" to export every branch, a file name (- is standard output), and ! at the end to overwrite a file",
         rows.join("\n")
     )
 }

@@ -5,6 +5,7 @@ use super::choices::Listed;
 use super::request::Ask;
 use super::session::Afterwards;
 use super::{Outcome, Refusal, Studio, cannot};
+use base::search::{folded, same};
 use base::untrusted::clean;
 use sampler::ban::Ban;
 use story::command::{ContinueLength, LoreCommand};
@@ -14,7 +15,7 @@ use story::record::{Change, StepKind};
 use story::sentence::{count_noun, excerpt};
 use story::{Command, Place, Record};
 
-/// The lorebook for entries added one by one.
+/// The lorebook for entries added with `/lore add`.
 const OWN: &str = "notes";
 
 /// The instruction for a summary.
@@ -136,7 +137,7 @@ impl Studio {
             .books()
             .flat_map(|(book, _)| book.entries.iter().map(move |e| (book, e)));
         let mut named = entries.filter(|(_, entry)| {
-            entry.title().eq_ignore_ascii_case(name) || entry.keys.iter().any(|key| key == name)
+            same(entry.title(), name) || entry.keys.iter().any(|key| same(key, name))
         });
         let (book, entry) = named.next().ok_or_else(|| {
             cannot("There is no lorebook or entry of this name; list them with /lore")
@@ -198,7 +199,7 @@ impl Studio {
         };
         for (book, _) in frame.books().filter(|(_, on)| !on) {
             lines.push(format!(
-                "- {}: the book is off; turn it on with /lore on {}",
+                "- {}: the lorebook is off; turn it on with /lore on {}",
                 book.name, book.name
             ));
         }
@@ -255,10 +256,10 @@ impl Studio {
             .ok()
             .and_then(|n: usize| banned.get(n.wrapping_sub(1)));
         let wanted = match listed {
-            Some(ban) => ban.phrase.to_lowercase(),
-            None => phrase.trim_matches('"').to_lowercase(),
+            Some(ban) => folded(&ban.phrase),
+            None => folded(phrase.trim_matches('"')),
         };
-        banned.retain(|ban| wanted != "all" && ban.phrase.to_lowercase() != wanted);
+        banned.retain(|ban| wanted != "all" && folded(&ban.phrase) != wanted);
         if banned.len() == before {
             return Err(cannot("This phrase is not banned; list the bans with /ban"));
         }

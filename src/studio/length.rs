@@ -32,7 +32,7 @@ impl Studio {
         ))
     }
 
-    /// A warning before anything has to be dropped, once each time the context is nearly full.
+    /// A warning before anything is dropped, once each time the context is nearly full.
     pub(super) fn nearly_full(&mut self, stats: &PassageStats) -> Option<Notice> {
         let holds = self.about.as_ref()?.context;
         let wanted = self.session.settings.sampling.max_tokens as usize;

@@ -4,6 +4,7 @@ use super::choices::Listed;
 use super::pending::Purpose;
 use super::request::healing;
 use super::{Outcome, Refusal, Studio, Work, cannot};
+use base::search::Needle;
 use story::diff;
 use story::message::LengthGoal;
 use story::sampling::SETTINGS;
@@ -49,7 +50,8 @@ impl Studio {
                 break;
             };
             let here = on_path.contains(&id);
-            // What an edit took over stands on the way already; where an old way ends is shown.
+            // Hides copies made by an edit, whose text is on the path already, except at a branch's
+            // end.
             let twin = !here
                 && (node.copied_from.is_some() || copied.contains(&id))
                 && !self.session.story.children(id).is_empty()
@@ -58,7 +60,7 @@ impl Studio {
                 listed.push(self.branch_row(node, depth, on_path.contains(&id)));
             }
             let children = self.session.story.children(id);
-            // A picture is no other way on.
+            // A picture is not a branch.
             let way = |id: &&NodeId| {
                 !self.session.story.is_hidden(**id) && self.session.story.picture(**id).is_none()
             };
@@ -120,7 +122,7 @@ impl Studio {
 
     /// Searches every branch, newest first.
     pub(super) fn find(&mut self, words: &str) -> Outcome {
-        let wanted = words.to_lowercase();
+        let wanted = Needle::new(words);
         let found = self.session.story.nodes().iter().rev().filter_map(|node| {
             let around = match &node.picture {
                 Some(_) => excerpt_around(&title(node), &wanted, 80)?,
@@ -229,7 +231,7 @@ impl Studio {
 
     /// Requests the context of the next passage.
     pub(super) fn explain(&mut self) -> Result<Outcome, Refusal> {
-        self.needs(|can| can.explain, "tell what it reads")?;
+        self.needs(|can| can.explain, "show its context")?;
         let place = Place::after(self.session.story.head());
         let seed = self.setup.entropy;
         let request = self.question(place, healing(), seed);
@@ -294,7 +296,7 @@ fn authors(path: &[Passage]) -> String {
         own.map(|passage| passage.text.chars().count()).sum()
     };
     let edited = count(&|passage| passage.edited);
-    // What a file brought as the model's words no model wrote here.
+    // No model wrote the model's text in an imported file here.
     let brought =
         |passage: &Passage| passage.author == Author::Model && passage.provenance.is_none();
     let by =

@@ -2,6 +2,7 @@
 //! the head, set marks and hide passages; nothing is erased.
 
 use super::{Outcome, Refusal, Studio, cannot};
+use base::search::combines;
 use base::untrusted::clean_line;
 use story::command::Swipe;
 use story::record::{Change, HeadMove, Step, StepCount, StepKind};
@@ -124,9 +125,9 @@ impl Studio {
             .head()
             .ok_or_else(|| cannot("The story is empty; there is nothing to mark"))?;
         let name = clean_line(name);
-        let plain = |c: char| c.is_alphanumeric() || " -_".contains(c);
+        let plain = |c: char| c.is_alphanumeric() || combines(c) || " -_".contains(c);
         let number = name.chars().next().is_none_or(|c| c.is_ascii_digit());
-        if number || name.len() > 60 || !name.chars().all(plain) {
+        if number || name.chars().count() > 60 || !name.chars().all(plain) {
             return Err(cannot(
                 "A mark starts with a letter and contains letters, digits, spaces, - and _, for example /mark the-storm",
             ));
@@ -174,7 +175,7 @@ impl Studio {
 
     /// Moves the head to a place. If that is inside a passage, an empty passage marks it.
     fn stand_at(&mut self, place: Place, why: StepKind, more: Vec<Change>) -> Result<(), Refusal> {
-        // Nothing is written after a picture, but after what it illustrates.
+        // Text is added not after a picture, but after the passage that it illustrates.
         let (mut records, mut to) = (Vec::new(), place.node);
         if let Some(picture) = to
             .and_then(|id| self.session.story.node(id))
@@ -203,7 +204,7 @@ impl Studio {
         self.note_down(vec![Record::Step(Step { why, changes })])
     }
 
-    /// Writes records to disk before the writer gets an answer.
+    /// Writes records to disk before the command returns.
     pub(super) fn note_down(&mut self, records: Vec<Record>) -> Result<(), Refusal> {
         self.record(records)?;
         self.sync()

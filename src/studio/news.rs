@@ -10,7 +10,7 @@ use story::record::{Change, PassageEnd, Step, StepKind, StreamedText};
 use story::{Event, ModelInfo, NodeId, Record, RequestId, Status};
 
 impl Studio {
-    /// Handles one reply of the engine. Call [`Studio::flush`] after the last waiting reply.
+    /// Handles one reply from the engine. Call [`Studio::flush`] after the last waiting reply.
     ///
     /// A reply to another session's request, or to a request that was already answered, changes
     /// nothing.
@@ -28,7 +28,7 @@ impl Studio {
         }
     }
 
-    /// Handles an event that a request sends before it ends.
+    /// Handles an event of a request that has not ended.
     fn news(&mut self, id: RequestId, event: Event) -> Vec<Notice> {
         match event {
             Event::Loading { what, done, total } => {
@@ -105,12 +105,12 @@ impl Studio {
                 Some(Purpose::Pictures(place)) => self.drew(*place, drawings),
                 _ => Vec::new(),
             },
-            // The end of a request is no news of it.
+            // The end of a request is handled elsewhere.
             Event::Done { .. } | Event::Failed { .. } => Vec::new(),
         }
     }
 
-    /// Handles the event that a model is loaded.
+    /// Handles a loaded model.
     fn ready(&mut self, id: RequestId, about: ModelInfo) -> Vec<Notice> {
         let note = about.note.clone().map(Notice::Warning);
         self.about = Some(about);
@@ -120,7 +120,7 @@ impl Studio {
         let Some(request) = self.pending.get(id) else {
             return notices;
         };
-        // Another session has a model of its own.
+        // Another session has its own model.
         let ours = request.session == self.session.id;
         if let Purpose::Load { model } = &request.purpose {
             let model = model.clone();
@@ -173,8 +173,8 @@ impl Studio {
         notices
     }
 
-    /// Ends passages that will not be written. Returns notices, also about text that could not be
-    /// saved.
+    /// Ends passages that will not be written. Returns notices, including those about text that
+    /// could not be saved.
     fn fail(&mut self, nodes: &[NodeId], why: &str) -> Vec<Notice> {
         let mut notices: Vec<Notice> = Vec::new();
         let running = |id: &&NodeId| self.session.story.all_running().contains(id);
@@ -266,7 +266,7 @@ impl Studio {
             maker,
             rewound,
         });
-        // Words that cannot be kept are no reason for a passage to be written for ever.
+        // Even if the text cannot be saved, the passage must end.
         let flushed = self.flush();
         let kept = self
             .record(vec![ended])
@@ -333,7 +333,7 @@ impl Studio {
         }
     }
 
-    /// Handles the loss of the engine: a passage must not wait for it forever.
+    /// Handles the loss of the engine, which no passage must wait for.
     pub fn engine_lost(&mut self) -> Vec<Notice> {
         let why =
             "The engine stopped unexpectedly; everything is saved, so restart illumine".to_string();
@@ -345,7 +345,7 @@ impl Studio {
     }
 }
 
-/// The notice that something could not be saved to disk.
+/// The notice about something that could not be saved to disk.
 fn not_kept(refusal: Refusal) -> Notice {
     Notice::Error(refusal.to_string(), FailureKind::Store)
 }

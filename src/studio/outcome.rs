@@ -13,7 +13,7 @@ use story::{NodeId, Status};
 pub enum Outcome {
     /// The engine is generating this passage.
     Started(NodeId),
-    /// A text for the writer.
+    /// A message for the writer.
     Said(String),
     /// The head moved, or another story was opened.
     Moved(String),
@@ -23,6 +23,8 @@ pub enum Outcome {
     Edit(NodeId, String),
     /// A word-by-word comparison of two texts.
     Diff(Vec<DiffSpan>),
+    /// A file's bytes for standard output.
+    Bytes(Vec<u8>),
     /// A request that generates no passage; its answer arrives as a notice.
     Asked,
     Quit,
@@ -37,20 +39,20 @@ pub enum Notice {
         text: String,
         tokens: usize,
     },
-    /// The engine made progress; [`super::Studio::work`] says how much.
+    /// The engine made progress; see [`super::Studio::work`].
     Progress,
-    /// A request ended; with the statistics of its passage, if it wrote one.
+    /// A request ended, with the statistics of its passage, if it wrote one.
     Answered(Option<PassageStats>),
     Info(String),
     Warning(String),
     /// The story nearly fills or exceeds the model's context: advice for the writer.
     Advice(String),
-    /// The story's oldest tokens, this many, were left out of the context.
+    /// This many of the story's oldest tokens were left out of the context.
     LeftOut(usize),
     Error(String, FailureKind),
-    /// Ends a passage.
+    /// A passage ended.
     Ended(NodeId, Status),
-    /// A request that writes no passage was stopped: loading a model, or a question.
+    /// A request that writes no passage was stopped, such as loading a model.
     Stopped,
     /// Pictures were drawn; the first is on the page.
     Drawn {
@@ -61,7 +63,7 @@ pub enum Notice {
     List(String, Vec<Listed>),
     /// A suggested line for the writer to edit or send.
     Suggested(String),
-    /// The context.
+    /// The context, part by part.
     Explained(ContextReport),
 }
 

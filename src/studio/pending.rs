@@ -1,7 +1,7 @@
 //! The requests that the engine has not answered yet, each with the session that sent it.
 //!
-//! The engine answers requests in their order. An answer to the request of a session that is no
-//! longer open changes only the loaded model, which belongs to no session.
+//! The engine answers requests in order. An answer to a request from a session that is no longer
+//! open changes only the loaded model, which belongs to no session.
 
 use super::Work;
 use super::pictures::Illustration;
@@ -13,7 +13,7 @@ use story::{NodeId, Place, RequestId};
 #[derive(Default)]
 pub(super) struct Pending {
     requests: Vec<InFlight>,
-    /// The prompt that is being prefetched, or was, if no other request followed.
+    /// The prompt that is being prefetched, or was prefetched if no other request followed.
     pub(super) read_ahead: Option<TextRequest>,
 }
 
@@ -22,11 +22,11 @@ pub(super) struct InFlight {
     pub(super) id: RequestId,
     pub(super) session: SessionId,
     pub(super) purpose: Purpose,
-    /// The engine's activity for it.
+    /// The engine's activity for this request.
     pub(super) work: Work,
 }
 
-/// The purpose of a request, and the data to handle its answer.
+/// The purpose of a request, with the data for handling its answer.
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
     /// Loading a model, with its requested name.
@@ -41,7 +41,7 @@ pub(super) enum Purpose {
     SaveCache { any_size: bool },
     /// Restoring the KV cache from disk.
     RestoreCache,
-    /// An answer that is shown as it comes.
+    /// An answer that is shown unchanged.
     Show,
     /// Prefetching a prompt that may be requested soon.
     ReadAhead,
@@ -84,7 +84,7 @@ impl Pending {
         concerns.then_some(request.purpose)
     }
 
-    /// Removes all requests, when no answer can arrive any more.
+    /// Removes all requests once no answer can arrive any more.
     pub(super) fn clear(&mut self) {
         self.requests.clear();
         self.read_ahead = None;
@@ -120,14 +120,14 @@ impl Pending {
         }
     }
 
-    /// The request that was made last, while it waits for its answer.
+    /// The last request, while it waits for its answer.
     pub(super) fn newest(&self) -> Option<RequestId> {
         self.requests.last().map(|request| request.id)
     }
 }
 
 impl InFlight {
-    /// Whether a writer in this session waits for it.
+    /// Whether a writer in this session is waiting for it.
     fn is_awaited(&self, session: SessionId) -> bool {
         match self.purpose {
             Purpose::ReadAhead => false,

@@ -20,28 +20,28 @@ use story::picture::{
 use story::sentence::excerpt;
 use story::{NodeId, Picture, Request, Settings, places};
 
-/// The prompt template by which the text model describes a passage.
+/// The prompt template with which the text model describes a passage.
 const TASK: &str = "picture";
 /// The default size of a picture's file in pixels.
 const SIZE: u32 = 256;
 /// The maximum number of characters of a passage to describe.
 const DESCRIBED: usize = 1500;
-/// A shorter passage is described together with the one before it.
+/// The number of characters below which a passage is described together with the one before it.
 const SHORT: usize = 80;
 /// The number of pictures of `/grid` and `/lerp`.
 const GRID: usize = 9;
 const ROW: usize = 5;
 
-/// Where the requested pictures will be in the story.
+/// The place of the requested pictures in the story.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Illustration {
     /// The passage that the pictures illustrate.
     pub(super) parent: Option<NodeId>,
-    /// The picture of which they are versions.
+    /// The picture that they are versions of.
     pub(super) beside: Option<NodeId>,
 }
 
-/// Where a picture's file is.
+/// The location of a picture's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PictureSource {
     File(PathBuf),
@@ -70,7 +70,7 @@ impl Studio {
         self.pending.draws(self.session.id)
     }
 
-    /// Where the file of a picture in the story is.
+    /// The location of the file of a picture in the story.
     pub fn picture(&self, id: NodeId) -> Option<PictureSource> {
         self.session.story.picture(id)?;
         if let Some(bytes) = self.session.in_memory_pictures.get(&id) {
@@ -176,7 +176,7 @@ impl Studio {
             .sampling
             .seed
             .unwrap_or(self.setup.entropy);
-        // Short enough to be typed again.
+        // Short enough to retype.
         let seed = wanted.seed.unwrap_or(derive(base, node) % 1_000_000_000);
         let count = wanted.count.unwrap_or(count) as u64;
         let style = wanted.style.as_deref().map(StyleChoice::parse);
@@ -198,7 +198,7 @@ impl Studio {
         Ok(self.submit_picture(request, Illustration { parent, beside }))
     }
 
-    /// Draws a request that says everything itself; the pictures follow the head.
+    /// Draws a request that is complete; the pictures are placed after the head.
     pub(super) fn illustrate(&mut self, request: PictureRequest) -> Result<Outcome, Refusal> {
         let node = self.session.story.next_id();
         let parent = self.session.story.head();
@@ -319,7 +319,7 @@ impl Studio {
         let whole = how.as_ref().is_some_and(|how| !how.tokens.is_empty());
         let file = match file {
             Some(file) => file.to_vec(),
-            // Its tokens say all that is needed.
+            // Its tokens are enough.
             None if whole => Vec::new(),
             None => return Err(cannot(&format!("The file of picture #{id} is missing"))),
         };
@@ -379,7 +379,7 @@ impl Studio {
     }
 }
 
-/// Loads a picture from a file, whichever program made it. The error says why it cannot be used.
+/// Loads a picture from a file by any program. The error says why it cannot be used.
 pub fn file_source(path: &Path, name: String) -> Result<SourcePicture, String> {
     let known = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !known.is_file() {

@@ -1,8 +1,7 @@
-//! Everything that belongs to one session, in one value, so that another session replaces it as a
-//! whole.
+//! Everything that belongs to one session, in one value that another session replaces as a whole.
 
 use super::{Listed, Refusal, Setup, cannot};
-use crate::store::{Journal, Recovered};
+use crate::store::{Journal, Recovered, pictures, shell_word};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use story::lore::SkippedEntry;
@@ -26,11 +25,11 @@ pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) story: Story,
     pub(super) settings: Settings,
-    /// None before the first words, and in a private session.
+    /// None before the first text, and in a private session.
     pub(super) journal: Option<Journal>,
     /// Records that could not be written to disk yet.
     pub(super) unsaved: Vec<Record>,
-    /// Received text that is not journaled yet, for each passage in progress.
+    /// Received text that is not in the journal yet, for each passage in progress.
     pub(super) streamed: Vec<StreamedText>,
     /// The statistics of the last passage.
     pub(super) last_stats: Option<PassageStats>,
@@ -42,7 +41,7 @@ pub(super) struct Session {
     pub(super) candidates: Vec<NodeId>,
     /// The banned phrases avoided in each running passage.
     pub(super) rewound: HashMap<NodeId, Vec<String>>,
-    /// Lore that a rule kept out of the last passage.
+    /// Lore that a rule kept out of the last context.
     pub(super) rejected_lore: Vec<SkippedEntry>,
     /// Active lore entries beyond the token budget.
     pub(super) lore_over_budget: Vec<String>,
@@ -56,12 +55,16 @@ pub(super) struct Session {
     pub(super) in_memory_pictures: BTreeMap<NodeId, Arc<[u8]>>,
     /// The saved KV cache, until a model is loaded that can restore it.
     pub(super) warm: Option<WarmCache>,
+    /// What became of its files, for the writer.
+    pub(super) remarks: Vec<String>,
+    /// The day of the last backup.
+    pub(super) backed_up: String,
 }
 
 /// An action to run when a passage ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Afterwards {
-    /// Appends the old path from this byte of this passage on.
+    /// Appends the old path, starting at this byte of this passage.
     Graft {
         head: Option<NodeId>,
         index: usize,
@@ -99,6 +102,8 @@ impl Session {
         let journal = setup.sessions.create(Some(name), &began, &setup.build)?;
         let mut session = Session {
             journal: Some(journal),
+            // There is nothing yet to lose.
+            backed_up: today(setup),
             ..Session::new(settings)
         };
         let settings = Record::Settings(session.settings.clone());
@@ -106,20 +111,22 @@ impl Session {
         Ok(session)
     }
 
-    /// Reads a session from disk.
+    /// Loads a session from disk.
     pub(super) fn open(setup: &Setup, name: &str) -> Result<Opened, Refusal> {
         let (journal, recovered) = setup.sessions.open(name)?;
-        let said = opened(&journal, &recovered);
+        let copies = setup.sessions.copy_count(journal.name());
+        let said = opened(&journal, &recovered, copies);
         let kept = recovered.settings.unwrap_or_else(|| setup.defaults.clone());
         let settings = setup.asked.apply_to(kept.clone());
         let settings = settings.map_err(|error| cannot(&error.to_string()))?;
         let settings_changed = settings != kept;
-        let session = Session {
+        let mut session = Session {
             story: recovered.story,
             warm: journal.load_warm_cache(&setup.build),
             journal: Some(journal),
             ..Session::new(settings)
         };
+        session.back_up(setup);
         Ok(Opened {
             session,
             said,
@@ -180,7 +187,7 @@ impl Session {
         }
         self.unsaved.extend(records);
         self.ensure_journal(setup)?;
-        self.write_unsaved()
+        self.write_unsaved(setup)
     }
 
     pub(super) fn ensure_journal(&mut self, setup: &Setup) -> Result<(), Refusal> {
@@ -190,18 +197,66 @@ impl Session {
         let began = (setup.now)();
         let journal = setup.sessions.create(None, &began, &setup.build)?;
         self.journal = Some(journal);
+        self.backed_up = today(setup);
         let settings = Record::Settings(self.settings.clone());
         self.unsaved.insert(0, settings);
         Ok(())
     }
 
-    pub(super) fn write_unsaved(&mut self) -> Result<(), Refusal> {
+    pub(super) fn write_unsaved(&mut self, setup: &Setup) -> Result<(), Refusal> {
+        self.back_up(setup);
         let Some(journal) = self.journal.as_mut() else {
             return Ok(());
         };
         journal.append(&self.unsaved)?;
         self.unsaved.clear();
+        self.gather_news();
         Ok(())
+    }
+
+    /// Makes sure that the session's folder holds the whole story.
+    pub(super) fn ensure_place(&mut self) -> Result<(), Refusal> {
+        if let Some(journal) = &mut self.journal {
+            journal.ensure_place()?;
+        }
+        self.gather_news();
+        Ok(())
+    }
+
+    /// Notes what became of the journal, and which pictures did not come along.
+    fn gather_news(&mut self) {
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        let news = journal.take_news();
+        if news.is_empty() {
+            return;
+        }
+        let folder = journal.folder();
+        let nodes = self.story.nodes().iter();
+        let pictures = nodes.filter(|node| node.picture.is_some());
+        let missing = pictures.filter(|node| !pictures::path(folder, node.id).exists());
+        let missing = match missing.count() {
+            0 => String::new(),
+            1 => "; one of its pictures is gone with the old folder".to_string(),
+            count => format!("; {count} of its pictures are gone with the old folder"),
+        };
+        let news = news.into_iter().map(|said| said + &missing);
+        self.remarks.extend(news);
+    }
+
+    /// Copies the session as it is, once a day, before anything is added.
+    fn back_up(&mut self, setup: &Setup) {
+        let today = today(setup);
+        let Some(journal) = self.journal.as_ref().filter(|_| self.backed_up != today) else {
+            return;
+        };
+        // Once a day also if it fails: the writer is told, and what is written goes on.
+        if let Err(error) = journal.back_up(&today, setup.backups) {
+            let why = format!("Today's backup could not be written: {error}");
+            self.remarks.push(why);
+        }
+        self.backed_up = today;
     }
 
     pub(super) fn sync(&mut self) -> Result<(), Refusal> {
@@ -215,19 +270,43 @@ impl Session {
     pub(super) fn close(&mut self, setup: &Setup) -> Result<(), Refusal> {
         self.flush(setup)?;
         if !self.unsaved.is_empty() {
-            self.write_unsaved()?;
+            self.ensure_journal(setup)?;
+            self.write_unsaved(setup)?;
         }
+        self.ensure_place()?;
         self.sync()
     }
 }
 
-fn opened(journal: &Journal, recovered: &Recovered) -> String {
+/// The day, as YYYY-MM-DD.
+fn today(setup: &Setup) -> String {
+    (setup.now)().chars().take(10).collect()
+}
+
+fn opened(journal: &Journal, recovered: &Recovered, copies: usize) -> String {
     let name = journal.name();
-    match (&recovered.read_only_reason, recovered.torn) {
+    let word = shell_word(name);
+    let copies = match copies {
+        0 => String::new(),
+        1 => format!(
+            "; a sync program left a conflicting copy of it: illumine sessions conflicts {word}"
+        ),
+        copies => format!(
+            "; a sync program left {copies} conflicting copies of it: illumine sessions conflicts {word}"
+        ),
+    };
+    let opened = match (&recovered.read_only_reason, recovered.torn) {
+        (Some(why), _) if recovered.damaged => format!(
+            "Opened {name} read-only because {why}; illumine sessions check --salvage {word} makes a sound copy of the rest"
+        ),
         (Some(why), _) => format!("Opened {name} read-only because {why}"),
         (None, 0) => format!("Opened {name}"),
+        (None, torn) if recovered.zeros => format!(
+            "Opened {name}; moved {torn} bytes of zeros at its end, left by a power cut, to a file beside its journal: what was written last may be missing"
+        ),
         (None, torn) => format!(
             "Opened {name}; moved an incomplete record of {torn} bytes, left by a crash, to a file beside its journal"
         ),
-    }
+    };
+    opened + &copies
 }

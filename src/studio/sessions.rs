@@ -3,6 +3,7 @@
 use super::pending::Purpose;
 use super::session::{Opened, Session};
 use super::{Notice, Outcome, Refusal, Studio, Work, cannot};
+use crate::store::SessionListing;
 use story::message::{FailureKind, WarmCache};
 use story::sentence::format_bytes;
 use story::{Record, Request};
@@ -11,23 +12,26 @@ use story::{Record, Request};
 const WARM_LIMIT: u64 = 256_000_000;
 
 impl Studio {
-    pub(super) fn list(&self) -> Result<Outcome, Refusal> {
+    pub(super) fn list(&mut self) -> Result<Outcome, Refusal> {
+        self.session.ensure_place()?;
         let listed = self.setup.sessions.list()?;
         if listed.is_empty() {
             return Ok(Outcome::Said("There are no sessions yet.".to_string()));
         }
-        let line = |name: &str, bytes: u64| {
+        let line = |one: &SessionListing| {
+            let name = &one.name;
             let here = if self.session_name() == Some(name) {
                 "*"
             } else {
                 " "
             };
-            format!("{here} {name}  ({})", format_bytes(bytes))
+            let copies = match one.copies {
+                0 => "",
+                _ => ", with conflicting copies",
+            };
+            format!("{here} {name}  ({}{copies})", format_bytes(one.bytes))
         };
-        let lines: Vec<String> = listed
-            .iter()
-            .map(|one| line(&one.name, one.bytes))
-            .collect();
+        let lines: Vec<String> = listed.iter().map(line).collect();
         Ok(Outcome::Said(lines.join("\n")))
     }
 
@@ -36,7 +40,7 @@ impl Studio {
             return Err(cannot("This session is private and is not saved"));
         }
         self.session.ensure_journal(&self.setup)?;
-        self.session.write_unsaved()?;
+        self.session.write_unsaved(&self.setup)?;
         self.sync()?;
         let Some(journal) = self.session.journal.as_mut() else {
             return Err(cannot("There is no session to save"));
@@ -44,6 +48,11 @@ impl Studio {
         if let Some(name) = name.filter(|name| name != journal.name()) {
             journal.rename(&name)?;
         }
+        // Between its last record and now, the file may have gone.
+        self.session.ensure_place()?;
+        let Some(journal) = &self.session.journal else {
+            return Err(cannot("There is no session to save"));
+        };
         Ok(Outcome::Said(format!(
             "Saved as {} in {}",
             journal.name(),
@@ -56,9 +65,9 @@ impl Studio {
         if self.setup.private {
             return Err(cannot("This session is private and is not saved"));
         }
-        self.needs(|can| can.warm_cache, "keep what it has read")?;
+        self.needs(|can| can.warm_cache, "save its KV cache")?;
         self.session.ensure_journal(&self.setup)?;
-        self.session.write_unsaved()?;
+        self.session.write_unsaved(&self.setup)?;
         let purpose = Purpose::SaveCache { any_size };
         self.send(Request::SaveCache, purpose, Work::Writing);
         Ok(Outcome::Asked)
@@ -103,7 +112,9 @@ impl Studio {
 
     /// Opens a session; the previous one stays on disk unchanged.
     pub fn open(&mut self, name: &str) -> Result<Outcome, Refusal> {
-        if self.session_name() == Some(name) {
+        let resolved = self.setup.sessions.resolve(name)?;
+        if self.session_name() == Some(&resolved) {
+            self.session.ensure_place()?;
             return Ok(Outcome::Said(format!("{name} is already open")));
         }
         self.session.close(&self.setup)?;
@@ -139,7 +150,7 @@ impl Studio {
             None => Session::new(settings),
         };
         self.replace(session);
-        // The settings go on, and with them the model that is on its way.
+        // The settings are kept, and with them the model that is being loaded.
         self.pending.hand_over_models(self.session.id);
         Ok(Outcome::Moved(
             "A new story; write the first line".to_string(),
@@ -149,7 +160,27 @@ impl Studio {
     /// Replaces this session. Answers to its requests are dropped when they arrive.
     fn replace(&mut self, session: Session) {
         let id = self.session.id.next();
-        self.session = Session { id, ..session };
+        let mut remarks = std::mem::take(&mut self.session.remarks);
+        remarks.extend(session.remarks);
+        self.session = Session {
+            id,
+            remarks,
+            ..session
+        };
+    }
+
+    /// Takes what the writer has to know about the session's files. Front ends show it after each
+    /// command and each flush.
+    pub fn remarks(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.session.remarks)
+    }
+
+    /// Makes sure, before the program ends, that everything is where the program said it is.
+    pub fn finish(&mut self) -> Result<(), Refusal> {
+        match self.session.read_only() {
+            Some(_) => Ok(()),
+            None => self.session.close(&self.setup),
+        }
     }
 
     /// Opens the session, or creates it if it does not exist.

@@ -1,4 +1,4 @@
-//! The studio without a model or a screen: commands go in, the engine's answers are made up.
+//! Tests of the studio without a model or a screen, with commands and made-up engine answers.
 
 use super::*;
 use crate::engine::scripted::{Script, ScriptedPassage};
@@ -8,7 +8,7 @@ use story::command;
 use story::message::{Alternative, FailureKind, Reply, Truncation, WarmCache};
 use story::{Event, Status};
 
-/// A studio over a scripted engine, and a folder for its sessions that goes with it.
+/// A studio with a scripted engine, and a temporary folder for its sessions.
 struct Desk {
     studio: Studio,
     replies: Receiver<Reply>,
@@ -26,6 +26,7 @@ impl Desk {
             build: "test".to_string(),
             entropy: 1,
             now: || "2026-01-01T00:00:00Z".to_string(),
+            backups: 0,
             private: false,
             prompts: Prompts::default(),
             home: None,
@@ -38,7 +39,7 @@ impl Desk {
             replies,
             folder,
         };
-        // Two sessions to change between; the first is open.
+        // Two sessions to switch between; the first is open.
         desk.does("/new b");
         desk.does("/new a");
         desk.studio.load_model();
@@ -54,7 +55,7 @@ impl Desk {
         self.replies.recv_timeout(Duration::from_secs(60)).unwrap()
     }
 
-    /// Takes the engine's news until it rests.
+    /// Handles the engine's events until it is idle.
     fn settles(&mut self) -> Vec<Notice> {
         let mut notices = Vec::new();
         while self.studio.busy() {
@@ -66,7 +67,7 @@ impl Desk {
         notices
     }
 
-    /// Takes the engine's news to the last reply to this request, whoever waits for it.
+    /// Handles the engine's events up to the last reply to this request.
     fn hears(&mut self, last: RequestId) -> Vec<Notice> {
         let mut notices = Vec::new();
         loop {
@@ -101,7 +102,7 @@ fn told(outcome: Outcome) -> String {
     }
 }
 
-/// What is told besides that something goes on or is over.
+/// The notices other than progress and answers.
 fn news(notices: Vec<Notice>) -> Vec<Notice> {
     let silent = |notice: &Notice| matches!(notice, Notice::Progress | Notice::Answered(_));
     let news = notices.into_iter().filter(|notice| !silent(notice));
@@ -157,7 +158,7 @@ fn what_was_read_of_one_session_is_not_kept_in_another() {
         warm: Some(warm),
         ..Script::default()
     });
-    // The model is still on its way.
+    // The model is still being loaded.
     desk.does("/save --warm");
     let request = desk.studio.newest_request().unwrap();
     desk.does("/open b");
@@ -168,7 +169,7 @@ fn what_was_read_of_one_session_is_not_kept_in_another() {
         files.extend(entries.map(|entry| entry.unwrap().file_name()));
     }
     assert_eq!(files, ["journal.jsonl", "journal.jsonl"]);
-    // Asked for where it is wanted, it is kept.
+    // Requested in its own session, it is saved.
     desk.does("/save --warm");
     assert_eq!(news(desk.settles()).len(), 1);
     let kept = std::fs::read_dir(desk.folder.path().join("b")).unwrap();
@@ -210,7 +211,7 @@ fn a_model_that_one_session_asked_for_is_not_another_s() {
     assert_eq!(desk.studio.settings().model, "");
     let about = desk.studio.about().map(|about| about.name.as_str());
     assert_eq!(about, Some("scripted"), "its own model is in place again");
-    // A new story goes on with the settings, and so with the model that is on its way.
+    // A new story keeps the settings, and so the model that is being loaded.
     desk.does("/model larger");
     desk.does("/new c");
     desk.settles();
@@ -224,7 +225,7 @@ fn an_error_of_the_disk_is_told_beside_the_engine_s() {
     desk.settles();
     desk.does("/gen n=2");
     let request = desk.studio.newest_request().unwrap();
-    // Words that do not fit into the story cannot be recorded.
+    // Text that does not fit into the story cannot be recorded.
     let piece = Event::Piece {
         node: 999,
         text: " went".to_string(),
@@ -249,4 +250,86 @@ fn an_error_of_the_disk_is_told_beside_the_engine_s() {
     assert!(errors[0].contains("999"), "{errors:?}");
     assert_eq!(errors[1], "The model failed");
     assert!(!desk.studio.busy() && !desk.studio.writing());
+}
+
+#[test]
+fn a_folder_that_went_is_said_and_the_story_written_again() {
+    let mut desk = Desk::new(Script::default().writing(&[" went", " out."]));
+    desk.does("The lamp");
+    desk.settles();
+    std::fs::remove_dir_all(desk.folder.path().join("a")).unwrap();
+    desk.does("Nobody came");
+    desk.settles();
+    let said = desk.studio.remarks();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("was removed"), "{said:?}");
+    let path = desk.folder.path().join("a").join("journal.jsonl");
+    let saved = format!("Saved as a in {}", path.display());
+    assert_eq!(told(desk.does("/save")), saved);
+    let found = desk.studio.sessions().read("a").unwrap();
+    let on_disk: String = found.story.path().iter().map(|it| it.text).collect();
+    assert_eq!(on_disk, desk.text());
+}
+
+#[test]
+fn saved_is_only_said_where_the_story_is() {
+    let mut desk = Desk::new(Script::default());
+    desk.does("/memory The keeper is old.");
+    let path = desk.folder.path().join("a/journal.jsonl");
+    std::fs::write(&path, "").unwrap();
+    let said = told(desk.does("/save"));
+    assert!(said.starts_with("Saved as a-2 in "), "{said}");
+    assert!(desk.studio.remarks()[0].contains("cut to 0 bytes"));
+    assert!(told(desk.does("/sessions")).contains("* a-2"));
+    // The end is the last moment to notice it.
+    std::fs::remove_dir_all(desk.folder.path()).unwrap();
+    desk.studio.finish().unwrap();
+    assert!(desk.studio.remarks()[0].contains("was removed"));
+    assert!(desk.studio.sessions().exists("a-2"));
+}
+
+#[test]
+fn a_day_s_first_opening_or_writing_is_backed_up() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static DAY: AtomicU32 = AtomicU32::new(1);
+    let mut desk = Desk::new(Script::default());
+    desk.studio.setup.backups = 2;
+    desk.studio.setup.now = || format!("2026-02-0{}T00:00:00Z", DAY.load(Ordering::Relaxed));
+    desk.does("/new c");
+    desk.does("/memory one");
+    let dates = |desk: &Desk| -> Vec<String> {
+        let backups = desk.studio.sessions().backups("c").unwrap();
+        backups.into_iter().map(|backup| backup.date).collect()
+    };
+    assert!(dates(&desk).is_empty(), "nothing was there to lose");
+    for (day, line) in [
+        (2, "/memory two"),
+        (3, "/memory three"),
+        (4, "/memory four"),
+    ] {
+        DAY.store(day, Ordering::Relaxed);
+        desk.does(line);
+        desk.does("/note again");
+    }
+    assert_eq!(dates(&desk), ["2026-02-03", "2026-02-04"]);
+    DAY.store(5, Ordering::Relaxed);
+    desk.does("/open a");
+    desk.does("/open c");
+    assert_eq!(dates(&desk), ["2026-02-04", "2026-02-05"]);
+    assert!(desk.studio.remarks().is_empty());
+}
+
+#[test]
+fn an_export_to_a_dash_is_for_standard_output() {
+    let mut desk = Desk::new(Script::default());
+    desk.does("/voice none");
+    let import = desk.folder.path().join("tale.txt");
+    std::fs::write(&import, "Once, a lamp.").unwrap();
+    desk.does(&format!("/import {}", import.display()));
+    let outcome = desk.does("/export txt -");
+    let Outcome::Bytes(bytes) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(String::from_utf8(bytes).unwrap().trim(), "Once, a lamp.");
+    assert!(matches!(desk.does("/export -"), Outcome::Bytes(_)));
 }

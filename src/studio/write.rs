@@ -21,7 +21,7 @@ impl Studio {
         let words = self.joined(&clean(text), author);
         let parent = words.id;
         if let Err(refusal) = self.record(vec![Record::Node(words)]) {
-            // The words are in memory and wait for the disk; an empty line goes on from them.
+            // The text is in memory and waits for the disk; an empty line continues from it.
             let (to, why) = (Some(parent), StepKind::Write);
             let _ = self.record(vec![Record::Head(HeadMove { to, why })]);
             return Err(refusal);
@@ -29,7 +29,7 @@ impl Studio {
         self.start(Place::after(Some(parent)), StepKind::Write, healing())
     }
 
-    /// Continues a prompt for a program that calls illumine: exactly, and with the set seed.
+    /// Continues a prompt for a calling program, to the exact length and with the given seed.
     pub(super) fn complete(&mut self, completion: Completion) -> Result<Outcome, Refusal> {
         let Completion {
             prompt,
@@ -100,7 +100,7 @@ impl Studio {
 
     pub(super) fn retry(&mut self, seed: Option<u64>) -> Result<Outcome, Refusal> {
         let place = self.place_to_retry()?;
-        // What was asked of the passage is asked of its sibling too.
+        // The new version gets the same instruction as the old one.
         let head = self
             .session
             .story
@@ -160,7 +160,7 @@ impl Studio {
         Ok(Outcome::Started(first))
     }
 
-    /// Generates text between a sentence and what follows it.
+    /// Generates text between a sentence and the text after it.
     pub(super) fn fill(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let place = places::find_place(&self.session.story, place.unwrap_or("."))?;
         let head = self.session.story.head();
@@ -192,7 +192,7 @@ impl Studio {
         Ok(started)
     }
 
-    /// Appends the text that followed to the passage that was inserted.
+    /// Appends the text that came after the inserted passage to it.
     pub(super) fn graft(
         &mut self,
         node: NodeId,
@@ -208,7 +208,7 @@ impl Studio {
             from,
             Place::after(Some(node)),
         );
-        // One undo takes back the passage and what was taken over with it.
+        // One undo reverts both the passage and the appended text.
         let mut records = vec![Record::Undo(story::record::StepCount { steps: 1 })];
         records.extend(made.nodes.into_iter().map(Record::Node));
         let (to, why) = (made.head, StepKind::Fill);
@@ -252,7 +252,7 @@ impl Studio {
     ) -> Result<(), Refusal> {
         let begun = self.record(records);
         if let Err(refusal) = begun.and_then(|()| self.sync()) {
-            // Nobody will write these passages: they must not look as if somebody did.
+            // Nothing will generate these passages, so they must not stay marked as running.
             for node in self.session.story.all_running().to_vec() {
                 let (status, why) = (Status::Failed, Some(refusal.to_string()));
                 let (maker, rewound) = (None, Vec::new());

@@ -1,7 +1,9 @@
 //! The state of the screen, and how keys, pastes and engine events change it.
 //!
-//! Every key that concerns the story becomes a `Command` for the studio, which decides; this module
-//! only knows what the writer sees and types. It draws nothing, and the loop passes in the time.
+//! Every key that concerns the story becomes a `Command` for the studio; this module only manages
+//! what the writer sees and types. It draws nothing, and the loop passes in the time.
+
+mod outcome;
 
 use super::complete::{self, Hints};
 use super::gallery::{Gallery, PictureMode};
@@ -16,12 +18,12 @@ use super::page::Page;
 use super::probe::LateReplies;
 use super::{ExitReason, Options};
 use crate::editor::Editor;
-use crate::studio::{Notice, Outcome, Refusal, Studio, left_out};
+use crate::studio::{Notice, Studio, left_out};
 use base::untrusted::clean;
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 use story::command;
-use story::{Command, NodeId, Reply};
+use story::{NodeId, Reply};
 
 /// The time within which a second Ctrl+C quits.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
@@ -50,7 +52,7 @@ pub struct App {
     /// The time since the program started, as of the last tick.
     pub(super) now: Duration,
     pub(super) interrupted: Option<Duration>,
-    /// Whether the engine has been asked to stop and has not answered yet.
+    /// Whether a stop was requested and the engine has not answered yet.
     pub(super) stopping: bool,
     /// An action that the loop must perform next.
     pub(super) loop_action: Option<LoopAction>,
@@ -115,13 +117,13 @@ impl App {
         over
     }
 
-    /// The next time at which something is due without any input.
+    /// The next time at which something happens without input.
     pub fn wakes_at(&self) -> Option<Duration> {
         let over = self.message.as_ref().and_then(|message| message.until);
         [over, self.due].into_iter().flatten().min()
     }
 
-    /// Schedules a prefill of the line or the story for when the writer pauses.
+    /// Schedules a prefill of the line or the story for the writer's next pause.
     fn changed(&mut self) {
         self.due = self.read_ahead.then(|| self.now + QUIET);
     }
@@ -150,9 +152,9 @@ impl App {
         self.insert(&clean(&text));
     }
 
-    /// Handles one reply of the engine. Call [`App::flush`] after the last waiting reply.
+    /// Handles one reply from the engine. Call [`App::flush`] after the last waiting reply.
     pub fn absorb(&mut self, reply: Reply) {
-        // What is read in advance changes nothing that there is to read.
+        // A prefetch does not change what can be prefetched.
         if self.studio.busy() {
             self.changed();
         }
@@ -179,6 +181,7 @@ impl App {
         if let Err(refusal) = self.studio.flush() {
             self.tell(Tone::Error, &refusal.to_string());
         }
+        self.show_remarks();
         self.grow_candidates();
     }
 
@@ -229,7 +232,7 @@ impl App {
 
     fn submit(&mut self) {
         if self.input.at_end() && self.input.text().ends_with('\\') {
-            self.edit(Edit::Backspace);
+            self.input.drop_backslash();
             return self.insert("\n");
         }
         self.hints = None;
@@ -239,7 +242,7 @@ impl App {
         let line = self.input.text().to_string();
         let known = self.studio.story().next_id();
         if self.run_line(&line) || self.studio.story().next_id() != known {
-            // What is to be changed stands in the input line now.
+            // While editing, the input line contains the text to edit.
             if self.editing.is_none() {
                 self.input.take();
             }
@@ -257,44 +260,6 @@ impl App {
                 false
             }
         }
-    }
-
-    /// Runs a command and shows its outcome. Returns false if it was refused.
-    pub(super) fn run(&mut self, command: Command) -> bool {
-        let several = matches!(command, Command::Gen(_));
-        let other = matches!(command, Command::Open(_) | Command::New(_));
-        self.message = None;
-        match self.studio.run(command) {
-            Ok(Outcome::Started(_)) => {
-                self.page.follow();
-                if several {
-                    self.show_candidates();
-                }
-            }
-            Ok(Outcome::Said(text)) => self.say(&text),
-            Ok(Outcome::Moved(text)) => {
-                if other {
-                    self.page.forget();
-                }
-                self.page.follow();
-                self.tell(Tone::Info, &text);
-            }
-            Ok(Outcome::Quit) => self.leave(ExitReason::Quit),
-            Ok(Outcome::Asked) => {}
-            Ok(Outcome::List(title, listed)) => self.list(&title, &listed),
-            Ok(Outcome::Diff(stretches)) => self.overlay = Some(Overlay::diff(&stretches)),
-            Ok(Outcome::Edit(node, text)) => self.begin_edit(node, &text),
-            Err(refusal) => {
-                let tone = if matches!(refusal, Refusal::Busy) {
-                    Tone::Warning
-                } else {
-                    Tone::Error
-                };
-                self.tell(tone, &refusal.to_string());
-                return false;
-            }
-        }
-        true
     }
 
     fn insert(&mut self, text: &str) {

@@ -8,9 +8,9 @@ use super::wrap::wrap;
 use crate::studio::Work;
 use ratatui::layout::Rect;
 
-/// The widest column of prose that is pleasant to read.
+/// The maximum width of a column of prose, for readability.
 const WIDEST: u16 = 88;
-/// The input grows to this many rows and then scrolls.
+/// The maximum height of the input in rows, beyond which it scrolls.
 const INPUT_ROWS: u16 = 8;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,7 +129,7 @@ pub fn message(app: &App, width: usize) -> Vec<String> {
     rows
 }
 
-/// The column for the text: the middle of a wide screen, or all of a narrow one.
+/// The column for the text: the middle of a wide screen, or all of a narrow screen.
 fn column(area: Rect) -> Rect {
     let margin = match area.width {
         0..30 => 0,
@@ -141,7 +141,7 @@ fn column(area: Rect) -> Rect {
     Rect { x, width, ..area }
 }
 
-/// Hands out rows from the bottom up.
+/// Allocates rows from the bottom up.
 struct BottomUpRows {
     column: Rect,
     bottom: u16,

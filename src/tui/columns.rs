@@ -3,18 +3,18 @@
 use super::spans::{OverlayRow, SpanStyle};
 use super::wrap::{cells, wrap};
 
-/// One text, with its title and the styles of its stretches.
+/// One text, with its title and the styles of its spans.
 #[derive(Clone, Debug, Default)]
 pub struct Column {
     title: String,
     text: String,
-    /// Where each stretch ends.
+    /// The end and the style of each span.
     styles: Vec<(usize, SpanStyle)>,
 }
 
 /// The separator between two columns.
 const GAP: &str = " │ ";
-/// Columns that would be narrower than this are stacked.
+/// The width below which columns are stacked.
 const NARROWEST: usize = 10;
 
 impl Column {

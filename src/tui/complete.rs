@@ -1,4 +1,4 @@
-//! Completions on the screen: the list under the line, and the ghost behind the cursor.
+//! Completions on the screen: the list under the line, and the ghost text after the cursor.
 
 use crate::studio::complete::Candidates;
 use story::command::{self, ArgumentKind};
@@ -32,7 +32,7 @@ impl Hints {
     }
 }
 
-/// The arguments that the command on the line still takes, shown behind the cursor.
+/// The arguments that the typed command can still take, shown after the cursor.
 pub fn ghost(line: &str) -> Option<String> {
     let command = line.strip_prefix('/')?;
     let (name, rest) = command

@@ -55,7 +55,7 @@ impl App {
         }
     }
 
-    /// Puts a suggested line into the input, unless the writer has typed something else meanwhile.
+    /// Puts a suggested line into the input, unless the writer has typed something else.
     pub(super) fn suggested(&mut self, line: &str) {
         let typed = self.input.text().trim_start();
         match self.editing.is_none() && line.starts_with(typed) {
@@ -113,7 +113,7 @@ impl App {
         shown.is_some_and(Overlay::shows_candidates)
     }
 
-    /// Shows the continuations that are being generated, as far as they have come.
+    /// Shows the text so far of the continuations being generated.
     pub(super) fn show_candidates(&mut self) {
         let story = self.studio.story();
         let candidates = self.studio.candidates().iter();
@@ -183,7 +183,7 @@ impl App {
             return false;
         };
         if self.studio.writing() {
-            // What is being written side by side is taken once it is whole.
+            // A continuation can be picked once it is complete.
             self.tell(Tone::Info, "Still generating; Esc stops it");
             return true;
         }

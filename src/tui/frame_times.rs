@@ -1,5 +1,5 @@
-//! Measures the time of a frame for `illumine bench`: the real app, drawing into a buffer instead
-//! of a terminal.
+//! Measures the time of a frame for `illumine bench`, with the real app drawing into a buffer
+//! instead of a terminal.
 
 use super::{App, Options, areas, view};
 use crate::studio::{Outcome, Studio};
@@ -8,7 +8,7 @@ use ratatui::backend::TestBackend;
 use std::time::{Duration, Instant};
 use story::{Command, Event, Reply};
 
-/// Columns and rows of the screen.
+/// The number of columns and rows of the screen.
 const SCREEN: (u16, u16) = (120, 40);
 
 /// Streams words into the studio's story, one per frame, and measures each frame: handling the

@@ -1,4 +1,4 @@
-//! Prepares pictures for the terminal: a thread reads, scales and encodes them, and a cache keeps
+//! Prepares pictures for the terminal: a thread loads, scales and encodes them, and a cache keeps
 //! the recent ones.
 
 use super::half_blocks::{HalfBlocks, PictureSlot};
@@ -20,7 +20,7 @@ use std::thread;
 /// The capacity of the cache: more than any screen shows.
 const KEPT: usize = 64;
 
-/// How this terminal shows pictures.
+/// How the terminal shows pictures.
 #[derive(Clone)]
 pub enum PictureMode {
     /// As text: a line that describes the picture.
@@ -32,8 +32,8 @@ pub enum PictureMode {
 }
 
 impl PictureMode {
-    /// Chooses the terminal's graphics protocol if it has one, else half-blocks; without colour,
-    /// text.
+    /// Chooses the terminal's graphics protocol if it has one, else half-blocks, or text if there
+    /// is no colour.
     pub fn of(picker: Option<Picker>, colour: bool, all_colours: bool) -> PictureMode {
         match picker {
             _ if !colour => PictureMode::TextOnly,
@@ -47,7 +47,7 @@ pub struct Gallery {
     mode: PictureMode,
     /// The preparing thread; None if pictures are prepared synchronously, as in tests.
     worker: Option<Sender<(PictureSlot, PictureSource)>>,
-    /// The cache; None for a picture in preparation.
+    /// The cached pictures; None for one in preparation.
     frames: HashMap<PictureSlot, Option<PreparedPicture>>,
     /// The cached pictures, oldest first.
     order: VecDeque<PictureSlot>,
@@ -102,7 +102,7 @@ impl Gallery {
         self.frames.insert(frame, ready);
     }
 
-    /// A picture has been prepared.
+    /// Stores a prepared picture.
     pub fn insert(&mut self, frame: PictureSlot, ready: PreparedPicture) {
         if let Some(place) = self.frames.get_mut(&frame) {
             *place = Some(ready);
@@ -116,7 +116,7 @@ impl Gallery {
     }
 
     /// Draws a picture whose first row is `top` rows below the area's top (above, if negative).
-    /// Says whether the picture is ready, missing or still in preparation.
+    /// Returns whether the picture is ready, missing or still in preparation.
     pub fn draw(
         &self,
         frame: PictureSlot,

@@ -1,7 +1,7 @@
 //! Half-blocks: two pixels per cell, in any terminal that has colours.
 //!
-//! The library's own half-blocks lose transparency, and most of a drawing is transparent; here the
-//! terminal's background shows through.
+//! The library's half-blocks lose transparency, and most of a drawing is transparent; these let the
+//! terminal's background show through.
 
 use image::{Rgba, RgbaImage};
 use imagegen::picture_file::scale_with_hard_edges;

@@ -8,7 +8,7 @@ pub struct History {
     lines: Vec<String>,
     /// The number of lines loaded at the start of the program.
     old: usize,
-    /// The position in the history; None at the line being typed.
+    /// The position in the history; None for the line being typed.
     at: Option<usize>,
     draft: String,
 }

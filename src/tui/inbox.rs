@@ -1,8 +1,8 @@
 //! The loop's inputs besides engine events: keys, signals, a terminal hangup.
 //!
-//! Two threads only read and send. One blocks in crossterm, which knows every terminal's keys but
-//! never reports a hangup (it keeps reading the closed terminal), so the other waits for signals
-//! and for the hangup.
+//! Two threads only read inputs and send them on. One blocks in crossterm, which knows every
+//! terminal's keys but never reports a hangup (it keeps reading the closed terminal), so the other
+//! waits for signals and for the hangup.
 
 use super::half_blocks::PictureSlot;
 use super::prepared::PreparedPicture;
@@ -23,7 +23,7 @@ use std::time::Duration;
 pub enum Input {
     Terminal(TerminalEvent),
     Signal(i32),
-    /// Another thread has panicked; its requests are answered all the same.
+    /// Another thread has panicked; its requests are still answered.
     Panicked(String),
     /// A picture is ready to be drawn.
     Picture(PictureSlot, Box<PreparedPicture>),
@@ -80,7 +80,7 @@ impl Pause {
     /// Pauses reading, and returns once it has stopped.
     pub fn on(&self) {
         self.0.on.store(true, Ordering::SeqCst);
-        // A thread that is gone cannot rest; three waits are enough for one that is not.
+        // The thread may be gone, so the wait is limited; a running one pauses within it.
         for _ in 0..30 {
             if self.0.resting.load(Ordering::SeqCst) {
                 return;
@@ -128,12 +128,12 @@ fn read_keys(inbox: &Sender<Input>, pause: &Pause) {
 /// Blocks until a signal arrives. Returns false if the terminal has hung up instead.
 fn wait(wakes: &mut UnixStream) -> bool {
     let terminal = io::stdin().is_terminal().then(|| io::stdin().as_raw_fd());
-    // A negative descriptor is passed over.
+    // A negative descriptor is ignored.
     let mut polled = [
         poll_for(wakes.as_raw_fd(), libc::POLLIN),
         poll_for(terminal.unwrap_or(-1), 0),
     ];
-    // SAFETY: the pointer and the length are those of an array that outlives the call.
+    // SAFETY: pointer and length describe an array that outlives the call.
     let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, -1) };
     if ready < 0 {
         return io::Error::last_os_error().kind() == io::ErrorKind::Interrupted;

@@ -1,6 +1,6 @@
 //! The input line: text, a cursor that moves by graphemes and words, and wrapped rows.
 //!
-//! Knows no keys and no screen, only a width to wrap at.
+//! Independent of keys and the screen; takes only a width to wrap at.
 
 use super::wrap::{cells, wrap};
 use std::ops::Range;
@@ -14,7 +14,7 @@ pub struct Input {
     goal: Option<usize>,
     width: usize,
     rows: Vec<Range<usize>>,
-    /// The first row that is shown.
+    /// The first visible row.
     top: usize,
 }
 
@@ -66,6 +66,13 @@ impl Input {
         self.cursor = from + text.len();
         self.snap();
         self.changed();
+    }
+
+    /// Removes a backslash at the end, which asks for a line end, and the spaces before it.
+    pub fn drop_backslash(&mut self) {
+        let own = self.text.strip_suffix('\\').unwrap_or(&self.text);
+        let kept = own.trim_end_matches(' ').len();
+        self.delete(kept..self.text.len());
     }
 
     pub fn insert(&mut self, text: &str) {
@@ -145,7 +152,7 @@ impl Input {
         self.top
     }
 
-    /// The cursor's row and column. It stays at the edge when spaces hang past it.
+    /// The cursor's row and column. The cursor stays at the edge when spaces hang past it.
     pub fn place(&self) -> (usize, usize) {
         let row = self
             .rows
@@ -156,7 +163,7 @@ impl Input {
     }
 
     fn vertical(&mut self, up: bool) -> bool {
-        // Several keys can come between two frames.
+        // Several keys can arrive between two frames.
         self.fit(if self.width == 0 {
             usize::MAX
         } else {

@@ -24,7 +24,7 @@ impl App {
             self.stop();
         } else if !self.input.is_empty() {
             if self.editing.take().is_none() && !self.studio.is_private() {
-                // Put away and not lost: Ctrl+P brings it back.
+                // The line is saved in the history; Ctrl+P restores it.
                 self.history.add(self.input.text());
             }
             self.input.take();

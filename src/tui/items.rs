@@ -8,7 +8,7 @@ use story::{Author, NodeId, Passage, Status, Story};
 /// Where the context starts, if not at the start of the story: a passage and a byte offset in it.
 pub type ContextStart = Option<(NodeId, usize)>;
 
-/// Everything that the appearance of a passage depends on.
+/// Everything that determines a passage's appearance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ItemKey {
     pub id: NodeId,
@@ -75,11 +75,11 @@ fn key(story: &Story, node: &Passage, begins: ContextStart) -> ItemKey {
     }
 }
 
-/// The remark after a passage: an unusual end, and at the head, which version this is.
+/// The remark after a passage: an unusual end and, at the head, the version's number.
 fn mark(story: &Story, node: &Passage) -> String {
     let head = story.head() == Some(node.id);
     let ended = match node.status {
-        // Once the story has gone on, how a passage ended is no longer news.
+        // Once the story continues, how a passage ended no longer matters.
         _ if !head => "",
         Status::Stopped => " [stopped]",
         Status::Failed => " [failed]",

@@ -49,7 +49,7 @@ impl Keymap {
                 line => {
                     let parsed = story::command::parse(line);
                     parsed.map_err(|error| KeyError(format!("the key {name}: {error}")))?;
-                    // A handful of lines that live as long as the program.
+                    // A few lines that live as long as the program.
                     Action::Run(String::leak(line.to_string()))
                 }
             };
@@ -111,11 +111,11 @@ impl Keymap {
     }
 }
 
-/// A displayed row of the table of keys.
+/// One row of the displayed key table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub keys: String,
-    /// The command that does the same.
+    /// The equivalent command.
     pub command: Option<&'static str>,
     pub help: &'static str,
 }

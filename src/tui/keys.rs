@@ -1,6 +1,6 @@
-//! The table of keys: the action of each, the command that it runs, and its help.
+//! The table of keys, with their actions, commands and help.
 //!
-//! It has only keys that every terminal sends; `app` performs the actions.
+//! It contains only keys that every terminal sends; `app` performs the actions.
 
 use super::input::Edit;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -13,7 +13,7 @@ pub enum Action {
     Newline,
     /// Runs this line as if it were typed.
     Run(&'static str),
-    /// Inserts this into an empty line for the writer to complete.
+    /// Inserts this text into an empty line for the writer to complete.
     Begin(&'static str),
     /// Alt+I: the model drafts the writer's line.
     Impersonate,
@@ -141,14 +141,9 @@ pub const KEYS: &[KeyBinding] = &[
         ALT,
         KeyCode::Left,
         Action::Run("/parent"),
-        "go to the passage before (on an empty line)",
+        "previous passage (on an empty line)",
     ),
-    when_empty(
-        ALT,
-        KeyCode::Right,
-        Action::Run("/child"),
-        "go to the passage after",
-    ),
+    when_empty(ALT, KeyCode::Right, Action::Run("/child"), "next passage"),
     key(
         ALT,
         KeyCode::Char('t'),
@@ -252,7 +247,7 @@ pub const KEYS: &[KeyBinding] = &[
         CTRL,
         KeyCode::Char('j'),
         Action::Newline,
-        "line break; \\ Enter does the same",
+        "line break (also \\ then Enter)",
     ),
     key(NONE, KeyCode::Tab, Action::Complete, "complete a command"),
     key(SHIFT, KeyCode::BackTab, Action::CompleteBack, ""),
@@ -315,7 +310,7 @@ pub const KEYS: &[KeyBinding] = &[
         CTRL,
         KeyCode::Char('z'),
         Action::Suspend,
-        "suspend; fg resumes",
+        "suspend; resume with fg",
     ),
     edit(NONE, KeyCode::Left, Edit::Left),
     edit(NONE, KeyCode::Right, Edit::Right),

@@ -63,7 +63,7 @@ impl Meter {
         &self.loading
     }
 
-    /// Tokens per second of the current passage; None until there are two points in time.
+    /// Tokens per second of the current passage; None before the second piece.
     pub fn speed(&self) -> Option<f64> {
         let seconds = self.last.saturating_sub(self.first?).as_secs_f64();
         (seconds > 0.1).then(|| self.after_first as f64 / seconds)
@@ -74,7 +74,7 @@ impl Meter {
         self.prompt + self.tokens
     }
 
-    /// The current activity in a few words; None if there is no activity and was none before.
+    /// The current activity in a few words; None if there is none and was none before.
     pub fn activity(&self, work: &Work) -> Option<String> {
         match work {
             Work::Nothing => self.before.map(|speed| format!("{speed:.1} tok/s")),

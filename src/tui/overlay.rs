@@ -55,7 +55,7 @@ impl Overlay {
 
     /// A list; the arrow keys select and Enter picks.
     pub fn list(title: &str, labels: Vec<String>) -> Overlay {
-        // In the tree, where the writer stands.
+        // The current place in the tree.
         let here = labels.iter().position(|label| label.contains('◆'));
         let labels = labels
             .iter()
@@ -189,7 +189,7 @@ impl Overlay {
         true
     }
 
-    /// Lays out the overlay at a size; wrapped rows are indented like their line.
+    /// Lays out the overlay at a size; wrapped rows keep their line's indentation.
     pub fn fit(&mut self, width: usize, height: usize) {
         if self.width != width || self.rows.is_empty() {
             self.rows = self.layout_rows(width.max(1));

@@ -1,7 +1,7 @@
 //! The story as rows: which rows are on the screen, and the scroll position.
 //!
 //! Only changes are laid out again: a growing passage re-wraps the last rows of its paragraph, and
-//! paragraphs off the screen are wrapped when somebody scrolls to them. Knows no colours and draws
+//! paragraphs off the screen are wrapped when somebody scrolls to them. Uses no colours and draws
 //! nothing.
 
 use super::items::{ContextStart, ItemKey, PageItem, items, speaker, text_role};
@@ -24,7 +24,7 @@ pub struct Page {
     /// The rows on the screen: paragraph and row.
     visible: Vec<(usize, usize)>,
     more: bool,
-    /// Pictures are shown as text.
+    /// Whether pictures are shown as text.
     bare: bool,
     /// The number of bytes wrapped so far, for the test that measures the work.
     #[cfg(test)]
@@ -144,15 +144,15 @@ impl Page {
         };
     }
 
-    /// The rows on the screen: stretches of text and their kinds.
+    /// The rows on the screen, as spans of text with their kinds.
     pub fn rows(&self) -> impl Iterator<Item = Vec<(&str, TextRole)>> {
         self.visible
             .iter()
             .map(|(at, row)| self.paragraphs[*at].stretches(*row))
     }
 
-    /// The pictures on the screen, each with the row of its top edge, which is negative for a
-    /// picture that is partly scrolled out.
+    /// The pictures on the screen, each with the row of its top edge, which is negative if the
+    /// picture is partly scrolled out.
     pub fn pictures(&self) -> Vec<(i32, PictureBlock)> {
         let mut found: Vec<(i32, PictureBlock)> = Vec::new();
         let mut last = None;
@@ -305,7 +305,7 @@ impl Page {
         self.push(&caption, TextRole::Mark);
     }
 
-    /// Starts a part at the end of the page.
+    /// Starts a passage at the end of the page.
     fn begin_passage(&mut self, key: ItemKey) {
         let bytes = self.paragraphs.last().map_or(0, |last| last.text.len());
         self.parts.push(PagePassage {

@@ -1,4 +1,4 @@
-//! One paragraph of the story: its text, the author of each stretch, and its rows so far.
+//! One paragraph of the story: its text, the author of each span, and its rows so far.
 
 use super::spans::TextRole;
 use super::wrap::wrap;
@@ -8,13 +8,13 @@ use story::NodeId;
 #[derive(Debug, Default)]
 pub struct Paragraph {
     pub text: String,
-    /// The end of each stretch, and its kind.
+    /// The end and the kind of each span.
     roles: Vec<(usize, TextRole)>,
     rows: Vec<Range<usize>>,
-    /// Where the next row starts, unless all rows are done.
+    /// The start of the next row, unless all rows are done.
     next: usize,
     whole: bool,
-    /// The picture, if the paragraph is one: its rows are empty, and the picture is drawn over
+    /// The picture, if the paragraph is one; its rows are empty, and the picture is drawn over
     /// them.
     pub block: Option<PictureBlock>,
 }
@@ -23,9 +23,9 @@ pub struct Paragraph {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PictureBlock {
     pub node: NodeId,
-    /// Pixels.
+    /// The size in pixels.
     pub size: (u32, u32),
-    /// Cells.
+    /// The width in cells.
     pub width: u16,
     pub height: u16,
 }
@@ -44,10 +44,10 @@ impl PictureBlock {
         }
     }
 
-    /// A picture in a pane of its own.
+    /// A picture in its own pane.
     pub fn fitted(node: NodeId, size: (u32, u32), width: u16, height: u16) -> PictureBlock {
         let mut block = PictureBlock::new(node, size);
-        // Two thirds of it are what it takes of a page.
+        // `fit` uses two thirds of a page, so this fills the pane.
         block.fit(width.into(), usize::from(height) * 3 / 2);
         block
     }
@@ -80,7 +80,7 @@ impl Paragraph {
         self.invalidate_from(0);
         if let Some(block) = &mut self.block {
             block.fit(width, height);
-            // A byte for each row, so that each has a place of its own.
+            // One byte per row, so that each row has its own position.
             self.text = " ".repeat(block.height.into());
         }
     }
@@ -96,7 +96,7 @@ impl Paragraph {
         self.roles.push((self.text.len(), role));
     }
 
-    /// Extends the last stretch, so that a grapheme that arrives in pieces stays whole.
+    /// Extends the last span, so that a grapheme that arrives in pieces stays whole.
     pub fn grow(&mut self, text: &str, role: TextRole) {
         let before = self.roles.len();
         self.push(text, role);

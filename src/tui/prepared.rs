@@ -3,10 +3,10 @@
 use super::half_blocks::HalfBlocks;
 use ratatui_image::sliced::SlicedProtocol;
 
-/// A picture that is ready.
+/// A picture ready to draw.
 pub enum PreparedPicture {
     HalfBlocks(HalfBlocks),
     Graphics(Box<SlicedProtocol>),
-    /// Its file is missing or damaged.
+    /// The picture's file is missing or damaged.
     Missing,
 }

@@ -1,8 +1,8 @@
 //! Queries the terminal once, before any key is read, about its graphics.
 //!
-//! ratatui-image can do that too, but from a thread that keeps reading keys if no answer comes, and
-//! text typed meanwhile would be lost. So this module sends the library's queries, returns
-//! everything that is not an answer as typed text, and gives up after a while.
+//! ratatui-image can do that too, but if no answer comes, its thread keeps reading keys and text
+//! typed meanwhile is lost. So this module sends the library's queries itself, returns everything
+//! that is not an answer as typed text, and gives up after a while.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui_image::FontSize;
@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-/// The facts that are known about the terminal before querying it.
+/// What is known about the terminal before querying it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TerminalHints {
     /// Whether the terminal may be queried.
@@ -35,7 +35,7 @@ struct ProbeAnswers {
     sixel: bool,
     /// The size of a cell in pixels: width and height.
     cell: Option<(u16, u16)>,
-    /// Whether it has answered the last query, so that no more answers will come.
+    /// Whether it has answered the last query, after which no more answers come.
     all: bool,
 }
 
@@ -56,7 +56,7 @@ pub fn ask(hints: TerminalHints) -> ProbeResult {
     if !hints.ask || !there {
         return ProbeResult::default();
     }
-    // Whoever answers does so at once, unless the machine is busy or far away.
+    // Terminals answer at once, unless the machine is busy or remote.
     let patience = Duration::from_millis(if hints.far || hints.kitty { 3000 } else { 1000 });
     let mut heard = Vec::new();
     if send_queries(hints.kitty).is_ok() {
@@ -73,13 +73,13 @@ pub fn ask(hints: TerminalHints) -> ProbeResult {
     }
 }
 
-/// Filters late answers. An answer of kitty's that arrives after the wait looks like keys: Alt+_
+/// Filters late answers. An answer from kitty that arrives after the wait looks like keys: Alt+_
 /// (or Alt+P for its version), the answer, Alt+\. The key reader recognizes all other answers.
 #[derive(Default)]
 pub struct LateReplies {
     /// The number of answers that may still arrive.
     expected: usize,
-    /// The number of its keys so far.
+    /// The number of keys of the current answer so far.
     inside: usize,
 }
 
@@ -106,7 +106,7 @@ impl LateReplies {
 }
 
 /// Sends the queries: kitty graphics and version (XTVERSION), cell size, device attributes (4 is
-/// sixel), and last one that every terminal answers.
+/// sixel), and finally one that every terminal answers.
 fn send_queries(kitty: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if kitty {
@@ -124,14 +124,14 @@ fn read_replies(heard: &mut Vec<u8>, until: Instant) {
     };
     while !parse_replies(heard).0.all && heard.len() < 4096 {
         let left = until.saturating_duration_since(Instant::now()).as_millis();
-        // SAFETY: the pointer is that of one descriptor, which outlives the call.
+        // SAFETY: the pointer is to one descriptor, which outlives the call.
         let ready = unsafe { libc::poll(&mut polled, 1, left as libc::c_int) };
         if ready <= 0 || polled.revents & libc::POLLIN == 0 {
             return;
         }
         let mut some = [0u8; 256];
-        // SAFETY: the pointer and the length are those of an array that outlives the call. Read
-        // past the standard library, which would keep what comes after in a buffer of its own.
+        // SAFETY: pointer and length describe an array that outlives the call. Bypasses the
+        // standard library, which would hold back later input in its own buffer.
         let count = unsafe { libc::read(polled.fd, some.as_mut_ptr().cast(), some.len()) };
         match usize::try_from(count) {
             Ok(count) if count > 0 => heard.extend(&some[..count]),
@@ -156,7 +156,7 @@ fn parse_replies(heard: &[u8]) -> (ProbeAnswers, String) {
                 answers.take(&after[..end + 2]);
                 rest = &after[end + 2..];
             }
-            // The beginning of an answer whose end has not come.
+            // The beginning of an incomplete answer.
             None if *first == 0x1b => break,
             None => {
                 typed.push(*first);
@@ -200,7 +200,7 @@ fn lacks_placeholders(version: &str) -> bool {
 
 /// Chooses a protocol; without a cell size, none can fit pictures into cells.
 fn make_picker(hints: TerminalHints, answers: ProbeAnswers) -> Option<Picker> {
-    // What the terminal says counts for more than what its surroundings say of it.
+    // The terminal's answers take precedence over environment variables.
     let kitty = answers.kitty && !answers.old;
     let protocol = match (kitty, answers.sixel, hints.iterm) {
         (true, ..) => ProtocolType::Kitty,
@@ -209,7 +209,7 @@ fn make_picker(hints: TerminalHints, answers: ProbeAnswers) -> Option<Picker> {
         _ => return None,
     };
     let cell = FontSize::from(answers.cell.or_else(cell_pixels)?);
-    // The library would rather ask for itself; see above.
+    // The library prefers to query by itself; see above.
     #[allow(deprecated)]
     let mut picker = Picker::from_fontsize(cell);
     picker.set_protocol_type(protocol);

@@ -1,20 +1,20 @@
-//! Stretches of text and their kinds, for which the theme has styles.
+//! Spans of text and their kinds, for which the theme has styles.
 
-/// The kind of a stretch of text, which decides its style.
+/// The kind of a span of text, which decides its style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextRole {
     Prompt,
     User,
     Model,
-    /// A person's words inside another's passage.
+    /// A person's text inside the model's passage.
     Edited,
     /// The speaker's name in a chat.
     Label,
-    /// A remark of the program's own.
+    /// A remark by the program.
     Mark,
 }
 
-/// A row on the screen: stretches and how they look.
+/// A row on the screen: spans with their styles.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OverlayRow {
     pub spans: Vec<(String, SpanStyle)>,

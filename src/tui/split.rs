@@ -1,8 +1,8 @@
 //! Keys whose escape sequence arrives in pieces, as over slow connections and on busy machines: the
 //! key reader then sees Esc and some letters instead of an arrow key.
 //!
-//! Nobody types within [`PAUSE`] after Esc, so what follows so soon belongs to it. The sequences
-//! are those of ECMA-48 and xterm's control sequences (ctlseqs, "PC-Style Function Keys").
+//! Nobody types within [`PAUSE`] after Esc, so anything that follows so soon belongs to it. The
+//! sequences are those of ECMA-48 and of xterm (ctlseqs, "PC-Style Function Keys").
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use std::io;
@@ -20,7 +20,7 @@ pub fn whole(
     mut next: impl FnMut() -> io::Result<Option<Event>>,
 ) -> io::Result<Vec<Event>> {
     if first == key(KeyCode::Char('/'), KeyModifiers::ALT) {
-        // Esc and the beginning of a command, come at once.
+        // Esc and the beginning of a command, arriving together.
         let slash = key(KeyCode::Char('/'), KeyModifiers::NONE);
         return Ok(vec![Event::Key(KeyEvent::from(KeyCode::Esc)), slash]);
     }
@@ -30,7 +30,7 @@ pub fn whole(
     let Some(second) = next()? else {
         return Ok(vec![first]);
     };
-    // A script may press Esc and type on at once: only what begins a sequence is taken for one.
+    // A script may press Esc and keep typing: only `[` starts a sequence.
     if letter(&second) != Some('[') {
         return Ok(vec![first, second]);
     }
@@ -48,7 +48,7 @@ pub fn whole(
     if sequence.is_empty() {
         return Ok(vec![first, second]);
     }
-    // A sequence that is no key was never typed by anybody.
+    // An unknown sequence was not typed by anybody, so it is dropped.
     Ok(named(&sequence).into_iter().collect())
 }
 

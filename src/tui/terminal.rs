@@ -1,4 +1,4 @@
-//! Sets up the terminal and restores it whatever happens.
+//! Sets up the terminal, and restores it in every case.
 
 use super::app::App;
 use super::inbox::{Input, Pause};
@@ -31,7 +31,7 @@ pub struct Screen {
 
 type PanicHook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync;
 
-/// Buffers a frame's bytes to send them at once, since ratatui flushes in mid-frame.
+/// Buffers a frame's bytes to send them together, since ratatui flushes in mid-frame.
 #[derive(Clone, Default)]
 struct FrameBuffer(Rc<RefCell<Vec<u8>>>);
 
@@ -77,8 +77,8 @@ impl Display for Screen {
     }
 
     fn redraw(&mut self) -> io::Result<()> {
-        // Not `clear`, which asks the terminal for the cursor: the reading thread would get the
-        // answer.
+        // Not `clear`, which queries the terminal for the cursor's position: the reading thread
+        // would get the answer.
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())?;
         self.frame.send()
@@ -129,7 +129,7 @@ impl Write for FrameBuffer {
     }
 }
 
-/// Whether the program has the terminal. It is restored only once, since doing it again would move
+/// Whether the terminal is set up. It is restored only once, since doing it again would move
 /// the cursor over a panic message.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 

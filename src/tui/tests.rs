@@ -58,6 +58,7 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Reply>, temp
         build: "test".to_string(),
         entropy: 1,
         now: || "2026-01-01T00:00:00Z".to_string(),
+        backups: 0,
         private: false,
         prompts: Prompts::default(),
         home: None,
@@ -85,7 +86,7 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Reply>, temp
     (app, events, folder)
 }
 
-/// The engine tells of what it was asked for last.
+/// Sends an event from the engine for the last request.
 fn says(app: &mut App, event: Event) {
     let request = app.studio.newest_request().expect("the engine is asked");
     app.absorb(Reply { request, event });
@@ -171,7 +172,7 @@ impl Desk {
         self
     }
 
-    /// The screen, followed by the styles that are not plain.
+    /// The screen, followed by all styles except the plain one.
     fn screen(&mut self) -> String {
         self.draw();
         let buffer = self.terminal.backend().buffer();

@@ -1,4 +1,4 @@
-//! Styles: the terminal's sixteen colours, which the user has chosen, or none with NO_COLOR.
+//! Styles: the terminal's sixteen colours, as the user configured them, or none with NO_COLOR.
 
 use super::message::Tone;
 use super::spans::{SpanStyle, TextRole};
@@ -9,7 +9,7 @@ pub fn text_style(role: TextRole, colour: bool) -> Style {
     let plain = Style::new();
     match (role, colour) {
         (TextRole::Model, _) => plain,
-        // Of the sixteen, the one that is read best on white and on black.
+        // Of the sixteen, the most readable one on both white and black.
         (TextRole::User, true) => plain.fg(Color::Magenta),
         (TextRole::Edited, true) => plain.fg(Color::Cyan),
         (TextRole::Edited, false) => plain.add_modifier(Modifier::UNDERLINED),
@@ -19,7 +19,7 @@ pub fn text_style(role: TextRole, colour: bool) -> Style {
     }
 }
 
-/// The style of a stretch in an overlay.
+/// The style of a span in an overlay.
 pub fn span_style(style: SpanStyle, colour: bool) -> Style {
     match (style, colour) {
         (SpanStyle::Plain, _) => Style::new(),
@@ -44,7 +44,7 @@ pub fn tone(tone: Tone, colour: bool) -> Style {
     match (tone, colour) {
         (Tone::Info, _) => quiet(),
         (Tone::Error, true) => strong().fg(Color::Red),
-        // Yellow cannot be read on white.
+        // Yellow is unreadable on white.
         (Tone::Warning, _) | (Tone::Error, false) => strong(),
     }
 }

@@ -1,7 +1,7 @@
 //! The live view of a training run: progress, loss curves, the latest sample sheet.
 //!
 //! The run is on another thread and sends updates; a key or a signal asks it to stop. This module
-//! knows no data, no network and no checkpoint: [`View`] is the state, `view` draws it.
+//! uses no data, networks or checkpoints: [`View`] is the state, `view` draws it.
 
 mod curve;
 mod view;
@@ -36,7 +36,7 @@ pub enum Update {
 pub struct Run {
     /// The phase, for example "tokens".
     pub phase: String,
-    /// The folder of the run.
+    /// The run folder.
     pub folder: String,
     /// The total number of steps.
     pub steps: u64,
@@ -47,7 +47,7 @@ pub struct Run {
 /// The terminal's capabilities.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScreenOptions {
-    /// False if NO_COLOR is set.
+    /// Whether to use colour; false if NO_COLOR is set.
     pub colour: bool,
     pub all_colours: bool,
     pub graphics: Graphics,
@@ -56,7 +56,7 @@ pub struct ScreenOptions {
 /// How the live view ended.
 #[derive(Debug)]
 pub struct ScreenResult {
-    /// The user asked twice to stop, so do not wait for the run.
+    /// Whether the user asked twice to stop, so that nothing waits for the run.
     pub at_once: bool,
     /// Messages that could not be shown on the screen, and those that should outlast it.
     pub remarks: Vec<String>,
@@ -92,7 +92,7 @@ pub fn watch(
         if over || watched.at_once {
             break;
         }
-        // A terminal that is gone is no reason to lose steps: the run ends in order.
+        // Even if the terminal is gone, the run ends with a checkpoint, so that no steps are lost.
         gone = gone || screen.paint(|frame| view.draw(frame)).is_err();
         if gone {
             stop.store(true, Ordering::SeqCst);

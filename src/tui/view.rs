@@ -1,4 +1,4 @@
-//! Draws the screen from the app's state. Changes nothing but the frame.
+//! Draws the screen from the app's state. Changes only the frame.
 
 use super::app::App;
 use super::areas::{self, Areas, message};
@@ -68,7 +68,7 @@ fn draw_picture(buffer: &mut Buffer, area: Rect, app: &App, top: i32, frame: Pic
     let said = match app.gallery.draw(frame, area, top, buffer) {
         PictureState::Drawn => return,
         PictureState::Missing => "(this picture's file is missing)",
-        // It comes in a moment.
+        // It appears soon.
         PictureState::Pending => "…",
     };
     if let Ok(y) = usize::try_from(top) {
@@ -161,7 +161,7 @@ fn draw_message(buffer: &mut Buffer, area: Rect, app: &App) {
         .map_or(Tone::Info, |message| message.tone);
     let loading = matches!(app.studio.work(), Work::Loading { .. });
     let said = rows.len() - usize::from(loading);
-    // When there is not room for all, the end says more than the beginning.
+    // If there is not enough room, the end matters more than the beginning.
     let skipped = rows.len().saturating_sub(area.height.into());
     for (y, row) in rows.iter().enumerate().skip(skipped) {
         let style = if y < said {

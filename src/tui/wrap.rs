@@ -1,8 +1,10 @@
-//! Line breaking at the opportunities of Unicode's algorithm (UAX #14), never inside a grapheme.
+//! Line breaking at the opportunities of Unicode's algorithm (UAX #14) and between the words of scripts
+//! without spaces, never inside a grapheme.
 //!
-//! Pure functions from text and a width to byte ranges. Widths are ratatui's, grapheme by grapheme,
-//! so that text that fits here fits on the screen.
+//! Pure functions from text and a width to byte ranges. Grapheme widths are ratatui's, so that text
+//! that fits here fits on the screen.
 
+use super::words::breaks;
 use std::ops::Range;
 use unicode_linebreak::linebreaks;
 use unicode_segmentation::UnicodeSegmentation;
@@ -68,16 +70,21 @@ pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
         column: 0,
         chance: None,
     };
-    let mut opportunities = linebreaks(&text[from..])
-        .map(|(at, _)| from + at)
-        .peekable();
+    let spaced = linebreaks(&text[from..]).map(|(at, _)| from + at);
+    let mut opportunities: Vec<usize> = spaced.collect();
+    let unspaced = breaks(text, from);
+    if !unspaced.is_empty() {
+        opportunities.extend(unspaced);
+        opportunities.sort_unstable();
+    }
+    let mut opportunities = opportunities.into_iter().peekable();
     let mut before = "";
     for (at, grapheme) in text[from..].grapheme_indices(true) {
         let at = from + at;
         if is_space(grapheme) {
             rows.space(at, grapheme, is_space(before));
         } else {
-            // Spaces are opportunities of their own: they hang, and the row ends before them.
+            // Spaces are opportunities too: they hang, and the row ends before them.
             while opportunities.next_if(|next| *next < at).is_some() {}
             if at > rows.start && !is_space(before) && opportunities.peek() == Some(&at) {
                 rows.chance = Some(rows.here(at));
@@ -95,7 +102,7 @@ pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
 }
 
 impl Rows {
-    /// Adds a space. It hangs past the edge, and the row may end before it.
+    /// Adds a space, which hangs past the edge; the row may end before it.
     fn space(&mut self, at: usize, grapheme: &str, after_space: bool) {
         let end = match &self.chance {
             Some(open) if after_space && open.next == at => open.end,
@@ -165,6 +172,35 @@ mod tests {
     }
 
     #[test]
+    fn marks_that_close_never_begin_a_row() {
+        for text in [
+            "彼は「行こう！」と言った。",
+            "你好，世界！（真的？）",
+            "それは……ね。",
+        ] {
+            for width in 6..12 {
+                for row in rows(text, width) {
+                    let first = row.chars().next().unwrap_or('x');
+                    assert!(!"。、！？」）…，".contains(first), "{row} at {width}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn thai_breaks_between_words_and_never_inside_a_cluster() {
+        assert_eq!(rows("ภาษาไทยสวยงาม", 8), ["ภาษาไทย", "สวยงาม"]);
+        for width in 1..9 {
+            for row in rows("น้ำท่วมที่นี่ ກ້ຽວ", width) {
+                assert!(
+                    !row.starts_with(['\u{e31}', '\u{e34}', '\u{e49}', '\u{ec9}']),
+                    "{row}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn an_emoji_made_of_several_is_one() {
         let crew = "👩‍🚀👨‍👩‍👧‍👦🇫🇷";
         assert_eq!(cells(crew), 6);
@@ -203,6 +239,10 @@ mod tests {
             "「",
             "❤️",
             "क्षि",
+            "ภาษาไทย",
+            "กำ",
+            "ພາສາລາວ",
+            "שלום",
             "\u{200b}",
         ]);
         prop::collection::vec(bits, 0..60).prop_map(|bits| bits.concat())

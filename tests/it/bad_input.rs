@@ -1,4 +1,4 @@
-//! Whatever is put in: one plain sentence, the documented exit code, and nothing lost.
+//! Any bad input gives one plain sentence and the documented exit code, and loses nothing.
 
 use crate::support::gguf::{self, SHORT, Value, short_context};
 use crate::support::{Home, Output, home::plain, model_path};
@@ -244,7 +244,7 @@ fn a_configuration_with_a_slip_in_it() {
             "{said}"
         );
     }
-    home.file(".config/illumine/config.toml", [0xff, 0xfe]);
+    home.file(".config/illumine/config.toml", b"# caf\xe9\n");
     home.illumine(&["repl"]).run().sentence(2);
 }
 

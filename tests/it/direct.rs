@@ -1,5 +1,5 @@
-//! The one-pass design beside PyTorch's numbers (tests/peers/illuminator/fixture.py), what must hold
-//! of drawing in one pass, and its training, on tiny models.
+//! The one-pass design on tiny models: compared with PyTorch (tests/peers/illuminator/fixture.py),
+//! invariants of drawing in one pass, and training.
 
 use crate::draw_command::made_again;
 use crate::own_pictures::{drawings, draws as draws_red_disc, exported, trained};

@@ -1,4 +1,4 @@
-//! Sessions on disk when the disk, the file or another program does not play along.
+//! Sessions on disk with disk errors, damaged files and interference by other programs.
 
 use crate::support::{Home, home::plain};
 use std::fs;
@@ -99,6 +99,28 @@ fn when_the_disk_has_room_again_everything_is_kept() {
         .map(|node| node.text.trim())
         .collect();
     assert!(path.contains(&"The second lamp."), "{path:?}");
+}
+
+#[test]
+fn a_session_that_went_is_written_anew_once_the_disk_has_room() {
+    let home = Home::new();
+    let lines: String = (0..8).map(|n| format!("The {n}th wave.\n")).collect();
+    let args = ["repl", "s", "--seed", "5", "-n", "4"];
+    home.illumine(&args).input(lines).run().expect(0);
+    let before = home.recovered("s").story;
+    assert!(fs::metadata(home.journal("s")).unwrap().len() > 3000);
+    let mut live = home.illumine(&args).file_limit(3000).start();
+    live.complained("Opened s");
+    fs::remove_dir_all(home.sessions().join("s")).unwrap();
+    live.say("/save");
+    live.complained("cannot be written anew (the disk is full)");
+    assert!(!home.journal("s").exists());
+    live.lift_file_limit();
+    live.say("/save");
+    let output = live.end().expect(5);
+    plain(&output.stderr);
+    assert!(output.text().contains("Saved as s in "), "{output:?}");
+    assert_eq!(typed(&home.recovered("s").story), typed(&before));
 }
 
 #[test]

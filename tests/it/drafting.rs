@@ -1,4 +1,4 @@
-//! Drafting with the real model: candidates, alternatives, edits, bans, healing and what is read.
+//! Drafting with the real model: candidates, alternatives, edits, bans, healing and the context.
 
 use crate::support::{Home, Output, home::plain};
 use story::{Author, Status, Story, edit};

@@ -1,5 +1,5 @@
-//! `illumine draw` as it is typed, on a tiny model with random weights: what it writes, says and makes
-//! again.
+//! `illumine draw` on a tiny model with random weights: its files, its messages and what it
+//! reproduces.
 
 use crate::pictures::weights;
 use crate::support::{Home, Output};

@@ -1,4 +1,4 @@
-//! The engine with the real model: requests down, events up, and what the KV cache spares.
+//! The engine with the real model: requests, events, and how much the KV cache saves.
 
 use crate::support::gguf::{SHORT, short_context};
 use crate::support::{Home, model_path};

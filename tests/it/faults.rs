@@ -1,5 +1,5 @@
-//! The disk failing at every single call, one after the other: a library loaded before the C
-//! library (support/faulty.c) counts the calls that touch the sessions and lets one of them fail.
+//! Every disk call fails in turn: a library loaded before the C library (support/faulty.c) counts
+//! the calls that touch the sessions and makes one of them fail.
 
 use crate::pictures;
 use crate::support::talker::talker;

@@ -1,4 +1,4 @@
-//! Measuring pictures: the network that looks at them beside PyTorch's numbers
+//! Evaluating pictures: the feature network compared with PyTorch
 //! (tests/reference/efficientnet.py), and the command.
 
 use crate::support::{enlarger_path, extractor_path, perceptual_path};

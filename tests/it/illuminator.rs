@@ -1,5 +1,5 @@
-//! The illuminator's networks beside PyTorch's numbers (tests/peers/illuminator/fixture.py), and
-//! what must hold of drawing, on a tiny model with random weights.
+//! The illuminator's networks compared with PyTorch (tests/peers/illuminator/fixture.py), and
+//! invariants of drawing, on a tiny model with random weights.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;

@@ -1,4 +1,4 @@
-//! Files of other programs through the real program: in, out, and nobody's keys with them.
+//! The real program imports and exports other programs' files, but never API keys in them.
 
 use crate::support::{Home, skip};
 use serde_json::Value;
@@ -291,6 +291,43 @@ fn an_e_book_is_valid() {
         let said = String::from_utf8_lossy(&check.stderr);
         assert!(check.status.success(), "{said}");
     }
+}
+
+/// Nor of one in another script, or of one whose story holds what no markup may.
+#[test]
+fn an_e_book_is_valid_whatever_it_holds() {
+    let home = Home::new();
+    let odd = "# \u{1}\u{ffff}\n\n]]> &amp; <p> \"'\u{fffe}\u{fdd0}\u{1fffe}\u{85}\n\n# 👩\u{200d}🚀 & co\n\n# \n\n## Alone";
+    let long = format!("# {}\n\n{}", "Long ".repeat(900), "e\u{301}".repeat(9000));
+    let titled = "👩\u{200d}👩\u{200d}👧 & <Love> \"q\" ]]>\nTwo";
+    let told = [
+        ("odd", odd, ["en", titled]),
+        ("hebrew", "# פרק 1\n\nשלום.\n\nHello.", ["HE", "שלום & Co"]),
+        ("kashmiri", "فصل 1\n\n…", ["ks-Arab", ""]),
+        ("japanese", "第一章\n\n「海」。", ["ja", "海"]),
+        ("long", long.as_str(), ["x-mine", long.as_str()]),
+    ];
+    for (name, text, [language, title]) in told {
+        home.file(&format!("{name}.txt"), text);
+        let file = format!("{name}.txt");
+        home.illumine(&["sessions", "import", &file, name])
+            .run()
+            .expect(0);
+        let book = home.path().join(format!("{name}.epub"));
+        let out = book.to_str().unwrap();
+        let args = ["sessions", "export", name, "epub", "-o", out];
+        let more = ["--language", language, "--title", title];
+        home.illumine(&[&args[..], &more].concat()).run().expect(0);
+        let Some(mut check) = epubcheck() else {
+            continue;
+        };
+        let check = check.arg("--failonwarnings").arg(&book).output().unwrap();
+        let said = String::from_utf8_lossy(&check.stderr);
+        assert!(check.status.success(), "{name}: {said}");
+    }
+    let args = ["sessions", "export", "odd", "epub", "--language", "english"];
+    let said = home.illumine(&args).run().sentence(2);
+    assert!(said.contains("\"english\" is not a language tag"), "{said}");
 }
 
 /// The ways to run epubcheck: by its name, or, where the kernel does not run jar files, by Java.

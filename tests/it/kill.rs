@@ -1,4 +1,4 @@
-//! The program killed at a random moment of a stream, over and over, on one session.
+//! Kills the program at random moments of a stream, over and over, on one session.
 
 use crate::support::Home;
 use crate::support::talker::talker;

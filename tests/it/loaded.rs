@@ -1,4 +1,4 @@
-//! A loaded model's cache: guesses, and what is kept of it on disk.
+//! A loaded model's KV cache: draft tokens, and saving it to disk.
 
 use crate::support::{loaded, model_path};
 use candle_core::Device;

@@ -1,4 +1,4 @@
-//! `--log FILE`: what a bug report needs, and none of the writer's words.
+//! `--log FILE` contains what a bug report needs, and none of the writer's words.
 
 use crate::support::Home;
 use std::fs;

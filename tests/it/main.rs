@@ -1,4 +1,4 @@
-//! One binary, one module a behaviour.
+//! One binary, one module per behaviour.
 
 // Helpers of tests stand outside of test functions here, so clippy.toml does not reach them.
 #![allow(
@@ -29,6 +29,7 @@ mod loaded;
 mod log;
 #[cfg(feature = "train")]
 mod newcomer;
+mod output;
 #[cfg(feature = "train")]
 mod own_pictures;
 mod pictures;
@@ -38,6 +39,7 @@ mod reference;
 mod refining;
 mod repl;
 mod retrieval;
+mod safety;
 mod servers;
 mod signals;
 mod support;

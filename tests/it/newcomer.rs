@@ -1,5 +1,5 @@
-//! What a newcomer does first: 200 pictures, 100 steps of each phase, broken off and gone on with,
-//! and a model that draws what it is asked for more often than chance would.
+//! A newcomer's first training: 200 pictures and 100 steps of each phase, interrupted and resumed,
+//! give a model that draws the requested concept more often than chance.
 
 use crate::training::export_run;
 use base::progress::Unobserved;
@@ -10,6 +10,7 @@ use imagegen::{Illuminator, ImageSpec};
 use sampler::rng::Rng;
 use std::path::Path;
 use train::batches::{Batches, captions};
+use train::checkpoint;
 use train::data::dataset::{Concept, Dataset};
 use train::data::split::Split;
 use train::export::{load_checkpoint, take_ema};
@@ -84,16 +85,16 @@ fn words(pictures: &Dataset) -> Vec<f32> {
 /// Trains to half the steps, stops, goes on; and in one go beside it: the same bits.
 fn trained<P: Phase>(folder: &Path, plan: &dyn Fn(&Path, u64) -> Plan, new: impl Fn() -> P) {
     let beside = folder.join("beside");
-    let kind = new().kind();
+    let phase = new().name();
     let runs = [(folder, STEPS / 2), (folder, STEPS), (&beside, STEPS)];
     for (at, steps) in runs {
         let end = run(&mut new(), &plan(at, steps), &CPU, &Unobserved, &mut |_| ());
         assert_eq!(end.unwrap(), RunOutcome::Done);
     }
-    let bytes = |at: &Path| std::fs::read(kind.checkpoint(at)).unwrap();
+    let bytes = |at: &Path| std::fs::read(checkpoint::path(at, phase)).unwrap();
     assert!(
         bytes(folder) == bytes(&beside),
-        "{kind} went on to other bits"
+        "{phase} went on to other bits"
     );
 }
 

@@ -1,5 +1,5 @@
-//! Training on a folder of one's own pictures, by the program itself: captions from names, text
-//! files and a table; runs that go on to the same bits; weights that draw, and weights to begin with.
+//! Training on a folder of pictures with the real program: captions from names, text files and a
+//! table; runs that resume bit for bit; exported weights that draw; and fine-tuning.
 
 use crate::support::home::{Home, plain};
 use crate::support::tmux::Terminal;
@@ -165,7 +165,7 @@ fn finished_weights_are_a_beginning_and_new_styles_are_named() {
     let run = home.path().join("run");
     let run = (data.as_path(), run.as_path());
     let said = trained(&home, "tokens", run, &from);
-    assert!(said.contains("do not know these styles:"), "{said}");
+    assert!(said.contains("lack these styles:"), "{said}");
     // What was not trained is the weights' own.
     let weights = exported(&home, run, &from[..2]);
     draws(&home, &weights, "own");

@@ -1,5 +1,5 @@
-//! Pictures in the story: drawn through the real program with tiny weights, kept, taken back, and
-//! what happens when their files do not fare well.
+//! Pictures in the story: drawn by the real program with tiny weights, saved and undone, and what
+//! happens when their files are damaged or missing.
 
 use crate::interop::epubcheck;
 use crate::support::home::plain;

@@ -1,5 +1,5 @@
-//! The same model, the same words: held to llama.cpp's numbers (tests/reference/, made by the
-//! make.py beside them).
+//! The same model gives the same text: compared with llama.cpp's outputs in tests/reference/, which
+//! make.py there produced.
 
 use crate::support::{loaded, model_path};
 use base::progress::Unobserved;

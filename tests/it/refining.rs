@@ -1,4 +1,4 @@
-//! The refiner and the critic beside PyTorch's numbers (tests/peers/illuminator/fixture.py), and the
+//! The refiner and the critic compared with PyTorch (tests/peers/illuminator/fixture.py), and the
 //! phase that trains them.
 
 use crate::support::perceptual_path;

@@ -1,4 +1,4 @@
-//! `illumine repl` in a pipe: what each line does, and what the journal holds afterwards.
+//! `illumine repl` in a pipe: what each line does, and what the journal contains afterwards.
 
 use crate::support::{Home, Output, home::plain};
 use serde_json::Value;
@@ -137,6 +137,18 @@ fn settings_are_shown_changed_and_kept() {
 }
 
 #[test]
+fn a_backslash_at_the_end_is_a_line_end_in_ones_own_text() {
+    let home = Home::new();
+    let lines = "\u{feff}One  \\\r\ntwo\\\r\n\\\r\nfour.\r\n/memory a\\\r\nb\r\n/memory\r\nLast\\";
+    let output = repl(&home, lines).expect(0);
+    assert_eq!(
+        typed(&home.recovered("s").story),
+        ["One\ntwo\n\nfour.", "Last"]
+    );
+    assert!(output.text().contains("a\nb\n"), "{}", output.text());
+}
+
+#[test]
 fn a_chat_has_turns() {
     let home = Home::new();
     let output = repl(&home, "/mode chat\nWhat is a lamp?\nAnd an oar?\n").expect(0);
@@ -144,6 +156,12 @@ fn a_chat_has_turns() {
     let story = home.recovered("s").story;
     assert_eq!(typed(&story), ["What is a lamp?", "And an oar?"]);
     assert!(story.nodes().iter().all(|node| node.turn));
+    let shown = home.illumine(&["sessions", "show", "s"]).run().expect(0);
+    let lines: Vec<&str> = shown.text().lines().collect();
+    assert!(
+        lines.contains(&"What is a lamp?") && lines.contains(&"And an oar?"),
+        "{lines:?}"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Old passages and lore found by their meaning: the real encoder, beside a model that holds little.
+//! Retrieval of old passages and lore, with the real encoder and a model with a short context.
 
 use crate::support::talker::talker;
 use crate::support::{Home, Output, home::plain};

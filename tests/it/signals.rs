@@ -1,4 +1,4 @@
-//! However a session that is being written ends, it opens again with what was read on the screen.
+//! However the program ends, the session reopens with the text that was on the screen.
 
 use crate::support::Home;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The editor in a real terminal, with the real model: what a writer sees and what is on disk.
 //!
-//! Seeds are given and the kernels agree on every processor, so the screens are too; only speeds
-//! are left out of the snapshots.
+//! Seeds are fixed and the kernels agree on every processor, so the screens are reproducible; the
+//! snapshots leave out only speeds.
 
 use crate::support::Home;
 use crate::support::tmux::{Terminal, passage};

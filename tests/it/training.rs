@@ -1,5 +1,5 @@
-//! Training: every gradient against finite differences, runs that resume to the same bits, and the
-//! whole way from pictures to drawing, at sizes that take seconds.
+//! Training: every gradient against finite differences, runs that resume bit for bit, and the whole
+//! path from pictures to drawing, at sizes that take seconds.
 
 use base::progress::Unobserved;
 use candle_core::{D, Device, Result, Tensor, Var};
@@ -20,7 +20,7 @@ use sampler::rng::Rng;
 use std::path::Path;
 use train::TrainError;
 use train::batches::{Batches, captions};
-use train::checkpoint::Parts;
+use train::checkpoint::{self, Parts};
 use train::data::dataset::{Concept, Dataset};
 use train::data::split::Split;
 use train::export::{Export, export, load_checkpoint, take_ema};
@@ -346,12 +346,12 @@ pub fn train(phase: &mut dyn Phase, plan: &Plan) -> Vec<f64> {
 /// `new` makes a phase anew each time, as a new start of the program does.
 pub fn resumes<P: Phase>(folder: &Path, config: &Config, new: impl Fn() -> P) {
     let (whole, parts) = (folder.join("whole"), folder.join("parts"));
-    let kind = new().kind();
+    let phase = new().name();
     for (at, steps) in [(&whole, 4), (&parts, 2), (&parts, 4)] {
         train(&mut new(), &plan(at, config, steps));
     }
-    let bytes = |at: &Path| std::fs::read(kind.checkpoint(at)).unwrap();
-    assert_eq!(bytes(&whole), bytes(&parts), "{kind}");
+    let bytes = |at: &Path| std::fs::read(checkpoint::path(at, phase)).unwrap();
+    assert_eq!(bytes(&whole), bytes(&parts), "{phase}");
 }
 
 /// What every phase of these tests is made from.

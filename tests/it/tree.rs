@@ -1,4 +1,4 @@
-//! Any sequence of what a writer can do to a story, taken back, done again, and read from disk.
+//! Random sequences of a writer's actions on a story, undone, redone, and reloaded from disk.
 
 use illumine::store::recover_journal;
 use proptest::prelude::*;

@@ -46,7 +46,7 @@ impl CustomOp3 for Affine {
             matrix.shape(),
             Order::RowMajor,
         )?;
-        // SAFETY: this module is used where the processor has the instructions.
+        // SAFETY: this module is used only if the processor supports the instructions.
         unsafe { add(x, weight, &mut out, outputs) };
         Ok((CpuStorage::F32(out), (rows, outputs).into()))
     }
@@ -85,14 +85,14 @@ fn sum_of_all_rows(rows: &[f32], sums: &mut [f32]) {
     }
 }
 
-/// A product without gradients; the orders say which dimension is summed.
+/// A product without gradients; the orders determine which dimension is summed.
 fn product((x, one): (&Tensor, Order), (y, other): (&Tensor, Order)) -> Result<Tensor> {
     with(x, |rows| {
         with(y, |columns| {
             let rows = view(rows, x.shape(), one)?;
             let columns = view(columns, y.shape(), other)?;
             let mut out = vec![0f32; rows.count * columns.count];
-            // SAFETY: this module is used where the processor has the instructions.
+            // SAFETY: this module is used only if the processor supports the instructions.
             unsafe { add(rows, columns, &mut out, columns.count) };
             Tensor::from_vec(out, (rows.count, columns.count), x.device())
         })

@@ -1,6 +1,6 @@
 //! Products of packed tiles on the CPU's matrix registers.
 //!
-//! The compiler does not know these registers; each piece of assembly names those it uses.
+//! The compiler does not track these registers; each piece of assembly names those it uses.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
@@ -24,7 +24,7 @@ static WHOLE: TileConfig = TileConfig::new([64; 8], [16; 8]);
 ///
 /// [`is_supported`] must be true.
 pub unsafe fn begin() {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { tile_registers::load_config(&WHOLE) };
 }
 
@@ -43,7 +43,7 @@ pub unsafe fn add(
     sums: *mut f32,
     stride: usize,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let below = sums.cast::<u8>().add(SIDE * stride);
         asm!(

@@ -27,8 +27,7 @@ struct Head {
 }
 
 impl Head {
-    /// Queries (0), keys (1) or values (2), to be summed over their numbers or over the
-    /// tokens.
+    /// Queries (0), keys (1) or values (2), to be summed over their dimensions or over the tokens.
     fn part<'a>(&self, qkv: &'a [f32], part: usize, order: Order) -> View<'a> {
         let first = part * self.width + self.at * self.dim;
         self.view(&qkv[first..], order, 3 * self.width)
@@ -68,7 +67,7 @@ impl Head {
         out.fill(0.0);
         let queries = self.part(qkv, 0, Order::RowMajor);
         let keys = self.part(qkv, 1, Order::RowMajor);
-        // SAFETY: this module is used where the processor has the instructions.
+        // SAFETY: this module is used only if the processor supports the instructions.
         unsafe { add(queries, keys, out, self.tokens) };
         shares(KernelFamily::best(), out, self.tokens, self.scale());
     }
@@ -84,7 +83,7 @@ impl Head {
         let of = |part: usize| part * width + self.at * self.dim;
         let by_row = self.view(gradient, Order::RowMajor, width);
         let by_column = self.view(gradient, Order::ColumnMajor, width);
-        // SAFETY: this module is used where the processor has the instructions.
+        // SAFETY: this module is used only if the processor supports the instructions.
         unsafe {
             let seen = self.pairs(&weights, Order::ColumnMajor);
             add(seen, by_column, &mut out[of(2)..], 3 * width);
@@ -102,7 +101,7 @@ impl Head {
             tokens,
             self.scale(),
         );
-        // SAFETY: the same.
+        // SAFETY: as above.
         unsafe {
             let (forth, back) = (
                 self.pairs(&scores, Order::RowMajor),
@@ -177,7 +176,7 @@ impl CustomOp1 for Attention {
                 let weights = head.pairs(&weights, Order::RowMajor);
                 let values = head.part(qkv, 2, Order::ColumnMajor);
                 let out = &mut out[head.at * head.dim..];
-                // SAFETY: this module is used where the processor has the instructions.
+                // SAFETY: this module is used only if the processor supports the instructions.
                 unsafe { add(weights, values, out, width) };
             }
         });

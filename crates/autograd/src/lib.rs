@@ -1,6 +1,6 @@
 //! Training operations with hand-written gradients, for CPUs whose matrix registers (AMX) multiply
-//! bfloat16. There candle computes the same in f32, one operation after the other, several times
-//! more slowly.
+//! bfloat16. There, candle computes the same in f32, one operation after another, and takes several
+//! times as long.
 //!
 //! Inputs and outputs are f32; factors are rounded to bfloat16 and sums kept in f32. A result
 //! depends only on its input, not on the number of threads.
@@ -67,19 +67,19 @@ pub enum Order {
     ColumnMajor,
 }
 
-/// The numbers of a contiguous tensor.
+/// The values of a contiguous tensor.
 pub fn contiguous_f32<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let apart = || Error::Msg("numbers that lie one after the other are wanted".into());
+    let apart = || Error::Msg("the tensor must be contiguous".into());
     let (from, to) = layout.contiguous_offsets().ok_or_else(apart)?;
     Ok(&storage.as_slice::<f32>()?[from..to])
 }
 
-/// Calls `work` with a tensor's numbers.
+/// Calls `work` with a tensor's values.
 fn with<T>(x: &Tensor, work: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let x = x.contiguous()?;
     let (storage, layout) = x.storage_and_layout();
     match &*storage {
         candle_core::Storage::Cpu(storage) => work(contiguous_f32(storage, layout)?),
-        _ => Err(Error::Msg("this is for a CPU".into())),
+        _ => Err(Error::Msg("this operation runs only on a CPU".into())),
     }
 }

@@ -16,7 +16,7 @@ const FEW: usize = 128 * 128;
 /// Adds the product of each of `rows` with each of `columns` to `out` `[rows, columns]`, whose
 /// rows are `stride` apart.
 ///
-/// The order of a sum depends only on its depth.
+/// The order of summation depends only on the depth.
 ///
 /// # Safety
 ///
@@ -26,14 +26,14 @@ pub unsafe fn add(rows: View, columns: View, out: &mut [f32], stride: usize) {
     for from in (0..depth).step_by(DEEP) {
         let range = (from, depth.min(from + DEEP));
         let width = columns.count;
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let (rows, columns) = unsafe {
             let rows = Tiles::of(rows, Side::Rows, range);
             (rows, Tiles::of(columns, Side::Columns, range))
         };
         let one = |(at, out): (usize, &mut [f32])| {
             let high = BOTH.min(high - at * BOTH);
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe { strip((&rows, 2 * at), (&columns, width), out, (high, stride)) };
         };
         match high * width < FEW {
@@ -46,7 +46,7 @@ pub unsafe fn add(rows: View, columns: View, out: &mut [f32], stride: usize) {
 /// Computes up to 32 rows of the result.
 ///
 /// # Safety
-/// As for [`add`]; nothing else may hold these rows of the result.
+/// As for [`add`]; nothing else may access these rows of the result.
 unsafe fn strip(
     (rows, at): (&Tiles, usize),
     (columns, width): (&Tiles, usize),
@@ -55,7 +55,7 @@ unsafe fn strip(
 ) {
     let own = [rows.strip(at), rows.strip(at + 1)];
     let mut part = [0f32; BOTH * BOTH];
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { amx::begin() };
     for other in (0..columns.strips).step_by(2) {
         let both = [columns.strip(other), columns.strip(other + 1)];
@@ -63,7 +63,7 @@ unsafe fn strip(
         let wide = BOTH.min(width - first);
         let out = &mut out[first..];
         if high == BOTH && wide == BOTH && out.len() >= (BOTH - 1) * stride + BOTH {
-            // SAFETY: strips are as deep as each other; 32 by 32 sums lie where the pointer points.
+            // SAFETY: the strips have the same depth, and the pointer has 32 by 32 sums.
             unsafe { amx::add(own, both, rows.steps, out.as_mut_ptr(), 4 * stride) };
             continue;
         }
@@ -76,6 +76,6 @@ unsafe fn strip(
             out[..wide].copy_from_slice(&part[..wide]);
         }
     }
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { tile_registers::release() };
 }

@@ -2,7 +2,7 @@ use super::*;
 use candle_core::{D, DType, Device, Var};
 use candle_nn::ops;
 
-/// Numbers that bfloat16 has, so that a product of them is not rounded.
+/// Numbers exact in bfloat16, so that their products are not rounded.
 fn wave(shape: &[usize], step: f32) -> Var {
     let count: usize = shape.iter().product();
     let numbers: Vec<f32> = (0..count).map(|at| (at as f32 * step).sin()).collect();
@@ -11,7 +11,7 @@ fn wave(shape: &[usize], step: f32) -> Var {
     Var::from_tensor(&rounded.to_dtype(DType::F32).unwrap()).unwrap()
 }
 
-/// How far two tensors are apart, beside how far from zero they are.
+/// How far apart two tensors are, relative to their magnitude.
 fn apart(one: &Tensor, other: &Tensor) -> f32 {
     assert_eq!(one.dims(), other.dims());
     let length = |x: Tensor| {
@@ -40,8 +40,8 @@ fn alike(inputs: &[&Var], near: f32, ours: Tensor, candles: Tensor) {
     }
 }
 
-/// Says that a test did not run, on a line that a runner can count (the harness does not capture
-/// the stream itself); with `ILLUMINE_NO_SKIP=1` that is a failure.
+/// Reports that a test did not run, on a line that a runner can count (the harness does not capture
+/// the raw stream); with `ILLUMINE_NO_SKIP=1` the test fails.
 fn skip(reason: &str) {
     use std::io::Write;
     let strict = std::env::var("ILLUMINE_NO_SKIP").is_ok_and(|value| value == "1");
@@ -51,7 +51,7 @@ fn skip(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
 }
 
-/// What lies between is rounded to eight bits.
+/// Intermediates are rounded to eight bits.
 const ROUGH: f32 = 2e-2;
 const EXACT: f32 = 1e-5;
 
@@ -100,7 +100,7 @@ fn squares_of_what_is_above_zero() {
     alike(&[&x], EXACT, squared_relu(&x).unwrap(), candles);
     let nothing = Tensor::new(&[f32::NAN, 1.0], &Device::Cpu).unwrap();
     let kept = squared_relu(&nothing).unwrap().to_vec1::<f32>().unwrap();
-    assert!(kept[0].is_nan(), "training looks for what is no number");
+    assert!(kept[0].is_nan(), "training checks for NaN");
 }
 
 #[test]

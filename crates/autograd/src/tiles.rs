@@ -29,10 +29,10 @@ pub enum Side {
 #[derive(Clone, Copy)]
 pub struct Tile([u16; TILE]);
 
-/// Strips of 16 rows or columns, as many tiles as the depth needs.
+/// Strips of 16 rows or columns, each with as many tiles as the depth needs.
 pub struct Tiles {
     tiles: Vec<Tile>,
-    /// Even.
+    /// Always even.
     pub strips: usize,
     pub steps: usize,
     order: Order,
@@ -60,7 +60,7 @@ impl Tiles {
                     Order::ColumnMajor => (inner, outer),
                 };
                 let deep = (from + step * DEPTH, to);
-                // SAFETY: the caller's.
+                // SAFETY: guaranteed by the caller.
                 unsafe { cut(view, side, strip * SIDE, deep, tile) };
             }
         };
@@ -98,7 +98,7 @@ fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &
     let natural = match view.order {
         Order::RowMajor => {
             for row in 0..count {
-                // SAFETY: `deep` numbers of a row of the matrix; what is masked out is not read.
+                // SAFETY: `deep` numbers of a row of the matrix; masked values are not read.
                 unsafe {
                     let own = numbers.add((first + row) * view.stride + from);
                     let low = _mm512_maskz_loadu_ps(lowest(deep), own);
@@ -118,7 +118,7 @@ fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &
             let mingled = unsafe { _mm512_loadu_si512(MINGLED.as_ptr().cast()) };
             for pair in 0..deep.div_ceil(2) {
                 let odd_too = lowest(if 2 * pair + 1 < deep { count } else { 0 });
-                // SAFETY: `count` numbers of one row or two; what is masked out is not read.
+                // SAFETY: `count` numbers of one row or two; masked values are not read.
                 unsafe {
                     let own = numbers.add((from + 2 * pair) * view.stride + first);
                     let even = _mm512_maskz_loadu_ps(lowest(count), own);
@@ -137,7 +137,7 @@ fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &
     }
 }
 
-/// Interleaves the first sixteen with the second.
+/// Interleaves the first sixteen with the second sixteen.
 static MINGLED: [u16; DEPTH] = {
     let mut order = [0; DEPTH];
     let mut at = 0;
@@ -167,7 +167,7 @@ fn transpose(tile: &mut Tile) {
         0 => _mm512_unpacklo_epi32(rows[n], rows[n + 1]),
         _ => _mm512_unpackhi_epi32(rows[n - 1], rows[n]),
     });
-    // Of four rows 4 r on, the columns 4 c + n of each quarter c, for n in 0..4.
+    // For the four rows from 4 r on, the columns 4 c + n of each quarter c, for n in 0..4.
     let fours: [__m512i; SIDE] = std::array::from_fn(|at| {
         let (four, n) = (at / 4 * 4, at % 4);
         let (low, high) = (pairs[four + n / 2], pairs[four + 2 + n / 2]);

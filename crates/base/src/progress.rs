@@ -1,13 +1,13 @@
 //! Progress reports of long tasks, and requests to stop them.
 
-/// The user asked for the work to stop.
+/// The user stopped the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Stopped")]
 pub struct Cancelled;
 
 /// Receives the progress of a task, and may cancel the task.
 pub trait Observer {
-    /// Reports that `done` units of `step` are done, of `total`, which is None while unknown.
+    /// Reports that `done` of `total` units of `step` are done; `total` is None while unknown.
     fn progress(&self, step: &str, done: u64, total: Option<u64>);
 
     /// Returns an error once the task is cancelled, so that `?` ends it.

@@ -19,7 +19,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter_map(replacement).collect())
 }
 
-/// The same, for a name or a message that must stay on one line.
+/// Like [`clean`], for a name or a message that must stay on one line.
 pub fn clean_line(text: &str) -> String {
     clean(text)
         .chars()
@@ -27,7 +27,7 @@ pub fn clean_line(text: &str) -> String {
         .collect()
 }
 
-/// The first characters of a string from a file, for an error message of one line.
+/// The first characters of a string from a file, for a one-line error message.
 pub fn clean_key(key: &str) -> String {
     let short: String = key.chars().take(80).collect();
     clean_line(&short)

@@ -1,7 +1,8 @@
-//! No crate's modules import each other in a circle: read off the source of the whole workspace.
+//! Checks in the source of the whole workspace that no crate's modules import each other in a
+//! circle.
 //!
-//! Modules are compared with their neighbours under one parent, each with all that lies below it.
-//! A parent and its children may use each other: that is what `mod` and `super` are for.
+//! Sibling modules are compared, each together with all its descendants. A parent and its children
+//! may use each other: that is what `mod` and `super` are for.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Cycles that stay, as `crate: module module`, and why.
+/// Cycles that are allowed, as `crate: module module`, and why.
 const ALLOWED: &[(&str, &str)] = &[
     (
         "illumine: engine::fetching engine::load",
@@ -37,7 +38,7 @@ const ALLOWED: &[(&str, &str)] = &[
         "a format names its kernels, which name their format",
     ),
     (
-        "train: adam batches checkpoint phase picture_tokenizer run token_table trained",
+        "train: adam batches phase picture_tokenizer run token_table trained",
         "a phase writes checkpoints of its own optimizer state",
     ),
 ];
@@ -49,7 +50,7 @@ type Module = Vec<String>;
 struct CrateSource {
     /// The code of each module, without comments, strings and tests.
     code: BTreeMap<Module, String>,
-    /// For each module, the paths that it gives a name to by `use`.
+    /// For each module, the names that its `use` declarations introduce, and their paths.
     imports: BTreeMap<Module, BTreeMap<String, Module>>,
 }
 
@@ -81,11 +82,11 @@ fn modules_of_a_crate_form_no_cycle() {
     let gone: Vec<&String> = allowed.difference(&found).collect();
     assert!(
         new.is_empty(),
-        "modules import each other in a circle; move what both need below them: {new:#?}"
+        "modules import each other in a circle; move shared parts below them: {new:#?}"
     );
     assert!(
         gone.is_empty(),
-        "these are no cycles any more; take them off the list: {gone:#?}"
+        "these are no longer cycles; remove them from the list: {gone:#?}"
     );
 }
 
@@ -164,13 +165,13 @@ impl CrateSource {
         uses
     }
 
-    /// The module in which a path ends that `from` names.
+    /// The module in which a path written in `from` ends.
     fn resolve(&self, from: &Module, path: &[String], depth: usize) -> Option<Module> {
         let mut at = match path.first()?.as_str() {
             "crate" => Module::new(),
             "self" => from.clone(),
             "super" => from[..from.len().checked_sub(1)?].to_vec(),
-            // A child, or a name that `use` gave.
+            // A child, or a name that `use` introduced.
             first if self.code.contains_key(&child(from, first)) => child(from, first),
             first => {
                 let import = self.imports.get(from)?.get(first)?;
@@ -210,12 +211,13 @@ fn child(module: &Module, name: &str) -> Module {
     path
 }
 
-/// Groups of neighbours that reach each other, sorted; `uses` is between modules of any depth.
+/// Groups of siblings that reach each other, sorted; `uses` relates modules of any depth.
 fn cycles<'a>(
     modules: impl Iterator<Item = &'a Module>,
     uses: &BTreeSet<(Module, Module)>,
 ) -> Vec<Vec<Module>> {
-    // An edge between two modules is one between their ancestors right below the common parent.
+    // An edge between two modules becomes one between their ancestors directly below the common
+    // parent.
     let mut edges: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();
     for (from, to) in uses {
         let shared = from.iter().zip(to).take_while(|(a, b)| a == b).count();
@@ -264,7 +266,7 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// Code without comments, texts and the tests at a file's end.
+/// Code without comments, strings and the tests at the end of the file.
 fn shipped_code(text: &str) -> String {
     let whole = match text.find("#[cfg(test)]\nmod tests {") {
         Some(at) => &text[..at],
@@ -273,14 +275,14 @@ fn shipped_code(text: &str) -> String {
     let mut code = String::new();
     for line in whole.lines() {
         let line = line.split("//").next().unwrap_or_default();
-        // A path inside of a text is none.
+        // A path inside a string does not count.
         code.extend(line.split('"').step_by(2));
         code.push('\n');
     }
     code
 }
 
-/// The paths of all `use` declarations, each with its braces opened.
+/// The paths of all `use` declarations, each with its braces expanded.
 fn use_paths(code: &str) -> Vec<Module> {
     let mut paths = Vec::new();
     for (at, _) in code.match_indices("use ") {

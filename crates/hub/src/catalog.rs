@@ -1,7 +1,7 @@
 //! The catalogue: the models that illumine knows by name, parsed from `models/catalog.toml`.
 //!
-//! It says which models exist and where they come from; it downloads nothing and does not access
-//! the disk (`fetch` does).
+//! It lists the models and their sources; it downloads nothing and does not access the disk
+//! (`fetch` does).
 
 use base::nearest::nearest;
 use serde::Deserialize;
@@ -33,7 +33,7 @@ pub struct Entry {
     pub default: bool,
     /// The architecture, which selects the loader.
     pub architecture: Architecture,
-    /// The number of parameters as its authors give it, such as "135M" or "30B-A3B".
+    /// The number of parameters as stated by its authors, such as "135M" or "30B-A3B".
     pub parameters: String,
     /// The GGUF quantization, such as "Q4_K_M".
     pub quantization: String,
@@ -117,7 +117,7 @@ pub struct PipPart {
 /// The model requested with `--model`.
 #[derive(Clone, Debug)]
 pub enum ModelChoice<'a> {
-    /// A GGUF file of the writer's own.
+    /// The writer's own GGUF file.
     File(PathBuf),
     /// A model of the catalogue.
     Entry(&'a Entry),
@@ -135,11 +135,11 @@ pub enum CatalogError {
     )]
     Near { name: String, near: String },
     #[error(
-        "Unknown model '{name}'; `illumine models list` lists all models, and --model also accepts the path of a GGUF file"
+        "Unknown model '{name}'; `illumine models list` lists all models, and --model also accepts the path to a GGUF file"
     )]
     Unknown { name: String },
     #[error(
-        "{0} is not a file; give the path of a GGUF file, or a name from `illumine models list`"
+        "{0} is not a file; pass the path to a GGUF file, or a name from `illumine models list`"
     )]
     NoFile(PathBuf),
     #[error(
@@ -223,7 +223,7 @@ impl Catalog {
         self.entries.iter().chain(others)
     }
 
-    /// Whether it is the default model.
+    /// The default model.
     pub fn default_entry(&self) -> &Entry {
         &self.entries[self.default]
     }
@@ -288,7 +288,7 @@ impl Entry {
 }
 
 impl Architecture {
-    /// The families that write text.
+    /// The families that generate text.
     pub const ALL: &[Architecture] = &[
         Architecture::Llama,
         Architecture::Mistral,

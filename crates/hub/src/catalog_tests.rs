@@ -43,7 +43,7 @@ fn every_family_and_every_size_of_gpu_has_a_model() {
     assert!(largest_chat_model(&catalog, 0.1).is_none());
 }
 
-/// The largest model for chat that a GPU (or free RAM) of this many gigabytes is a good place for.
+/// The largest chat model that suits a GPU (or free RAM) of this many gigabytes.
 fn largest_chat_model(catalog: &Catalog, gigabytes: f32) -> Option<&Entry> {
     let fits = |entry: &&Entry| entry.memory_gb <= gigabytes && entry.chat;
     let size = |entry: &Entry| (entry.memory_gb, entry.bytes.unwrap_or(0));

@@ -1,6 +1,6 @@
 //! Downloads npm packages with the installed npm, and opens them.
 //!
-//! npm knows the registry, its mirrors and its settings. The callers verify checksums.
+//! npm finds the registry, its mirrors and its settings. The callers verify checksums.
 
 use base::progress::{Cancelled, Observer};
 use flate2::read::GzDecoder;

@@ -1,8 +1,8 @@
 //! Attention among the tokens of a picture, on a CPU without gradients.
 //!
-//! Eight queries meet sixteen keys at a time, so that each loaded number serves several products.
-//! **Invariant:** sums are added in one order, whatever the CPU, the number of threads and the
-//! pictures beside it.
+//! Eight queries are multiplied by sixteen keys at once, so that each loaded number is used in
+//! several products. **Invariant:** sums are added in one order, whatever the CPU, the number of
+//! threads and the other pictures in the batch.
 
 use kernels::linear::Pool;
 use kernels::math::{LANES, softmax};
@@ -29,7 +29,7 @@ pub fn attend(pool: &Pool, shape: Shape, qkv: &[f32]) -> Vec<f32> {
     let Shape { tokens, width, .. } = shape;
     let mut out = vec![0f32; qkv.len() / 3];
     let pictures = out.len() / (tokens * width).max(1);
-    // Few pictures are split into parts, so that no thread idles.
+    // If there are few pictures, each is split, so that no thread idles.
     let parts = (2 * pool.threads()).div_ceil(pictures.max(1));
     let share = tokens.div_ceil(parts).next_multiple_of(QUERIES);
     let pictures = out.chunks_mut(tokens * width).enumerate();
@@ -49,7 +49,7 @@ pub fn attend(pool: &Pool, shape: Shape, qkv: &[f32]) -> Vec<f32> {
 }
 
 thread_local! {
-    /// Reused to spare allocations.
+    /// Reused to avoid allocations.
     static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
 
@@ -85,13 +85,13 @@ fn best_kernel() -> Task {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the instructions.
+            // SAFETY: the CPU supports the instructions.
             return |s, qkv, first, out, scratch| unsafe {
                 attend_rows_avx512(s, qkv, first, out, scratch)
             };
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the instructions.
+            // SAFETY: the CPU supports the instructions.
             return |s, qkv, first, out, scratch| unsafe {
                 attend_rows_avx2(s, qkv, first, out, scratch)
             };
@@ -129,9 +129,9 @@ fn attend_rows_avx2(
 /// Attention of all heads for some of a picture's tokens, starting at `first`. `qkv` is the
 /// whole picture's.
 ///
-/// `combine` multiplies rows `stride` apart, sixteen numbers of each, with as many rows of
-/// [`QUERIES`] numbers: `[QUERIES, 16]`. It adds row after row, each product with a single
-/// rounding.
+/// `combine(x, stride, by)` sums the products of sixteen numbers of each row of `x`, `stride`
+/// apart, and the [`QUERIES`] numbers of that row of `by`: `[QUERIES, 16]`. It adds row by row,
+/// with one rounding per step (fused multiply-add).
 #[inline(always)]
 fn attend_rows(
     shape: Shape,
@@ -244,7 +244,7 @@ fn combine(x: &[f32], stride: usize, by: &[[f32; QUERIES]]) -> Sums {
     sums
 }
 
-// Written out, since the compiler would rather gather the other dimension.
+// Vectorized by hand, since the compiler would vectorize the other dimension.
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
@@ -272,7 +272,7 @@ fn combine_avx2(x: &[f32], stride: usize, by: &[[f32; QUERIES]]) -> Sums {
     use std::arch::x86_64::*;
     const HALF: usize = LANES / 2;
     let mut out: Sums = [[0.0; LANES]; QUERIES];
-    // Half the lanes at a time: there are sixteen registers.
+    // Half the lanes at a time: there are only sixteen registers.
     for half in 0..2 {
         let mut sums = [_mm256_setzero_ps(); QUERIES];
         for (row, by) in rows(x, stride, by) {
@@ -304,12 +304,12 @@ mod tests {
         let plain = combine(&x, 48, &by);
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has the instructions.
+            // SAFETY: the CPU supports the instructions.
             assert_eq!(unsafe { combine_avx512(&x, 48, &by) }, plain);
         }
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the instructions.
+            // SAFETY: the CPU supports the instructions.
             assert_eq!(unsafe { combine_avx2(&x, 48, &by) }, plain);
         }
     }
@@ -327,15 +327,15 @@ mod tests {
             heads: 1,
         };
         let out = attend(&Pool::new(1), shape, &qkv);
-        // The first token weighs itself 3/4 and the other 1/4; the second, whose query is zero,
-        // both alike.
+        // The first token weights itself 3/4 and the other 1/4; the second, whose query is zero,
+        // weights both equally.
         for (found, wanted) in [(out[0], 6.0), (out[1], 1.0), (out[16], 4.0), (out[17], 2.0)] {
             assert!((found - wanted).abs() < 1e-5, "{found} for {wanted}");
         }
     }
 
-    /// Sizes that do not fill registers, with more and fewer pictures than threads: equals plain
-    /// loops, and is bit-identical for a single picture.
+    /// For sizes that do not fill registers, and with more or fewer pictures than threads, the
+    /// result equals that of plain loops and is bit-identical to that of a single picture.
     #[test]
     fn odd_sizes_are_right_and_a_picture_does_not_depend_on_others() {
         for (tokens, width, heads, pictures) in [(69, 40, 2, 1), (5, 12, 3, 7), (64, 32, 1, 3)] {

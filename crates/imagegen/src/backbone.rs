@@ -1,5 +1,6 @@
 //! The Transformer body that the token Transformer ([`super::tokens`]) and the refiner
-//! ([`super::refiner`]) share: it reads conditioning, retrieved examples and a picture's tokens.
+//! ([`super::refiner`]) share; its inputs are conditioning, retrieved examples and a picture's
+//! tokens.
 
 use super::conditioning::{ConditionEncoder, Conditioning};
 use super::config::{Config, TOKENS};
@@ -10,7 +11,7 @@ use super::tokens::FsqCodes;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{Error, Result, Tensor};
 
-/// Four prefix tokens of text and one of style and flip stand before the picture's tokens.
+/// Four prefix tokens of text and one of style and flip come before the picture's tokens.
 const WORDS: usize = 4;
 const PREFIX: usize = WORDS + 1;
 
@@ -34,15 +35,14 @@ pub struct BackboneInput {
     /// `[batch, 5, width]`.
     prefix: Tensor,
     modulations: Vec<Modulation>,
-    /// The weight of each example style, where there are examples: `[batch, styles + 1]`.
+    /// The weight of each example style, if there are examples: `[batch, styles + 1]`.
     style_weights: Option<Tensor>,
     /// The encoded examples: `[batch, 64, width]` or `[1, width]`.
     retrieved: Tensor,
 }
 
 impl BackboneInput {
-    /// Samples one example for each of the first rows
-    /// (`retrieval_encoder::sample_example`).
+    /// Samples one example for each picture (see `retrieval_encoder::sample_example`).
     pub fn sample_example<'a>(
         &self,
         retrieved: &'a [RetrievedExamples],
@@ -94,8 +94,8 @@ impl Backbone {
         self.condition.null_text()
     }
 
-    /// Encodes the conditioning and the retrieved examples of each picture (or none at
-    /// all).
+    /// Encodes the conditioning and the retrieved examples of each picture (`retrieved` may be
+    /// empty).
     pub fn prepare(
         &self,
         conditioning: &Conditioning,

@@ -1,5 +1,6 @@
 //! The code head: a small network on top of the token Transformer that predicts a token's FSQ codes
-//! one after the other, in plain numbers, since tensors cost more for so little arithmetic.
+//! one after the other, in plain numbers, since tensor operations have too much overhead for so
+//! little arithmetic.
 //!
 //! Training computes the same with tensors (`TokenTransformer::logits`).
 
@@ -16,7 +17,7 @@ pub struct CodeHead {
     pub biases: Vec<Vec<f32>>,
 }
 
-/// Numbers summed side by side, which fixes the order of a sum and lets it vectorize.
+/// Numbers summed in parallel, which fixes the order of a sum and lets it vectorize.
 const LANES: usize = 16;
 
 impl CodeHead {

@@ -1,7 +1,7 @@
 //! Concepts: everything the weights have a name and an embedding for. Prompts are matched to them.
 //!
-//! Each concept has aliases (its label and tags of its own), each with an embedding. A prompt
-//! matches a concept as well as it matches the best of its aliases.
+//! Each concept has aliases (its label and its own tags), each with an embedding. A prompt matches
+//! a concept as well as it matches the best of its aliases.
 
 use super::config::Config;
 use ::safetensors::SafeTensors;
@@ -36,7 +36,7 @@ pub fn best_similarity(found: &[Match]) -> f32 {
 const MATCHES: usize = 4;
 /// Sharpness of the softmax over matches.
 const SHARPNESS: f32 = 20.0;
-/// Weight of the label's similarity beside the best alias's.
+/// Weight of the label's similarity, added to that of the best alias.
 const LABEL_WEIGHT: f32 = 0.3;
 /// Subtracted from the rank of concepts that the requested style does not cover.
 const STYLE_MISS_PENALTY: f32 = 0.15;
@@ -166,8 +166,8 @@ impl Concepts {
     }
 }
 
-/// The first alias of each concept, `u32::MAX` where there is none; None if an alias has a
-/// concept that does not exist.
+/// The first alias of each concept, `u32::MAX` for one without; None if an alias has a concept that
+/// does not exist.
 fn first_aliases(concept: &[u32], concepts: usize) -> Option<Vec<u32>> {
     let mut first = vec![u32::MAX; concepts];
     for (alias, concept) in concept.iter().enumerate().rev() {
@@ -226,7 +226,7 @@ mod tests {
     fn of_things_with_an_alias_in_common_the_one_that_is_called_so_comes_first() {
         let table = file(&[0, 0, 1], r#"["person with crown", "crown"]"#);
         let mut table = Concepts::parse(&table, &tiny()).unwrap();
-        // What the first is also called is what the second is called.
+        // The first concept's other alias gets the embedding of the second's label.
         table.embeddings.copy_within(16..24, 8);
         let found = table.nearest(&unit(2, 0), &|_| true);
         assert_eq!(
@@ -248,7 +248,7 @@ mod tests {
         let first_is_out = |concept| concept != 0;
         assert_eq!(labels(near, &|_| true)[0], "lantern");
         assert_eq!(labels(near, &first_is_out), ["paper lantern", "lamp"]);
-        // No fitting concept is near: an unfitting one is better than a wrong one.
+        // No fitting concept is near: a near one that does not fit beats a wrong one.
         let far = [0.9, 0.3, 0.2];
         assert_eq!(
             labels(far, &first_is_out)[..2],
@@ -274,7 +274,7 @@ mod tests {
         let table = Concepts::parse(&table, &tiny()).unwrap();
         let prompt = unit(1, 2);
         let led = table.blend(&prompt, &table.nearest(&prompt, &|_| true));
-        // exp(20 * (0.6 - 0.8)) = 0.0183: dragon's label (axis 0) has 0.982 of half the whole.
+        // exp(20 * (0.6 - 0.8)) = 0.0183: dragon's label (axis 0) has 0.982 of half the weight.
         let length = (0.491f32 * 0.491 + 0.4 * 0.4 + 0.309 * 0.309).sqrt();
         for (got, want) in led.iter().zip([0.491, 0.4, 0.309]) {
             assert!((got - want / length).abs() < 1e-3, "{led:?}");

@@ -82,8 +82,7 @@ impl ConditionEncoder {
         leaky_relu(&self.out.forward(&x)?)
     }
 
-    /// `[width of text]`: the null text, which replaces the embedding where there is no
-    /// prompt.
+    /// `[width of text]`: the null text, which replaces the embedding if there is no prompt.
     pub fn null_text(&self) -> &Tensor {
         &self.none
     }

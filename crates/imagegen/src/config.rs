@@ -32,8 +32,8 @@ pub struct Config {
     /// The section of a design other than the token design; its loader parses it.
     #[serde(default, rename = "direct", skip_serializing_if = "Option::is_none")]
     pub other_design: Option<serde_json::Value>,
-    /// SHA-256 of weights from which these differ only in how matrices are stored: on a CPU both draw
-    /// the same pictures.
+    /// SHA-256 of weights from which these differ only in how matrices are stored: on a CPU both
+    /// draw the same pictures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub same_pictures_as: Vec<String>,
 }
@@ -79,7 +79,7 @@ pub struct Discriminator {
 const MAX_SIZE: usize = 4096;
 
 impl Config {
-    /// The sizes that ship: they draw in a moment on a CPU and train in hours on a GPU.
+    /// The sizes that ship: a CPU draws with them in a moment, and a GPU trains them in hours.
     pub fn full(styles: Vec<String>, text_mean: Vec<f32>, text_scale: f32) -> Config {
         let stack = |width, heads, blocks| Stack {
             width,
@@ -180,7 +180,7 @@ impl Config {
         if others.any(|n| !(1..=MAX_SIZE).contains(n)) || self.generator.last < CHANNELS {
             return Err("it has invalid sizes".into());
         }
-        // 8 pixels per token, which the generator's splits and convolutions fix.
+        // 8 pixels per token, fixed by the generator's splits and convolutions.
         if self.size != GRID * 8 {
             return Err(format!(
                 "pictures of {} pixels are not supported",
@@ -207,12 +207,12 @@ impl Config {
         self.levels.len()
     }
 
-    /// Values of all codes together: the rows of a table with one for each.
+    /// The total number of values of all codes, as in a table with one row per value.
     pub fn code_values(&self) -> usize {
         self.levels.iter().sum()
     }
 
-    /// An embedding normalized as in training: centred, at standard deviation one.
+    /// An embedding normalized as in training: centred, with standard deviation one.
     pub fn normalize_text(&self, embedding: &[f32]) -> Vec<f32> {
         let pairs = embedding.iter().zip(&self.text_mean);
         pairs

@@ -1,7 +1,7 @@
 //! A discriminator on the features of a pretrained network (Projected GANs, Sauer et al. 2021,
 //! arXiv 2111.01007): it learns in minutes what one trained from scratch learns in hours.
 //!
-//! Only training needs it. Features are `[batch, height, width, channels]`.
+//! It is used only in training. Features are `[batch, height, width, channels]`.
 
 use super::config::{Config, TOKENS};
 use super::layers::leaky_relu;
@@ -102,5 +102,5 @@ fn unit(features: &Tensor) -> Result<Tensor> {
 }
 
 fn nothing() -> Error {
-    Error::Msg("there are no features to look at".into())
+    Error::Msg("there are no features to score".into())
 }

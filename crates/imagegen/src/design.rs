@@ -1,8 +1,8 @@
 //! The interface of an image design to the illuminator: it encodes pictures, and generates pictures
 //! from conditioning.
 //!
-//! The token design (`super::token_design`) is the one that ships. The trainer has another and
-//! hands over a [`DesignLoader`].
+//! The token design (`super::token_design`) is the one that ships. The trainer has another, which
+//! it passes in as a [`DesignLoader`].
 
 use super::conditioning::Conditioning;
 use super::config::Config;
@@ -43,7 +43,7 @@ pub trait Design {
         keep_going: KeepGoing,
     ) -> Generated;
 
-    /// For each seed the picture in another style.
+    /// The picture in another style, once for each seed.
     fn restyle(
         &self,
         input: &DesignInput,
@@ -51,8 +51,8 @@ pub trait Design {
         keep_going: KeepGoing,
     ) -> Generated;
 
-    /// The picture at a position (0 to 1) between two; `between` has the interpolated text, and style
-    /// and seeds of the nearer end.
+    /// The picture at a position (0 to 1) between two; `between` has the interpolated text, and the
+    /// nearer end's style and seeds.
     fn interpolate(
         &self,
         _ends: [&DesignInput; 2],
@@ -76,7 +76,7 @@ pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 /// The new numbers of a concept and a style; None if the drawing is to be removed.
 pub type Renumber<'a> = &'a dyn Fn(u32, u32) -> Option<(u32, u32)>;
 
-/// None when stopped.
+/// None if stopped.
 pub type Generated = std::result::Result<Option<DesignOutput>, ImageError>;
 
 /// The pictures that a design generated.
@@ -111,7 +111,7 @@ impl DesignInput<'_> {
         })
     }
 
-    /// A random stream for each picture; streams for another purpose are numbered.
+    /// One random stream per picture; a `purpose` selects separate streams.
     pub fn rngs(&self, purpose: Option<u64>) -> Vec<Rng> {
         let seeds = self.spec.seeds.iter().map(|seed| match purpose {
             None => *seed,
@@ -125,7 +125,7 @@ impl DesignInput<'_> {
 pub struct DesignLoader {
     /// All files of its weights.
     pub files: &'static [&'static str],
-    /// Whether weights with this config are of the design.
+    /// Whether weights with this config belong to the design.
     pub owns: fn(&Config) -> bool,
     pub load: LoadDesign,
 }

@@ -3,7 +3,7 @@
 //! On a CPU the matrices of a network are packed to 8 bits. Weights may also store them in this
 //! form: a matrix `[outputs, inputs]` named `weight` is then a u8 tensor `weight.q8_0` of
 //! `[outputs, inputs / 32 * 34]`, with the same blocks that packing the floats would produce.
-//! Pictures on a CPU are therefore the same to the bit.
+//! Pictures on a CPU are therefore bit-identical.
 
 use super::weights::Weights;
 use candle_core::{DType, Device, Error, Result, Tensor};
@@ -12,7 +12,7 @@ use kernels::linear::Pool;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Ends the name of a matrix that is stored in 8 bits.
+/// The suffix in the name of a matrix stored in 8 bits.
 pub const SUFFIX: &str = ".q8_0";
 
 /// Inputs that share a scale.
@@ -59,7 +59,7 @@ fn quantize_block(block: &[f32], bytes: &mut [u8]) {
         0.0 => 0.0,
         by => by.recip(),
     };
-    // Rounds to nearest: the fraction is lost when so large a number is added.
+    // Rounds to nearest: adding so large a number drops the fraction.
     const ROUND: f32 = (3u32 << 22) as f32;
     let code = |x: &f32| ((x * inverse).clamp(-127.0, 127.0) + ROUND - ROUND) as i8 as u8;
     codes
@@ -72,7 +72,9 @@ fn quantize_block(block: &[f32], bytes: &mut [u8]) {
 pub fn dequantize(stored: &Tensor, device: &Device) -> Result<Tensor> {
     let (outputs, bytes) = stored.dims2()?;
     if !bytes.is_multiple_of(BYTES) {
-        return Err(Error::Msg(format!("{bytes} bytes are no rows of 8 bits")));
+        return Err(Error::Msg(format!(
+            "{bytes} bytes are not rows of 8-bit blocks"
+        )));
     }
     let blocks = stored.flatten_all()?.to_vec1::<u8>()?;
     let value = |block: &[u8]| {
@@ -96,7 +98,7 @@ pub fn dequantize_all(tensors: BTreeMap<String, Tensor>) -> Result<BTreeMap<Stri
     tensors.into_iter().map(one).collect()
 }
 
-/// Tensors with the matrices that `network` packs stored in 8 bits, the others as they are.
+/// Tensors with the matrices that `network` packs stored in 8 bits, and the others unchanged.
 pub fn quantize_all<N>(
     tensors: BTreeMap<String, Tensor>,
     network: impl FnOnce(&Weights) -> Result<N>,
@@ -148,7 +150,7 @@ mod tests {
         }
     }
 
-    /// So small a scale that quantizing what was stored would round its scale again.
+    /// The scale is so small that requantizing the stored values would round it.
     #[test]
     fn a_matrix_stored_in_8_bits_multiplies_as_the_packed_floats_do() {
         let mut rng = Rng::new(1);

@@ -2,8 +2,8 @@
 
 use super::tokens::FsqCodes;
 
-/// Everything a picture was generated from besides its conditioning, as bytes: one for each FSQ code
-/// in the token design, others in other designs.
+/// Everything a picture was generated from besides its conditioning, as bytes; in the token design,
+/// one for each FSQ code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedPicture(pub Vec<u8>);
 

@@ -9,8 +9,13 @@ use candle_nn::VarBuilder;
 use kernels::linear::Pool;
 use sha2::{Digest, Sha256};
 use std::fmt::Display;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+
+/// The maximum size of a file; the largest network here has a hundredth of it.
+const LARGEST: u64 = 1 << 30;
 
 /// Reads the files of a folder and hashes them.
 pub struct WeightsFolder<'a> {
@@ -44,8 +49,14 @@ impl WeightsFolder<'_> {
     }
 
     fn bytes(&self, name: &str) -> std::result::Result<Vec<u8>, ImageError> {
-        let bytes = std::fs::read(self.path.join(name));
-        bytes.map_err(|why| self.unreadable(name, &why))
+        let mut bytes = Vec::new();
+        let file = File::open(self.path.join(name));
+        let read = file.and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+        read.map_err(|why| self.unreadable(name, &why))?;
+        match bytes.len() as u64 > LARGEST {
+            true => Err(self.unreadable(name, &"it is larger than 1 GB")),
+            false => Ok(bytes),
+        }
     }
 
     /// Builds a network from the tensors of a file, hashing the file at the same time.
@@ -77,5 +88,38 @@ impl WeightsFolder<'_> {
     /// SHA-256 of all files read, in hexadecimal.
     pub fn sha256(self) -> String {
         hexadecimal(&self.digest.finalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Loads a file of tensors that has this header.
+    fn load(header: &[u8], length: u64) -> std::result::Result<(), ImageError> {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = [&length.to_le_bytes()[..], header, &[0; 8]].concat();
+        std::fs::write(folder.path().join("w"), bytes).unwrap();
+        let mut weights = WeightsFolder::new(folder.path(), &Device::Cpu, 1);
+        weights.load_network("w", |_| Ok(()))
+    }
+
+    #[test]
+    fn a_header_that_lies_is_refused() {
+        let two = |second: &str| {
+            format!(
+                "{{\"a\":{{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}},\
+                 \"b\":{{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":{second}}}}}"
+            )
+        };
+        let load = |header: &str| load(header.as_bytes(), header.len() as u64);
+        assert!(load(&two("[4,8]")).is_ok());
+        for overlapping in ["[0,4]", "[2,6]", "[8,4]", "[4,5000000000]"] {
+            assert!(load(&two(overlapping)).is_err(), "{overlapping}");
+        }
+        let header = two("[4,8]");
+        for length in [5_000_000_000, u64::MAX] {
+            assert!(super::tests::load(header.as_bytes(), length).is_err());
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! A Transformer block on a CPU without gradients: few passes over plain numbers instead of many
 //! small tensor operations.
 //!
-//! **Invariant:** the numbers of a picture do not depend on the pictures beside it, the number of
-//! threads or the CPU.
+//! **Invariant:** a picture's values do not depend on the other pictures in the batch, the number
+//! of threads or the CPU.
 
 use super::attention::{Shape, attend};
 use super::weights::{Activation, Linear, for_each_row};
@@ -24,7 +24,7 @@ pub struct Norm {
     pub shift: Vec<f32>,
 }
 
-/// x `[batch, tokens, width]` to the same.
+/// `x` `[batch, tokens, width]` to the same shape.
 pub fn block(
     pool: &Pool,
     matrices: &Matrices,
@@ -80,11 +80,11 @@ fn best_kernel() -> Row {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has the instructions.
+            // SAFETY: the CPU supports the instructions.
             return |row, scale, shift| unsafe { norm_avx512(row, scale, shift) };
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the instructions.
+            // SAFETY: the CPU supports the instructions.
             return |row, scale, shift| unsafe { norm_avx2(row, scale, shift) };
         }
     }

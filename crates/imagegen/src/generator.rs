@@ -1,5 +1,5 @@
-//! The decoder, called generator where it faces a discriminator: tokens and conditioning to pixels.
-//! It is the second half of the autoencoder.
+//! The decoder, called generator when trained against a discriminator: tokens and conditioning to
+//! pixels. It is the second half of the autoencoder.
 
 use super::conditioning::{ConditionEncoder, Conditioning};
 use super::config::{CHANNELS, Config, GRID, TOKENS};

@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn numbers_are_mirrored_at_the_point() {
-        // Six is 110 to the base 2, and 20 to the base 3.
+        // Six is 110 in base 2, and 20 in base 3.
         assert_eq!(radical_inverse(6, 2), 0.375);
         assert!((radical_inverse(6, 3) - 2.0 / 9.0).abs() < 1e-12);
     }

@@ -1,7 +1,7 @@
 //! Norms and Transformer blocks.
 //!
-//! Every operation has a gradient in candle. Tensors that track no operations take fused operations
-//! without gradients instead.
+//! Every operation has a gradient in candle. Tensors without gradient tracking use fused operations
+//! instead.
 
 use super::fused::{self, Matrices, Norm};
 use super::weights::{Linear, Weights, normal};
@@ -34,8 +34,8 @@ pub fn leaky_relu(x: &Tensor) -> Result<Tensor> {
     ops::leaky_relu(x, 0.2)
 }
 
-/// A pre-norm Transformer block whose norms are scaled and shifted by the condition (AdaLN,
-/// Peebles and Xie 2022) or by parameters of their own.
+/// A pre-norm Transformer block whose norms are scaled and shifted by the condition (AdaLN, Peebles
+/// and Xie 2022) or by their own parameters.
 pub struct Block {
     heads: usize,
     qkv: Linear,
@@ -114,11 +114,11 @@ impl Block {
         };
         let four = <[Tensor; 4]>::try_from(four);
         Ok(Modulation(
-            four.map_err(|_| Error::Msg("no four parts".into()))?,
+            four.map_err(|_| Error::Msg("expected four parts".into()))?,
         ))
     }
 
-    /// x `[batch, tokens, width]` to the same; `drop` is applied to both residual branches.
+    /// `x` `[batch, tokens, width]` to the same shape; `drop` is applied to both residual branches.
     pub fn forward(&self, x: &Tensor, by: &Modulation, drop: &Dropout) -> Result<Tensor> {
         let [scale1, shift1, scale2, shift2] = &by.0;
         if let Some(pool) = self.packed().filter(|_| !x.track_op()) {

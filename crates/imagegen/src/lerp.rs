@@ -6,8 +6,8 @@ use crate::ImageError;
 
 impl Illuminator {
     /// The picture at a position (0 to 1) between those of two specs. At 0 and 1 it is what
-    /// [`Illuminator::draw`] makes of them; between, the text condition lies on the great circle
-    /// between theirs, and style and seeds are those of the nearer end.
+    /// [`Illuminator::draw`] draws from that spec; in between, the text condition lies on the great
+    /// circle between theirs, and style and seeds are those of the nearer end.
     pub fn interpolate(
         &self,
         from: &ImageSpec,

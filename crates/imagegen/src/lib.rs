@@ -1,16 +1,16 @@
 //! The illuminator: conditional generation of small pictures from prompt embeddings.
 //!
-//! An [`Illuminator`] is config, concepts and the networks of a [`design::Design`]. The token design
-//! (`token_design`) samples tokens with a token Transformer ([`tokens`], [`sampling`]) from
+//! An [`Illuminator`] is config, concepts and the networks of a [`design::Design`]. The token
+//! design (`token_design`) samples tokens with a token Transformer ([`tokens`], [`sampling`]) from
 //! conditioning ([`conditioning`]) and retrieved examples ([`retrieval_index`],
 //! `retrieval_encoder`), corrects them with a refiner ([`refiner`]; both on one [`backbone`]) and
-//! decodes them ([`generator`]); an encoder ([`encoder`], [`quantizer`]) turns pictures into tokens.
-//! In training a discriminator ([`discriminator`]) or a critic on pretrained features ([`critic`])
-//! scores pictures. Varying, interpolating, mixing and restyling have a file each. All networks are
-//! made from [`weights`] and [`layers`] and sized by [`config`]; tests/peers/illuminator has the same
-//! ones in PyTorch.
+//! decodes them ([`generator`]); an encoder ([`encoder`], [`quantizer`]) turns pictures into
+//! tokens. In training a discriminator ([`discriminator`]) or a critic on pretrained features
+//! ([`critic`]) scores pictures. Varying, interpolating, mixing and restyling have a file each. All
+//! networks are made from [`weights`] and [`layers`] and sized by [`config`];
+//! tests/peers/illuminator has the same ones in PyTorch.
 //!
-//! The crate sees prompts as embeddings, and no files except its weights.
+//! The crate gets prompts as embeddings, and accesses no files but its weights.
 
 #[cfg(feature = "train")]
 use ::autograd;
@@ -45,7 +45,7 @@ pub mod refiner;
 mod restyle;
 mod retrieval_encoder;
 pub mod retrieval_index;
-mod retriever;
+pub mod retriever;
 pub mod sampling;
 mod style_coverage;
 mod token_design;
@@ -146,8 +146,8 @@ pub fn is_complete(folder: &Path, designs: &[DesignLoader]) -> bool {
 const SUBJECT_MARGIN: f32 = 0.02;
 
 impl Illuminator {
-    /// Loads a folder of weights; on a CPU matrices are packed to 8 bits. `designs` are those that
-    /// this crate does not have itself.
+    /// Loads a folder of weights; on a CPU matrices are packed to 8 bits. `designs` are designs
+    /// that this crate does not contain.
     pub fn load(
         path: &Path,
         device: &Device,
@@ -178,7 +178,7 @@ impl Illuminator {
         })
     }
 
-    /// Whether pictures made with weights of this SHA-256 come out the same with these. Weights stored in
+    /// Whether these weights draw the same pictures as weights with this SHA-256. Weights stored in
     /// 8 bits name the floats they were made from; only a CPU packs those to the same bits.
     pub fn reproduces(&self, sha256: &str) -> bool {
         let other = || self.config.same_pictures_as.iter().any(|own| own == sha256);
@@ -222,7 +222,7 @@ impl Illuminator {
         }
     }
 
-    /// Output of the design with its pictures as bytes; None when stopped.
+    /// Output of the design with its pictures as bytes; None if stopped.
     fn finish(
         &self,
         output: Option<DesignOutput>,
@@ -271,8 +271,8 @@ impl Illuminator {
         self.concepts.nearest(embedding, &covers)
     }
 
-    /// Removes drawings from the retrieval index (by label and style), and concepts of which no
-    /// drawing is left, as if the weights had never seen them.
+    /// Removes drawings from the retrieval index (by label and style), and concepts without any
+    /// drawing left, as if the weights had never seen them.
     pub fn remove_drawings(&mut self, which: &dyn Fn(&str, &str) -> bool) {
         let styles = self.config.styles.clone();
         let gone = |label: &str| styles.iter().all(|style| which(label, style));
@@ -302,7 +302,7 @@ impl Illuminator {
         }
     }
 
-    /// `[batch, 4, size, size]`, -1 to 1, as pictures.
+    /// Converts `[batch, 4, size, size]`, -1 to 1, to pictures.
     fn pictures(&self, pixels: &Tensor) -> Result<Vec<Picture>, ImageError> {
         let pixels = pixels.permute((0, 2, 3, 1))?.flatten_from(1)?;
         let rows = pixels.to_vec2::<f32>()?;

@@ -5,13 +5,13 @@ use super::encoded::EncodedPicture;
 use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 
-/// The share that is sampled again. Decoding all of a picture's tokens under other conditioning
-/// alone hardly changes it.
+/// The share that is sampled again. Decoding all of a picture's tokens with other conditioning
+/// hardly changes it.
 pub const MIX_SHARE: f64 = 0.5;
 
 impl Illuminator {
-    /// For each seed a picture with half of the tokens of one picture and the conditioning of
-    /// another, which `spec` has.
+    /// One picture for each seed, with half of one picture's tokens and the conditioning of
+    /// another, from `spec`.
     pub fn mix(
         &self,
         spec: &ImageSpec,

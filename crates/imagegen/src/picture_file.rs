@@ -8,9 +8,9 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, Rgba, RgbaImage};
 use std::io::Cursor;
 
-/// The largest file that is decoded, in bytes.
+/// The largest file that can be decoded, in bytes.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
-/// The largest picture that is decoded, in pixels: a large camera's.
+/// The largest picture that can be decoded, in pixels: one from a large camera.
 const MAX_PIXELS: u64 = 64_000_000;
 /// Bytes that decoding may allocate.
 const MAX_ALLOCATION: u64 = 512 << 20;
@@ -68,7 +68,7 @@ pub fn scale(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
 
 /// Scales a picture for half-cell rendering, where a pixel is either opaque or absent.
 pub fn scale_with_hard_edges(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
-    /// Opacity from which a pixel counts as opaque.
+    /// The minimum opacity of a pixel that counts as opaque.
     const SEEN: u8 = 110;
     let mut small = scale(picture, width, height);
     for Rgba([.., opacity]) in small.pixels_mut() {
@@ -107,8 +107,8 @@ pub fn decode(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     read().ok_or(PictureFileError::Unreadable)
 }
 
-/// The pixels of a file for a terminal of unknown background: a picture that is dark or bright
-/// all over gets a paper background, or it might be invisible.
+/// The pixels of a file for a terminal of unknown background: a picture that is dark or bright all
+/// over gets a paper background; otherwise it might be invisible.
 pub fn decode_for_terminal(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     const PAPER: [u16; 3] = [0xf2, 0xe8, 0xd5];
     let mut picture = decode(file)?;
@@ -194,7 +194,7 @@ mod tests {
         let turned = decode(&noted).unwrap();
         assert_eq!(turned.dimensions(), (32, 64));
         let red = |y: u32| turned.get_pixel(16, y).0[0] > 150;
-        assert!(red(8) && !red(56), "what was left is above");
+        assert!(red(8) && !red(56), "the left side is at the top");
         assert_eq!(decode(&plain).unwrap().dimensions(), (64, 32));
     }
 
@@ -233,7 +233,7 @@ mod tests {
         for end in 0..whole.len() - 12 {
             assert!(decode_square(&whole[..end], 64).is_err(), "cut at {end}");
         }
-        // A header that claims 100,000 by 100,000 pixels, with its checksum put right.
+        // A header that claims 100,000 by 100,000 pixels, with a corrected checksum.
         let mut huge = whole.clone();
         huge[16..20].copy_from_slice(&100_000u32.to_be_bytes());
         huge[20..24].copy_from_slice(&100_000u32.to_be_bytes());

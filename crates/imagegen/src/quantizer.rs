@@ -11,7 +11,7 @@ use candle_core::{Device, Result, Tensor};
 /// The levels of each code, on a device.
 #[derive(Clone, Debug)]
 pub struct Quantizer {
-    /// `[codes]`: h of each code.
+    /// `[codes]`: the h of each code.
     halves: Tensor,
 }
 

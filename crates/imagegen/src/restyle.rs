@@ -1,7 +1,7 @@
 //! Restyling: the same picture in another style.
 //!
-//! The token design passes the picture to the token Transformer as the only retrieved example, since
-//! it was trained on drawings of one concept in several styles.
+//! The token design passes the picture to the token Transformer as the only retrieved example,
+//! since it was trained on drawings of one concept in several styles.
 
 use super::design::{DesignInput, Generated, KeepGoing};
 use super::encoded::EncodedPicture;
@@ -15,7 +15,7 @@ use crate::ImageError;
 const SAMPLE: u64 = 3;
 
 impl Illuminator {
-    /// For each seed the picture, drawn again in the style of `spec`.
+    /// Draws the picture again in the style of `spec`, once for each seed.
     pub fn restyle(
         &self,
         spec: &ImageSpec,

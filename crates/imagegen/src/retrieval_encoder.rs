@@ -1,7 +1,7 @@
 //! Encodes retrieved examples as one vector for each of the 64 places.
 //!
 //! Each token of an example is the sum of its codes' rows in a table that has separate rows for
-//! every style; how much one style says about another is learned. Training computes with tensors,
+//! every style; how relevant one style is to another is learned. Training computes with tensors,
 //! drawing sums the few rows in plain numbers.
 
 use super::conditioning::Conditioning;
@@ -23,7 +23,7 @@ pub struct RetrievalEncoder {
     /// `[styles + 1, styles + 1]`: similarity of each requested style (row) to each example
     /// style.
     nearness: Tensor,
-    /// `[width]`: used where there is no example.
+    /// `[width]`: used if there is no example.
     empty: Tensor,
     levels: Vec<usize>,
     styles: usize,
@@ -45,7 +45,7 @@ impl RetrievalEncoder {
         })
     }
 
-    /// `[batch, 64, width]`, or `[1, width]` where no picture has an example.
+    /// `[batch, 64, width]`, or `[1, width]` if no picture has an example.
     pub fn forward(
         &self,
         style_weights: Option<&Tensor>,
@@ -60,8 +60,8 @@ impl RetrievalEncoder {
         }
     }
 
-    /// The weight of each example style, summing to one per picture: `[batch, styles + 1]`;
-    /// None where no picture has an example.
+    /// The weight of each example style, summing to one per picture: `[batch, styles + 1]`; None if
+    /// no picture has an example.
     pub fn style_weights(
         &self,
         conditioning: &Conditioning,
@@ -71,7 +71,7 @@ impl RetrievalEncoder {
             return Ok(None);
         }
         if retrieved.len() != conditioning.len() {
-            return Err(Error::Msg("each picture wants its own beside it".into()));
+            return Err(Error::Msg("each picture needs its own examples".into()));
         }
         let slots = self.styles + 1;
         let mut has = vec![0f32; conditioning.len() * slots];

@@ -4,7 +4,7 @@
 //! The token Transformer sees retrieved drawings of the same concept in other styles (retrieval
 //! augmentation, Blattmann et al. 2022, arXiv 2204.11824), so that a small model need not store
 //! five thousand concepts in its weights. A drawing in the requested style itself is never
-//! retrieved, neither in training nor in drawing, so nothing is copied.
+//! retrieved, in training or in drawing, so nothing is copied.
 
 use super::config::{Config, TOKENS};
 use super::tokens::FsqCodes;
@@ -12,9 +12,9 @@ use ::safetensors::SafeTensors;
 use candle_core::{Device, Tensor, safetensors};
 use std::collections::BTreeMap;
 
-/// The drawings retrieved for one picture, at most one per style: the row of each drawing's
-/// style in the style table ([`unknown_style`] if the style is not in the weights) and its
-/// tokens.
+/// The drawings retrieved for one picture, at most one per style: the row of each drawing's style
+/// in the style table ([`unknown_style`] if the style is not in the weights) and its tokens. The
+/// order matters only to the random choice, by style weight, of the one that biases the logits.
 pub type RetrievedExamples = Vec<(usize, FsqCodes)>;
 
 /// The row of a drawing whose style is not in the weights.
@@ -40,16 +40,16 @@ impl RetrievalIndex {
         self.0.entry((concept, style)).or_insert(tokens);
     }
 
-    /// The drawings of a concept in every style except the one to be drawn.
+    /// The drawings of a concept in the styles that `keep` allows.
     pub fn examples(
         &self,
         concept: u32,
-        wanted: Option<u32>,
         config: &Config,
+        keep: impl Fn(u32) -> bool,
     ) -> RetrievedExamples {
         let all = self.0.range((concept, 0)..=(concept, u32::MAX));
-        let others = all.filter(|((_, style), _)| Some(*style) != wanted);
-        let spelled = others.map(|((_, style), tokens)| {
+        let kept = all.filter(|((_, style), _)| keep(*style));
+        let spelled = kept.map(|((_, style), tokens)| {
             let codes = tokens.iter().flat_map(|t| codes_of(*t, &config.levels));
             (*style as usize, FsqCodes(codes.collect()))
         });
@@ -176,7 +176,7 @@ mod tests {
     fn a_thing_is_recalled_in_all_styles_but_the_one_that_is_asked_for() {
         let (index, config) = (some(), tiny());
         let first = |concept, wanted| {
-            let retrieved = index.examples(concept, wanted, &config);
+            let retrieved = index.examples(concept, &config, |style| Some(style) != wanted);
             let first = retrieved
                 .iter()
                 .map(|(style, codes)| (*style, codes.0[0], codes.0[1]));
@@ -216,8 +216,8 @@ mod tests {
     #[test]
     fn memories_join_and_what_has_no_number_is_forgotten() {
         let mut index = some().renumbered(|concept, style| (concept == 0).then_some((5, style)));
-        assert_eq!(index.examples(5, None, &tiny()).len(), 2);
+        assert_eq!(index.examples(5, &tiny(), |_| true).len(), 2);
         index.extend(some());
-        assert_eq!(index.examples(0, None, &tiny()).len(), 2);
+        assert_eq!(index.examples(0, &tiny(), |_| true).len(), 2);
     }
 }

@@ -1,8 +1,8 @@
 //! The retrieval policy: which stored drawings are examples for a picture, and how strongly they
 //! count.
 //!
-//! Training must follow the same policy, or the networks meet examples that they were not trained
-//! on: `token_table.rs` of the trainer picks a picture's examples from the data set.
+//! Training follows [`may_be_example`] too, and shows the networks random subsets of what it
+//! allows; a [`Retriever`] may therefore choose differently without retraining.
 
 use super::concepts::Match;
 use super::config::Config;
@@ -10,10 +10,17 @@ use super::design::Renumber;
 use super::retrieval_index::{RetrievalIndex, RetrievedExamples};
 use super::style_coverage::StyleCoverage;
 
-/// Weakens retrieval where no example is in a style that shares concepts with the requested one
-/// (silhouettes would stay black in colour, and a restyled picture would stay as it was), and where
-/// a part of a picture is sampled again, which must fit the rest and not another drawing.
+/// Weakens retrieval if no example is in a style that shares concepts with the requested one
+/// (silhouettes would stay black in colour, and a restyled picture would stay unchanged), and if
+/// only a part of a picture is sampled again, which must fit the rest and not another drawing.
 const UNRELATED: f64 = 0.4;
+
+/// Whether a drawing in this style may be an example for a picture of its concept in the wanted
+/// style: never if the styles are the same, so that nothing is copied. Drawing and training both
+/// follow this rule.
+pub fn may_be_example(style: u32, wanted: Option<u32>) -> bool {
+    Some(style) != wanted
+}
 
 pub struct Retriever {
     index: RetrievalIndex,
@@ -29,8 +36,8 @@ impl Retriever {
         }
     }
 
-    /// The drawings of the prompt's concept in other styles than the requested one, if the prompt
-    /// matches a concept; of these, those in styles that share concepts with it, if there are any.
+    /// The drawings of the prompt's concept, if it matches one, in styles other than the requested
+    /// one; if any of these styles share concepts with it, only drawings in those.
     pub fn retrieve(
         &self,
         concepts: &[Match],
@@ -39,7 +46,8 @@ impl Retriever {
     ) -> RetrievedExamples {
         let known = |found: &&Match| found.similarity >= base::KNOWN_SIMILARITY;
         let found = concepts.first().filter(known);
-        let examples = |found: &Match| self.index.examples(found.concept, style, config);
+        let allowed = |own| may_be_example(own, style);
+        let examples = |found: &Match| self.index.examples(found.concept, config, allowed);
         let all: RetrievedExamples = found.map(examples).unwrap_or_default();
         match self.any_related(&all, style) {
             true => {

@@ -6,7 +6,7 @@
 //! each code value becomes less likely the further it is from the example's code (as in kNN-LM,
 //! Khandelwal et al. 2020; codes are steps on a scale, so distance is counted per code). A
 //! confident model overrides the bias. Every picture has its own random stream and is computed in
-//! plain numbers, so that it does not depend on the pictures drawn beside it.
+//! plain numbers, so that it does not depend on the pictures drawn with it.
 
 use super::code_head::CodeHead;
 use super::conditioning::Conditioning;
@@ -44,7 +44,7 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// The defaults, with the given values in their place; None if a value is out of range.
+    /// The defaults, overridden by the given values; None if a value is out of range.
     pub fn with(
         [temperature, guidance, retrieval_strength]: [Option<f64>; 3],
         steps: Option<usize>,
@@ -71,8 +71,8 @@ pub struct KnownTokens<'a> {
 }
 
 /// Samples the tokens of `conditioning.len()` pictures, picture n with `rngs[n]` and the examples
-/// `retrieved[n]` (or none at all). `keep_going` is called before each decoding step; if it returns
-/// false, the result is None.
+/// `retrieved[n]`, if any are given. `keep_going` is called before each decoding step; if it
+/// returns false, the result is None.
 pub fn generate_tokens(
     model: &TokenTransformer,
     conditioning: &Conditioning,
@@ -107,7 +107,7 @@ pub fn generate_tokens(
     };
     if tokens.0.len() != batch * TOKENS * codes || known.len() != batch * TOKENS {
         return Err(Error::Msg(
-            "the tokens given do not fit the pictures".into(),
+            "the given tokens do not match the pictures".into(),
         ));
     }
     let head = model.code_head()?;

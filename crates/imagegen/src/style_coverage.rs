@@ -16,7 +16,7 @@ pub struct StyleCoverage {
 }
 
 impl StyleCoverage {
-    /// Counts the index for this many concepts and styles.
+    /// Computes the coverage from the index, for this many concepts and styles.
     pub fn new(index: &RetrievalIndex, (concepts, styles): (usize, usize)) -> StyleCoverage {
         let mut known = vec![vec![false; styles]; concepts];
         for (concept, style) in index.keys() {

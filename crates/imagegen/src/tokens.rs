@@ -71,8 +71,8 @@ impl TokenTransformer {
         self.backbone.null_text()
     }
 
-    /// Encodes the conditioning and the retrieved examples of each picture (or none at
-    /// all).
+    /// Encodes the conditioning and the retrieved examples of each picture (`retrieved` may be
+    /// empty).
     pub fn prepare(
         &self,
         conditioning: &Conditioning,

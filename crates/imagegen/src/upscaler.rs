@@ -88,8 +88,8 @@ impl Upscaler {
         })
     }
 
-    /// Upscales premultiplied RGBA, rows from the top, of a square picture of `size` pixels
-    /// to `SCALE * size`. Opacity goes through the network as a grey picture of its own.
+    /// Upscales premultiplied RGBA, rows from the top, of a square picture of `size` pixels to
+    /// `SCALE * size`. Opacity goes through the network as a separate grey picture.
     pub fn upscale(&self, pixels: &[u8], size: usize) -> std::result::Result<Vec<u8>, ImageError> {
         let places = size * size;
         let plane = |channel: usize| pixels.iter().skip(channel).step_by(4);
@@ -163,6 +163,6 @@ mod tests {
     fn a_picture_becomes_four_times_as_wide_and_high() {
         let network = Upscaler::parse(&vec![0; 933_804], &Device::Cpu).unwrap();
         let pixels = network.upscale(&[9, 8, 7, 200].repeat(6 * 6), 6).unwrap();
-        assert_eq!(pixels, vec![0; 24 * 24 * 4], "weights of zero know nothing");
+        assert_eq!(pixels, vec![0; 24 * 24 * 4], "zero weights give zeros");
     }
 }

@@ -1,6 +1,6 @@
 //! A network's tensors, and the layers that multiply by them.
 //!
-//! Where no gradients are needed, matrices may be packed to 8 bits for illumine's own kernels, and
+//! If no gradients are needed, matrices may be packed to 8 bits for illumine's own kernels, and
 //! files may store them in that form ([`super::eight_bit`]).
 
 use super::eight_bit::{self, SUFFIX};
@@ -41,8 +41,7 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Trains with the [`autograd`] crate where the CPU supports it; its products round to
-    /// bfloat16.
+    /// Trains with the [`autograd`] crate if the CPU supports it; its products round to bfloat16.
     pub fn with_autograd(&self) -> Weights<'a> {
         Weights {
             use_autograd: self.tensors.device().is_cpu() && autograd::is_supported(),
@@ -71,7 +70,7 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Keeps the matrices below unpacked, whatever happens to the others.
+    /// The same tensors, without packing.
     pub fn unpacked(&self) -> Weights<'a> {
         Weights::plain(self.tensors.clone())
     }
@@ -105,7 +104,7 @@ impl<'a> Weights<'a> {
         Ok(Some(blocks))
     }
 
-    /// A tensor; `init` creates it where training starts from scratch.
+    /// A tensor; `init` creates it when training starts from scratch.
     pub fn get(&self, shape: &[usize], name: &str, init: Init) -> Result<Tensor> {
         self.tensors.get_with_hints(shape, name, init)
     }
@@ -268,8 +267,8 @@ fn shape_of(x: &Tensor, width: usize) -> Vec<usize> {
     shape
 }
 
-/// A product of fewer rows is padded to this many: BLAS may sum a single row in another order,
-/// and a picture must not depend on those beside it.
+/// A product of fewer rows is padded to this many: BLAS may sum a single row in another order, and
+/// a picture must not depend on the others in its batch.
 const MIN_ROWS: usize = 64;
 
 /// Rows of `x` times the matrix, as one product whatever the dimensions of `x`.

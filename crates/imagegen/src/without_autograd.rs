@@ -1,5 +1,5 @@
 //! Stands in for the `autograd` crate in builds without the feature `train`: it supports no CPU, so
-//! no network asks it for a product.
+//! no network calls it.
 
 use candle_core::{Error, Result, Tensor};
 

@@ -1,23 +1,23 @@
-//! Kernel families: the sets of instructions that kernels are written for, the best of which is
-//! found at run time.
+//! Kernel families: the instruction sets that kernels are written for. The best is chosen at run
+//! time.
 
-/// A set of instructions that kernels are written for.
+/// An instruction set that kernels are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KernelFamily {
-    /// AVX-512 with matrix registers for bytes: Intel's servers from Sapphire Rapids.
+    /// AVX-512 with matrix registers for bytes: Intel servers since Sapphire Rapids.
     Amx,
-    /// AVX-512 with VNNI: Intel from Ice Lake, AMD from Zen 4.
+    /// AVX-512 with VNNI: Intel since Ice Lake, AMD since Zen 4.
     Avx512Vnni,
-    /// AVX2 with VNNI: Intel without AVX-512 from Alder Lake.
+    /// AVX2 with VNNI: Intel since Alder Lake, without AVX-512.
     AvxVnni,
-    /// AVX2 with FMA: x86 from about 2013.
+    /// AVX2 with FMA: x86 since about 2013.
     Avx2,
-    /// Portable code, as the compiler vectorizes it.
+    /// Portable code that the compiler vectorizes.
     Portable,
 }
 
 impl KernelFamily {
-    /// Every family, the best first.
+    /// Every family, best first.
     pub const ALL: [KernelFamily; 5] = [
         KernelFamily::Amx,
         KernelFamily::Avx512Vnni,
@@ -34,12 +34,12 @@ impl KernelFamily {
             .unwrap_or(KernelFamily::Portable)
     }
 
-    /// Rows of input in a whole group.
+    /// Input rows in a full group.
     pub(crate) fn group_rows(self) -> usize {
         if self == KernelFamily::Amx { 16 } else { 8 }
     }
 
-    /// Whether this processor has the instructions.
+    /// Whether this processor supports the family.
     #[cfg(target_arch = "x86_64")]
     pub fn is_supported(self) -> bool {
         use crate::tile_registers;
@@ -62,7 +62,7 @@ impl KernelFamily {
         }
     }
 
-    /// Whether this processor has the instructions.
+    /// Whether this processor supports the family.
     #[cfg(not(target_arch = "x86_64"))]
     pub fn is_supported(self) -> bool {
         self == KernelFamily::Portable

@@ -1,56 +1,53 @@
-//! Vectors of sixteen floats, in the registers that a kernel family has.
+//! Vectors of sixteen floats in a kernel family's registers.
 //!
-//! The operations are those that give the same bits everywhere: loads, products, fused
-//! multiply-adds. Code that uses only these gives bit-identical results in every family.
+//! All operations give the same bits everywhere: loads, products, fused multiply-adds. Code that
+//! uses only these gives bit-identical results in every family.
 
 use crate::linear::Pod;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
-/// An operation on 16 floats for each family. All are safe where the processor has the family's
-/// instructions and the pointers are good for 16 numbers.
+/// Operations on 16 floats, implemented for each family. All are safe if the processor supports the
+/// family's instructions and the pointers are valid for 16 elements.
 pub trait Lanes {
     type Vector: Copy;
     /// # Safety
-    /// The processor has the instructions of these lanes.
+    /// The processor supports these lanes' instructions.
     unsafe fn splat(value: f32) -> Self::Vector;
     /// # Safety
-    /// The processor has the instructions of these lanes, and sixteen floats can be read at `at`.
+    /// The processor supports these lanes' instructions, and sixteen floats can be read at `at`.
     unsafe fn load(at: *const f32) -> Self::Vector;
-    /// Sixteen half floats.
+    /// Loads sixteen half floats.
     ///
     /// # Safety
-    /// The processor has the instructions of these lanes, and sixteen numbers can be read at
-    /// `at`.
+    /// The processor supports these lanes' instructions, and sixteen numbers can be read at `at`.
     unsafe fn load_f16(at: *const u16) -> Self::Vector;
-    /// Sixteen whole numbers.
+    /// Loads sixteen integers.
     ///
     /// # Safety
-    /// The processor has the instructions of these lanes, and sixteen numbers can be read at
-    /// `at`.
+    /// The processor supports these lanes' instructions, and sixteen numbers can be read at `at`.
     unsafe fn load_i8(at: *const i8) -> Self::Vector;
     /// `a * b + c`, rounded once.
     ///
     /// # Safety
-    /// The processor has the instructions of these lanes.
+    /// The processor supports these lanes' instructions.
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// # Safety
-    /// The processor has the instructions of these lanes.
+    /// The processor supports these lanes' instructions.
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// # Safety
-    /// The processor has the instructions of these lanes, and sixteen floats may be written at
-    /// `at`.
+    /// The processor supports these lanes' instructions, and sixteen floats may be written at `at`.
     unsafe fn store(at: *mut f32, value: Self::Vector);
 }
 
 pub(crate) const WIDTH: usize = 16;
 
-/// Asks for the line that lies there. A wrong address does nothing.
+/// Prefetches the line at this address. An invalid one is ignored.
 #[inline(always)]
 pub(crate) fn prefetch<N>(at: *const N) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every x86-64 processor has it, and it reads nothing.
+        // SAFETY: every x86-64 processor supports this, and it reads nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
     let _ = at;
@@ -58,26 +55,27 @@ pub(crate) fn prefetch<N>(at: *const N) {
 
 /// An element of the KV cache: a float, or a code with a scale that it shares with others.
 pub trait KvElement: Pod + Send + Sync + 'static {
-    /// Converting it to a float takes more than a load, so many rows share one conversion.
+    /// Whether conversion to a float takes more than a load, so that many rows share one
+    /// conversion.
     const NARROW: bool;
-    /// There are scales.
+    /// Whether elements have scales.
     const SCALED: bool = false;
-    /// Each number of `values`, rounded to the nearest; returns the scale that they share.
+    /// Rounds each of `values` to the nearest element; returns the scale that they share.
     fn quantize(values: &[f32], to: &mut [Self]) -> f32;
-    /// Sixteen numbers whose scales lie side by side.
+    /// Loads sixteen elements whose scales are contiguous.
     ///
     /// # Safety
-    /// The processor has the instructions of `L`, and sixteen numbers and as many scales can be
-    /// read.
+    /// The processor supports the instructions of `L`, and sixteen numbers and as many scales can
+    /// be read.
     unsafe fn load<L: Lanes>(at: *const Self, scales: *const f32) -> L::Vector;
-    /// Sixteen numbers that share one scale.
+    /// Loads sixteen elements that share one scale.
     ///
     /// # Safety
-    /// The processor has the instructions of `L`; sixteen numbers and one scale can be read.
+    /// The processor supports the instructions of `L`; sixteen numbers and one scale can be read.
     unsafe fn load_shared_scale<L: Lanes>(at: *const Self, scale: *const f32) -> L::Vector;
 }
 
-/// How many elements share a scale, where there are scales.
+/// How many elements share a scale, if there are scales.
 pub(crate) const SCALE_GROUP: usize = 32;
 
 impl KvElement for f32 {
@@ -90,18 +88,18 @@ impl KvElement for f32 {
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { L::load(at) }
     }
 
     #[inline(always)]
     unsafe fn load_shared_scale<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { L::load(at) }
     }
 }
 
-/// A half float, by its bits.
+/// A half float, as its bits.
 impl KvElement for u16 {
     const NARROW: bool = true;
 
@@ -113,18 +111,18 @@ impl KvElement for u16 {
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { L::load_f16(at) }
     }
 
     #[inline(always)]
     unsafe fn load_shared_scale<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { L::load_f16(at) }
     }
 }
 
-/// A code of 8 bits, as GGML's Q8_0 has it: 32 share the scale max |x| / 127, here an f32.
+/// An 8-bit code, as in GGML's Q8_0: 32 share the scale max |x| / 127, here an f32.
 impl KvElement for i8 {
     const NARROW: bool = true;
     const SCALED: bool = true;
@@ -142,18 +140,18 @@ impl KvElement for i8 {
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(at: *const i8, scales: *const f32) -> L::Vector {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { L::mul(L::load_i8(at), L::load(scales)) }
     }
 
     #[inline(always)]
     unsafe fn load_shared_scale<L: Lanes>(at: *const i8, scale: *const f32) -> L::Vector {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { L::mul(L::load_i8(at), L::splat(*scale)) }
     }
 }
 
-/// Portable code, as the compiler vectorizes it.
+/// Portable code that the compiler vectorizes.
 pub(crate) struct Portable;
 
 impl Lanes for Portable {
@@ -166,20 +164,20 @@ impl Lanes for Portable {
 
     #[inline(always)]
     unsafe fn load(at: *const f32) -> [f32; WIDTH] {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { at.cast::<[f32; WIDTH]>().read_unaligned() }
     }
 
     #[inline(always)]
     unsafe fn load_f16(at: *const u16) -> [f32; WIDTH] {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let bits = unsafe { at.cast::<[u16; WIDTH]>().read_unaligned() };
         bits.map(|bits| half::f16::from_bits(bits).to_f32())
     }
 
     #[inline(always)]
     unsafe fn load_i8(at: *const i8) -> [f32; WIDTH] {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { at.cast::<[i8; WIDTH]>().read() }.map(f32::from)
     }
 
@@ -195,7 +193,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     unsafe fn store(at: *mut f32, value: [f32; WIDTH]) {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { at.cast::<[f32; WIDTH]>().write_unaligned(value) }
     }
 }
@@ -222,21 +220,21 @@ mod x86 {
         #[inline]
         #[target_feature(enable = "avx512f")]
         unsafe fn load(at: *const f32) -> __m512 {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe { _mm512_loadu_ps(at) }
         }
 
         #[inline]
         #[target_feature(enable = "avx512f")]
         unsafe fn load_f16(at: *const u16) -> __m512 {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
         }
 
         #[inline]
         #[target_feature(enable = "avx512f")]
         unsafe fn load_i8(at: *const i8) -> __m512 {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(at.cast()) }))
         }
 
@@ -255,7 +253,7 @@ mod x86 {
         #[inline]
         #[target_feature(enable = "avx512f")]
         unsafe fn store(at: *mut f32, value: __m512) {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe { _mm512_storeu_ps(at, value) }
         }
     }
@@ -274,14 +272,14 @@ mod x86 {
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn load(at: *const f32) -> [__m256; 2] {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe { [_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8))] }
         }
 
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn load_f16(at: *const u16) -> [__m256; 2] {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             let (low, high) = unsafe {
                 let at = at.cast::<__m128i>();
                 (_mm_loadu_si128(at), _mm_loadu_si128(at.add(1)))
@@ -292,7 +290,7 @@ mod x86 {
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn load_i8(at: *const i8) -> [__m256; 2] {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             let both = unsafe { _mm_loadu_si128(at.cast()) };
             [
                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(both)),
@@ -318,7 +316,7 @@ mod x86 {
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn store(at: *mut f32, value: [__m256; 2]) {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 _mm256_storeu_ps(at, value[0]);
                 _mm256_storeu_ps(at.add(8), value[1]);

@@ -1,8 +1,8 @@
 //! Kernels for CPUs: quantized matrix products, attention over a KV cache and the row operations of
-//! a Transformer, for each family of instructions that a processor may have.
+//! a Transformer, for each instruction set that a processor may support.
 //!
-//! **Invariant:** an output is the same to the bit for one row or many, for any number of threads
-//! and for every kernel family. Nothing here knows a tensor, a model or a file.
+//! **Invariant:** outputs are bit-identical for one row or many, any number of threads and every
+//! kernel family. There are no tensors, models or files here.
 
 #![warn(unreachable_pub)]
 

@@ -1,9 +1,9 @@
 //! The operations on a row of floats between two matrix products: norms, activations, softmax.
 //!
-//! **Invariant:** the same bits in every family, alone or in a batch: sums are added up in 16
-//! lanes, and e^x is ours, not the system's.
+//! **Invariant:** results are bit-identical in every family, alone or in a batch: sums have 16
+//! lanes, and e^x is our own.
 
-/// Numbers that are added up side by side: one AVX-512 register, two of AVX2.
+/// The lanes of a sum: one AVX-512 register or two AVX2 registers.
 pub const LANES: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +31,9 @@ macro_rules! dispatch_simd {
                     $body($($arg),*);
                 }
                 match family {
-                    // SAFETY: families are used where the processor has their instructions.
+                    // SAFETY: a family is used only if the processor supports it.
                     $crate::linear::KernelFamily::Amx | $crate::linear::KernelFamily::Avx512Vnni => return unsafe { avx512($($arg),*) },
-                    // SAFETY: the same.
+                    // SAFETY: as above.
                     $crate::linear::KernelFamily::AvxVnni | $crate::linear::KernelFamily::Avx2 => return unsafe { avx2($($arg),*) },
                     $crate::linear::KernelFamily::Portable => {}
                 }
@@ -120,7 +120,7 @@ fn sigmoid(x: f32) -> f32 {
 pub fn softmax(scores: &mut [f32]) -> f32 {
     let mut most = [f32::NEG_INFINITY; LANES];
     let (chunks, rest) = scores.as_chunks_mut::<LANES>();
-    // The last scores as a whole register, with nothing behind them.
+    // The last scores, padded to a full register.
     let mut last = [f32::NEG_INFINITY; LANES];
     last[..rest.len()].copy_from_slice(rest);
     for chunk in chunks.iter().chain([&last]) {
@@ -152,7 +152,7 @@ pub fn softmax(scores: &mut [f32]) -> f32 {
     sum_lanes(sums)
 }
 
-/// Adds lanes up in halves: 16 to 8 to 4 to 2 to 1.
+/// Sums the lanes by halving: 16 to 8 to 4 to 2 to 1.
 #[inline(always)]
 pub fn sum_lanes(mut sums: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
@@ -166,7 +166,8 @@ pub fn sum_lanes(mut sums: [f32; LANES]) -> f32 {
 }
 
 /// e^x for x <= 0, to about 2 units in the last place: Cody-Waite reduction by ln 2 and the
-/// polynomial of Cephes' expf (Moshier 1989). Not the system's, so that every machine agrees.
+/// polynomial of Cephes' expf (Moshier 1989). Not the system's function, so that all machines
+/// agree.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     let x = x.max(-87.0);

@@ -6,7 +6,7 @@ use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
 use std::sync::OnceLock;
 
-/// Products of signed bytes, as bit of leaf 7 of `cpuid`.
+/// Products of signed bytes: a bit of `cpuid` leaf 7.
 pub const INT8: u32 = 1 << 25;
 /// Products of bfloat16.
 pub const BF16: u32 = 1 << 22;
@@ -22,15 +22,15 @@ fn has(products: u32) -> bool {
     __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & wanted == wanted
 }
 
-/// Linux grants them to a process that asks (`ARCH_REQ_XCOMP_PERM` of arch_prctl,
-/// Documentation/arch/x86/xstate.rst); this asks once.
+/// Linux grants them on request (`ARCH_REQ_XCOMP_PERM` of arch_prctl,
+/// Documentation/arch/x86/xstate.rst); this requests them once.
 #[cfg(target_os = "linux")]
 fn are_permitted() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
     const XFEATURE_XTILEDATA: libc::c_ulong = 18;
     static ALLOWED: OnceLock<bool> = OnceLock::new();
     *ALLOWED.get_or_init(|| {
-        // SAFETY: asks for a permission; touches no memory of ours.
+        // SAFETY: requests a permission; accesses none of our memory.
         let refused = unsafe {
             libc::syscall(
                 libc::SYS_arch_prctl,
@@ -58,7 +58,7 @@ pub struct TileConfig {
 }
 
 impl TileConfig {
-    /// Bytes of a row, and rows, of each of the eight registers.
+    /// Bytes per row, and number of rows, of each of the eight registers.
     pub const fn new(row_bytes: [u16; 8], rows: [u8; 8]) -> TileConfig {
         let mut shapes = TileConfig {
             palette: 1,
@@ -80,7 +80,7 @@ impl TileConfig {
 /// Loads the configuration of the registers.
 ///
 /// # Safety
-/// They [`are_available`].
+/// The registers are available ([`are_available`]).
 #[inline]
 pub unsafe fn load_config(shapes: &'static TileConfig) {
     // SAFETY: reads 64 bytes.
@@ -90,9 +90,9 @@ pub unsafe fn load_config(shapes: &'static TileConfig) {
 /// Releases the registers, whose contents would otherwise be saved at every thread switch.
 ///
 /// # Safety
-/// They [`are_available`].
+/// The registers are available ([`are_available`]).
 #[inline]
 pub unsafe fn release() {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
 }

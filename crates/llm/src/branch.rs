@@ -1,13 +1,13 @@
-//! Branches: continuations of one story that share the KV cache up to where they part, and each
-//! keep the state of their own tokens.
+//! Branches: continuations of one story that share the KV cache up to the point where they diverge,
+//! and each keep the state of their own tokens.
 
 use kernels::attention::KvBlocks;
 
-/// A continuation of what the KV cache held when the branch was made. On a CPU only.
+/// A continuation of the KV cache as it was when the branch was created. On a CPU only.
 pub struct Branch {
     /// How many tokens of the KV cache it continues.
     pub(crate) shared: usize,
-    /// How many tokens of its own follow those.
+    /// How many tokens it adds to those.
     pub(crate) len: usize,
     /// The state of its own tokens, layer by layer.
     pub(crate) layers: Vec<BranchState>,

@@ -1,4 +1,4 @@
-//! The device that computes: the one that a flag names, or the best one present.
+//! The device that computes: the one named by a flag, or the best one present.
 
 use crate::error::ModelError;
 use candle_core::Device;
@@ -36,7 +36,7 @@ impl std::str::FromStr for DeviceChoice {
     }
 }
 
-/// Opens the device. A GPU that the user named must be present; `Auto` falls back on the CPU.
+/// Opens the device. A GPU that the user named must be present; `Auto` falls back to the CPU.
 pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),

@@ -1,9 +1,9 @@
-//! Errors of models.
+//! Model errors.
 
 use crate::gguf::GgufError;
 use kernels::linear::LinearError;
 
-/// A model error: one sentence that says what to do.
+/// A model error: one sentence with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error(transparent)]
@@ -13,9 +13,9 @@ pub enum ModelError {
     )]
     Architecture(String),
     #[error(
-        "The model has a tensor that illumine does not compute with ({0}), so its text would be wrong; `illumine models list` lists supported models"
+        "illumine does not support a part of the model ({0}), so its text would be wrong; `illumine models list` lists supported models"
     )]
-    Tensor(String),
+    Unsupported(String),
     #[error(
         "The vocabulary type \"{0}\" is not supported; `illumine models list` lists supported models"
     )]

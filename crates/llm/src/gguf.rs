@@ -1,11 +1,16 @@
-//! Reads GGUF files: metadata, and where each tensor lies in the mapped file.
+//! Reads GGUF files: the metadata and the location of each tensor in the mapped file.
 //!
-//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3. The reader
-//! trusts no length or offset in the file: each is checked against the file's size before it is used,
-//! so that a truncated, damaged or hostile file is an error and not an abort. Knows no model.
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3. The
+//! reader trusts no length or offset in the file: each is checked against the file's size before it
+//! is used, so that a truncated, damaged or hostile file causes an error and not an abort.
+//! Independent of models.
 
 mod error;
+mod foreign;
+#[cfg(test)]
+mod hostile;
 mod pages;
+mod parts;
 mod reader;
 mod tensor_type;
 mod value;
@@ -19,9 +24,13 @@ use reader::Reader;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use value::Value;
+
+/// How much of a file tells what it is.
+const START: u64 = 512;
 
 /// An open GGUF file. Strings and tensors stay in the mapped file until they are used.
 pub struct Gguf {
@@ -39,19 +48,25 @@ impl Gguf {
         };
         let file = File::open(path).map_err(failed)?;
         let meta = file.metadata().map_err(failed)?;
-        if !meta.is_file() || meta.len() < 24 {
+        if !meta.is_file() {
             return Err(GgufError::NotGguf(path.to_path_buf()));
+        }
+        let mut start = Vec::new();
+        let read = (&file).take(START).read_to_end(&mut start);
+        read.map_err(failed)?;
+        if start.len() < 24 || !start.starts_with(b"GGUF") {
+            return Err(foreign::foreign(path, &start));
         }
         // SAFETY: read-only; as with every mapped model, the file must not be cut while in use.
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
-        Reader { bytes: &map, at: 0 }
-            .read(path)
-            .map(|(metadata, tensors)| Gguf {
-                map,
-                path: path.to_path_buf(),
-                metadata,
-                tensors,
-            })
+        let (metadata, tensors) = Reader { bytes: &map, at: 0 }.read(path)?;
+        let gguf = Gguf {
+            map,
+            path: path.to_path_buf(),
+            metadata,
+            tensors,
+        };
+        parts::check_whole(&gguf).map(|()| gguf)
     }
 
     pub fn path(&self) -> &Path {
@@ -126,7 +141,7 @@ impl Gguf {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// Refuses a file with a tensor in a format that nothing here can compute with.
+    /// Refuses a file with a tensor in an unsupported format.
     pub fn check_formats(&self) -> Result<(), GgufError> {
         let mut kinds = self.tensors.values().map(|tensor| tensor.kind);
         match kinds.find(|kind| kind.candle().is_none()) {
@@ -163,7 +178,7 @@ impl Gguf {
             bytes: &self.map,
             at: array.at,
         };
-        // The depth was looked at when the file was opened.
+        // The depth was checked when the file was opened.
         let values = (0..array.count).map(move |_| take(reader.value(array.element, 0).ok()?));
         Some(values)
     }
@@ -232,7 +247,7 @@ mod tests {
         let whole = small();
         for len in 0..whole.len() {
             let error = open(&whole[..len]).err().map(|error| error.to_string());
-            let error = error.unwrap_or_else(|| panic!("{len} bytes were taken for a model"));
+            let error = error.unwrap_or_else(|| panic!("{len} bytes were accepted as a model"));
             assert!(
                 error.contains("GGUF file") || error.contains("truncated"),
                 "{error}"
@@ -243,7 +258,7 @@ mod tests {
     #[test]
     fn a_format_that_is_not_supported_is_opened_and_refused_by_its_name() {
         let mut file = small();
-        // The tensor [2, 3] of F32 becomes one of 64-bit floats, of which there are 3 in the file.
+        // The F32 tensor [2, 3] becomes one of 64-bit floats, of which the file has only 3.
         let kind = file.len() - 6 * 4 - 32;
         let at = (kind..file.len() - 6 * 4)
             .find(|at| file[*at..].starts_with(&[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))

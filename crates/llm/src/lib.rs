@@ -1,8 +1,8 @@
 //! Text models: GGUF files, tokenizers, chat templates, Transformers with a KV cache, and the
 //! sentence encoder.
 //!
-//! Files in, numbers out. Nothing here knows a session, a terminal or a thread of work; a model
-//! is made on the thread that uses it and never leaves it.
+//! Files in, numbers out. There are no sessions, terminals or worker threads here; a model is
+//! created on the thread that uses it and stays there.
 
 mod branch;
 pub mod device;
@@ -29,7 +29,7 @@ pub fn load_text(gguf: Arc<Gguf>, placement: &Placement) -> Result<Box<dyn TextM
     Ok(Box::new(Transformer::load(gguf, placement)?))
 }
 
-/// Refuses a file whose architecture or whose weight formats cannot be loaded.
+/// Refuses a file whose architecture or weight formats are not supported.
 pub fn check_supported(gguf: &Gguf) -> Result<(), ModelError> {
     let architecture = gguf.text("general.architecture").unwrap_or_default();
     if !transformer::config::FAMILIES.contains(&architecture.as_ref()) {

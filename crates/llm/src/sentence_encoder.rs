@@ -1,7 +1,7 @@
 //! The text encoder: a sentence to its embedding.
 //!
-//! all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Wang et al. 2020): BERT, the mean over the tokens,
-//! then to length one. Phrases of like meaning lie close together. Knows no pictures.
+//! all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Wang et al. 2020): BERT, mean pooling, then
+//! normalization. Phrases of similar meaning lie close together. Does not handle pictures.
 
 use crate::error::ModelError;
 use ahash::AHashMap;
@@ -17,12 +17,12 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 
 /// The width of an embedding.
 pub const WIDTH: usize = 384;
-/// The most tokens that it was trained on; the rest of a longer text is ignored.
+/// The maximum number of tokens that it was trained on; the rest of a longer text is ignored.
 const LONGEST: usize = 256;
 /// Every word piece has at least one letter, so letters beyond these cannot be among the tokens.
 const LETTERS: usize = 8 * LONGEST;
 
-/// Its vocabulary, one word piece a line, in the order of their ids.
+/// Its vocabulary, one word piece per line, in order of id.
 const VOCABULARY: &str = include_str!("../../../models/all-minilm-l6-v2/vocab.txt");
 /// The ids of `[CLS]` and `[SEP]`, which surround the input.
 const BEGIN: u32 = 101;
@@ -40,8 +40,8 @@ impl SentenceEncoder {
     pub fn load(path: &Path, device: &Device) -> Result<SentenceEncoder, ModelError> {
         let unreadable = |why: String| ModelError::Encoder(base::untrusted::clean_key(&why));
         let file = File::open(path).map_err(|why| unreadable(why.to_string()))?;
-        // SAFETY: the file is one of the program's own, which are never written in place; the map
-        // is gone when this function ends.
+        // SAFETY: the file belongs to the program, which never writes its files in place; the map
+        // is dropped when this function ends.
         let map = unsafe { Mmap::map(&file) }.map_err(|why| unreadable(why.to_string()))?;
         let weights = VarBuilder::from_slice_safetensors(&map, DType::F32, device);
         let bert = weights.and_then(|weights| BertModel::load(weights, &config()));
@@ -52,7 +52,7 @@ impl SentenceEncoder {
         })
     }
 
-    /// Loads it onto the chosen device.
+    /// Loads the text encoder onto the chosen device.
     pub fn open(
         path: &Path,
         choice: super::device::DeviceChoice,
@@ -67,7 +67,7 @@ impl SentenceEncoder {
     }
 
     /// The embeddings of many texts: `[texts, WIDTH]`. `go_on` receives the number of finished
-    /// texts; returns None once it returns false.
+    /// texts; if it returns false, the result is None.
     pub fn embed_all(
         &self,
         texts: &[String],
@@ -76,7 +76,7 @@ impl SentenceEncoder {
         const TOGETHER: usize = 64;
         let ids = texts.iter().map(|text| self.ids(text));
         let ids: Vec<Vec<u32>> = ids.collect::<Result<_, _>>()?;
-        // Texts of one length go together, so that nothing has to be filled up.
+        // Texts of equal length are batched, so that none needs padding.
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|at| ids[*at].len());
         let mut all = vec![0f32; texts.len() * WIDTH];

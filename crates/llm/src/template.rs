@@ -7,8 +7,9 @@ use super::tokenizer::Tokenizer;
 use crate::error::ModelError;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
+use std::io::{self, Write};
 
-/// One message of a chat, as templates know them.
+/// One message of a chat, as templates receive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatMessage {
     /// `system`, `user` or `assistant`.
@@ -22,6 +23,9 @@ pub struct ChatTemplate {
 
 /// The number of steps after which a template counts as endless.
 const FUEL: u64 = 5_000_000;
+
+/// The number of bytes that a template may add to the words of a chat.
+const LONGEST: usize = 4 << 20;
 
 impl ChatTemplate {
     /// Compiles the file's template.
@@ -53,7 +57,8 @@ impl ChatTemplate {
         messages: &[ChatMessage],
     ) -> Result<String, ModelError> {
         match self.render_turns(tokenizer, turns(tokenizer, messages)) {
-            // Some templates refuse a system message: it then opens the first user message.
+            // Some templates refuse a system message: it is then put before the first user
+            // message's text.
             Err(_) if messages.first().is_some_and(|first| first.role == "system") => {
                 self.render_turns(tokenizer, folded(turns(tokenizer, messages)))
             }
@@ -61,16 +66,16 @@ impl ChatTemplate {
         }
     }
 
-    /// The messages as the model was trained to see them, then the beginning of a turn of `role`, so
-    /// that the model writes that turn in place of its own.
+    /// The messages as the model was trained to see them, then the beginning of a turn of `role`,
+    /// so that the model writes that turn instead of its own.
     pub fn render_open_turn(
         &self,
         tokenizer: &Tokenizer,
         messages: &[ChatMessage],
         role: &'static str,
     ) -> Result<String, ModelError> {
-        // Templates open only the model's own turn, so a marker shows where a turn of another role
-        // has its words.
+        // Templates open only the model's own turn, so a marker shows where the text of another
+        // role's turn goes.
         const HERE: &str = "\u{2020}here\u{2020}";
         let words = ChatMessage {
             role,
@@ -87,18 +92,51 @@ impl ChatTemplate {
         tokenizer: &Tokenizer,
         messages: Vec<ChatMessage>,
     ) -> Result<String, ModelError> {
-        let chat = self
-            .environment
-            .get_template("chat")
-            .map_err(|error| wrong(&error))?;
-        chat.render(context! {
+        let words: usize = messages.iter().map(|message| message.content.len()).sum();
+        let context = context! {
             messages => messages.into_iter().map(value).collect::<Vec<Value>>(),
             add_generation_prompt => true,
             enable_thinking => false,
             bos_token => tokenizer.bos_name(),
             eos_token => tokenizer.eos_name(),
-        })
-        .map_err(|error| wrong(&error))
+        };
+        self.render_bounded(context, LONGEST.saturating_add(words.saturating_mul(4)))
+    }
+
+    /// Renders at most `most` bytes.
+    fn render_bounded(&self, context: Value, most: usize) -> Result<String, ModelError> {
+        let chat = self.environment.get_template("chat");
+        let mut prompt = Bounded {
+            bytes: Vec::new(),
+            most,
+        };
+        let rendered = chat.and_then(|chat| {
+            let done = chat.render_captured_to(context, &mut prompt);
+            done.map(|_| ())
+        });
+        rendered.map_err(|error| wrong(&error))?;
+        let prompt = String::from_utf8(prompt.bytes);
+        prompt.map_err(|_| ModelError::Template("it renders no text".to_string()))
+    }
+}
+
+/// A prompt being rendered, which may not grow without end.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len().saturating_add(bytes.len()) > self.most {
+            return Err(io::Error::other("the prompt is much longer than the chat"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -133,4 +171,30 @@ fn folded(mut turns: Vec<ChatMessage>) -> Vec<ChatMessage> {
 
 fn wrong(error: &Error) -> ModelError {
     ModelError::Template(base::untrusted::clean_line(&error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(source: &str) -> Result<String, ModelError> {
+        ChatTemplate::new(source.to_string())?.render_bounded(context! { name => "Mara" }, 1 << 20)
+    }
+
+    #[test]
+    fn a_template_that_never_ends_or_writes_without_end_is_refused() {
+        assert_eq!(
+            rendered("Hi, {{ name }}!").ok().as_deref(),
+            Some("Hi, Mara!")
+        );
+        for source in [
+            "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+            "{% for a in range(100000) %}{{ 'x' * 1000000 }}{% endfor %}",
+            "{{ 'x' * 5000000000 }}",
+            "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+        ] {
+            let error = rendered(source).unwrap_err().to_string();
+            assert!(error.contains("/mode prose"), "{error}");
+        }
+    }
 }

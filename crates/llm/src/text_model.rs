@@ -15,8 +15,8 @@ pub enum Logits {
     Last,
     /// Every token's.
     All,
-    /// The last token's, of which only the k highest count. Where that spares a copy from a
-    /// device, the others are `-inf`.
+    /// The last token's, of which only the k highest count. If that saves a copy from a device, the
+    /// others are `-inf`.
     TopK(usize),
 }
 
@@ -36,7 +36,7 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// The usual way to compute on a device.
+    /// The default placement on a device.
     pub fn new(device: Device, threads: usize) -> Placement {
         Placement {
             device,
@@ -55,7 +55,7 @@ pub trait TextModel {
 
     fn vocabulary(&self) -> usize;
 
-    /// The kernels that compute, where there is a choice: results may depend on it.
+    /// The kernel family in use, if there is a choice: results may depend on it.
     fn kernel_family(&self) -> String {
         String::new()
     }
@@ -68,11 +68,11 @@ pub trait TextModel {
     }
 
     /// Forgets every token after the first `keep`. A model that cannot cut its cache exactly there
-    /// forgets fewer: [`TextModel::len`] says how many are left.
+    /// forgets fewer: [`TextModel::len`] returns how many are left.
     fn rewind(&mut self, keep: usize);
 
     /// Evaluates `tokens` after those in the KV cache. Returns logits, `[rows, vocabulary]` flat,
-    /// or `None` when `stop` asked to stop: the KV cache is then unchanged.
+    /// or `None` if `stop` requested a stop: the KV cache is then unchanged.
     fn forward(
         &mut self,
         tokens: &[u32],
@@ -81,32 +81,33 @@ pub trait TextModel {
     ) -> Result<Option<Vec<f32>>, ModelError>;
 
     /// The part of the KV cache that belongs to tokens `from..to`, as bytes for
-    /// [`TextModel::restore`]; `model` names the model (its SHA-256). `None` where a cache cannot
-    /// be saved. The format is that of `transformer/snapshot.rs`; the caller keeps the token ids.
+    /// [`TextModel::restore`]; `model` names the model (its SHA-256). `None` if the cache cannot be
+    /// saved. `transformer/snapshot.rs` documents the format; the caller saves the token ids.
     fn save(&self, _from: usize, _to: usize, _model: &str) -> Option<Vec<u8>> {
         None
     }
 
-    /// Puts saved tokens back into the KV cache, which must reach up to their first position; what
-    /// it holds from there on is replaced. On an error the cache is unchanged.
+    /// Puts saved tokens back into the KV cache, which must reach up to their first position; its
+    /// content from there on is replaced. On an error the cache is unchanged.
     fn restore(&mut self, _bytes: &[u8], _model: &str) -> Result<(), ModelError> {
-        Err(ModelError::Snapshot("this model keeps none"))
+        Err(ModelError::Snapshot("this model cannot load one"))
     }
 
-    /// Whether a batch of tokens gives the same logits, to the bit, as one token after another.
+    /// Whether the logits of a batch of tokens are bit-identical to those of one token after
+    /// another.
     fn is_batch_invariant(&self) -> bool {
         false
     }
 
-    /// A new branch after the tokens in the KV cache; `None` where the model cannot evaluate
-    /// several branches side by side.
+    /// A new branch after the tokens in the KV cache; `None` if the model cannot evaluate several
+    /// branches side by side.
     fn branch(&self) -> Option<Branch> {
         None
     }
 
     /// Evaluates one token at the end of each branch; the KV cache must still hold the tokens that
-    /// the branches share. Returns logits, `[branches, vocabulary]` flat, the same to the bit as
-    /// [`TextModel::forward`] gives for each branch alone, or `None` when `stop` asked to stop: the
+    /// the branches share. Returns logits, `[branches, vocabulary]` flat, bit-identical to those of
+    /// [`TextModel::forward`] for each branch alone, or `None` if `stop` requested a stop: the
     /// branches are then unchanged.
     fn forward_branches(
         &mut self,

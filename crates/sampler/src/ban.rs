@@ -1,5 +1,6 @@
 //! Banned phrases, and how to find them in text while it is generated.
 
+use base::search::spellings;
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -21,7 +22,7 @@ pub struct Bans {
     patterns: Vec<(usize, Regex)>,
 }
 
-/// The number of bytes a regex may still need before it certainly does not match.
+/// How many bytes at the end of a text may still be the start of a regex match.
 pub const REACH: usize = 80;
 const LARGEST: usize = 1 << 20;
 
@@ -111,7 +112,11 @@ impl Bans {
         let mut ready = Bans::default();
         for (index, ban) in bans.iter().enumerate() {
             let Some(pattern) = pattern(&ban.phrase) else {
-                ready.words.push((index, ban.phrase.to_lowercase()));
+                let [composed, decomposed] = spellings(&ban.phrase.to_lowercase());
+                if decomposed != composed {
+                    ready.words.push((index, decomposed));
+                }
+                ready.words.push((index, composed));
                 continue;
             };
             let built = RegexBuilder::new(pattern)
@@ -255,6 +260,16 @@ mod tests {
         assert_eq!(bans.find("It sent shivers down"), Some((0, 8..20)));
         assert_eq!(bans.find("barely above a whisper"), Some((1, 0..22)));
         assert_eq!(bans.find("shivers"), None);
+    }
+
+    #[test]
+    fn an_accent_is_banned_however_it_is_stored() {
+        for phrase in ["Éclair", "e\u{301}clair"] {
+            let bans = bans(&[phrase]);
+            assert_eq!(bans.find("an éclair"), Some((0, 3..10)));
+            assert_eq!(bans.find("an E\u{301}CLAIR"), Some((0, 3..11)));
+            assert_eq!(bans.find("an eclair"), None);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The candidate tokens, selected from a model's logits.
 //!
 //! Between stages, candidates are in ascending order of id, so that sums over them have the same
-//! order on every machine. Knows no settings.
+//! order on every machine. Independent of the settings.
 
 use std::cmp::Ordering;
 
@@ -14,20 +14,20 @@ pub(crate) struct Candidate {
     pub weight: f64,
 }
 
-/// How many numbers are looked at together: the compiler turns such a block into vector code.
+/// How many logits are compared at once: the compiler turns such a block into vector code.
 const BLOCK: usize = 16;
 
-/// The floor that leaves out nothing.
+/// The floor that excludes nothing.
 pub(crate) const ALL: f64 = f64::NEG_INFINITY;
 
-/// The better first: the higher logit, and of equals the lower id.
+/// Orders the better candidate first: the higher logit or, if equal, the lower id.
 pub(crate) fn better(a: &Candidate, b: &Candidate) -> Ordering {
     let by_logit = b.logit.partial_cmp(&a.logit).unwrap_or(Ordering::Equal);
     by_logit.then(a.token.cmp(&b.token))
 }
 
-/// Copies the logits so that arithmetic on them is safe: a NaN rules its token out as `-inf`
-/// does, and `+inf` becomes the largest number.
+/// Copies the logits so that arithmetic on them is safe: a NaN rules its token out like `-inf`, and
+/// `+inf` becomes the largest number.
 pub(crate) fn clean(logits: &[f32], copy: &mut Vec<f32>) {
     copy.clear();
     copy.extend(logits.iter().map(|&logit| match logit {
@@ -51,7 +51,7 @@ pub(crate) fn highest(logits: &[f32]) -> f32 {
     both.fold(f32::NEG_INFINITY, |high, logit| higher(high, *logit))
 }
 
-/// The best token, the lowest id among equals; none when every token is ruled out.
+/// The best token, the lowest id among equals; None if every token is ruled out.
 pub(crate) fn best(logits: &[f32]) -> Option<u32> {
     let high = highest(logits);
     if high == f32::NEG_INFINITY {
@@ -62,10 +62,10 @@ pub(crate) fn best(logits: &[f32]) -> Option<u32> {
 }
 
 /// Fills `items` with the `limit` best tokens (0 is all) whose logit is at least `floor`, in
-/// order of id. Tokens that are ruled out never come along.
+/// order of id. Ruled-out tokens are never included.
 ///
 /// With a limit, the floor rises to the worst of the best so far each time the list overflows,
-/// so that one pass over the numbers does, and few of them are ever sorted.
+/// so that one pass over the logits is enough, and few are ever sorted.
 pub(crate) fn gather(logits: &[f32], floor: f64, limit: usize, items: &mut Vec<Candidate>) {
     items.clear();
     let mut floor = round_up(floor);
@@ -102,7 +102,7 @@ pub(crate) fn gather(logits: &[f32], floor: f64, limit: usize, items: &mut Vec<C
     items.sort_unstable_by_key(|item| item.token);
 }
 
-/// The lowest ordinary f32 that is not below `floor`.
+/// The lowest finite f32 that is not below `floor`.
 fn round_up(floor: f64) -> f32 {
     let nearest = (floor as f32).max(f32::MIN);
     match f64::from(nearest) < floor {
@@ -111,7 +111,7 @@ fn round_up(floor: f64) -> f32 {
     }
 }
 
-/// Leaves the `count` best, in no order.
+/// Leaves the `count` best, in no particular order.
 fn keep_best(items: &mut Vec<Candidate>, count: usize) {
     if (1..items.len()).contains(&count) {
         items.select_nth_unstable_by(count - 1, better);
@@ -134,7 +134,7 @@ pub(crate) fn with_probabilities(probabilities: &[f64]) -> Vec<Candidate> {
     candidates(&logits)
 }
 
-/// Which tokens are left.
+/// The tokens that are left.
 #[cfg(test)]
 pub(crate) fn tokens(items: &[Candidate]) -> Vec<u32> {
     items.iter().map(|item| item.token).collect()
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(tokens(&items), [0, 2, 3, 4, 5]);
         gather(&logits, 2.0, 0, &mut items);
         assert_eq!(tokens(&items), [2, 3, 4, 5]);
-        // Of the two 2.0s the lower id is the better.
+        // Of the two 2.0s the lower id counts as better.
         gather(&logits, ALL, 3, &mut items);
         assert_eq!(tokens(&items), [2, 3, 4]);
         gather(&logits, ALL, 99, &mut items);

@@ -1,5 +1,5 @@
 //! DRY, "don't repeat yourself": a token that would continue a verbatim repeat becomes less likely,
-//! the more so the longer the repeat.
+//! increasingly so with the repeat's length.
 //!
 //! p-e-w, text-generation-webui PR #5677; in linear time after koboldcpp PR #982 (pi6am). Repeated
 //! single words are handled by the penalties.
@@ -8,20 +8,20 @@ pub use super::sequence_breakers::SequenceBreakers;
 
 use crate::params::Sampling;
 
-/// Settings, breakers, and what is known of the text so far.
+/// Settings, breakers, and the state of the text so far.
 #[derive(Clone, Debug)]
 pub struct Dry {
     multiplier: f64,
     base: f64,
     allowed: usize,
-    /// How far back to look; none for the whole context.
+    /// How far back to look; None for the whole context.
     range: Option<usize>,
     breakers: SequenceBreakers,
     /// The last bytes of the text, in which a breaker may have begun.
     tail: Vec<u8>,
     /// How many tokens follow the last breaker.
     unbroken: usize,
-    /// Kept to spare allocations: see [`matches`], and the longest match by token.
+    /// Kept to avoid allocations: the result of [`matches`], and the longest match by token.
     matches: Vec<usize>,
     longest: Vec<(u32, usize)>,
 }
@@ -31,7 +31,7 @@ impl Dry {
         Dry {
             multiplier: f64::from(sampling.dry_multiplier),
             base: f64::from(sampling.dry_base),
-            // A match is one token at least, as in the original.
+            // A match has at least one token, as in the original.
             allowed: (sampling.dry_allowed_length as usize).max(1),
             range: usize::try_from(sampling.dry_penalty_last_n).ok(),
             breakers,
@@ -42,7 +42,7 @@ impl Dry {
         }
     }
 
-    /// Off at multiplier 0, and, as in llama.cpp, at a base below 1.
+    /// Whether it is off: at multiplier 0 and, as in llama.cpp, at a base below 1.
     pub(super) fn off(&self) -> bool {
         let sane = self.multiplier.is_finite() && self.base.is_finite();
         !sane || self.multiplier == 0.0 || self.base < 1.0 || self.range == Some(0)
@@ -61,7 +61,8 @@ impl Dry {
     ///
     /// z − multiplier · base^(L − allowed)
     ///
-    /// A token that holds a breaker is never lowered. `history` ends with the last accepted token.
+    /// A token that contains a breaker is never penalized. `history` ends with the last accepted
+    /// token.
     pub fn apply(&mut self, history: &[u32], logits: &mut [f32]) {
         if self.off() || self.unbroken < self.allowed {
             return;
@@ -81,7 +82,7 @@ impl Dry {
             let exponent = ((length - self.allowed) as f64).min(largest);
             let penalty = self.multiplier * libm::pow(self.base, exponent);
             let lowered = f64::from(*logit) - penalty;
-            // A penalty holds back but never rules out.
+            // A penalty never rules a token out.
             *logit = lowered.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
         }
     }
@@ -101,21 +102,21 @@ impl Dry {
     }
 }
 
-/// Entry k says how many tokens before the k-th from the end are the same as those before the
-/// end: in `a b x a b`, entry 3 is 2, and it is `x`, the third from the end, that followed.
+/// Entry k is the length of the longest common suffix of the window with and without its last k
+/// tokens: in `a b x a b`, entry 3 is 2, and `x` followed.
 /// Entry 0 is the whole length.
 ///
 /// The Z-algorithm (Gusfield, "Algorithms on Strings, Trees and Sequences", 1997, section 1.4) on
-/// the window read backwards: every token is compared with success once at most.
+/// the window read backwards: every token is matched at most once.
 fn matches(window: &[u32], lengths: &mut Vec<usize>) {
     let n = window.len();
     let back = |ago: usize| window[n - 1 - ago];
     lengths.clear();
     lengths.push(n);
-    // The match that reaches furthest into the past, from `near` up to but without `far`.
+    // The match that reaches furthest into the past, from `near` up to but excluding `far`.
     let (mut near, mut far) = (0usize, 0usize);
     for ago in 1..n {
-        // Inside it all is known from the end of the window, as far as it reaches.
+        // Inside it, the length is known from the end of the window, as far as the match reaches.
         let mut length = match far.checked_sub(ago) {
             Some(known) => lengths[ago - near].min(known),
             None => 0,
@@ -130,7 +131,7 @@ fn matches(window: &[u32], lengths: &mut Vec<usize>) {
     }
 }
 
-/// Beyond this exponent the power exceeds f32, as koboldcpp and llama.cpp have it.
+/// The exponent beyond which the power exceeds f32, as in koboldcpp and llama.cpp.
 fn largest_exponent(base: f64) -> f64 {
     let exponent = libm::log(f64::from(f32::MAX)) / libm::log(base);
     if exponent.is_finite() { exponent } else { 0.0 }
@@ -204,7 +205,7 @@ mod tests {
         // One token after a breaker is too few, and after a breaker nothing is penalised.
         assert_eq!(penalties(&halves(), "a|bcdxa|b", &["|"]), []);
         assert_eq!(penalties(&halves(), "abc|dxabc|", &["|"]), []);
-        // A breaker that went on from a match is not held back itself.
+        // A breaker that continued a match is not penalized itself.
         assert_eq!(penalties(&halves(), "abc|xabc", &["|"]), []);
     }
 
@@ -213,7 +214,7 @@ mod tests {
         // "##" is two tokens here. Without it: "a##bc" L = 5, 0.5 * 2^3 = 4.
         assert_eq!(penalties(&halves(), "a##bcdxa##bc", &[]), [('d', -4.0)]);
         assert_eq!(penalties(&halves(), "a##bcdxa##bc", &["##"]), [('d', -0.5)]);
-        // A single "#" is no breaker: "a#bc" L = 4.
+        // A single "#" is not a breaker: "a#bc" L = 4.
         assert_eq!(penalties(&halves(), "a#bcdxa#bc", &["##"]), [('d', -2.0)]);
     }
 

@@ -1,6 +1,6 @@
 //! From a model's logits to a token: plain numbers in, an id out.
 //!
-//! The stages and their order are llama.cpp's default, and there is no other:
+//! The stages and their order are llama.cpp's default, and they cannot be rearranged:
 //!
 //! | stage | file | does nothing at |
 //! |---|---|---|
@@ -14,22 +14,22 @@
 //! | xtc | `xtc` | `xtc_probability` 0, or `xtc_threshold` above 0.5 |
 //! | temperature | `temperature` | 1 |
 //!
-//! Mirostat 2 takes the place of all cuts, top_n_sigma to xtc, and comes after the temperature.
-//! Unlike in llama.cpp, penalties and dry work with it too. At temperature 0 the best token after
-//! penalties and dry is taken: no cut has a say, not even those that may lose the best.
+//! Mirostat 2 replaces all cuts, top_n_sigma to xtc, and comes after the temperature. Unlike in
+//! llama.cpp, penalties and dry work with it too. At temperature 0 the best token after penalties
+//! and dry is taken: no cut applies, not even those that may drop it.
 //!
 //! **Seed contract.** Each call of [`Sampler::sample`] takes exactly two numbers from the
-//! [`rng::Rng`] of its seed, first XTC's, then the one that picks, whether they are used or not.
-//! So token number n of a passage depends on numbers 2n and 2n + 1 whatever the settings, and
-//! switching a stage on or off or changing the temperature shifts nothing for the rest. Equal
-//! logits, settings and seed give equal tokens on any machine: no platform's `exp` is called, sums
-//! have a fixed order, and of equal logits the lower id is the better.
+//! [`rng::Rng`] of its seed, first XTC's, then the one that picks, whether they are used or not. So
+//! token number n of a passage depends on numbers 2n and 2n + 1 whatever the settings, and
+//! switching a stage on or off or changing the temperature does not shift later numbers. Equal
+//! logits, settings and seed give equal tokens on any machine: the platform's `exp` is never
+//! called, sums have a fixed order, and of equal logits the lower id counts as better.
 //!
-//! **Cost.** Top-k, top-nσ and min-p compare logits; exponentials are taken of what they leave,
-//! unless typical-p, top-p without top-k, or mirostat need the whole vocabulary's: some 40 µs a
-//! token as against a millisecond, at 49,152 tokens.
+//! **Cost.** Top-k, top-nσ and min-p compare logits; exponentials are computed only for the tokens
+//! they leave, unless typical-p, top-p without top-k, or mirostat need the whole vocabulary: some
+//! 40 µs per token instead of a millisecond, for 49,152 tokens.
 //!
-//! It knows no tensors, no text and no story, and draws on no other chance than its seed.
+//! It uses no tensors, text or story, and its seed is its only source of randomness.
 
 #![warn(unreachable_pub)]
 
@@ -69,7 +69,7 @@ pub struct Sampler {
     dry: Dry,
     mirostat: Mirostat,
     history: Vec<u32>,
-    /// The lowest logit that the stages so far left.
+    /// The lowest logit that the stages so far have left.
     floor: f64,
     /// Reused to avoid allocations.
     logits: Vec<f32>,
@@ -109,7 +109,7 @@ impl Sampler {
     }
 
     /// Samples the next token. `logits` has one number for each token of the vocabulary; NaN and
-    /// `-inf` rule a token out, and if all are ruled out the answer is 0.
+    /// `-inf` rule a token out, and if all are ruled out the result is 0.
     pub fn sample(&mut self, logits: &[f32]) -> u32 {
         self.sample_with(logits).token
     }
@@ -132,7 +132,7 @@ impl Sampler {
         temperature::pick(&self.items, total, draw)
     }
 
-    /// The candidates after every stage and their probabilities, in order of id. No random number is
+    /// The candidates after all stages and their probabilities, in order of id. No random number is
     /// used, and XTC removes nothing.
     pub fn distribution(&self, logits: &[f32]) -> Vec<(u32, f64)> {
         let mut copy = self.clone();
@@ -194,13 +194,13 @@ impl Sampler {
                     let protected = &self.protected;
                     xtc::xtc(&mut self.items, threshold, probability, xtc_draw, protected);
                 }
-                // These draw the token from what the others left.
+                // These sample the token from the candidates that the others left.
                 Stage::Mirostat | Stage::Temperature => {}
             }
         }
     }
 
-    /// The floor of min-p, where it may be applied before top-k.
+    /// The floor of min-p, if it may be applied before top-k.
     fn early_min_p(&self) -> f64 {
         let floor = || {
             let highest = f64::from(candidates::highest(&self.logits));

@@ -25,11 +25,11 @@ impl Mirostat {
         }
     }
 
-    /// Cuts the tokens whose surprise −log2 p is above μ (the best always stays), draws from the
-    /// rest, and moves the cut: μ ← μ − η (s − τ), where s is the surprise of the token drawn.
+    /// Cuts the tokens whose surprise −log2 p is above μ (the best always stays), samples from the
+    /// rest, and moves the cut: μ ← μ − η (s − τ), where s is the surprise of the sampled token.
     ///
     /// Basu et al., "Mirostat", ICLR 2021, arXiv:2007.14966, algorithm 2. As in llama.cpp, s is
-    /// taken among the tokens that are left, and the probabilities are those at `temperature`.
+    /// computed among the tokens that are left, and the probabilities are those at `temperature`.
     pub(crate) fn choose(
         &mut self,
         items: &mut Vec<Candidate>,
@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn the_best_stays_when_all_surprise_too_much() {
-        // τ = 0.25: μ = 0.5 and 2^-0.5 = 0.7071. None is that likely. Of equals the lowest id.
+        // τ = 0.25: μ = 0.5 and 2^-0.5 = 0.7071. None is that likely. Of equals the lowest id is
+        // chosen.
         let mut mirostat = mirostat(0.25, 0.1);
         let mut items = with_probabilities(&[0.2, 0.4, 0.4]);
         let choice = mirostat.choose(&mut items, 1.0, 0.9);
@@ -95,8 +96,8 @@ mod tests {
 
     #[test]
     fn the_temperature_comes_first() {
-        // Odds 4 : 1 at T = 2 are 2 : 1. τ = 0.8: 2^-1.6 = 0.33 < 1/3, so both stay;
-        // at T = 1 the second has 0.2 and goes.
+        // Odds 4 : 1 at T = 2 are 2 : 1. τ = 0.8: 2^-1.6 = 0.33 < 1/3, so both stay; at T = 1 the
+        // second has 0.2 and is removed.
         for (temperature, kept) in [(2.0, 2), (1.0, 1)] {
             let mut items = candidates(&[4f32.ln(), 0.0]);
             let choice = mirostat(0.8, 0.1).choose(&mut items, temperature, 0.0);

@@ -1,18 +1,18 @@
-//! Top-nσ: the noise of a model's logits is about normal, and what stands clear of it is meant.
+//! Top-nσ: the noise in a model's logits is about normal, and outliers are signal.
 //!
-//! It works on the logits and so does not depend on the temperature. Which tokens these are is
-//! not known here.
+//! It works on the logits alone and so depends neither on the temperature nor on the tokens' ids.
 
 use super::candidates::highest;
 
-/// Numbers summed side by side; part of the result, since it fixes the order of summation.
+/// How many logits are summed side by side; this affects the result, since it fixes the order of
+/// summation.
 const LANES: usize = 8;
 
-/// The lowest logit that stays: max − n·σ, with σ the standard deviation (over N, not N − 1) of
-/// all logits that are not ruled out. None when it is off, at n ≤ 0.
+/// The lowest logit that stays: max − n·σ, with σ the standard deviation (over N, not N − 1) of all
+/// logits that are not ruled out. None if it is off (n ≤ 0).
 ///
-/// Tang et al., "Top-nσ: Not All Logits Are You Need", 2024, arXiv:2411.07641; llama.cpp
-/// likewise leaves out what is ruled out already.
+/// Tang et al., "Top-nσ: Not All Logits Are You Need", 2024, arXiv:2411.07641; llama.cpp likewise
+/// ignores tokens that are already ruled out.
 pub(crate) fn floor(logits: &[f32], n: f32) -> Option<f64> {
     if !(n > 0.0 && n.is_finite()) {
         return None;
@@ -23,7 +23,7 @@ pub(crate) fn floor(logits: &[f32], n: f32) -> Option<f64> {
 }
 
 /// The square root of E(d²) − E(d)², where d is the distance from the highest: in one pass, and
-/// with numbers small enough to lose nothing that matters in the subtraction.
+/// with numbers small enough that the subtraction loses nothing significant.
 fn deviation(logits: &[f32], highest: f64) -> f64 {
     let mut lanes = [Moments::default(); LANES];
     let (blocks, rest) = logits.as_chunks::<LANES>();
@@ -50,7 +50,7 @@ struct Moments {
 impl Moments {
     fn add(&mut self, logit: f32, highest: f64) {
         let counts = logit > f32::NEG_INFINITY;
-        // Chosen, not branched over, so that lanes run side by side.
+        // A selection, not a branch, so that lanes run side by side.
         let distance = if counts {
             highest - f64::from(logit)
         } else {

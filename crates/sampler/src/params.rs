@@ -1,6 +1,6 @@
 //! Every parameter of the sampler chain, with its default.
 //!
-//! Plain data that is kept with each passage, so that the passage can be made again.
+//! Plain data that is saved with each passage, so that the passage can be reproduced.
 
 use crate::ban::Ban;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub struct Sampling {
     pub typical_p: f32,
     /// Keep logits within this many standard deviations of the highest. 0 is off.
     pub top_n_sigma: f32,
-    /// The probability from which a token is a top choice for XTC. Above 0.5 is off.
+    /// The minimum probability of a top choice for XTC. Above 0.5 is off.
     pub xtc_threshold: f32,
     /// The probability that XTC is applied to a token. 0 is off.
     pub xtc_probability: f32,
@@ -73,13 +73,13 @@ pub struct Sampling {
 
 /// The "prose" preset.
 ///
-/// The cut is min-p 0.05 and nothing else: it follows the model's own certainty, where a fixed
+/// The cut is min-p 0.05 and nothing else: it follows the model's own certainty, whereas a fixed
 /// count or mass is too wide after "once upon a" and too narrow at a paragraph's start. Looping,
 /// the worst habit of small models, is left to DRY at its author's recommended values, since the
 /// multiplicative penalty also punishes names and articles. Temperature is 0.8 and not 1: a model
-/// of a hundred million parameters is unsure of too much, and what min-p leaves it is still a
-/// wide choice of which the lower half is often ungrammatical; 0.8 widens every gap in log odds
-/// by a quarter. A large model is well served by 1.
+/// of a hundred million parameters is unsure of too much, and min-p still leaves it a wide choice,
+/// the lower half of which is often ungrammatical; 0.8 widens every gap in log odds by a quarter.
+/// For a large model, 1 is fine.
 impl Default for Sampling {
     fn default() -> Sampling {
         Sampling {

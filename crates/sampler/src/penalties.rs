@@ -13,7 +13,7 @@ pub(crate) struct Penalties {
     repetition: f32,
     presence: f32,
     frequency: f32,
-    /// How far back to look; none for the whole context.
+    /// How far back to look; None for the whole context.
     range: Option<usize>,
     counts: BTreeMap<u32, u32>,
 }
@@ -23,7 +23,7 @@ impl Penalties {
         let sane = |value: f32, neutral| if value.is_finite() { value } else { neutral };
         let repetition = sane(sampling.repetition_penalty, 1.0);
         Penalties {
-            // Nothing but a positive factor makes sense.
+            // Only a positive factor makes sense.
             repetition: if repetition > 0.0 { repetition } else { 1.0 },
             presence: sane(sampling.presence_penalty, 0.0),
             frequency: sane(sampling.frequency_penalty, 0.0),
@@ -37,7 +37,7 @@ impl Penalties {
         neutral || self.range == Some(0)
     }
 
-    /// How many tokens are made less likely; None where some may be made likelier.
+    /// How many tokens become less likely; None if some may become likelier.
     pub(crate) fn lowered(&self) -> Option<usize> {
         let lowers = self.repetition >= 1.0 && self.presence >= 0.0 && self.frequency >= 0.0;
         match self.off() {
@@ -65,10 +65,10 @@ impl Penalties {
         }
     }
 
-    /// For each token in the range, with `count` its number there:
+    /// For each token in the range, where `count` is how often it occurs there:
     ///
-    /// - repetition r (CTRL, Keskar et al. 2019, arXiv:1909.05858, with the correction that all
-    ///   now use): z / r where z > 0, else z · r;
+    /// - repetition r (CTRL, Keskar et al. 2019, arXiv:1909.05858, with the correction that
+    ///   everyone now uses): z / r if z > 0, else z · r;
     /// - then presence p and frequency f (OpenAI's definition): z − p − f · count.
     pub(crate) fn apply(&self, logits: &mut [f32]) {
         for (token, count) in &self.counts {
@@ -83,7 +83,7 @@ impl Penalties {
                 false => *logit * self.repetition,
             };
             let lowered = scaled - self.presence - self.frequency * *count as f32;
-            // A penalty holds back but never rules out.
+            // A penalty never rules a token out.
             *logit = lowered.clamp(f32::MIN, f32::MAX);
         }
     }

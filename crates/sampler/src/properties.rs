@@ -39,7 +39,7 @@ fn any_number() -> impl Strategy<Value = f32> {
 }
 
 prop_compose! {
-    /// Settings as a broken file might hold them.
+    /// Settings as a broken file might contain them.
     fn any_sampling()(
         n in prop::collection::vec(any_number(), 14),
         top_k in prop_oneof![0u32..5, any::<u32>()],
@@ -53,7 +53,8 @@ prop_compose! {
             repetition_penalty: n[9], presence_penalty: n[10], frequency_penalty: n[11],
             mirostat_tau: n[12], mirostat_eta: n[13], top_k, dry_allowed_length: allowed,
             dry_penalty_last_n: ranges[0], repetition_range: ranges[1], mirostat,
-            // These take no part in sampling. Spelled out, so that a new parameter is seen here.
+            // These take no part in sampling. They are spelled out so that a new parameter cannot
+            // be forgotten here.
             dry_sequence_breakers: Vec::new(), seed: None, max_tokens: 0, stop: Vec::new(),
             whole_sentences: false, heal: false, recall: 0, banned_phrases: Vec::new(),
         }
@@ -61,7 +62,7 @@ prop_compose! {
 }
 
 proptest! {
-    /// The property that a device that returns only the best logits relies on.
+    /// The property on which devices that return only the best logits rely.
     #[test]
     fn the_best_settle_what_is_drawn(
         any in any_sampling(), top_k in 0u32..8, seed in any::<u64>(),
@@ -78,7 +79,7 @@ proptest! {
         let mut order = clean.clone();
         order.sort_by(|a, b| b.total_cmp(a));
         let worst = order.get(count - 1).copied().unwrap_or(f32::NEG_INFINITY);
-        // Which of several equals are meant cannot be said: then all are told.
+        // If logits are tied at the limit, the choice is ambiguous: such cases are skipped.
         prop_assume!(order.get(count).is_none_or(|next| *next < worst));
         let told: Vec<f32> = clean
             .iter()
@@ -128,7 +129,7 @@ proptest! {
         logits in prop::collection::hash_set(-9000i32..9000, 1..80), sampling in any_sampling(),
         turn in 0usize..80,
     ) {
-        // Distinct logits, since of equals the ids decide; XTC and mirostat included.
+        // Distinct logits, since ids decide between equal ones; XTC and mirostat are included.
         let logits: Vec<f32> = logits.iter().map(|v| *v as f32 / 1000.0).collect();
         let mut turned = logits.clone();
         turned.rotate_left(turn % logits.len());

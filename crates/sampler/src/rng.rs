@@ -1,5 +1,4 @@
-//! The only random number generator of illumine: the same seed gives the same numbers on every
-//! machine.
+//! illumine's only random number generator: the same seed gives the same numbers on every machine.
 //!
 //! The generator is xoshiro256++ seeded by SplitMix64, both by David Blackman and Sebastiano Vigna
 //! ("Scrambled linear pseudorandom number generators", ACM TOMS 47(4), 2021; reference code and
@@ -18,8 +17,8 @@ pub struct Rng {
 impl Rng {
     /// The stream that belongs to `seed`: its state is the first four outputs of SplitMix64.
     pub fn new(seed: u64) -> Rng {
-        // SplitMix64 is a bijection walked without a cycle, so four outputs are never all zero,
-        // the one state from which xoshiro would not move.
+        // SplitMix64 maps distinct states to distinct outputs, so four of them are never all zero,
+        // the one state that xoshiro never leaves.
         Rng {
             state: [0, 1, 2, 3].map(|index| split_mix(seed, index)),
         }
@@ -47,7 +46,8 @@ impl Rng {
     }
 }
 
-/// The seed of stream number `stream` under `seed`: for one seed, no two streams share one.
+/// The seed of stream number `stream` under `seed`: for a given `seed`, no two streams have the
+/// same one.
 ///
 /// It is output `stream` of the SplitMix64 that starts at the first output for `seed`, so that
 /// the streams of neighbouring seeds are not neighbours.
@@ -55,8 +55,8 @@ pub fn derive(seed: u64, stream: u64) -> u64 {
     split_mix(split_mix(seed, 0), stream)
 }
 
-/// Output number `index`, from 0, of SplitMix64 started at `seed`. It keeps no state because its
-/// state only ever counts up.
+/// Output number `index`, from 0, of SplitMix64 started at `seed`. It stores no state because its
+/// state is just a counter.
 fn split_mix(seed: u64, index: u64) -> u64 {
     let z = seed.wrapping_add(GOLDEN.wrapping_mul(index.wrapping_add(1)));
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn split_mix_gives_the_reference_outputs() {
-        // Of splitmix64.c for the seed 1234567, as published with the algorithm's many ports.
+        // From splitmix64.c for the seed 1234567, as published with the algorithm's many ports.
         let expected = [
             6_457_827_717_110_365_317,
             3_203_168_211_198_807_973,
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn xoshiro_gives_the_reference_outputs() {
-        // Of xoshiro256plusplus.c from the state 1, 2, 3, 4.
+        // From xoshiro256plusplus.c for the state 1, 2, 3, 4.
         let mut rng = Rng {
             state: [1, 2, 3, 4],
         };
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn floats_are_the_top_53_bits() {
-        // For seed 42 the first output is 0xd0764d4f4476689f (worked out apart from this code);
+        // For seed 42 the first output is 0xd0764d4f4476689f (computed independently of this code);
         // without its low 11 bits, over 2^53, that is 0.8143051451229099.
         assert_eq!(Rng::new(42).next_f64(), 0.814_305_145_122_909_9);
         let mut rng = Rng::new(1);
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn derived_seeds_are_fixed_and_distinct() {
-        // Worked out apart from this code, from the definition.
+        // Computed independently of this code, from the definition.
         assert_eq!(derive(42, 0), 0x57e1_faba_6510_7204);
         assert_eq!(derive(42, 1), 0xf4ab_d143_feb2_4055);
         assert_eq!(derive(42, u64::MAX), 0xb29e_d950_786f_5ae3);

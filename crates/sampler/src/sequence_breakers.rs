@@ -1,20 +1,20 @@
 //! DRY's sequence breakers: texts across which a repeat does not count, found in tokens.
 //!
-//! A breaker may be a token, stand inside one (`:` in `":"`), or be spread over several. The first
-//! two are looked up; the last is found in the bytes of the text as it grows. The text is known
-//! here only as tokens and their bytes, not as sentences.
+//! A breaker may be a token, occur inside one (`:` in `":"`), or be spread over several. The first
+//! two are looked up; the last is found in the bytes of the text as it grows. This module sees the
+//! text only as tokens and their bytes, not as sentences.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// The breakers of one vocabulary. Making it reads every token, so make it once per model and
+/// The breakers of one vocabulary. Building it scans every token, so build it once per model and
 /// list; clones are cheap.
 #[derive(Clone, Debug, Default)]
 pub struct SequenceBreakers(Arc<Found>);
 
 #[derive(Clone, Debug, Default)]
 struct Found {
-    /// The tokens that hold a whole breaker.
+    /// The tokens that contain a whole breaker.
     whole: HashSet<u32>,
     /// The breakers that may be spread over tokens: those of two bytes or more.
     long: Vec<Vec<u8>>,
@@ -23,7 +23,7 @@ struct Found {
 }
 
 impl SequenceBreakers {
-    /// Nothing ends a repeat.
+    /// No breakers: nothing ends a repeat.
     pub fn none() -> SequenceBreakers {
         SequenceBreakers::default()
     }
@@ -49,19 +49,19 @@ impl SequenceBreakers {
         SequenceBreakers(Arc::new(found))
     }
 
-    /// Makes whole tokens breakers: marks of turns and of the end, which may repeat.
+    /// Adds whole tokens as breakers: turn and end tokens, which may repeat.
     pub fn with_tokens(mut self, tokens: impl IntoIterator<Item = u32>) -> SequenceBreakers {
         Arc::make_mut(&mut self.0).whole.extend(tokens);
         self
     }
 
-    /// Whether the token holds a whole breaker.
+    /// Whether the token contains a whole breaker.
     pub fn holds(&self, token: u32) -> bool {
         self.0.whole.contains(&token)
     }
 
-    /// Whether a breaker ends in `token`, which follows the text of which `tail` keeps the last
-    /// bytes; `tail` moves on.
+    /// Whether a breaker ends in `token`, where `tail` contains the last bytes of the text before
+    /// it; updates `tail`.
     pub fn ends(&self, tail: &mut Vec<u8>, token: u32) -> bool {
         let holds = self.holds(token);
         let Some(longest) = self.0.long.iter().map(Vec::len).max() else {
@@ -74,7 +74,7 @@ impl SequenceBreakers {
         let before = tail.len();
         tail.extend(bytes);
         let spread = self.0.long.iter().any(|text| {
-            // From where it would end in the token at the earliest.
+            // Search only where it would end in this token.
             let from = (before + 1).saturating_sub(text.len());
             contains(&tail[from.min(tail.len())..], text)
         });
@@ -116,13 +116,13 @@ mod tests {
 
     #[test]
     fn a_breaker_may_be_spread_over_tokens() {
-        // "***" out of "**" and "*", or of three "*"; not of "*", " a", "**".
+        // "***" is made of "**" and "*", or of three "*"; not of "*", " a", "**".
         let stars = breakers(&["***"]);
         assert!(!stars.holds(4) && !stars.holds(5));
         assert_eq!(ends(&stars, &[4, 5]), [false, true]);
         assert_eq!(ends(&stars, &[5, 5, 5]), [false, false, true]);
         assert_eq!(ends(&stars, &[5, 1, 4]), [false; 3]);
-        // In "****" out of two "**" it ends in the second; in a third "*" another one ends.
+        // In two "**" it ends in the second; in a "*" after them another one ends.
         assert_eq!(ends(&stars, &[4, 4, 5]), [false, true, true]);
     }
 
@@ -130,7 +130,7 @@ mod tests {
     fn a_spread_breaker_may_end_within_a_token() {
         // "a<|" then "|>\n": the breaker "<||>" ends before the newline does.
         assert_eq!(ends(&breakers(&["<||>"]), &[0, 6, 7]), [false, false, true]);
-        // An unknown token parts what stands before it from what comes after.
+        // An unknown token separates the text before it from the text after it.
         assert_eq!(ends(&breakers(&["<||>"]), &[6, 99, 7]), [false; 3]);
     }
 

@@ -1,7 +1,11 @@
 //! The stages of the chain in their order, and which logits each of them must see.
 //!
-//! A GPU may send only the highest logits where those settle the outcome. Whether they do depends
-//! on what every stage needs, so a new stage does not compile until [`Sampler::needs`] lists it.
+//! Stages before top-k change the logits, or raise the floor below which top-k gathers nothing;
+//! those after it remove candidates from the list that top-k gathered, best first, with `weigh` for
+//! their probabilities. A cut before top-k that removed candidates would have no effect.
+//!
+//! A GPU may send only the highest logits if those determine the outcome. Whether they do depends
+//! on the needs of every stage, so a new stage does not compile until [`Sampler::needs`] lists it.
 
 use crate::Sampler;
 
@@ -25,18 +29,18 @@ pub(crate) enum Stage {
 pub(crate) enum Needs {
     /// It is off, or looks only at the candidates that the stages before it left.
     Nothing,
-    /// It can lower this many logits, so as many further ones may move up.
+    /// It can lower this many logits, so that many more may move up.
     Spare(usize),
-    /// It leaves at most this many of the highest.
+    /// It leaves at most this many of the highest logits.
     Highest(usize),
-    /// Every one, as a mean over the vocabulary does.
+    /// It needs all of them, for example for a mean over the vocabulary.
     All,
 }
 
 impl Stage {
     /// The stages that change logits.
     pub(crate) const PENALTIES: [Stage; 2] = [Stage::Penalties, Stage::Dry];
-    /// The stages that leave out candidates; mirostat takes their place.
+    /// The stages that remove candidates; mirostat replaces them.
     pub(crate) const CUTS: [Stage; 6] = [
         Stage::TopNSigma,
         Stage::TopK,
@@ -45,7 +49,7 @@ impl Stage {
         Stage::MinP,
         Stage::Xtc,
     ];
-    /// The stages that draw.
+    /// The stages that sample the token.
     const DRAWS: [Stage; 2] = [Stage::Mirostat, Stage::Temperature];
 
     fn all() -> impl Iterator<Item = Stage> {
@@ -55,8 +59,8 @@ impl Stage {
 }
 
 impl Sampler {
-    /// How many of the highest logits settle which token comes next: all others may be `-inf`.
-    /// `None` where every logit has a say.
+    /// How many of the highest logits determine the next token: all others may be `-inf`. `None` if
+    /// every logit matters.
     pub fn sufficient_top_k(&self) -> Option<usize> {
         let (mut highest, mut spare) = (None, 0);
         for stage in Stage::all() {
@@ -70,7 +74,7 @@ impl Sampler {
         highest.map(|count: usize| count.saturating_add(spare))
     }
 
-    /// Whether no stage between top-k and min-p leaves out candidates. Each of the two keeps some
+    /// Whether no stage between top-k and min-p removes candidates. Each of the two keeps some
     /// number of the best, so their order then makes no difference, and the cheaper may go first.
     pub(crate) fn min_p_may_go_first(&self) -> bool {
         let after = Stage::CUTS

@@ -1,7 +1,7 @@
 //! From logits to probabilities at a temperature, and from probabilities to a token.
 //!
-//! Exponentials are `libm`'s in f64 and sums run in order of id, so the same logits and draw
-//! give the same token on any machine. Draws come from outside.
+//! Exponentials are `libm`'s in f64 and sums run in order of id, so the same logits and draw give
+//! the same token on any machine. The caller provides the random draws.
 
 use super::candidates::Candidate;
 
@@ -26,8 +26,8 @@ impl SampledToken {
     }
 }
 
-/// Sets each weight to exp((z − max) / T), which is its probability but for a common factor, and
-/// returns the sum of them. The best weighs exactly 1.
+/// Sets each weight to exp((z − max) / T), which is its probability up to a common factor, and
+/// returns their sum. The best weight is exactly 1.
 pub(crate) fn weigh(items: &mut [Candidate], temperature: f32) -> f64 {
     let highest = highest(items);
     let scale = f64::from(temperature);
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_draw_walks_the_tokens_in_order_of_id() {
-        // Cumulated: 0.5, 0.75, 1.
+        // Cumulative: 0.5, 0.75, 1.
         let probabilities = [0.5, 0.25, 0.25];
         for (draw, token) in [
             (0.0, 0),

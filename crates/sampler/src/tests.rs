@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// No stage at all: probabilities are the softmax of the logits.
+/// No stages: probabilities are the softmax of the logits.
 pub(crate) fn plain() -> Sampling {
     Sampling {
         temperature: 1.0,
@@ -81,7 +81,7 @@ fn every_draw_takes_two_numbers_whatever_the_settings() {
     }
     for sampling in [plain(), Sampling::greedy(), Sampling::chat(), xtc, mirostat] {
         let mut sampler = sampler(&sampling, 5);
-        // Also when there is nothing to draw from.
+        // Even when there is nothing to draw from.
         drawn(&mut sampler, &logits, 2);
         sampler.sample(&[f32::NAN]);
         assert_eq!(sampler.rng, expected);
@@ -90,16 +90,16 @@ fn every_draw_takes_two_numbers_whatever_the_settings() {
 
 #[test]
 fn the_second_number_picks() {
-    // The first numbers for seed 42 are 0.8143, 0.3188, 0.9838, 0.7011 (see `rng`): the picks
-    // are 0.3188 and 0.7011, and the cumulated probabilities 0.3, 0.5, 1.
+    // The first numbers for seed 42 are 0.8143, 0.3188, 0.9838, 0.7011 (see `rng`): the picks are
+    // 0.3188 and 0.7011, and the cumulative probabilities 0.3, 0.5, 1.
     let tokens = drawn(&mut sampler(&plain(), 42), &of(&[0.3, 0.2, 0.5]), 2);
     assert_eq!(tokens, [1, 2]);
 }
 
 #[test]
 fn the_temperature_comes_after_the_cuts() {
-    // At T = 1 the second has 0.05 of the best and goes at min_p 0.06; if the temperature came
-    // first it would have sqrt(0.05) = 0.22 of it, and stay.
+    // At T = 1 the second has 0.05 of the best and is removed at min_p 0.06; if the temperature
+    // came first it would have sqrt(0.05) = 0.22 of it, and stay.
     let sampling = Sampling {
         temperature: 2.0,
         min_p: 0.06,
@@ -153,7 +153,7 @@ fn greedy_takes_the_best_after_dry() {
     let mut sampler = sampler(&sampling, 1);
     let logits = [1.0, 0.5, 2.0, 2.0];
     assert_eq!(sampler.sample(&logits), 2);
-    // "0 1 2 0 1": 2 would repeat, L = 2, so it loses 0.8; the equal 3 is best now.
+    // "0 1 2 0 1": 2 would be a repeat, L = 2, so it loses 0.8; the equally likely 3 is now best.
     for token in [0, 1, 2, 0, 1] {
         sampler.accept(token);
     }

@@ -9,12 +9,11 @@ use std::cmp::Ordering;
 use super::candidates::{Candidate, better};
 use super::temperature::{highest, weigh};
 
-/// How many candidates are put in order at first; four times as many each time that these do not
-/// hold enough.
+/// How many candidates are sorted at first; four times as many whenever these are not enough.
 const FIRST_SORT: usize = 64;
 
-/// The lowest logit that min-p leaves: p ≥ min_p · p₁ is z ≥ z₁ + ln min_p, for which no
-/// probability has to be known. None when it is off, at 0.
+/// The lowest logit that min-p leaves: p ≥ min_p · p₁ is z ≥ z₁ + ln min_p, which needs no
+/// probabilities. None if it is off (0).
 ///
 /// kalomaze, llama.cpp PR #3841; Nguyen et al., 2024, arXiv:2407.01082.
 pub(crate) fn min_p_floor(highest: f64, min_p: f32) -> Option<f64> {
@@ -28,28 +27,28 @@ pub(crate) fn min_p(items: &mut Vec<Candidate>, min_p: f32) {
     }
 }
 
-/// Keeps the smallest set of the best tokens whose probabilities come to `top_p` or more. 1 is
-/// off, and 0 leaves the best alone.
+/// Keeps the smallest set of the best tokens whose probabilities sum to `top_p` or more. 1 is off,
+/// and 0 leaves only the best.
 ///
 /// Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020, arXiv:1904.09751.
 pub(crate) fn top_p(items: &mut Vec<Candidate>, top_p: f32) {
     if top_p < 1.0 {
         let total = weigh(items, 1.0);
         let mass = f64::from(top_p.max(0.0)) * total;
-        // All tokens below the share that each would have of half of what may be lost cannot come
-        // to more than that half, so none of them is needed, or has to be sorted.
+        // Tokens below an equal share of half the mass that may be lost cannot sum to more than
+        // that half, so none of them is needed or has to be sorted.
         let idle = (total - mass) / 2.0 / items.len() as f64;
         items.retain(|item| item.weight >= idle);
         keep_mass(items, mass, better);
     }
 }
 
-/// Keeps the tokens whose surprise −ln p is closest to the expected one (the entropy), until
-/// their probabilities come to `typical_p` or more. 1 is off. The best token may be lost.
+/// Keeps the tokens whose surprise −ln p is closest to the expected one (the entropy), until their
+/// probabilities sum to `typical_p` or more. 1 is off. The best token may be lost.
 ///
-/// Meister et al., "Locally Typical Sampling", 2023, arXiv:2202.00666. Since −ln p is −z but for
-/// a constant, the distance |−ln p − H| is the distance of the logit from its own expectation,
-/// and one logarithm is saved per token. Of equally typical tokens the likelier comes first.
+/// Meister et al., "Locally Typical Sampling", 2023, arXiv:2202.00666. Since −ln p is −z up to a
+/// constant, the distance |−ln p − H| is the distance of the logit from its own expectation, which
+/// saves one logarithm per token. Of equally typical tokens the likelier comes first.
 pub(crate) fn typical(items: &mut Vec<Candidate>, typical_p: f32) {
     if typical_p < 1.0 {
         let total = weigh(items, 1.0);
@@ -66,7 +65,7 @@ pub(crate) fn typical(items: &mut Vec<Candidate>, typical_p: f32) {
     }
 }
 
-/// Keeps the first candidates in `order` whose weights come to `mass` or more, and leaves them in
+/// Keeps the first candidates in `order` whose weights sum to `mass` or more, and leaves them in
 /// order of id. Only as many are sorted as may be needed.
 fn keep_mass(
     items: &mut Vec<Candidate>,
@@ -106,7 +105,7 @@ mod tests {
 
     #[test]
     fn min_p_keeps_a_fraction_of_the_best() {
-        // The best has 0.5. A tenth of it is 0.05: 0.04 goes. Half of it is 0.25: 0.26 stays.
+        // The best has 0.5. A tenth of it is 0.05: 0.04 is removed. Half of it is 0.25: 0.26 stays.
         let probabilities = [0.2, 0.5, 0.04, 0.26];
         assert_eq!(left(min_p, &probabilities, 0.1), [0, 1, 3]);
         assert_eq!(left(min_p, &probabilities, 0.5), [1, 3]);
@@ -118,7 +117,7 @@ mod tests {
 
     #[test]
     fn top_p_keeps_the_best_up_to_the_mass() {
-        // In order: 0.5, 0.26, 0.2, 0.04; cumulated: 0.5, 0.76, 0.96, 1.
+        // In order: 0.5, 0.26, 0.2, 0.04; cumulative: 0.5, 0.76, 0.96, 1.
         let probabilities = [0.2, 0.5, 0.04, 0.26];
         assert_eq!(left(top_p, &probabilities, 0.4), [1]);
         assert_eq!(left(top_p, &probabilities, 0.75), [1, 3]);
@@ -132,9 +131,9 @@ mod tests {
 
     #[test]
     fn typical_keeps_what_surprises_as_expected() {
-        // p = 0.8, 0.1, 0.05, 0.05. -ln p = 0.2231, 2.3026, 2.9957, 2.9957.
-        // H = 0.8*0.2231 + 0.1*2.3026 + 0.1*2.9957 = 0.7083.
-        // Distances: 0.4852, 1.5943, 2.2874, 2.2874. Cumulated: 0.8, 0.9, 0.95, 1.
+        // p = 0.8, 0.1, 0.05, 0.05. -ln p = 0.2231, 2.3026, 2.9957, 2.9957. H = 0.8*0.2231 +
+        // 0.1*2.3026 + 0.1*2.9957 = 0.7083. Distances: 0.4852, 1.5943, 2.2874, 2.2874. Cumulative:
+        // 0.8, 0.9, 0.95, 1.
         let probabilities = [0.05, 0.8, 0.1, 0.05];
         assert_eq!(left(typical, &probabilities, 0.7), [1]);
         assert_eq!(left(typical, &probabilities, 0.85), [1, 2]);
@@ -170,7 +169,7 @@ mod tests {
             let logits: Vec<f32> = values.iter().map(|v| f32::from(*v) / 8.0).collect();
             let mut items = candidates(&logits);
             top_p(&mut items, p);
-            // The smallest set of the best: it reaches the mass, and not without its worst.
+            // The smallest set of the best: it reaches the mass, but would not without its worst.
             let share = |items: &[Candidate]| -> f64 {
                 let of = |item: &Candidate| f64::from(item.logit).exp();
                 items.iter().map(of).sum::<f64>() / candidates(&logits).iter().map(of).sum::<f64>()

@@ -55,11 +55,11 @@ mod tests {
         // At 0.1 or more: tokens 1 (0.4), 3 (0.3) and 0 (0.15). Token 0 is the least likely.
         let probabilities = [0.15, 0.4, 0.08, 0.3, 0.07];
         assert_eq!(left(&probabilities, 0.1, 1.0, 0.5), [0, 2, 4]);
-        // At 0.35 or more only one: nothing to choose between.
+        // At 0.35 or more: only one, so nothing is removed.
         assert_eq!(left(&probabilities, 0.35, 1.0, 0.5), [0, 1, 2, 3, 4]);
-        // At none.
+        // At 0.45 or more: none.
         assert_eq!(left(&probabilities, 0.45, 1.0, 0.5), [0, 1, 2, 3, 4]);
-        // At 0 all but the least likely of all.
+        // At 0: all tokens, so only the least likely stays.
         assert_eq!(left(&probabilities, 0.0, 1.0, 0.5), [4]);
     }
 
@@ -68,7 +68,7 @@ mod tests {
         let probabilities = [0.6, 0.4];
         assert_eq!(left(&probabilities, 0.1, 0.5, 0.499), [1]);
         assert_eq!(left(&probabilities, 0.1, 0.5, 0.5), [0, 1]);
-        // Probability 0 never, 1 always, since draws are in [0, 1).
+        // Probability 0 means never, 1 always, since draws are in [0, 1).
         assert_eq!(left(&probabilities, 0.1, 0.0, 0.0), [0, 1]);
         assert_eq!(left(&probabilities, 0.1, 1.0, 0.999_999), [1]);
     }

@@ -2,12 +2,13 @@
 //!
 //! A card is stored field by field as in its file, so that an export loses nothing; fields are
 //! cleaned when they are used. V1 has six flat fields, V2 and V3 have them under `data`
-//! (chara_card_v2, chara_card_v3). Knows no files and no pictures.
+//! (chara_card_v2, chara_card_v3). Does not handle files or pictures.
 
 mod macros;
 
 pub use macros::Macros;
 
+use base::decode::unix_lines;
 use base::untrusted::{clean, clean_line};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -24,6 +25,9 @@ pub struct Card {
     pub beside: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub book: Option<String>,
+    /// The name for a card whose file has none: that of the file.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub file_name: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,8 +72,9 @@ const V1: usize = 6;
 impl Card {
     /// Parses a card's JSON and separates its lorebook. None if the JSON is not a card.
     pub fn from_json(mut file: Map<String, Value>) -> Option<(Card, Option<Value>)> {
-        let spec = file.get("spec").and_then(Value::as_str).unwrap_or_default();
-        let version = match spec {
+        let spec = file.get("spec").and_then(Value::as_str);
+        let spec = spec.unwrap_or_default().to_string();
+        let version = match spec.as_str() {
             "chara_card_v3" => Version::V3,
             _ if file.get("data").is_some_and(Value::is_object) => Version::V2,
             "chara_card_v2" => return None,
@@ -82,17 +87,29 @@ impl Card {
                 _ => return None,
             },
         };
-        let named = data.get("name").is_some_and(Value::is_string);
+        let has = |key: &&&str| data.get(**key).is_some_and(Value::is_string);
         let speaks = ["description", "personality", "first_mes", "scenario"];
-        if !named || !speaks.iter().any(|key| data.contains_key(*key)) {
+        let described = speaks.iter().filter(has).count();
+        let named = has(&&"name");
+        // A name is often lost; other JSON has a name and a description too.
+        let is_card = match (spec.starts_with("chara_card"), named) {
+            (true, _) => named || described > 0,
+            (false, true) => described > 0,
+            (false, false) => described > 1,
+        };
+        if !is_card {
             return None;
         }
-        let book = data.remove("character_book").filter(Value::is_object);
+        let is_book = |book: &Value| book.is_object() || book.is_array();
+        let book = match data.get("character_book").is_some_and(is_book) {
+            true => data.remove("character_book"),
+            false => None,
+        };
         let card = Card {
             version,
             data,
             beside: file,
-            book: None,
+            ..Card::default()
         };
         Some((card, book))
     }
@@ -147,7 +164,7 @@ impl Card {
         };
         let mut file = self.beside.clone();
         file.insert("spec".to_string(), json!(spec));
-        // A later 3.x stays what it was.
+        // A later 3.x version number stays unchanged.
         let kept = file.get("spec_version").and_then(Value::as_str);
         if self.version != version || !kept.is_some_and(|kept| kept.starts_with(&number[..1])) {
             file.insert("spec_version".to_string(), json!(number));
@@ -160,15 +177,22 @@ impl Card {
     pub fn name(&self) -> String {
         let nickname = self.line("nickname");
         match nickname.is_empty() {
-            true => self.line("name"),
+            true => self.own_name(),
             false => nickname,
         }
+    }
+
+    /// The name, without the nickname; never empty.
+    pub fn own_name(&self) -> String {
+        let names = [self.line("name"), clean_line(&self.file_name)];
+        let named = names.into_iter().find(|name| !name.trim().is_empty());
+        named.unwrap_or_else(|| "Character".to_string())
     }
 
     /// A text field of the card, cleaned.
     pub fn text(&self, key: &str) -> String {
         let text = self.data.get(key).and_then(Value::as_str);
-        clean(text.unwrap_or_default()).trim().to_string()
+        tidy(text.unwrap_or_default())
     }
 
     pub fn line(&self, key: &str) -> String {
@@ -197,7 +221,7 @@ impl Card {
         let others = self.data.get("alternate_greetings");
         let others = others.and_then(Value::as_array).into_iter().flatten();
         let others = others.filter_map(Value::as_str);
-        let others = others.map(|text| clean(text).trim().to_string());
+        let others = others.map(tidy);
         std::iter::once(self.text("first_mes"))
             .chain(others)
             .filter(|text| !text.is_empty())
@@ -220,6 +244,10 @@ impl Card {
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
     }
+}
+
+fn tidy(text: &str) -> String {
+    clean(&unix_lines(text)).trim().to_string()
 }
 
 impl Character {
@@ -291,12 +319,28 @@ mod tests {
     }
 
     #[test]
+    fn a_card_without_a_name_has_that_of_its_file() {
+        for name in [json!(""), json!(" "), json!(null), json!(7)] {
+            let file = json!({"spec": "chara_card_v2",
+                "data": {"name": name, "description": "Keeps bees.", "first_mes": "Hm."}});
+            let (mut card, _) = Card::from_json(map(file)).unwrap();
+            assert_eq!(card.name(), "Character");
+            card.file_name = "Beekeeper".to_string();
+            assert_eq!(card.name(), "Beekeeper");
+            assert_eq!(card.to_json(Version::V2, None)["data"]["name"], name);
+        }
+        let bare = json!({"description": "Keeps bees.", "first_mes": "Hm."});
+        assert!(Card::from_json(map(bare)).is_some());
+    }
+
+    #[test]
     fn other_json_is_no_card() {
         for value in [
             json!({}),
             json!({"name": "x"}),
             json!({"data": {"name": 3}}),
             json!({"data": []}),
+            json!({"description": "A game.", "version": 3}),
         ] {
             assert_eq!(Card::from_json(map(value)), None);
         }

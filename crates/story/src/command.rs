@@ -41,7 +41,7 @@ pub enum Command {
     /// Go to the parent or to the newest child.
     Step(isize),
     Tree,
-    /// Edit a passage: which one, and its new text; opens an editor if the text is missing.
+    /// Edit a passage (which one, and its new text); opens an editor if the text is missing.
     Edit(Option<String>, Option<String>),
     /// Merge a passage into the one before it.
     Merge(Option<String>),
@@ -129,7 +129,8 @@ pub enum Swipe {
     To(usize),
 }
 
-/// A prompt to continue exactly: after these words, by the set number of tokens, with the set seed.
+/// A prompt to continue exactly as given, by the configured number of tokens and with the
+/// configured seed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Completion {
     pub prompt: String,
@@ -167,7 +168,7 @@ pub struct CommandSpec {
     parse: fn(&str) -> Result<Command, ParseError>,
 }
 
-/// The kind of argument of a command, for completion.
+/// The kind of a command's argument, for completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ArgumentKind {
     Nothing,
@@ -204,7 +205,8 @@ impl ArgumentKind {
     ];
 }
 
-/// Words that complete a kind of argument in any session. (The store has the export formats.)
+/// The completions of a kind of argument that are the same in every session. (The store has the
+/// export formats.)
 pub fn fixed_completions(what: ArgumentKind) -> &'static [&'static str] {
     match what {
         ArgumentKind::Modes => &["prose", "chat"],
@@ -292,7 +294,7 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for spec in COMMANDS {
             for name in std::iter::once(&spec.name).chain(spec.aliases) {
-                assert!(seen.insert(*name), "/{name} stands twice in the table");
+                assert!(seen.insert(*name), "/{name} is in the table twice");
                 assert_eq!(find(name).map(|found| found.name), Some(spec.name));
             }
             assert!(help(Some(spec.name)).is_ok());

@@ -1,8 +1,7 @@
 //! The context of a passage: the story before it, and the memory, lore and notes around that.
 //!
-//! The engine counts tokens. This module has only words, and the tokens that a model itself
-//! generated, which go back to it unchanged, so that the KV cache still holds them at the next
-//! line.
+//! The engine counts tokens. This module has only text and the tokens that the model itself
+//! generated; they go back to it unchanged, so that the KV cache stays valid.
 //!
 //! Parts that change from passage to passage (the note, lore at a depth) are anchored: they keep
 //! their place while the story grows and move only now and then, so that the KV cache stays valid
@@ -11,10 +10,11 @@
 mod build;
 mod insert;
 
-pub use build::{ContextExtras, build_context};
+pub use build::{ContextExtras, build_context, stand_apart};
 use insert::{Insert, insert_into_messages, insert_into_prose};
 
 use super::node::{Author, NodeId, Passage};
+use super::sentence::{are_unspaced, is_stop};
 use super::tree::Story;
 use base::hash::fnv1a;
 
@@ -30,7 +30,7 @@ pub enum Context {
     /// Turns for the chat template.
     Chat {
         messages: Vec<Message>,
-        /// Whether the last message is the model's own and is to be continued.
+        /// Whether the last message is the model's and should be continued.
         open: bool,
     },
 }
@@ -97,7 +97,7 @@ pub enum PartKind {
 }
 
 impl PartKind {
-    /// The kind's name, for people.
+    /// The kind's name, for display.
     pub fn label(&self) -> String {
         match self {
             PartKind::Separator => "joint".to_string(),
@@ -221,7 +221,7 @@ impl Context {
         self
     }
 
-    /// Begins a turn of the writer's, with the words typed so far.
+    /// Begins a turn of the writer with the words typed so far.
     pub fn begin_user_turn(&mut self, begun: &str) {
         let words = (!begun.is_empty()).then(|| ContextPart::plain(PartKind::TypedLine, begun));
         match self {
@@ -271,14 +271,14 @@ impl Context {
         }
     }
 
-    /// FNV-1a 64 of [`Context::text`], in hexadecimal: identifies the context in a passage's provenance.
+    /// FNV-1a 64 of [`Context::text`], in hexadecimal; identifies the context in provenance.
     pub fn digest(&self) -> String {
         format!("{:016x}", fnv1a(&self.text()))
     }
 }
 
-/// How many of the context's `holds` tokens the prompt may use if `wanted` tokens are to be
-/// generated: room for these is reserved, up to a quarter of the context.
+/// How many of the context's `holds` tokens the prompt may use: room for `wanted` new tokens is
+/// reserved, up to a quarter of the context.
 pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
     holds - wanted.clamp(1, (holds / 4).max(1))
 }
@@ -286,14 +286,18 @@ pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
 /// The separator that a line typed after the story needs, so that words do not run together.
 ///
 /// One space, unless the story is empty or ends in white space, or the line starts with white space
-/// or with punctuation that belongs to the word before it.
+/// or with punctuation that belongs to the word before it. Chinese and Japanese have no spaces.
 pub fn separator_before(story: &Story, line: &str) -> &'static str {
     let path = story.path();
     let before = path.iter().rev().find(|passage| !passage.text.is_empty());
     let spaced =
         before.is_none_or(|passage| passage.turn || passage.text.ends_with(char::is_whitespace));
-    let clings = |c: char| c.is_whitespace() || ".,;:!?…)]}’”'".contains(c);
-    if spaced || line.starts_with(clings) {
+    let clings = |c: char| c.is_whitespace() || is_stop(c) || ".,;:)]}’”'»、，；：،؛".contains(c);
+    let last = before.and_then(|passage| passage.text.chars().next_back());
+    let unspaced = last
+        .zip(line.chars().next())
+        .is_some_and(|(before, after)| are_unspaced(before, after));
+    if spaced || unspaced || line.starts_with(clings) {
         ""
     } else {
         " "

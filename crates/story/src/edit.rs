@@ -1,10 +1,12 @@
-//! Edits passages by adding new ones beside the old.
+//! Edits passages by adding new ones next to the old ones.
 //!
 //! The text before the change is shared with the old passage, the changed words become the
-//! writer's, and the text after it is copied together with its authors. Pure: it makes records, not changes.
+//! writer's, and the text after it is copied together with its authors. Pure: it returns records
+//! and changes nothing.
 
-use super::node::{CopiedRange, Node, NodeId, Passage, Place, Status};
+use super::node::{CopiedRange, Node, NodeId, Passage, Place, SPEAKER, Status};
 use super::tree::Story;
+use serde_json::{Map, Value, json};
 use std::ops::Range;
 
 /// The passages to add, in order, and the last one, which becomes the head.
@@ -23,8 +25,8 @@ pub fn passage_group(path: &[Passage], index: usize) -> Range<usize> {
     first..rest.unwrap_or(path.len())
 }
 
-/// Replaces the text of some passages of the path, taken as one, and copies all that follows. None
-/// if nothing would change.
+/// Replaces the joined text of some passages of the path, and copies everything after them. None if
+/// nothing would change.
 pub fn replace_text(
     story: &Story,
     path: &[Passage],
@@ -49,6 +51,8 @@ pub fn replace_text(
             author: group[index].author,
             edited: true,
             turn: first.turn && !inside,
+            apart: first.apart && !inside,
+            extra: speaker_of(first).filter(|_| !inside),
             joins: (inside && place.cut.is_none()) || (!inside && first.joins),
             text: words.to_string(),
             ..Node::default()
@@ -63,6 +67,12 @@ pub fn replace_text(
     }
     edit.copy_passages(&path[range.end..]);
     Some(edit.finish())
+}
+
+/// The speaker's name alone: the other fields of an imported message are those of its old text.
+fn speaker_of(passage: &Passage) -> Option<Box<Map<String, Value>>> {
+    let name = json!(passage.speaker()?);
+    Some(Box::new(Map::from_iter([(SPEAKER.to_string(), name)])))
 }
 
 /// Finds the passage that contains a byte of the joined text, and the offset in it. The end of one
@@ -165,6 +175,11 @@ impl Planner {
             author: passage.author,
             edited: passage.edited,
             turn: passage.turn && from == 0,
+            apart: passage.apart && from == 0,
+            extra: match whole {
+                true => passage.extra.clone(),
+                false => speaker_of(passage).filter(|_| from == 0),
+            },
             joins,
             copied_from: Some(CopiedRange {
                 node: passage.id,
@@ -188,17 +203,18 @@ impl Planner {
 
     fn copy_passages(&mut self, rest: &[Passage]) {
         for passage in rest {
-            // A fork inside the passage before it was one with it, and stays so.
+            // A fork inside the previous passage was joined to it, and stays joined.
             let joins = passage.continues_previous();
-            if !passage.text.is_empty() || !passage.node.text.is_empty() {
+            let shown = !passage.text.is_empty() || !passage.node.text.is_empty();
+            if shown || passage.extra.is_some() {
                 self.copy_range(passage, 0, passage.text.len(), joins);
             }
         }
     }
 
     fn finish(mut self) -> EditPlan {
-        // Where nothing follows the place inside a passage, an empty one holds it: the passage
-        // itself would be there with all its words.
+        // If nothing follows a place inside a passage, an empty passage marks it; otherwise the
+        // passage would appear with its whole text.
         if self.place.cut.is_some() {
             self.add(Node {
                 edited: true,
@@ -295,7 +311,7 @@ mod tests {
         assert_eq!(
             story.node(1).unwrap().text,
             "lamp stood",
-            "the old passage is as it was"
+            "the old passage is unchanged"
         );
         assert_eq!(story.path()[3].author, Author::Model);
     }
@@ -338,7 +354,7 @@ mod tests {
         assert_eq!(
             story.versions(1),
             [1],
-            "the parted one is a version of itself alone"
+            "the split passage is its own only version"
         );
         assert_eq!(path[1].author, Author::Model);
     }

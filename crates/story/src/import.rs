@@ -25,6 +25,23 @@ pub enum Import {
     Text(String),
 }
 
+/// A file that was read, and what the writer should know about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImportedFile {
+    pub content: Import,
+    /// What was left out or read otherwise than it is written, each as half a sentence.
+    pub notices: Vec<String>,
+}
+
+impl From<Import> for ImportedFile {
+    fn from(content: Import) -> ImportedFile {
+        ImportedFile {
+            content,
+            notices: Vec::new(),
+        }
+    }
+}
+
 /// A story from another program. Passages are numbered from 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImportedStory {
@@ -65,10 +82,19 @@ pub struct ImportTarget<'a> {
 
 /// Creates the records of an import.
 pub fn import_records(
-    import: Import,
+    file: impl Into<ImportedFile>,
     session: ImportTarget,
 ) -> Result<ImportResult, ImportRefused> {
-    match import {
+    let ImportedFile { content, notices } = file.into();
+    let mut made = content_records(content, session)?;
+    for notice in notices {
+        made.said += &format!("; {}", clean_line(&notice));
+    }
+    Ok(made)
+}
+
+fn content_records(content: Import, session: ImportTarget) -> Result<ImportResult, ImportRefused> {
+    match content {
         Import::Card { card, book, .. } => Ok(import_character(*card, book, session)),
         Import::Book(book) => {
             let said = format!(
@@ -108,7 +134,7 @@ fn import_character(mut card: Card, book: Option<Lorebook>, session: ImportTarge
     if !text.is_empty() {
         changes.push(FrameChange::Memory { text });
     }
-    // As the specification has it, the card's text stands in the place of the writer's own.
+    // As the specification requires, the card's text replaces the writer's own.
     let before = frame.voice.as_ref().map_or("", |voice| &voice.text);
     let text = card
         .text("system_prompt")
@@ -129,7 +155,7 @@ fn import_character(mut card: Card, book: Option<Lorebook>, session: ImportTarge
         .filter(|text| !text.is_empty())
         .collect();
     if !notes.is_empty() {
-        // Instructions after the history stand last, and what goes with them too.
+        // Post-history instructions come last; a depth prompt then goes there too.
         let depth = if card.text("post_history_instructions").is_empty() {
             depth
         } else {
@@ -214,7 +240,10 @@ fn import_story(tale: ImportedStory, story: &Story) -> Result<ImportResult, Impo
     records.extend(add_lorebook(book, &mut changes));
     Ok(ImportResult {
         records: with_step(records, changes),
-        said: format!("Imported the story: {versions} passages; /tree shows them"),
+        said: format!(
+            "Imported the story: {}; /tree shows them",
+            count_noun(versions, "passage")
+        ),
         mode: Some(tale.mode),
     })
 }
@@ -227,7 +256,7 @@ fn split_passages(text: &str) -> Vec<&str> {
     let (mut from, mut at) = (0, 0);
     for line in text.split_inclusive('\n') {
         let blank = line.trim().is_empty();
-        // The next paragraph begins a new passage where the one so far is long.
+        // The next paragraph starts a new passage if the current one is long enough.
         if !blank && at - from >= LONG && text[..at].ends_with('\n') {
             found.push(&text[from..at]);
             from = at;
@@ -305,87 +334,4 @@ fn with_step(mut records: Vec<Record>, changes: Vec<Change>) -> Vec<Record> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn taken(story: &mut Story, import: Import) -> Result<ImportResult, ImportRefused> {
-        let session = ImportTarget {
-            story,
-            mode: Mode::Prose,
-            user: Some("Jon"),
-            file: None,
-        };
-        let made = import_records(import, session)?;
-        for record in &made.records {
-            story.apply(record).unwrap();
-        }
-        Ok(made)
-    }
-
-    #[test]
-    fn a_long_text_comes_in_passages_and_says_the_same() {
-        let paragraph = "The river rose in the night, and nobody heard it. ".repeat(10);
-        let text = format!("{paragraph}\n\n").repeat(9);
-        let found = split_passages(&text);
-        assert_eq!(found.concat(), text);
-        assert_eq!(found.len(), 3);
-        assert!(found.iter().all(|piece| piece.ends_with("\n\n")));
-        assert_eq!(split_passages("One line."), ["One line."]);
-        assert_eq!(split_passages(&paragraph.repeat(9)).len(), 1);
-    }
-
-    fn card() -> Import {
-        let data = json!({"name": "Mara", "description": "{{char}} keeps a lamp for {{user}}.",
-            "first_mes": "\"{{user}}?\"", "alternate_greetings": ["\"Who goes?\"", ""],
-            "system_prompt": "{{original}} Be brief.", "post_history_instructions": "It rains.",
-            "creator_notes": "For winter."});
-        let Value::Object(file) = json!({"spec": "chara_card_v2", "data": data}) else {
-            unreachable!()
-        };
-        let (card, _) = Card::from_json(file).unwrap();
-        let book = Some(Lorebook {
-            name: "Mara".to_string(),
-            ..Lorebook::default()
-        });
-        let card = Box::new(card);
-        Import::Card {
-            card,
-            book,
-            file: None,
-        }
-    }
-
-    #[test]
-    fn a_card_sets_the_scene_and_one_undo_takes_it_back() {
-        let mut story = Story::default();
-        let made = taken(&mut story, card()).unwrap();
-        assert!(made.said.contains("For winter."), "{}", made.said);
-        let frame = story.frame();
-        assert_eq!(frame.memory, "Mara keeps a lamp for Jon.");
-        assert_eq!(frame.voice.as_ref().unwrap().text, "Be brief.");
-        assert_eq!(
-            (frame.note.text.as_str(), frame.note.depth),
-            ("It rains.", 1)
-        );
-        assert_eq!(frame.enabled_books().len(), 1);
-        assert_eq!(story.path()[0].text, "\"Jon?\"");
-        assert_eq!(story.versions(0), [0, 1]);
-        let undo = super::super::record::StepCount { steps: 1 };
-        story.apply(&Record::Undo(undo)).unwrap();
-        let frame = story.frame();
-        assert!(story.path().is_empty() && frame.memory.is_empty() && frame.character.is_none());
-        assert!(frame.enabled_books().is_empty());
-    }
-
-    #[test]
-    fn a_story_goes_into_an_empty_session_alone() {
-        let mut story = Story::default();
-        taken(&mut story, Import::Text("Once.".to_string())).unwrap();
-        assert_eq!(story.path()[0].author, Author::Prompt);
-        let tale = Import::Story(Box::default());
-        assert!(taken(&mut story, tale).unwrap_err().0.contains("/new"));
-        taken(&mut story, card()).unwrap();
-        assert_eq!(story.path().len(), 1, "the story had begun");
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! The story, and all messages between threads: plain data and pure functions.
 //!
-//! Nothing here does I/O, starts a thread, uses tensors or knows a terminal.
+//! There is no I/O here, and there are no threads, tensors or terminals.
 
 pub mod card;
 pub mod command;

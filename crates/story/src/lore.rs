@@ -1,13 +1,16 @@
 //! Lorebooks: facts that are added to the context when the story mentions them.
 //!
-//! The fields and their meaning are those of SillyTavern's World Info, the most general format; the
-//! others are converted to it. [`scan`] decides which entries are active. Knows no files.
+//! The fields and their meaning are those of SillyTavern's World Info, the most general format;
+//! other formats are converted to it. [`scan`] decides which entries are active. Does not access
+//! files.
 
 pub mod decorators;
+mod javascript;
 mod key;
+mod matching;
 mod scan;
 
-pub use key::Key;
+pub use key::{Key, Occurs};
 pub use scan::{Activation, ActiveEntry, EntryId, ScanInput, ScanResult, SkippedEntry, scan};
 
 use serde::{Deserialize, Serialize};
@@ -40,7 +43,7 @@ pub const SCAN_DEPTH: usize = 4;
 #[serde(default)]
 pub struct LoreEntry {
     pub uid: u64,
-    /// The entry's name, for people.
+    /// The entry's name, for display.
     pub name: String,
     pub keys: Vec<String>,
     pub secondary: Vec<String>,
@@ -141,7 +144,7 @@ pub enum KeyLogic {
     /// At least one must match.
     #[default]
     AndAny,
-    /// Not all may match.
+    /// At least one must not match.
     NotAll,
     /// None may match.
     NotAny,

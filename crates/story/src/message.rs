@@ -2,17 +2,22 @@
 //!
 //! Closed enums of plain data, below both sides, so that neither imports the other.
 
+mod answer;
+mod engine;
+
 use super::picture::{DrawnPicture, PictureRequest};
 pub use super::text_request::{LengthGoal, Overflow, Retrieval, TextRequest, UnmatchedLore};
 use super::{NodeId, Status};
+pub use answer::{Alternative, ContextReport, PassageStats, Segment};
+pub use engine::{Capabilities, ModelInfo};
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// The id of a request, which its replies carry: each request of an engine gets the next number.
+/// The id of a request, repeated in its replies; each request to an engine gets the next number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// News from the engine about one request.
+/// An event from the engine about one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     /// The request that it answers.
@@ -27,15 +32,15 @@ pub enum Request {
     Load { model: String },
     /// Generate a passage from `context`.
     Text(TextRequest),
-    /// Write several passages from one context, each with its own seed. Each of them but the last
-    /// ends with an [`Event::Ended`] of its own.
+    /// Generate several passages from one context, each with its own seed. Each but the last ends
+    /// with its own [`Event::Ended`].
     Candidates(Vec<TextRequest>),
     /// List the tokens that could come next, with their probabilities.
     Alternatives(TextRequest),
     /// Draft the writer's next line, starting with these words; it does not become a passage.
     Suggest { ask: TextRequest, begun: String },
     /// Prefill this prompt, because a request for it may follow. The next request may stop this
-    /// one; nothing is lost then.
+    /// one; nothing is lost.
     Prefetch(TextRequest),
     /// Report the prompt part by part, with token counts.
     Explain(TextRequest),
@@ -143,7 +148,7 @@ pub enum Event {
     Explained(ContextReport),
     /// The answer to [`Request::SaveCache`]; None if there is no cache to save.
     CacheSaved(Option<WarmCache>),
-    /// Pictures are being drawn: how many are finished, of how many.
+    /// Pictures are being drawn: the number finished, and the total.
     Drawing {
         node: NodeId,
         done: usize,
@@ -154,7 +159,7 @@ pub enum Event {
         node: NodeId,
         drawings: Vec<DrawnPicture>,
     },
-    /// One of several passages has ended, and others of its request have not.
+    /// One of several passages has ended; others of the same request have not.
     Ended {
         node: NodeId,
         status: Status,
@@ -175,7 +180,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The event about another passage.
+    /// The same event for another passage.
     pub fn with_node(mut self, to: NodeId) -> Event {
         match &mut self {
             Event::Prefill { node, .. }
@@ -201,7 +206,7 @@ impl Event {
         self
     }
 
-    /// The event without control characters in what a model, a file or a server said.
+    /// The event, with control characters removed from text of models, files and servers.
     pub fn cleaned(mut self) -> Event {
         let clean = |text: &mut String| {
             if let Cow::Owned(clean) = base::untrusted::clean(text) {
@@ -246,76 +251,12 @@ pub struct Truncation {
     pub lore: Vec<String>,
 }
 
-/// A possible next token.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Alternative {
-    pub id: u32,
-    pub text: String,
-    /// The model's probability.
-    pub before: f64,
-    /// The probability after the sampler chain; 0 if it was removed.
-    pub after: f64,
-}
-
-/// The prompt part by part, exactly as sent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct ContextReport {
-    pub segments: Vec<Segment>,
-    /// The total number of tokens.
-    pub tokens: usize,
-    /// The size of the model's context in tokens.
-    pub holds: usize,
-    /// The number of tokens already in the KV cache.
-    pub reused: usize,
-    /// The number of dropped tokens of the story.
-    pub dropped: usize,
-    /// The dropped lore entries.
-    pub lore: Vec<String>,
-}
-
-impl std::fmt::Display for ContextReport {
-    /// One line per part: token count, kind and first words.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(
-            f,
-            "{} of {} tokens, {} of them reused",
-            self.tokens, self.holds, self.reused
-        )?;
-        if self.dropped > 0 {
-            writeln!(
-                f,
-                "Left out: the oldest {} tokens of the story",
-                self.dropped
-            )?;
-        }
-        for segment in self
-            .segments
-            .iter()
-            .filter(|segment| segment.label != "joint")
-        {
-            let text = super::sentence::excerpt(&segment.text, 60);
-            writeln!(f, "{:>6}  {:<16} {text}", segment.tokens, segment.label)?;
-        }
-        for title in &self.lore {
-            writeln!(f, "Left out: lore {title} (over the lore budget)")?;
-        }
-        Ok(())
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Segment {
-    pub label: String,
-    pub text: String,
-    pub tokens: usize,
-}
-
 /// The kind of a failure, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
     /// The model could not be downloaded or loaded.
     Model,
-    /// It was asked for something that cannot be: an unknown style, a prompt that is too long.
+    /// The request is impossible: an unknown style, or a prompt that is too long.
     Request,
     /// The prompt does not fit the model's context.
     Overflow,
@@ -323,117 +264,4 @@ pub enum FailureKind {
     Store,
     /// Any other failure during generation.
     Engine,
-}
-
-/// The loaded model, for the status line and for provenance.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct ModelInfo {
-    pub name: String,
-    pub sha256: String,
-    pub architecture: String,
-    /// `cpu`, `cuda:0` or `metal`, and the kernel family: results depend on both. For a model on a
-    /// server, the flavour of the server and its address.
-    pub backend: String,
-    /// The size of the context in tokens.
-    pub context: usize,
-    pub vocabulary: usize,
-    /// Whether the model can chat: its file contains a chat template, or its server has one.
-    pub chat: bool,
-    pub load_ms: f64,
-    /// A remark about the model file, for the user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// The settings that the engine cannot honour, by name.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub cannot: Vec<String>,
-}
-
-/// The capabilities of an engine with the loaded model, and which of its answers are exact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capabilities {
-    /// It can list the tokens that could come next, with their probabilities.
-    pub alternatives: bool,
-    /// It can report the parts of a prompt.
-    pub explain: bool,
-    /// It can prefill a prompt before the request to continue it.
-    pub prefetch: bool,
-    /// Its KV cache can be saved to disk and restored.
-    pub warm_cache: bool,
-    /// It never writes banned phrases. Otherwise they may appear.
-    pub banned_phrases: bool,
-    /// The same request gives the same text, whatever requests came before.
-    pub reproducible: bool,
-    /// Tokens are counted as the model reads them, not estimated.
-    pub exact_token_counts: bool,
-}
-
-impl Capabilities {
-    /// What is not exact, in a sentence for the writer; None if all answers are.
-    pub fn caveats(&self) -> Option<String> {
-        let all = [
-            (self.reproducible, "the same seed may give another text"),
-            (self.banned_phrases, "banned phrases may appear"),
-            (self.exact_token_counts, "token counts are estimates"),
-        ];
-        let inexact: Vec<&str> = all
-            .iter()
-            .filter(|(exact, _)| !exact)
-            .map(|(_, what)| *what)
-            .collect();
-        (!inexact.is_empty()).then(|| format!("With this engine {}", inexact.join("; ")))
-    }
-
-    /// All capabilities, and all answers exact.
-    pub fn all() -> Capabilities {
-        Capabilities {
-            alternatives: true,
-            explain: true,
-            prefetch: true,
-            warm_cache: true,
-            banned_phrases: true,
-            reproducible: true,
-            exact_token_counts: true,
-        }
-    }
-}
-
-/// Statistics of one passage.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct PassageStats {
-    pub prompt_tokens: usize,
-    pub reused: usize,
-    pub dropped: usize,
-    /// Where the story in the prompt starts, if its beginning was cut off.
-    #[serde(skip)]
-    pub begins: Option<(NodeId, usize)>,
-    pub prefill_ms: f64,
-    pub new_tokens: usize,
-    /// The number of accepted draft tokens among them.
-    #[serde(rename = "guessed")]
-    pub accepted_drafts: usize,
-    pub decode_ms: f64,
-    #[serde(skip)]
-    pub prompt_ids: Vec<u32>,
-}
-
-impl PassageStats {
-    /// Prefill speed in tokens per second, without the reused tokens.
-    pub fn prefill_tps(&self) -> f64 {
-        per_second(
-            self.prompt_tokens.saturating_sub(self.reused),
-            self.prefill_ms,
-        )
-    }
-
-    pub fn decode_tps(&self) -> f64 {
-        per_second(self.new_tokens, self.decode_ms)
-    }
-}
-
-fn per_second(count: usize, ms: f64) -> f64 {
-    if ms > 0.0 {
-        count as f64 * 1000.0 / ms
-    } else {
-        0.0
-    }
 }

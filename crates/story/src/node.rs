@@ -32,6 +32,10 @@ pub struct Node {
     /// A turn of a chat, separated from its neighbours; prose is joined.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub turn: bool,
+    /// A message of its own even after one by the same author; the model's next passage otherwise
+    /// continues its last message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
     pub status: Status,
     /// The passage that the text was copied from; the text itself is then not stored again.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "of")]
@@ -47,7 +51,7 @@ pub struct Node {
     /// Banned phrases that appeared while it was written, and were rewritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
-    /// The picture, if it is one; it then has no text.
+    /// The picture, if the node is one; no text then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Box<picture::Picture>>,
     /// Other fields of the imported file, written back on export.
@@ -55,7 +59,22 @@ pub struct Node {
     pub extra: Option<Box<Map<String, Value>>>,
 }
 
+/// The key of the speaker's name among the fields of an imported message.
+pub const SPEAKER: &str = "name";
+
 impl Node {
+    /// The name of who speaks in an imported chat.
+    pub fn speaker(&self) -> Option<&str> {
+        let name = self.extra.as_ref()?.get(SPEAKER)?.as_str()?;
+        Some(name).filter(|name| self.turn && !name.trim().is_empty())
+    }
+
+    /// Whether it begins a message of a chat, also after one by the same author.
+    pub fn begins_message(&self) -> bool {
+        let own = self.apart || self.author != Author::Model || self.speaker().is_some();
+        self.turn && own && !self.continues_previous()
+    }
+
     /// Whether it belongs to the passage before it: it continues it, or forks off inside it.
     pub fn continues_previous(&self) -> bool {
         self.joins || self.cut.is_some()
@@ -124,14 +143,14 @@ pub struct Provenance {
     pub instruct: Option<String>,
     /// The goal.
     pub goal: super::goal::LengthGoal,
-    /// The lore entries that were active by their keys.
+    /// The lore entries activated by their keys.
     pub lore: Vec<super::lore::EntryId>,
     /// The tokens with which the writer chose to start it.
     pub begin: Vec<u32>,
 }
 
 /// Provenance as serialized: one flat object. (Serde's own flattening takes ten times as long to
-/// parse, and there is one for every passage.)
+/// parse, and every passage has one.)
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct FlatProvenance {

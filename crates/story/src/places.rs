@@ -4,6 +4,7 @@ use super::node::{Author, Node, NodeId, Passage, Place};
 use super::sentence::{count_noun, excerpt, sentence_ends};
 use super::tree::Story;
 use base::nearest::nearest;
+use base::search::{self, Needle};
 use base::untrusted::clean_line;
 
 /// Why a place does not exist, in one sentence.
@@ -21,7 +22,9 @@ pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
         "." | "here" | "end" => return Ok(Place::after(story.head())),
         _ => {}
     }
-    if let Some(id) = story.marks().get(name) {
+    let marks = story.marks();
+    let alike = || marks.iter().find(|(mark, _)| search::same(mark, name));
+    if let Some(id) = marks.get(name).or_else(|| alike().map(|(_, id)| id)) {
         return Ok(Place::after(Some(*id)));
     }
     if name == "mine" {
@@ -72,7 +75,7 @@ pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
         0 => Ok(node.place()),
         n if n == ends.len() => Ok(Place::after(Some(id))),
         n => match ends.get(n - 1) {
-            // The space goes with the words after it, as a model writes it.
+            // The space belongs to the words after it, as in text from a model.
             Some(end) => Ok(Place {
                 node: Some(id),
                 cut: Some(node.text[..*end].trim_end().len()),
@@ -85,10 +88,12 @@ pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
     }
 }
 
-/// The place after the first occurrence of some words in a passage.
+/// The place after the first occurrence of some words in a passage: as they are given, or else in
+/// another case.
 fn place_after_words(node: &Node, words: &str) -> Result<Place, PlaceError> {
     let found = node.text.find(words).filter(|_| !words.is_empty());
-    let end = found.map(|at| at + words.len());
+    let alike = || Needle::new(words).find(&node.text).map(|range| range.end);
+    let end = found.map(|at| at + words.len()).or_else(alike);
     let end = end.ok_or_else(|| {
         let words = excerpt(words, 40);
         PlaceError(format!("Passage {} does not contain \"{words}\"", node.id))
@@ -110,7 +115,7 @@ pub fn index_on_path(story: &Story, path: &[Passage], id: NodeId) -> Option<usiz
                 .map(|of| of.node)
         };
         path.iter().position(|passage| {
-            // A copy may be of a copy.
+            // A copy may be a copy of a copy.
             std::iter::successors(from(passage.id), |id| from(*id)).any(|of| of == id)
         })
     };

@@ -125,11 +125,11 @@ pub enum Change {
     Head { to: Option<NodeId> },
     /// A passage is hidden, or shown again.
     Hidden { node: NodeId, hidden: bool },
-    /// A picture is on the page, or not.
+    /// A picture is put on the page, or taken off it.
     Shown { node: NodeId, shown: bool },
-    /// A mark is at this passage, or removed.
+    /// A mark is set at this passage, or removed.
     Mark { name: String, node: Option<NodeId> },
-    /// A text that the model reads beside the story.
+    /// A text that the model reads alongside the story.
     Frame { set: FrameChange },
 }
 

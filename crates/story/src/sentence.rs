@@ -1,35 +1,73 @@
 //! Finds the ends of sentences and words.
 
+use base::search::Needle;
+
 /// Abbreviations whose full stop does not end a sentence.
 const ABBREVIATIONS: [&str; 18] = [
     "mr", "mrs", "ms", "dr", "st", "prof", "sr", "jr", "vs", "etc", "e.g", "i.e", "no", "col",
     "gen", "capt", "lt", "mt",
 ];
 
+/// What ends a sentence, besides the full stop: Unicode's Sentence_Terminal, for the scripts of today.
+const STOPS: &str = "!?…‼⁇⁈⁉‽。！？．｡։؟۔؞܀܁܂।॥။።፧፨។៕᠃᠉།༎߹᱾᱿᙮꓿꘎꘏꛳꛷꡶꡷꣎꣏꧈꧉꩝꩞꩟꫰꫱꯫";
+/// Those after which the next sentence follows without a space.
+const UNSPACED: &str = "。！？．｡";
+/// Quotation marks and brackets that close; the German ones close with a mark that opens elsewhere.
+const CLOSING: &str = "\"'”’“‘»«›‹)]*_」』】》〉）］｣〞〟";
+
 /// Whether a sentence ends between `before` and `after`. `after` is empty if it is not known.
 pub fn sentence_ends_between(before: &str, after: &str) -> bool {
-    let begins = after.chars().next();
-    let apart = begins.is_none_or(|c| c.is_whitespace() || cjk_end(before));
+    let apart = match after.chars().next() {
+        None => true,
+        // A second stop, or the quotation mark that closes, is of the same sentence.
+        Some(c) if STOPS.contains(c) || closes_unspaced(c) => false,
+        Some(c) => c.is_whitespace() || needs_no_space(before),
+    };
     apart && ends_sentence(before)
+}
+
+/// Whether a character ends a sentence, wherever it stands.
+pub fn is_stop(c: char) -> bool {
+    STOPS.contains(c)
+}
+
+/// Whether a character ends a sentence after which the next one follows without a space.
+pub fn is_unspaced_stop(c: char) -> bool {
+    UNSPACED.contains(c)
+}
+
+/// Whether no space stands between two characters, whatever they end and begin: Chinese and Japanese.
+pub fn are_unspaced(before: char, after: char) -> bool {
+    let mark = |c: char| matches!(c, '\u{3000}'..='\u{303f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}' | '\u{ff5b}'..='\u{ff65}');
+    let letter = |c: char| {
+        matches!(c, '\u{3040}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}' | '\u{3400}'..='\u{9fff}'
+            | '\u{f900}'..='\u{faff}' | '\u{ff66}'..='\u{ff9d}' | '\u{20000}'..='\u{3ffff}')
+    };
+    mark(before) || mark(after) || (letter(before) && letter(after))
 }
 
 /// Whether the text ends like a sentence: with a stop, and possibly closing quotes or brackets.
 pub fn ends_sentence(text: &str) -> bool {
-    let closing = |c: char| "\"'”’»)]*_」』".contains(c);
     let text = text.trim_end_matches([' ', '\t']);
     if text.ends_with('\n') {
         return true;
     }
-    let inner = text.trim_end_matches(closing);
+    let inner = text.trim_end_matches(|c| CLOSING.contains(c));
     match inner.chars().next_back() {
-        Some('!' | '?' | '…' | '。' | '！' | '？') => true,
         Some('.') => !abbreviated(inner),
-        _ => false,
+        last => last.is_some_and(is_stop),
     }
 }
 
-fn cjk_end(text: &str) -> bool {
-    text.ends_with(['。', '！', '？', '」', '』'])
+/// Whether the next sentence may follow this one without a space.
+fn needs_no_space(before: &str) -> bool {
+    let inner = before.trim_end_matches(closes_unspaced);
+    inner.ends_with(is_unspaced_stop) || inner.len() < before.len()
+}
+
+/// Whether a character closes what a Chinese or Japanese sentence opened.
+fn closes_unspaced(c: char) -> bool {
+    "」』】》〉）］｣〞〟".contains(c)
 }
 
 /// Whether the text ends with an abbreviation: "Mr.", or the "J." of "J. Smith".
@@ -47,12 +85,16 @@ fn abbreviated(text: &str) -> bool {
 /// The end of each sentence in bytes, including the space after it.
 pub fn sentence_ends(text: &str) -> Vec<usize> {
     let mut found = Vec::new();
-    let mut after_space = false;
-    for (at, c) in text.char_indices() {
-        if !c.is_whitespace() && after_space && sentence_ends_between(text[..at].trim_end(), " ") {
+    for (at, c) in text.char_indices().skip(1) {
+        let before = &text[..at];
+        let ends = match before.ends_with(char::is_whitespace) {
+            true => !c.is_whitespace() && sentence_ends_between(before.trim_end(), " "),
+            false => needs_no_space(before) && sentence_ends_between(before, &text[at..]),
+        };
+        // The space after a sentence belongs to it.
+        if ends && !c.is_whitespace() {
             found.push(at);
         }
-        after_space = c.is_whitespace() || (after_space && at == 0) || cjk_end(&text[..at]);
     }
     if !text.is_empty() {
         found.push(text.len());
@@ -72,13 +114,13 @@ pub fn excerpt(text: &str, longest: usize) -> String {
     }
 }
 
-/// The first occurrence of `wanted` (in lower case) with a few words before it, shortened like
-/// [`excerpt`].
-pub fn excerpt_around(text: &str, wanted: &str, longest: usize) -> Option<String> {
-    let at = text.to_lowercase().find(wanted)?;
-    // Lower case may be longer or shorter: the place is only near.
-    let near = at.saturating_sub(30).min(text.len());
-    let from = text.floor_char_boundary(near);
+/// The first occurrence of some words with a few before it, shortened like [`excerpt`].
+pub fn excerpt_around(text: &str, wanted: &Needle, longest: usize) -> Option<String> {
+    let at = match wanted.is_empty() {
+        true => 0,
+        false => wanted.find(text)?.start,
+    };
+    let from = text.floor_char_boundary(at.saturating_sub(30));
     let before = if from > 0 { "…" } else { "" };
     Some(format!("{before}{}", excerpt(&text[from..], longest)))
 }
@@ -122,6 +164,70 @@ mod tests {
     }
 
     #[test]
+    fn every_script_ends_its_sentences() {
+        for (before, after) in [
+            ("बारिश हुई।", " वह"),
+            ("هل جاء؟", " نعم"),
+            ("بارش ہوئی۔", " وہ"),
+            ("«Он ушёл!»", " Она"),
+            ("„Er kam.“", " Sie"),
+            ("Եկավ։", " Նա"),
+            ("သူလာသည်။", " သူ"),
+            ("រដូវ។", " ភ្លៀង"),
+            ("「行こう。」", "彼は"),
+            ("来吗？", "他"),
+            ("ｱﾒ｡", "ｿﾗ"),
+        ] {
+            assert!(sentence_ends_between(before, after), "{before}{after}");
+        }
+        for (before, after) in [
+            ("「行こう。", "」彼は"),
+            ("来吗？", "！"),
+            ("「海」", "を見た。"),
+            ("हुई", " वह"),
+        ] {
+            assert!(!sentence_ends_between(before, after), "{before}{after}");
+        }
+    }
+
+    #[test]
+    fn chinese_and_japanese_are_joined_without_a_space() {
+        for (before, after) in [
+            ('。', '彼'),
+            ('海', 'を'),
+            ('」', 'T'),
+            ('雨', '「'),
+            ('ｱ', 'ﾒ'),
+        ] {
+            assert!(are_unspaced(before, after), "{before}{after}");
+        }
+        for (before, after) in [
+            ('.', '彼'),
+            ('다', '그'),
+            ('.', 'T'),
+            ('ก', 'ข'),
+            ('a', '海'),
+        ] {
+            assert!(!are_unspaced(before, after), "{before}{after}");
+        }
+    }
+
+    #[test]
+    fn sentences_without_spaces_between_them_are_several() {
+        let parts = |text: &str| {
+            let ends = sentence_ends(text);
+            let starts = std::iter::once(0).chain(ends.clone());
+            let parts = starts.zip(ends).map(|(a, b)| text[a..b].to_string());
+            parts.collect::<Vec<String>>()
+        };
+        assert_eq!(
+            parts("雨だ。「行こう！」彼は言った。 空を見た"),
+            ["雨だ。", "「行こう！」", "彼は言った。 ", "空を見た"]
+        );
+        assert_eq!(parts("वह आया। वह गया।"), ["वह आया। ", "वह गया।"]);
+    }
+
+    #[test]
     fn sentences_of_a_text() {
         let text = "Late. \"Go!\" he said. Mr. Fox went";
         let ends = sentence_ends(text);
@@ -151,17 +257,16 @@ mod tests {
     #[test]
     fn a_hit_is_shown_with_what_stands_before_it() {
         let text = "It was the winter in which the river froze, and Mara walked home.";
+        let mara = Needle::new("MARA");
         assert_eq!(
-            excerpt_around(text, "mara", 80).unwrap(),
+            excerpt_around(text, &mara, 80).unwrap(),
             "…in which the river froze, and Mara walked home."
         );
-        assert_eq!(
-            excerpt_around("Mara went", "mara", 80).unwrap(),
-            "Mara went"
-        );
-        assert_eq!(excerpt_around(text, "tobias", 80), None);
+        assert_eq!(excerpt_around("Mara went", &mara, 80).unwrap(), "Mara went");
+        assert_eq!(excerpt_around(text, &Needle::new("tobias"), 80), None);
         // The lower case of İ is longer than itself.
         let odd = format!("{}x", "İ".repeat(60));
-        assert!(excerpt_around(&odd, "x", 10).is_some());
+        let found = excerpt_around(&odd, &Needle::new("X"), 99);
+        assert_eq!(found.unwrap(), format!("…{}x", "İ".repeat(15)));
     }
 }

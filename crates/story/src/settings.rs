@@ -44,7 +44,7 @@ impl SettingOverrides {
             settings.model.clone_from(model);
         }
         if let Some(mode) = self.mode {
-            // Settings that nobody chose are the mode's own.
+            // If no setting was chosen, the mode's defaults apply.
             if mode == Mode::Chat
                 && settings.mode != mode
                 && settings.sampling == Sampling::default()

@@ -16,11 +16,12 @@ pub struct TextRequest {
     pub goal: LengthGoal,
     /// Banned phrases.
     pub bans: Vec<Ban>,
-    /// Token healing: back up over the last token of a person's text, so that its word may go on.
+    /// Token healing: back up over the last token of a person's text, so that an unfinished word
+    /// can be completed.
     pub heal: bool,
     /// Tokens that the passage must start with.
     pub begin: Vec<u32>,
-    /// Semantic retrieval; None where it is off.
+    /// Semantic retrieval; None if it is off.
     pub retrieval: Option<Retrieval>,
 }
 

@@ -25,7 +25,7 @@ pub struct Story {
     shown: HashSet<NodeId>,
     marks: BTreeMap<String, NodeId>,
     frame: Frame,
-    /// The inverse of each step, the last step last.
+    /// The inverse of each step, latest last.
     undo_stack: Vec<Vec<Change>>,
     redo_stack: Vec<Vec<Change>>,
 }
@@ -147,7 +147,7 @@ impl Story {
             return Vec::new();
         };
         let mut found = Vec::new();
-        // What goes on with the passage before it is a version of that one.
+        // A passage joined to the previous one counts as a version of that one.
         let begins = |id: &NodeId| *id == base.id || self.node(*id).is_some_and(|it| !it.joins);
         let there = self.passages_at(base.place());
         let mut waiting: Vec<NodeId> = there.filter(begins).collect();
@@ -195,7 +195,7 @@ impl Story {
         }
     }
 
-    /// Marks the passages that were in progress when the program ended.
+    /// Marks passages still in progress as interrupted, because the program ended.
     pub fn interrupt(&mut self) {
         for id in std::mem::take(&mut self.running) {
             self.nodes[id as usize].status = Status::Interrupted;

@@ -2,7 +2,7 @@
 //!
 //! TOML front matter between two lines of `+++` gives the title, the variables and the preferred
 //! sampling; the minijinja template after it renders the text that the model reads before the
-//! story. Pure: the store knows where such files are. See prompts/README.md for the format.
+//! story. Pure: the store finds these files. See prompts/README.md for the format.
 
 use super::frame::Voice;
 use super::sampling::{self, SettingError};
@@ -30,7 +30,7 @@ pub struct PromptTemplate {
     pub variables: Vec<(String, String)>,
     /// Settings by name, as in `/set`.
     pub sampling: Vec<(String, String)>,
-    /// Values of an example, which `/voice` shows.
+    /// Example values, which `/voice` shows.
     pub example: Vec<(String, String)>,
     pub body: String,
 }

@@ -60,8 +60,8 @@ impl Adam {
         (self.first, self.second) = (first, second);
     }
 
-    /// Moves the variables against their gradients. Returns the norm of all gradients together; where
-    /// it is not finite, nothing is moved.
+    /// Moves the variables against their gradients. Returns the norm of all gradients together; if
+    /// it is not finite, nothing moves.
     pub fn step(
         &mut self,
         variables: &Variables,
@@ -180,8 +180,8 @@ mod tests {
             adam.moments()[1].keys().collect::<Vec<_>>(),
             ["block.0.up.bias"]
         );
-        // Of the same gradient everywhere one direction is left, and its length is about one: each
-        // of the 8 numbers moves by 0.2 * sqrt(4) * (0.7 to 1.2) / sqrt(8) of the rate.
+        // A constant gradient has a single direction, whose step has a length of about one: each of
+        // the 8 numbers moves by 0.2 * sqrt(4) * (0.7 to 1.2) / sqrt(8) of the rate.
         let loss = (x.0.sum_all().unwrap() * 7.0).unwrap();
         let gradients = loss.backward().unwrap();
         adam.step(&variables, &gradients, at(1)).unwrap();

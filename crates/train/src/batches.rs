@@ -1,4 +1,4 @@
-//! Batches of the data set: pictures as tensors, with the text, style and flip to condition on.
+//! Batches of the dataset: pictures as tensors, with text, style and flip as conditioning.
 
 use super::data::dataset::Dataset;
 use super::data::emoji::with_tone;
@@ -9,10 +9,11 @@ use super::variables::noise;
 use candle_core::{Device, Error, Result, Tensor};
 use imagegen::conditioning::Conditioning;
 use imagegen::config::CHANNELS;
+use imagegen::retriever::may_be_example;
 use sampler::rng::Rng;
 use std::collections::BTreeMap;
 
-/// The data set, ready to be sampled.
+/// The dataset, ready for sampling.
 pub struct Batches<'a> {
     pictures: &'a Dataset,
     /// The centred embeddings of all captions: `[captions, width]`.
@@ -21,13 +22,13 @@ pub struct Batches<'a> {
     captions: Vec<Vec<u32>>,
     /// Cumulative sums of the pictures' sampling weights.
     cumulative: Vec<f64>,
-    /// The training pictures of each concept, one a style, by style.
+    /// The training pictures of each concept by style, one per style.
     by_concept: BTreeMap<ConceptKey, BTreeMap<u32, usize>>,
 }
 
 /// A batch of pictures with their conditioning.
 pub struct Batch {
-    /// Their numbers in the data set.
+    /// The pictures' indices in the dataset.
     pub index: Vec<usize>,
     /// `[batch, 4, size, size]`, -1 to 1 premultiplied.
     pub pictures: Tensor,
@@ -39,14 +40,14 @@ const INK_WEIGHT: f64 = 0.4;
 /// Sampling weight of pictures with a skin tone: the five tones together count as much as the
 /// picture without a tone.
 const TONE_WEIGHT: f64 = 0.2;
-/// Deviation of the noise on text embeddings, so that prompts near a caption work too.
+/// Standard deviation of the noise on text embeddings, so that prompts near a caption work too.
 const TEXT_NOISE: f64 = 0.05;
 /// The share of pictures without text and style, for classifier-free guidance.
 pub const DROP_TEXT: f64 = 0.1;
-/// The share of pictures without style only.
+/// The share of pictures without style but with text.
 pub const DROP_STYLE: f64 = 0.05;
 
-/// All captions of the data set, in the order of their embeddings.
+/// All captions of the dataset, in the order of their embeddings.
 pub fn captions(pictures: &Dataset) -> Vec<String> {
     numbered_captions(pictures).1
 }
@@ -128,7 +129,7 @@ impl<'a> Batches<'a> {
         self.pictures.size as usize
     }
 
-    /// At most `count` pictures, spread over the data set.
+    /// At most `count` pictures, spread over the dataset.
     pub fn evenly_spaced(&self, count: usize) -> Vec<usize> {
         let all = self.pictures.len();
         let every = (all / count).max(1);
@@ -190,14 +191,15 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// The training pictures of the same concept in other styles, each after the number of its style.
+    /// The training pictures of the same concept in other styles, each with the number of its
+    /// style.
     pub fn other_styles(&self, at: usize) -> impl Iterator<Item = (u32, usize)> {
         let (pictures, own) = (self.pictures, self.pictures.style[at]);
         let styles = self
             .by_concept
             .get(&(pictures.concept[at], pictures.tone[at]));
         let all = styles.into_iter().flatten();
-        all.filter(move |(style, _)| **style != own)
+        all.filter(move |(style, _)| may_be_example(**style, Some(own)))
             .map(|(style, at)| (*style, *at))
     }
 
@@ -283,7 +285,7 @@ fn sampling_weight(pictures: &Dataset, at: usize) -> f64 {
     if pictures.split[at] != Split::Train {
         return 0.0;
     }
-    // The shipped set's name for silhouettes; a folder of one's own may mean another thing by it.
+    // The shipped set's name for silhouettes; in a user's own folder it may mean something else.
     let shipped = ICON_SETS.iter().map(|set| set.style).eq(&pictures.styles);
     let ink = shipped && pictures.styles[pictures.style[at] as usize] == "ink";
     let toned = pictures.tone[at] > 0;

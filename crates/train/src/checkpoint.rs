@@ -2,11 +2,10 @@
 //!
 //! A checkpoint is one safetensors file: every tensor of the run under `part/name`, and the run's
 //! state in the header. It is written under another name and then renamed, so the file is always
-//! whole. Each step seeds its random numbers from the run's seed and its own number, so no state of a
-//! random number generator is stored.
+//! complete. Each step seeds its random numbers from the run's seed and the step number, so no
+//! state of a random number generator is stored.
 
 use super::TrainError;
-use super::phase::PhaseKind;
 use super::variables::Tensors;
 use candle_core::Device;
 use imagegen::config::Config;
@@ -14,13 +13,14 @@ use safetensors::{SafeTensors, serialize_to_file};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The state of a run: what it trains, and the step it has reached. `C` describes the model; the
 /// image model's is the default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState<C = Config> {
-    pub phase: PhaseKind,
+    /// The name of the phase.
+    pub phase: String,
     pub config: C,
     pub seed: u64,
     #[serde(rename = "batch")]
@@ -34,6 +34,11 @@ pub struct RunState<C = Config> {
 
 /// Tensors of a run: a network, its average, its moments, …
 pub type Parts = BTreeMap<String, Tensors>;
+
+/// The checkpoint of a phase in the folder of a run.
+pub fn path(run: &Path, phase: &str) -> PathBuf {
+    run.join(format!("{phase}.safetensors"))
+}
 
 /// Saves a checkpoint; the previous one stays until this one is complete.
 pub fn write<C: Serialize>(

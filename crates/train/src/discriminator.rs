@@ -1,4 +1,4 @@
-//! The discriminator in training: its own step, and the loss that it gives the generator.
+//! The discriminator in training: its own step, and the generator's loss that it computes.
 
 use super::adam::AdamOptions;
 use super::losses::{
@@ -40,7 +40,7 @@ const PENALTY_EVERY: u64 = 8;
 const MISMATCHED: f64 = 0.5;
 
 impl DiscriminatorTrainer {
-    /// Begins with random weights.
+    /// Starts with random weights.
     pub fn new(input: &PhaseInput, weights: LossWeights) -> Result<DiscriminatorTrainer> {
         Ok(DiscriminatorTrainer {
             trained: input.trainable(Tensors::new(), ADAM, Discriminator::new)?,
@@ -154,7 +154,8 @@ fn mean<T>(batches: &[T], loss: impl Fn(&T) -> Result<Tensor>) -> Result<Tensor>
     total / batches.len() as f64
 }
 
-/// How much the pictures of a batch differ: the mean over the pixels of the deviation over the batch.
+/// How much the pictures of a batch differ: the standard deviation over the batch, averaged over
+/// the pixels.
 pub fn batch_deviation(pictures: &Tensor) -> Result<f64> {
     let centred = pictures.broadcast_sub(&pictures.mean_keepdim(0)?)?;
     scalar(&centred.sqr()?.mean(0)?.sqrt()?.mean_all()?)

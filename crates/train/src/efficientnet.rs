@@ -97,7 +97,7 @@ pub fn weights_error(why: &dyn Display) -> TrainError {
 }
 
 impl Depthwise {
-    /// Pixels of padding before the first; TensorFlow puts the odd one after.
+    /// Pixels of padding before the first one; TensorFlow puts an odd pixel at the end.
     pub fn padding_before(&self, size: usize) -> usize {
         ((self.output_size(size) - 1) * self.stride + self.kernel).saturating_sub(size) / 2
     }

@@ -105,8 +105,8 @@ pub fn export(what: &Export, observer: &dyn Observer) -> Result<(), TrainError> 
     Ok(())
 }
 
-/// The tokens of the pictures without a skin tone. Held-out pictures are among them: retrieval looks
-/// drawings up, it does not learn them.
+/// The tokens of the pictures without a skin tone. Held-out pictures are among them: retrieval
+/// looks drawings up and does not learn them.
 fn retrieval_index(
     pictures: &Dataset,
     labels: &HashMap<String, u32>,
@@ -130,7 +130,7 @@ fn retrieval_index(
 /// The networks by file name.
 type Networks = Vec<(&'static str, Tensors)>;
 
-/// The networks of the design with tokens, and their config.
+/// The networks of the token design, and their config.
 fn token_networks(
     run: &Path,
     start: Option<&PretrainedWeights>,
@@ -212,7 +212,7 @@ fn save(
     saved.map_err(|why| TrainError::Disk(path, why.to_string()))
 }
 
-/// Writes the table of concepts: the data set's concepts, by label and tags, and those of the
+/// Writes the table of concepts: the dataset's concepts, by label and tags, and those of the
 /// weights that the run started from. Returns the number of each label.
 fn save_concepts(
     out: &Path,
@@ -257,8 +257,8 @@ struct ConceptTable {
 }
 
 impl ConceptTable {
-    /// Adds an alias, unless the concept has it already. The user's own pictures may share a label and
-    /// differ in their other captions: one label is one concept.
+    /// Adds an alias, unless the concept has it already. The user's own pictures may share a label
+    /// and differ in their other captions: one label is one concept.
     fn add(&mut self, label: &str, embedding: &[f32]) {
         let new = self.labels.len() as u32;
         let concept = *self.numbers.entry(label.to_string()).or_insert(new);
@@ -296,7 +296,7 @@ impl ConceptTable {
     }
 }
 
-/// Whether a caption is the label or a tag alone, neither both together nor with an article.
+/// Whether a caption is only the label or only a tag, without an article.
 fn is_alias(caption: &str, plain: &str) -> bool {
     let rest = caption.strip_prefix(plain);
     let joined = rest.is_some_and(|rest| rest.starts_with([' ', ',']));

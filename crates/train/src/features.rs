@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// The number of features.
 pub const WIDTH: usize = 1280;
-/// The width and height of its input in pixels: drawings of 64 pixels, enlarged twice.
+/// The width and height of its input in pixels: drawings of 64 pixels at double size.
 pub const SIZE: usize = 128;
 
 /// The loaded network.
@@ -116,8 +116,8 @@ impl Dense {
 }
 
 impl Depthwise {
-    /// Applies the convolution with TensorFlow's padding: the same on both sides, and an odd pixel
-    /// after.
+    /// Applies the convolution with TensorFlow's padding: the same on both sides, with an odd pixel
+    /// at the end.
     fn apply(&self, rows: &FeatureMap) -> FeatureMap {
         let (size, channels, kernel) = (rows.size, rows.channels, self.kernel);
         let (small, before) = (self.output_size(size), self.padding_before(size));
@@ -158,7 +158,7 @@ fn relu6(mut rows: FeatureMap) -> FeatureMap {
     rows
 }
 
-/// The stem's convolution of 3 × 3 pixels, every second one, as rows of 27 numbers.
+/// The input patches of the stem's 3 × 3 convolution with stride 2, as rows of 27 numbers.
 fn patches(picture: &[f32]) -> FeatureMap {
     let size = SIZE / 2;
     let mut values = Vec::with_capacity(size * size * 27);
@@ -169,7 +169,7 @@ fn patches(picture: &[f32]) -> FeatureMap {
                 for channel in 0..3 {
                     let inside = row < SIZE && column < SIZE;
                     let place = (row * SIZE + column) * 3 + channel;
-                    // What the network was trained on: -1 to 1.
+                    // The range that the network was trained on: -1 to 1.
                     values.push(if inside {
                         (picture[place] - 127.0) / 128.0
                     } else {

@@ -1,4 +1,4 @@
-//! A training job: the phase, the data set, the sizes and the losses.
+//! A training job: the phase, the dataset, the sizes and the losses.
 
 use super::TrainError;
 use super::batches::Batches;
@@ -37,7 +37,7 @@ pub struct Job {
     pub device: device::DeviceChoice,
     pub schedule: Schedule,
     pub weights: LossWeights,
-    /// The file of the perceptual network, where its loss has a weight.
+    /// The file of the perceptual network, if its loss has a weight.
     pub perceptual_network: Option<PathBuf>,
 }
 
@@ -63,7 +63,7 @@ pub fn train(
     let device = device::open(job.device).map_err(|why| TrainError::Compute(why.to_string()))?;
     let first = first_phase(job, start.as_ref(), &device)?;
     let config = match (&first, &start) {
-        // A style's number would mean another style.
+        // Otherwise a style number would mean another style.
         (Some((state, _)), _) if state.config.styles != dataset.styles => {
             let path = PhaseKind::Reconstruct.checkpoint(&job.run);
             return Err(TrainError::DifferentRun(path, "dataset"));
@@ -104,7 +104,7 @@ pub fn train(
     run(phase.as_mut(), &plan, &device, observer, on_event)
 }
 
-/// Checks from its folders whether a job can start, and returns the weights that it starts from.
+/// Checks a job's folders before it starts, and returns the weights that it starts from.
 /// Called before anything is downloaded or computed for it.
 pub fn check(job: &Job, styles: &[String]) -> Result<Option<PretrainedWeights>, TrainError> {
     check_single_design(job)?;
@@ -166,7 +166,7 @@ fn first_phase(
     }
 }
 
-/// The averaged weights of a network, where the run has trained the phase.
+/// The averaged weights of a network, if the run has trained the phase.
 fn trained(
     job: &Job,
     phase: PhaseKind,
@@ -193,7 +193,7 @@ fn new_config(job: &Job, data: TrainingData) -> Config {
     }
 }
 
-/// The mean of rows `[count, width]`, and the deviation of all their numbers from it.
+/// The mean of rows `[count, width]`, and the standard deviation of all values from it.
 fn mean_and_deviation(rows: &[f32], width: usize) -> (Vec<f32>, f32) {
     let count = (rows.len() / width).max(1) as f64;
     let mut mean = vec![0f64; width];
@@ -248,7 +248,7 @@ fn new_phase<'a>(
         )?),
         PhaseKind::Refine => {
             let start = refine_start(job, start, autoencoder, device)?;
-            // The critic sees its features alone.
+            // The critic sees only this network's features.
             let perceptual = perceptual()?.ok_or(TrainError::NoPerceptualNetwork)?;
             Box::new(RefinePhase::new(input, start, job.weights, perceptual)?)
         }

@@ -1,12 +1,12 @@
-//! Trains the image model: data sets, losses, phases, checkpoints and evaluation metrics.
+//! Trains the image model: datasets, losses, phases, checkpoints and evaluation metrics.
 //!
-//! Four phases, each resumed from its checkpoint, train weights of the design with tokens:
-//! `reconstruct` trains encoder and generator to reconstruct pictures; `tokens` trains the token
-//! Transformer on the frozen encoder's tokens; `paint` trains the generator against the
-//! discriminator with the encoder frozen; `refine` trains a refiner and the generator on sampled
-//! tokens, against a critic. A fifth phase, `direct`, trains the one-pass design by itself.
+//! Four phases, each resumed from its checkpoint, train weights of the token design: `reconstruct`
+//! trains encoder and generator to reconstruct pictures; `tokens` trains the token Transformer on
+//! the frozen encoder's tokens; `paint` trains the generator against the discriminator with the
+//! encoder frozen; `refine` trains a refiner and the generator on sampled tokens, against a critic.
+//! A fifth phase, `direct`, trains the one-pass design by itself.
 //!
-//! Knows the networks and no session, no terminal and no command line. Long work reports to an
+//! Sessions, terminals and command lines are not used here. Long work reports to an
 //! [`Observer`](base::progress::Observer), which may cancel it.
 
 pub mod adam;

@@ -100,8 +100,8 @@ impl std::str::FromStr for GanLoss {
 }
 
 impl GanLoss {
-    /// The discriminator's part. `fake` are scores of generated pictures, or of real ones with the
-    /// caption of others.
+    /// The discriminator's part. `fake` holds scores of generated pictures, or of real ones with
+    /// other captions.
     pub fn discriminator(self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
         match self {
             GanLoss::Bce => softplus(&real.neg()?)?.mean_all()? + softplus(fake)?.mean_all()?,
@@ -135,11 +135,12 @@ pub fn softplus(x: &Tensor) -> Result<Tensor> {
     x.relu()? + tail
 }
 
-/// The norm of the score's gradient by each picture, `[batch]`, differentiable by the weights.
+/// The norm of the score's gradient with respect to each picture, `[batch]`, differentiable with
+/// respect to the weights.
 ///
-/// For fixed weights the norm is the gradient's product with its own direction u. With u held fixed,
-/// the derivative of that product by the weights is the derivative of the norm, so the difference of
-/// two scores along u will do, and no second-order gradient is needed.
+/// For fixed weights the norm is the gradient's product with its own direction u. With u held
+/// fixed, the derivative of that product with respect to the weights is that of the norm, so the
+/// difference of two scores along u is enough, and no second-order gradient is needed.
 pub fn gradient_norm(x: &Tensor, score: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     const REACH: f64 = 0.05;
     let at = Var::from_tensor(&x.detach())?;

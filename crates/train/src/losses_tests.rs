@@ -19,7 +19,7 @@ fn close(found: f32, wanted: f32) {
     );
 }
 
-/// Real scores 2 and -1, drawn ones 0.5 and -3.
+/// Real scores 2 and -1, generated ones 0.5 and -3.
 fn parts(name: &str) -> (f32, f32) {
     let loss: GanLoss = name.parse().unwrap();
     let (real, drawn) = (scores(&[2.0, -1.0]), scores(&[0.5, -3.0]));
@@ -65,7 +65,8 @@ fn wasserstein() {
 #[test]
 fn relativistic() {
     let (discriminator, generator) = parts("relativistic");
-    // Differences 1.5 and 2: ln(1 + e^-1.5) = 0.201413, ln(1 + e^-2) = 0.126928; 1.701413, 2.126928.
+    // Differences 1.5 and 2: ln(1 + e^-1.5) = 0.201413, ln(1 + e^-2) = 0.126928; 1.701413,
+    // 2.126928.
     close(discriminator, (0.201_413 + 0.126_928) / 2.0);
     close(generator, (1.701_413 + 2.126_928) / 2.0);
 }

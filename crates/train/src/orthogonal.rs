@@ -10,7 +10,7 @@ pub const MOMENTUM: f64 = 0.95;
 /// Coefficients of x, x³ and x⁵ in the polynomial of one iteration.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
 const ITERATIONS: usize = 5;
-/// Matrices with at least this many rows and columns are multiplied in bfloat16 where the CPU has
+/// Matrices with at least this many rows and columns are multiplied in bfloat16 if the CPU has
 /// matrix registers. That is exact enough: the iteration is an approximation either way.
 const LARGE: usize = 32;
 /// The usual root mean square of Adam's updates at a learning rate of one.

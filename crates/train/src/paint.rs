@@ -58,8 +58,8 @@ impl<'a> PaintPhase<'a> {
 }
 
 impl Phase for PaintPhase<'_> {
-    fn kind(&self) -> PhaseKind {
-        PhaseKind::Paint
+    fn name(&self) -> &'static str {
+        PhaseKind::Paint.name()
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {

@@ -42,7 +42,7 @@ struct Matrix {
     bias: Tensor,
 }
 
-/// Adds the perceptual loss, where there is one, to a loss and to the metrics.
+/// Adds the perceptual loss, if there is one, to a loss and to the metrics.
 pub fn add_perceptual_loss(
     perceptual: Option<&PerceptualLoss>,
     real: &Tensor,
@@ -97,15 +97,15 @@ impl PerceptualLoss {
     }
 
     /// The distance between pictures `[batch, 4, size, size]`, -1 to 1 premultiplied: 0 if they are
-    /// the same. Gradients go to `generated` alone.
+    /// the same. Only `generated` gets gradients.
     pub fn distance(&self, real: &Tensor, generated: &Tensor) -> Result<Tensor> {
         feature_distance(&self.features(&real.detach())?, &self.features(generated)?)
     }
 
     /// The features after the stem and after each stage, the highest resolution first.
     pub fn features(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
-        // On white: premultiplied, so colour + 1 - opacity; then as the network was trained, the
-        // bytes less 127 over 128.
+        // On white: premultiplied, so colour + 1 - opacity; then (byte - 127) / 128, as in the
+        // network's training.
         let colour = pictures.narrow(1, 0, 3)?;
         let colour = colour.broadcast_sub(&pictures.narrow(1, 3, 1)?)?;
         let x = colour.affine(255.0 / 256.0, 1.0)?;
@@ -200,7 +200,7 @@ fn depthwise(x: &Tensor, by: &Arc<Depthwise>) -> Result<Tensor> {
 fn depthwise_by_taps(x: &Tensor, by: &Depthwise) -> Result<Tensor> {
     let (batch, size, _, channels) = x.dims4()?;
     let (small, before, stride) = (by.output_size(size), by.padding_before(size), by.stride);
-    // Room for each tap's last step, in whole strides.
+    // Padded for the last step of each tap, to whole strides.
     let room = (size + by.kernel).next_multiple_of(stride);
     let mut padded = x.clone();
     for side in [1, 2] {
@@ -320,7 +320,8 @@ impl CustomOp1 for DepthwiseBackward {
     }
 }
 
-/// Computes for each picture of a batch `lengths.to` numbers, zeros at first, from its `lengths.from`.
+/// For each picture of a batch, computes `lengths.to` numbers, initially zero, from its
+/// `lengths.from` numbers.
 fn each_picture(
     storage: &CpuStorage,
     layout: &Layout,

@@ -3,7 +3,7 @@
 use super::TrainError;
 use super::adam::AdamOptions;
 use super::batches::Batches;
-use super::checkpoint::Parts;
+use super::checkpoint::{self, Parts};
 use super::run::Metrics;
 use super::trained::{NetworkState, TrainedNetwork};
 use super::variables::{Tensors, frozen, trainable};
@@ -54,7 +54,7 @@ impl PhaseKind {
 
     /// The phase's checkpoint in the folder of a run.
     pub fn checkpoint(self, run: &Path) -> PathBuf {
-        run.join(format!("{}.safetensors", self.name()))
+        checkpoint::path(run, self.name())
     }
 
     /// The phase's latest sample sheet in the folder of a run.
@@ -99,7 +99,8 @@ impl FromStr for PhaseKind {
 
 /// A phase in training.
 pub trait Phase {
-    fn kind(&self) -> PhaseKind;
+    /// The name of its checkpoint; for the image model's, that of a [`PhaseKind`].
+    fn name(&self) -> &'static str;
 
     /// The networks that the phase trains, each with its name in a checkpoint.
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)>;
@@ -107,7 +108,7 @@ pub trait Phase {
     /// One step. All random numbers come from `rng`.
     fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError>;
 
-    /// Pictures that show the progress of training, where the model draws.
+    /// Pictures that show the progress of training, if the model draws any.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError>;
 
     /// The parts of a checkpoint besides the networks.
@@ -153,7 +154,7 @@ impl<'a> PhaseInput<'a> {
         self.batches.device()
     }
 
-    /// A network to train, with the tensors of `start` where it has them and random ones elsewhere.
+    /// A network to train, with the tensors that `start` has, and random ones otherwise.
     pub fn trainable<N>(
         &self,
         start: Tensors,

@@ -1,7 +1,7 @@
-//! Finished weights that a run starts from, adapted to the styles of the run's data set.
+//! Finished weights that a run starts from, adapted to the styles of the run's dataset.
 //!
-//! Styles are matched by name. A style that the weights do not know starts from their row for "any
-//! style", which was trained on all styles. Everything else is copied unchanged.
+//! Styles are matched by name. A style that the weights lack starts from their row for "any style",
+//! which was trained on all styles. Everything else is copied unchanged.
 
 use super::TrainError;
 use super::variables::Tensors;
@@ -19,10 +19,11 @@ use std::path::{Path, PathBuf};
 pub struct PretrainedWeights {
     /// The weights' config with the run's styles.
     pub config: Config,
-    /// The run's styles that the weights do not know.
+    /// The run's styles that the weights lack.
     pub new_styles: Vec<String>,
     pub folder: PathBuf,
-    /// For each of the run's styles, and for "any" at the end, its row in the weights' style tables.
+    /// For each of the run's styles, and for "any" at the end, its row in the weights' style
+    /// tables.
     style_rows: Vec<u32>,
     /// Rows of the weights' style tables, the one of "any" included.
     style_count: usize,
@@ -60,7 +61,7 @@ impl PretrainedWeights {
             style_count: any + 1,
             config: Config {
                 styles: styles.to_vec(),
-                // Trained on, they draw other pictures.
+                // After more training they draw other pictures.
                 same_pictures_as: Vec::new(),
                 ..config
             },
@@ -94,7 +95,7 @@ impl PretrainedWeights {
         self.folder.join(format!("{name}.safetensors")).is_file()
     }
 
-    /// The concepts that the weights know.
+    /// The concepts of the weights.
     pub fn concepts(&self) -> std::result::Result<Concepts, TrainError> {
         let path = self.folder.join("concepts.safetensors");
         let bytes = std::fs::read(&path);
@@ -130,7 +131,7 @@ impl PretrainedWeights {
             "nearness.weight" if tensor.dims() == [self.style_count; 2] => {
                 tensor.index_select(&rows, 0)?.index_select(&rows, 1)
             }
-            // Rows of digits for each style.
+            // Rows of codes for each style.
             "memory" if count.is_multiple_of(self.style_count) => {
                 let styles = tensor.reshape((self.style_count, count / self.style_count, ()))?;
                 styles.index_select(&rows, 0)?.flatten_to(1)
@@ -142,13 +143,11 @@ impl PretrainedWeights {
         }
     }
 
-    /// A warning about styles that the weights do not know; None where they know all.
+    /// A warning about styles that the weights lack; None if they have all.
     pub fn new_styles_warning(&self) -> Option<String> {
         let named = self.new_styles.join(", ");
         (!self.new_styles.is_empty()).then(|| {
-            format!(
-                "The weights do not know these styles: {named}; they start from a neutral embedding"
-            )
+            format!("The weights lack these styles: {named}; they start from a neutral embedding")
         })
     }
 }
@@ -208,7 +207,7 @@ mod tests {
             [1.0, 9.0, 0.0, 9.0, 9.0]
         );
         assert_eq!(rows(&tensors["lead"]), [0.0, 1.0, 2.0, 9.0]);
-        // Two rows a style.
+        // Two rows per style.
         assert_eq!(
             rows(&tensors["memory"]),
             [2.0, 3.0, 6.0, 7.0, 0.0, 1.0, 6.0, 7.0, 6.0, 7.0]
@@ -232,7 +231,10 @@ mod tests {
         }
         let path = folder.path().join("memory.safetensors");
         safetensors::serialize_to_file(memory.to_tensors().unwrap(), None, &path).unwrap();
-        let found = start.memory(1).unwrap().examples(0, None, &start.config);
+        let found = start
+            .memory(1)
+            .unwrap()
+            .examples(0, &start.config, |_| true);
         let found: Vec<_> = found.iter().map(|(style, d)| (*style, d.0[0])).collect();
         assert_eq!(found, [(0, 1), (2, 2)]);
         assert!(start.memory(0).is_err());

@@ -14,7 +14,7 @@ pub struct PlainTensor {
     pub values: Vec<f32>,
 }
 
-/// The first pickle: a number that names the format.
+/// The first pickle: a number that identifies the format.
 const MAGIC: [u8; 15] = *b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
 /// The tensors of 32-bit floats of a state dictionary, by name.
@@ -23,7 +23,7 @@ pub fn parse(bytes: &[u8]) -> Result<HashMap<String, PlainTensor>> {
     let rest =
         rest.ok_or_else(|| Error::Msg("it is not a file in PyTorch's legacy format".into()))?;
     let mut reader = Cursor::new(rest);
-    // Two that say which version and machine wrote it.
+    // Two pickles with the version and the machine that wrote the file.
     for _ in 0..2 {
         pickle(&mut reader)?;
     }
@@ -83,7 +83,7 @@ fn pickle(reader: &mut impl BufRead) -> Result<Object> {
     stack.finalize()
 }
 
-/// The entries of an ordered dictionary, however it was pickled.
+/// The entries of an ordered dictionary, which may be pickled in two ways.
 fn entries(state: Object) -> Vec<(Object, Object)> {
     match state {
         Object::Dict(entries) => entries,
@@ -98,17 +98,18 @@ fn strings(list: Object) -> Result<Vec<String>> {
             let text = |item: Object| item.unicode().map_err(Error::from);
             items.into_iter().map(text).collect()
         }
-        _ => Err(Error::Msg("its list of storages is no list".into())),
+        _ => Err(Error::Msg("its list of storages is not a list".into())),
     }
 }
 
-/// One storage: how many numbers, then the numbers. All of this file's are of 4 or 8 bytes; the
-/// data that follows tells which, so integers (a single one: a count of batches) are tried first.
+/// One storage: the number of values, then the values. All values in this file have 4 or 8 bytes;
+/// the data that follows tells which, so integers (a single one: a count of batches) are tried
+/// first.
 fn storage(reader: &mut Cursor<&[u8]>) -> Result<Vec<u8>> {
     let mut count = [0; 8];
     reader.read_exact(&mut count)?;
     let count = u64::from_le_bytes(count);
-    // A storage of one number is a 64-bit counter, as batch norms keep it.
+    // A storage of one number is a 64-bit counter, as batch norms store it.
     let width = if count == 1 { 8 } else { 4 };
     let left = reader.get_ref().len() as u64 - reader.position();
     let bytes = count.checked_mul(width).filter(|bytes| *bytes <= left);

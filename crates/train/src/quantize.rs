@@ -121,7 +121,7 @@ mod tests {
             assert_eq!(drawn(&after), drawn(&before));
             assert_ne!(after.sha256, before.sha256);
             assert!(after.reproduces(&before.sha256) && !before.reproduces(&after.sha256));
-            // What is stored in 8 bits stays so.
+            // Matrices already in 8 bits stay unchanged.
             quantize(folder.path()).unwrap();
             assert_eq!(load().sha256, after.sha256);
         }

@@ -55,8 +55,8 @@ impl<'a> ReconstructPhase<'a> {
 }
 
 impl Phase for ReconstructPhase<'_> {
-    fn kind(&self) -> PhaseKind {
-        PhaseKind::Reconstruct
+    fn name(&self) -> &'static str {
+        PhaseKind::Reconstruct.name()
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {
@@ -100,11 +100,11 @@ impl Phase for ReconstructPhase<'_> {
     }
 }
 
-/// Weight of the squared error beside the other losses: it falls to 0 over the first steps, and is
-/// 0 if training starts from weights.
+/// Weight of the squared error relative to the other losses: it falls to 0 over the first steps,
+/// and is 0 if training starts from weights.
 ///
-/// Where drawings fill little of the square, an untrained generator lowers the absolute error most
-/// by drawing nothing, and then its saturated tanh has too little gradient to recover. The squared
+/// If drawings fill little of the square, an untrained generator lowers the absolute error most by
+/// drawing nothing, and then its saturated tanh has too little gradient to recover. The squared
 /// error is lowest for the mean of all pictures, from which training can proceed.
 pub fn squared_error_weight(number: u64, from_scratch: bool) -> f64 {
     const WEIGHT: f64 = 8.0;

@@ -1,9 +1,9 @@
 //! The fourth phase: refiner and generator together, on tokens that the token Transformer samples,
 //! against a critic that sees whole pictures.
 //!
-//! Tokens sampled for a picture's caption are refined and decoded, and the real picture is the target.
-//! The critic scores how real the result looks and how well it matches the caption. The encoder and
-//! the token Transformer are frozen.
+//! Tokens sampled for a picture's caption are refined and decoded, and the real picture is the
+//! target. The critic scores how real the result looks and how well it matches the caption. The
+//! encoder and the token Transformer are frozen.
 
 mod losses;
 
@@ -124,7 +124,7 @@ impl<'a> RefinePhase<'a> {
     ) -> std::result::Result<RefinePhase<'a>, TrainError> {
         let Autoencoder { encoder, generator } = start.autoencoder;
         let tokenizer = PictureTokenizer::new(&encoder, input.config, input.device())?;
-        // The token Transformer knows how text, style and retrieved examples relate.
+        // The token Transformer has already learned how text, style and retrieved examples relate.
         let refiner = start.refiner.unwrap_or_else(|| start.tokens.clone());
         Ok(RefinePhase {
             table: TokenTable::new(&input, &tokenizer)?,
@@ -266,8 +266,8 @@ impl<'a> RefinePhase<'a> {
 }
 
 impl Phase for RefinePhase<'_> {
-    fn kind(&self) -> PhaseKind {
-        PhaseKind::Refine
+    fn name(&self) -> &'static str {
+        PhaseKind::Refine.name()
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {
@@ -333,7 +333,7 @@ impl Phase for RefinePhase<'_> {
         ])
     }
 
-    /// Real pictures, each above the drawing of its caption's sampled tokens, as sampled and refined.
+    /// Real pictures, each above two drawings from its caption: before and after refining.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let batches = self.input.batches;

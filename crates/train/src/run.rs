@@ -1,11 +1,11 @@
 //! The loop that all phases share: steps, checkpoints, resuming, and warnings about the numbers.
 //!
-//! It knows no model: a phase of another model than the image model's brings a description of its
-//! own, `C`, by which a checkpoint is recognized.
+//! It is independent of the model: a phase of any other model supplies its own description, `C`,
+//! which identifies its checkpoints.
 
 use super::TrainError;
 use super::checkpoint::{self, RunState};
-use super::phase::{Phase, PhaseKind, SampleSheet, Step};
+use super::phase::{Phase, SampleSheet, Step};
 use base::progress::Observer;
 use candle_core::Device;
 use imagegen::config::Config;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// The metrics of a step, by name.
 pub type Metrics = Vec<(&'static str, f64)>;
 
-/// The schedule of a phase: steps, batch size, learning rate, and how often it saves something.
+/// The schedule of a phase: steps, batch size, learning rate, and how often it saves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     pub seed: u64,
@@ -30,7 +30,7 @@ pub struct Schedule {
     pub learning_rate: f64,
     /// The number of steps between checkpoints.
     pub checkpoint_every: u64,
-    /// Steps between sample sheets; there is one at the end in any case.
+    /// Steps between sample sheets; one is always drawn at the end.
     pub sample_every: u64,
 }
 
@@ -45,7 +45,7 @@ pub struct Plan<C = Config> {
     pub schedule: Schedule,
 }
 
-/// What a checkpoint says of the model that it trains: two are equal where their tensors fit.
+/// A checkpoint's description of its model; two are equal if their tensors are compatible.
 pub trait ModelDescription: Clone + PartialEq + Serialize + DeserializeOwned {}
 
 impl<C: Clone + PartialEq + Serialize + DeserializeOwned> ModelDescription for C {}
@@ -87,7 +87,7 @@ pub fn run<C: ModelDescription>(
     on_event: &mut dyn FnMut(TrainingEvent),
 ) -> Result<RunOutcome, TrainError> {
     let schedule = &plan.schedule;
-    let path = phase.kind().checkpoint(&plan.folder);
+    let path = checkpoint::path(&plan.folder, phase.name());
     let disk = |why: std::io::Error| TrainError::Disk(plan.folder.clone(), why.to_string());
     std::fs::create_dir_all(&plan.folder).map_err(disk)?;
     let mut done = 0;
@@ -118,7 +118,7 @@ pub fn run<C: ModelDescription>(
         let cancelled = observer.is_cancelled();
         let last = done == schedule.steps;
         if cancelled || last || done % schedule.checkpoint_every.max(1) == 0 {
-            let state = plan.state(phase.kind(), done);
+            let state = plan.state(phase.name(), done);
             checkpoint::write(&path, &state, &phase.parts()?)?;
             on_event(TrainingEvent::Checkpointed(done));
         }
@@ -135,9 +135,9 @@ pub fn run<C: ModelDescription>(
 }
 
 impl<C: ModelDescription> Plan<C> {
-    fn state(&self, phase: PhaseKind, step: u64) -> RunState<C> {
+    fn state(&self, phase: &str, step: u64) -> RunState<C> {
         RunState {
-            phase,
+            phase: phase.to_string(),
             step,
             config: self.config.clone(),
             seed: self.schedule.seed,
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_something_else_is_refused_by_its_name() {
-        let mut other = plan().state(PhaseKind::Paint, 0);
+        let mut other = plan().state("paint", 0);
         other.batch_size = 8;
         let why = check_same_run(Path::new("run"), &other, &plan()).unwrap_err();
         assert!(why.to_string().contains("different --batch"), "{why}");

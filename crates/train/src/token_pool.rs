@@ -1,5 +1,5 @@
 //! Tokens that the token Transformer samples for the captions of training pictures, as in drawing:
-//! a few pictures at each step, until every picture of the data set has sampled tokens.
+//! a few pictures at each step, until every picture of the dataset has sampled tokens.
 
 use super::batches::Batch;
 use super::phase::PhaseInput;

@@ -1,4 +1,4 @@
-//! The tokens of every picture of the data set, unflipped and flipped, and the retrieved examples
+//! The tokens of every picture of the dataset, unflipped and flipped, and the retrieved examples
 //! of a picture: pictures of the same concept in other styles.
 
 use super::TrainError;
@@ -17,11 +17,11 @@ pub struct TokenTable<'a> {
     batches: &'a Batches<'a>,
     /// `[picture][flip][64][codes]`.
     tokens: Vec<[Vec<u8>; 2]>,
-    /// The number that stands for a style that the weights do not know.
+    /// The number that stands for a style that the weights lack.
     unknown_style: usize,
 }
 
-/// A picture of the data set, flipped or not.
+/// A picture of the dataset, flipped or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PictureKey {
     pub index: usize,

@@ -125,8 +125,8 @@ fn known(batch: usize, rng: &mut Rng) -> Vec<bool> {
 }
 
 impl Phase for TokensPhase<'_> {
-    fn kind(&self) -> PhaseKind {
-        PhaseKind::Tokens
+    fn name(&self) -> &'static str {
+        PhaseKind::Tokens.name()
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {

@@ -1,8 +1,8 @@
 //! The variables of a network, by name.
 //!
-//! They start as given, or with random numbers from a seed. Each tensor has its own random stream,
-//! so the order in which a network creates them does not matter. (candle's own random numbers have
-//! no seed on a CPU.)
+//! They start with the given values, or with random numbers from a seed. Each tensor has its own
+//! random stream, so the order in which a network creates them does not matter. (candle's own
+//! random numbers have no seed on a CPU.)
 
 use candle_core::{DType, Device, Error, Result, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
@@ -19,7 +19,7 @@ pub type Tensors = BTreeMap<String, Tensor>;
 #[derive(Clone)]
 pub struct Variables(BTreeMap<String, Var>);
 
-/// A network and its variables: those in `known` as they are, the others random.
+/// A network and its variables: those in `known` unchanged, the others random.
 pub fn trainable<T>(
     known: Tensors,
     seed: u64,
@@ -74,8 +74,8 @@ impl Variables {
     }
 }
 
-/// Moves the exponential moving average towards the variables after step `number`: quickly at first,
-/// then over some thousand steps.
+/// Moves the exponential moving average towards the variables after step `number`: quickly at
+/// first, then over some thousand steps.
 pub fn update_ema(ema: &mut Tensors, now: &Variables, number: u64) -> Result<()> {
     let decay = (1.0 - 1.0 / (0.1 * number as f64 + 2.0)).min(0.999);
     for (name, var) in now.iter() {
@@ -150,7 +150,7 @@ fn random(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> 
         }
         Init::Kaiming { .. } => {
             return Err(Error::Msg(
-                "a tensor begins in a way that is not supported".into(),
+                "this initialization of a tensor is not supported".into(),
             ));
         }
     };

@@ -10,13 +10,13 @@ use train::measures::{
     nearest_neighbours, share_within,
 };
 
-/// Pictures drawn of one prompt to measure diversity.
+/// The number of pictures of one prompt that measure diversity.
 const TOGETHER: usize = 4;
 /// k of the nearest-neighbour balls in precision and recall.
 pub(super) const NEIGHBOURS: usize = 3;
 
 impl Evaluation<'_> {
-    /// Distances between drawn and real pictures, with real against real for scale.
+    /// Distances between drawn and real pictures and, for scale, between real ones.
     pub(super) fn compare(
         &self,
         report: &mut Report,

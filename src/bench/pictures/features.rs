@@ -83,7 +83,7 @@ impl Evaluation<'_> {
         Ok(spec)
     }
 
-    /// A real picture with a share of its tokens redrawn.
+    /// Redraws a share of a real picture's tokens.
     fn redraw(&self, at: usize, share: f64, seed: u64) -> Result<Vec<Picture>, PicturesError> {
         let illuminator = &self.pipeline.illuminator;
         let code = illuminator.encode(&Picture {
@@ -96,7 +96,7 @@ impl Evaluation<'_> {
     }
 }
 
-/// The extractor's input: RGB of 0 to 255 on white, at its size.
+/// The extractor's input: RGB from 0 to 255 on white, at the extractor's size.
 pub(super) fn extractor_input(pixels: &[u8], size: usize) -> Vec<f32> {
     let on_white = |at: usize, channel: usize| {
         let pixel = &pixels[at * 4..][..4];

@@ -46,7 +46,7 @@ pub struct Draw {
     /// Width and height of the PNG in pixels; the drawing itself is 64 by 64 [default: 256]
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<u32>,
-    /// Enlarge four times with an upscaling network (ESRGAN, downloaded once), for print
+    /// Enlarge fourfold with an upscaling network (ESRGAN, downloaded once), for print
     #[arg(long)]
     pub enlarge: bool,
     /// Background colour, for example #f5e6c8, or "none" for transparent
@@ -55,7 +55,7 @@ pub struct Draw {
     /// PNG file that illumine drew: reproduce it, vary it (--vary) or enlarge it (--enlarge)
     #[arg(long, value_name = "PICTURE.png", value_hint = ValueHint::FilePath)]
     pub from: Option<PathBuf>,
-    /// Share of the picture given by --from to redraw, from 0.1 (a little) to 0.9 (nearly all)
+    /// How much of the --from picture to redraw, from 0.1 (a little) to 0.9 (nearly all)
     #[arg(long, value_name = "AMOUNT", requires = "from", conflicts_with_all = ["restyle", "lerp", "scene"])]
     pub vary: Option<f64>,
     /// Redraw the picture in this file (PNG, JPEG, GIF, WebP) in the style given by --style
@@ -64,13 +64,13 @@ pub struct Draw {
     /// Interpolate from the prompt to this second prompt, in --n pictures
     #[arg(long, value_name = "WORDS", conflicts_with_all = ["from", "scene", "seeds"])]
     pub lerp: Option<String>,
-    /// Draw a wide picture: a backdrop and the things the prompt names in front of it
+    /// Draw a wide picture: a backdrop and, in front, the things the prompt names
     #[arg(long, conflicts_with = "from")]
     pub scene: bool,
     /// Print a JSON object
     #[arg(long)]
     pub json: bool,
-    /// Folder of the image model's weights
+    /// Image model weights folder
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub weights: Option<PathBuf>,
     /// Never access the network

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum Sessions {
     /// List sessions, most recent first
     List {
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
         /// Print JSON
@@ -21,7 +21,7 @@ pub enum Sessions {
         /// Print every passage of every branch as JSON Lines
         #[arg(long)]
         all: bool,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
@@ -29,7 +29,7 @@ pub enum Sessions {
     Grep {
         /// Words to find
         words: String,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
@@ -39,14 +39,42 @@ pub enum Sessions {
         name: String,
         /// New name
         to: String,
+        /// Sessions folder
+        #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
+        sessions: Option<PathBuf>,
+    },
+    /// Check one session or all for damage
+    Check {
+        /// Session name [default: all sessions]
+        name: Option<String>,
+        /// Read past damaged records and write what is sound to a new session beside the damaged
+        /// one, which is not changed
+        #[arg(long, requires = "name")]
+        salvage: bool,
         /// Folder of the sessions
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
-    /// Check a session for damage, or all sessions
-    Check {
-        /// Session name [default: all sessions]
-        name: Option<String>,
+    /// Compare a session with the copies that a sync program left beside it, or open one of them
+    Conflicts {
+        /// Session name
+        name: String,
+        /// Number of the copy to make a session of [default: list and compare them all]
+        copy: Option<usize>,
+        /// Name of the new session [default: the session's name with -copy]
+        to: Option<String>,
+        /// Folder of the sessions
+        #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
+        sessions: Option<PathBuf>,
+    },
+    /// Make a new session of a daily backup; the session itself stays as it is
+    Restore {
+        /// Session name
+        name: String,
+        /// Day of the backup, for example 2026-11-01 [default: list the backups]
+        date: Option<String>,
+        /// Name of the new session [default: the session's name with the date]
+        to: Option<String>,
         /// Folder of the sessions
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
@@ -75,10 +103,10 @@ pub struct Export {
     /// Title [default: the session's name]
     #[arg(long)]
     pub title: Option<String>,
-    /// Language tag for EPUB and HTML, for example en or de-AT
+    /// Language tag for EPUB and HTML, for example en, de-AT or he
     #[arg(long, value_name = "TAG")]
     pub language: Option<String>,
-    /// Folder of the sessions
+    /// Sessions folder
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
     pub sessions: Option<PathBuf>,
 }
@@ -98,7 +126,7 @@ pub struct Import {
     /// Your name in the story, for character cards that use {{user}}
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
-    /// Folder of the sessions
+    /// Sessions folder
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
     pub sessions: Option<PathBuf>,
 }

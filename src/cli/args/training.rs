@@ -22,18 +22,18 @@ pub enum Train {
         /// Width and height in pixels: 64 or 128
         #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=512))]
         size: u32,
-        /// Folder of the downloaded package archives
+        /// Folder for downloaded package archives
         #[arg(long, value_name = "FOLDER", default_value = "illuminator-archives")]
         archives: PathBuf,
         /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Train one phase; resumes from its checkpoint
+    /// Train one phase or resume its checkpoint
     Gan(Gan),
     /// Export the checkpoints of a run as weights for `illumine draw`
     Export {
-        /// Folder of the run
+        /// Run folder
         #[arg(long, value_name = "FOLDER")]
         run: PathBuf,
         /// Dataset file or picture folder that the run was trained on
@@ -46,8 +46,8 @@ pub enum Train {
         /// Folder to write the weights to
         #[arg(short, long, value_name = "FOLDER")]
         out: PathBuf,
-        /// Bits of each matrix element: 8 halves the files and gives the same pictures on a CPU; 16
-        /// is more exact on a GPU and for further training
+        /// Bits per matrix element: 8 halves the files and gives the same pictures on a CPU; 16 is
+        /// more exact on a GPU and for further training
         #[arg(long, default_value = "16", value_parser = ["8", "16"])]
         bits: String,
         /// Never access the network
@@ -67,7 +67,7 @@ pub struct EvalImage {
     /// Dataset file from `illumine train data`, or a folder of pictures
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub data: PathBuf,
-    /// Folder of the image model's weights
+    /// Image model weights folder
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub weights: Option<PathBuf>,
     /// Pictures to draw for each split: training, held-out pairs, held-out concepts
@@ -109,11 +109,11 @@ pub struct EvalImage {
     pub on: On,
 }
 
-/// Parses a number that is not below 0.
+/// Parses a non-negative number.
 fn weight(text: &str) -> Result<f64, String> {
     let weight: Option<f64> = text.parse().ok();
     let weight = weight.filter(|weight| weight.is_finite() && *weight >= 0.0);
-    weight.ok_or_else(|| "expected a number that is not negative".to_string())
+    weight.ok_or_else(|| "expected a non-negative number".to_string())
 }
 
 /// Parses the name of a phase.
@@ -134,14 +134,14 @@ fn share(text: &str) -> Result<f64, String> {
 #[derive(Args, Debug)]
 pub struct Gan {
     /// Phase to train, in this order: reconstruct, tokens, then paint and refine (both optional); or
-    /// direct, which trains the one-pass GAN in a run folder of its own
+    /// direct, which trains the one-pass GAN in its own run folder
     #[arg(value_parser = phases())]
     pub phase: PhaseKind,
     /// Dataset file from `illumine train data`, or a folder of pictures with captions in a
     /// captions.csv (file_name,text[,style]), in text files of the same name, or in the file names
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub data: PathBuf,
-    /// Folder of the run, for checkpoints and sample sheets
+    /// Run folder, for checkpoints and sample sheets
     #[arg(long, value_name = "FOLDER")]
     pub run: PathBuf,
     /// Train a small model, for small datasets and short trials
@@ -182,7 +182,7 @@ pub struct Gan {
     /// Adversarial loss weight (paint, refine, direct) [default: 0.03; refine: 0.05]
     #[arg(long, value_name = "W", value_parser = weight, allow_negative_numbers = true)]
     pub adversarial: Option<f64>,
-    /// Caption-contrastive loss weight (refine): how much generated pictures must match their captions
+    /// Caption-contrastive loss weight (refine): how strongly to match generated pictures to captions
     #[arg(long, alias = "belonging", value_name = "W", default_value_t = 0.005, value_parser = weight, allow_negative_numbers = true)]
     pub caption_contrastive: f64,
     /// R1 gradient penalty weight (paint, direct)

@@ -15,7 +15,7 @@ const LOOKED_UP: usize = 32;
 /// The length of the shortest keyword in letters.
 const SHORTEST: usize = 4;
 
-/// Stop words: they name nothing that can be drawn.
+/// Stop words, which name nothing that can be drawn.
 const EMPTY: &[&str] = &[
     "about",
     "after",

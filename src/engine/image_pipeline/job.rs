@@ -86,7 +86,7 @@ impl ImageJob<'_> {
         })
     }
 
-    /// Generates the seeds of each style, batch by batch.
+    /// Generates pictures from the seeds of each style, batch by batch.
     fn each(
         &mut self,
         prompt: &str,
@@ -123,7 +123,7 @@ impl ImageJob<'_> {
         Ok(true)
     }
 
-    /// Pictures at positions between two others.
+    /// Draws pictures at positions between two others.
     pub(super) fn lerp(
         &mut self,
         from: &PromptOrPicture,
@@ -160,7 +160,7 @@ impl ImageJob<'_> {
         Ok(true)
     }
 
-    /// Two prompts share a seed, so that they differ in their text only.
+    /// Two prompts share a seed, so that they differ only in their text.
     fn endpoint(&self, sight: &PromptOrPicture) -> Result<(LerpTarget, Option<u32>), DrawError> {
         let (prompt, own) = self::sight(sight);
         if prompt.trim().is_empty() {

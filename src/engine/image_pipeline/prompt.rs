@@ -6,15 +6,15 @@
 
 use super::{DrawError, ImagePipeline, MAX_PROMPT_CHARS};
 
-/// Unit embeddings; empty without words.
+/// Unit embeddings; empty if there are no words.
 #[derive(Default)]
 pub(super) struct PromptEmbedding {
     pub(super) words: Vec<f32>,
     pub(super) subject: Vec<f32>,
 }
 
-/// Words that end the subject: they say where it is or what it does. "Of" is not one of them,
-/// since a slice of bread is not a slice.
+/// Words that end the subject, because they say where it is or what it does. "Of" is not one of
+/// them, since a slice of bread is not a slice.
 const AFTER: &[&str] = &[
     "above", "across", "against", "along", "among", "and", "around", "as", "at", "before",
     "behind", "below", "beneath", "beside", "between", "beyond", "by", "carrying", "crossing",

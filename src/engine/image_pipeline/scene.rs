@@ -8,7 +8,7 @@ use story::picture::{Derivation, DrawnPicture, Layer, PictureProvenance};
 
 /// The maximum number of subjects in front of a backdrop.
 const SUBJECTS: usize = 3;
-/// The backdrop of a prompt that names none.
+/// The backdrop if the prompt names none.
 const BACKDROP: &str = "sunrise over mountains";
 /// Prepositions that introduce a place.
 const PLACES: &[&str] = &[

@@ -57,7 +57,7 @@ fn word(loaded: &Loaded, id: u32) -> String {
     let bytes = loaded.tokenizer.bytes(id);
     let text = Decoder::default().push(bytes);
     match text.is_empty() {
-        // A part of a character.
+        // Part of a character.
         true => bytes.iter().map(|byte| format!("<{byte:02X}>")).collect(),
         false => text,
     }

@@ -1,5 +1,5 @@
 //! Generates several continuations of one story in a batch: the prompt is evaluated once, and each
-//! step evaluates one token of every continuation. Each is bit-identical to what it would be alone.
+//! step evaluates one token of every continuation. Each is bit-identical to one generated alone.
 
 use super::generate::{ms, prefill};
 use super::loaded::Loaded;
@@ -19,7 +19,7 @@ struct Way<'a> {
     over: Option<Status>,
 }
 
-/// Writes a passage for each request. Ends all but the last; returns how the last one ended.
+/// Writes a passage for each request. Ends all except the last; returns how the last one ended.
 pub fn candidates(
     loaded: &mut Loaded,
     requests: &[TextRequest],
@@ -76,7 +76,7 @@ fn shared(loaded: &mut Loaded, requests: &[TextRequest]) -> Result<Option<Prompt
     let [first, rest @ ..] = requests else {
         return Ok(None);
     };
-    // Banned phrases are met by going back, which a branch does not know.
+    // Banned phrases need a rewind, which branches do not support.
     let alone = rest.is_empty() || requests.iter().any(|request| !request.bans.is_empty());
     if alone || loaded.model.branch().is_none() {
         return Ok(None);
@@ -128,7 +128,7 @@ fn write(loaded: &mut Loaded, ways: &mut [Way], listener: &dyn Listener) -> Resu
     for way in ways.iter_mut().filter(|way| way.over.is_none()) {
         way.over = Some(way.passage.finish(Status::Stopped, listener));
     }
-    // The first way stays in the cache: the next line of a story goes on from it, as a rule.
+    // The first continuation stays in the cache, because the story usually continues from it.
     if let (Some(branch), Some(way)) = (first, ways.first()) {
         loaded.adopt(&branch, way.passage.tokens());
     }

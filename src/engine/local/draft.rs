@@ -25,7 +25,7 @@ impl Draft {
         }
     }
 
-    /// Proposes up to `count` draft tokens after `read`; none if the model is unsure or stopped.
+    /// Proposes up to `count` draft tokens after `read`; none if the model is uncertain or stopped.
     pub fn guess(
         &mut self,
         read: &[u32],
@@ -39,7 +39,7 @@ impl Draft {
             .zip(read)
             .take_while(|(a, b)| a == b)
             .count();
-        // The last token is always read: what follows it is asked.
+        // Always evaluates the last token, because its logits are needed.
         self.model.rewind(common.min(read.len().saturating_sub(1)));
         self.held.truncate(self.model.len());
         if read.len() + count > self.model.context() {

@@ -1,4 +1,4 @@
-//! Encodes a context to tokens. The model's own text goes back as the tokens that it generated.
+//! Encodes a context as tokens. Text by the model becomes the tokens that it generated.
 
 use super::loaded::Loaded;
 use super::spelled::spelled;
@@ -7,7 +7,7 @@ use llm::template::ChatMessage;
 use story::Context;
 use story::context::{ContextPart, Message, Role};
 
-/// Tokens, with the part and the byte offset in which each one starts.
+/// Tokens, with the part and the byte offset at which each one starts.
 #[derive(Debug, Default)]
 pub struct Encoded {
     pub ids: Vec<u32>,
@@ -22,8 +22,8 @@ pub fn encode(loaded: &Loaded, context: &Context) -> Result<Vec<u32>, ModelError
     }
 }
 
-/// Encodes the parts. Adjacent texts are encoded as one, so that parts may meet inside a word; this
-/// model's own text goes back as the tokens that it generated.
+/// Encodes the parts. Adjacent texts are encoded as one, so that parts may meet inside a word; text
+/// by this model becomes the tokens that it generated.
 pub fn encode_prose(loaded: &Loaded, parts: &[ContextPart]) -> Result<Encoded, ModelError> {
     let mut encoder = Encoder {
         loaded,
@@ -45,7 +45,7 @@ pub fn encode_prose(loaded: &Loaded, parts: &[ContextPart]) -> Result<Encoded, M
 struct Encoder<'a> {
     loaded: &'a Loaded,
     out: Encoded,
-    /// Text that is still to be joined with the next part.
+    /// Text to be joined with the next part.
     words: String,
     /// Where each part starts in `words`: byte, part, and byte of the part.
     starts: Vec<(usize, usize, usize)>,
@@ -89,7 +89,7 @@ impl Encoder<'_> {
     }
 }
 
-/// The messages as a chat template takes them.
+/// The messages in the form that a chat template takes.
 fn chat(messages: &[Message]) -> Vec<ChatMessage> {
     let plain = |message: &Message| ChatMessage {
         role: message.role.name(),
@@ -120,7 +120,7 @@ pub fn encode_chat(
         .iter()
         .filter(|message| message.role == Role::Assistant)
     {
-        // Where the template kept the model's own words as they were, its tokens are kept too.
+        // If the template left the model's own words unchanged, its tokens are kept too.
         let words = tokenizer.guard(&message.text());
         let all_wrote = message.parts.iter().all(|part| wrote(loaded, part));
         if let Some(at) = rendered

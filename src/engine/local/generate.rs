@@ -68,8 +68,8 @@ pub fn prefill(
     Ok(logits)
 }
 
-/// Prefills a prompt that may be requested soon. Skipped if evaluating it in pieces would change
-/// the bits, because the output must not depend on how quickly a line was typed.
+/// Prefills a prompt that may be requested soon. Does nothing if evaluating it in pieces would
+/// change the result, because the output must not depend on how quickly a line was typed.
 pub fn read_ahead(loaded: &mut Loaded, request: &TextRequest, observer: &dyn Observer) {
     if !loaded.model.is_batch_invariant() {
         return;
@@ -91,8 +91,8 @@ fn read(
     listener: &dyn Listener,
 ) -> Result<Option<Vec<f32>>, Failure> {
     let total = prompt.ids.len();
-    // The last token's logits are what the passage begins with: where they are not known any more,
-    // it is read again.
+    // The passage begins with the last token's logits: if they are no longer known, that token is
+    // evaluated again.
     let known = loaded.latest(&prompt.ids).map(<[f32]>::to_vec);
     stats.reused = match known {
         Some(_) => total,

@@ -5,7 +5,7 @@
 
 use super::loaded::Loaded;
 
-/// The bytes still to be spelled; empty if none.
+/// The bytes still to be spelled, if any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Healing {
     tail: Vec<u8>,
@@ -23,7 +23,7 @@ pub fn heal(loaded: &Loaded, ids: &[u32]) -> Healing {
     let goes_on = |c: char| c.is_alphanumeric() || c == ' ' || c == '\'' || c == '’';
     let mut tail = Vec::new();
     let mut kept = ids.len();
-    // The first token stays: something must be read.
+    // The first token stays: the prompt must not be empty.
     while kept > 1 && ids.len() - kept < MOST {
         let bytes = loaded.tokenizer.bytes(ids[kept - 1]);
         let Some(text) = std::str::from_utf8(bytes)
@@ -32,7 +32,7 @@ pub fn heal(loaded: &Loaded, ids: &[u32]) -> Healing {
         else {
             break;
         };
-        // A line end is an end: what comes after it begins anew.
+        // Text is not healed across a line end.
         if text.contains(['\n', '\r']) || !text.ends_with(goes_on) {
             break;
         }
@@ -58,7 +58,7 @@ impl Healing {
     }
 
     /// Decides after prefill whether the text ends between words, so that no healing is needed.
-    /// `logits` belong to the token after it.
+    /// `logits` are those of the next token.
     pub fn is_needless(&self, loaded: &Loaded, logits: &[f32]) -> bool {
         if self.tail.last().is_none_or(|last| *last == b' ') {
             return self.is_over();

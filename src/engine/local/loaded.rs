@@ -22,7 +22,7 @@ pub struct Loaded {
     ahead: Ahead,
     /// The last request and its prompt.
     pub prompted: Option<Box<(TextRequest, Prompt)>>,
-    /// The draft model, used where prompt lookup finds nothing.
+    /// The draft model, used if prompt lookup finds nothing.
     pub draft: Option<Draft>,
     /// Whether speculative decoding is on.
     pub speculate: bool,
@@ -186,8 +186,7 @@ impl Loaded {
         Ok(())
     }
 
-    /// Takes over the KV cache of a branch; `tokens` starts with the tokens that are then in the
-    /// cache.
+    /// Takes over the KV cache of a branch; `tokens` starts with the tokens in it.
     pub fn adopt(&mut self, branch: &Branch, tokens: &[u32]) {
         self.rewind(self.held.len());
         self.latest.clear();

@@ -1,8 +1,8 @@
 //! A passage in progress: from logits to final text.
 //!
 //! Text is held back while it may still become something that must not appear: a stop sequence, a
-//! banned phrase, the first word of a sentence beyond the goal. When a banned phrase appears, the
-//! KV cache is rewound to its first token, that token is made less likely, and another one is
+//! banned phrase, or the first word of a sentence beyond the goal. When a banned phrase appears,
+//! the KV cache is rewound to its first token, that token is made less likely, and another one is
 //! sampled from the same logits.
 
 mod backtrack;
@@ -35,12 +35,12 @@ pub struct Passage<'a> {
     base: usize,
     /// The prompt's tokens and all generated ones.
     all: Vec<u32>,
-    /// Generated tokens that are not sent yet, and the number of tokens sent before them.
+    /// Generated tokens that have not been sent yet, and the number of tokens sent before them.
     held: Vec<Token>,
     sent: usize,
     /// The text of `held`.
     text: String,
-    /// The end of the sent text, as far as goals look back.
+    /// The end of the sent text, as far as the goals inspect it.
     before: String,
     /// The number of healed bytes, which are not sent again.
     unsaid: usize,
@@ -81,7 +81,7 @@ pub enum Step {
 
 enum Looked {
     On,
-    /// A position is to be sampled again from these logits.
+    /// Sample a position again from these logits.
     Back(Vec<f32>),
     Over(Status),
 }
@@ -177,7 +177,7 @@ impl<'a> Passage<'a> {
             Looked::Back(again) => return Ok(Step::Again(again)),
             Looked::On => {}
         }
-        // The newest token is not read yet.
+        // The newest token has not been evaluated yet.
         if self.all.len() > loaded.model.context() {
             return Ok(Step::Over(self.finish(Status::ContextFull, listener)));
         }
@@ -292,7 +292,7 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Removes the text from a byte on, and the tokens that start after it.
+    /// Truncates the text at a byte, and removes the tokens that start after it.
     fn cut(&mut self, at: usize) {
         let begun = |(index, _): &(usize, &Token)| {
             index

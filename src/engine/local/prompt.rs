@@ -1,4 +1,4 @@
-//! Builds the prompt: from a context to tokens that fit the model's context.
+//! Builds the prompt: encodes a context as tokens that fit the model's context.
 
 use super::encode::{Encoded, encode_chat, encode_prose};
 use super::heal::{Healing, heal};
@@ -68,7 +68,7 @@ pub fn prompt(loaded: &mut Loaded, request: &TextRequest) -> Result<Prompt, Prom
     Ok(prompt)
 }
 
-/// Builds the prompt, leaving room for the new tokens if that is reasonable.
+/// Builds the prompt, leaving room for the new tokens if reasonable.
 pub fn build(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
     let wanted = request.sampling.max_tokens as usize;
     let (context, lore) = within_budget(loaded, &request.context)?;
@@ -208,7 +208,7 @@ fn fit_chat(
     let system = |message: &&Message| message.role == Role::System;
     let pinned = messages.iter().take_while(system).count();
     for first in pinned + 1..messages.len() {
-        // A conversation begins with the user.
+        // A conversation must begin with the user.
         if messages[first].role == Role::Assistant && first + 1 < messages.len() {
             continue;
         }
@@ -235,8 +235,8 @@ fn fit_chat(
     Err(PromptError::Message { tokens, context })
 }
 
-/// Drops lore beyond the budget, and parts that the model does not need. Returns the titles of that
-/// lore.
+/// Drops lore beyond the budget, and parts that the model does not need. Returns the titles of the
+/// dropped lore.
 pub fn within_budget(
     loaded: &Loaded,
     context: &Context,
@@ -271,15 +271,19 @@ pub fn segments(
             let mut before = 0;
             for end in 1..=messages.len() {
                 let open = *open && end == messages.len();
-                // Templates may refuse a conversation that is cut short; its cost then shows later.
+                // Templates may reject a truncated conversation; its tokens count later.
                 let tokens = encode_chat(loaded, &messages[..end], open);
                 let tokens = tokens.map_or(before, |ids| ids.len());
                 let message = &messages[end - 1];
-                let kinds: Vec<String> = message.parts.iter().map(|p| p.kind.label()).collect();
+                let parts = message.parts.iter();
+                let parts = parts.filter(|part| part.kind != PartKind::Separator);
+                let kinds: Vec<String> = parts.map(|part| part.kind.label()).collect();
                 let label = clean_line(&format!("{}: {}", message.role.name(), kinds.join(", ")));
+                // The template's own signs are not shown; messages stand apart in it.
+                let line_end = if end < messages.len() { "\n" } else { "" };
                 found.push(segment(
                     label,
-                    &message.text(),
+                    &format!("{}{line_end}", message.text()),
                     tokens.saturating_sub(before),
                 ));
                 before = tokens;

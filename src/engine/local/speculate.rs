@@ -4,12 +4,12 @@
 //!
 //! **Invariant:** the output is identical to plain decoding. Draft tokens only decide which logits
 //! are computed early; the logits of a batch are bit-identical to those of single tokens, and the
-//! sampler sees each in turn. So it does not matter where the draft tokens come from: where prompt
-//! lookup finds nothing, a draft model may propose them.
+//! sampler sees each in turn. So it does not matter where the draft tokens come from: if prompt
+//! lookup finds none, a draft model may propose them.
 
 use std::collections::VecDeque;
 
-/// The length of the pattern, in tokens, that must have occurred before.
+/// The number of tokens that must have occurred before.
 const PATTERN: usize = 3;
 /// The maximum number of draft tokens at once.
 const MOST: usize = 7;

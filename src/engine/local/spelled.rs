@@ -1,4 +1,4 @@
-//! Finds which of a model's own tokens still spell a stretch of text.
+//! Finds which of a model's own tokens still spell a given text.
 
 use base::untrusted::clean;
 use llm::Tokenizer;
@@ -16,8 +16,8 @@ pub struct Spelled {
 }
 
 /// The longest run of the part's tokens that spells a prefix of its text. `before` is the text
-/// before the part: where a word was healed, the run may start with its end. None if no token fits,
-/// or if the tokens come from another model.
+/// before the part: if a word was healed, the run may start with the end of `before`. None if no
+/// token fits, or if the tokens come from another model.
 pub fn spelled(
     tokenizer: &Tokenizer,
     sha256: &str,

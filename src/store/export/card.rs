@@ -28,7 +28,7 @@ pub fn encode_card(story: &Story, meta: &ExportMeta, path: &Path) -> Result<Vec<
     }
 }
 
-/// The version to write: V1 cards become V2, which every program reads.
+/// The version to write: V1 cards become V2, which every program supports.
 fn own_version(card: &Card) -> Version {
     match card.version {
         Version::V3 => Version::V3,
@@ -63,7 +63,9 @@ fn charx(card: &Value, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     out.start_file("card.json", options).map_err(wrong)?;
     let written = out.write_all(&line(card));
     written.map_err(|error| ExportError::Card(error.to_string()))?;
-    if let Some(kept) = kept.filter(|bytes| bytes.starts_with(b"PK")) {
+    // The archive may stand behind a picture.
+    let kept = kept.filter(|bytes| !bytes.starts_with(png::SIGNATURE));
+    if let Some(kept) = kept {
         let mut archive = ZipArchive::new(Cursor::new(kept)).map_err(wrong)?;
         for at in 0..archive.len() {
             let member = archive.by_index_raw(at).map_err(wrong)?;
@@ -76,7 +78,7 @@ fn charx(card: &Value, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     Ok(out.finish().map_err(wrong)?.into_inner())
 }
 
-/// A card for a session without one: from its memory, and the versions of its first passage.
+/// A card for a session without one, from its memory and the versions of its first passage.
 fn own(story: &Story, meta: &ExportMeta) -> Card {
     let first = story.path().first().map(|passage| passage.id);
     let mut roots: Vec<NodeId> = first.into_iter().collect();

@@ -3,15 +3,16 @@
 //! Uses only the zip library: an e-book is an archive of a few files, and the EPUB libraries write
 //! no accessibility metadata. `tests/it/interop.rs` checks the result with epubcheck.
 
-use super::html::{STYLE, escaped, figure, paragraphs};
-use super::pages::{self, ExportPassage, Span};
+use super::chapters::split;
+use super::direction::Direction;
+use super::html::{STYLE, escaped, figure, heading, paragraphs};
+use super::pages::{self, Branch};
 use super::text::{SpeakerNames, authors, title};
 use super::{ExportError, ExportMeta, ExportScope};
 use base::hash::hexadecimal;
 use sha2::{Digest, Sha256};
 use std::io::{Cursor, Write};
 use std::sync::Arc;
-use story::sentence::excerpt;
 use story::{NodeId, Picture, Story};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -32,25 +33,32 @@ pub fn book(story: &Story, extent: ExportScope, meta: &ExportMeta) -> Result<Vec
         let there = images.iter().any(|(known, _)| *known == id);
         there.then(|| format!("images/{}", Picture::file_name(id)))
     };
-    let figure = |id| figure(story, id, source(id));
-    let mut chapters: Vec<Chapter> = split(&pieces)
-        .into_iter()
-        .map(|(heading, pieces)| Chapter {
-            title: heading.unwrap_or_else(|| meta.title.clone()),
-            body: paragraphs(&pieces, &names, &figure),
-        })
+    let direction = Direction::of_book(&meta.language, &pieces);
+    let figure = |id| figure(story, id, source(id), direction);
+    let paragraphs = |pieces: &[_]| paragraphs(pieces, &names, &figure, direction);
+    let chapter = |title: String, pieces: &[_]| Chapter {
+        title,
+        body: paragraphs(pieces),
+    };
+    let split = split(&pieces).into_iter();
+    let mut chapters: Vec<Chapter> = split
+        .map(|(heading, pieces)| chapter(heading.unwrap_or_else(|| meta.title.clone()), &pieces))
         .collect();
     if extent == ExportScope::Tree {
-        chapters.extend(pages::branches(story).iter().map(|branch| Chapter {
-            title: title(story, branch),
-            body: paragraphs(&branch.pieces, &names, &figure),
-        }));
+        let branches = pages::branches(story);
+        let told = |branch: &Branch| chapter(title(story, branch), &branch.pieces);
+        chapters.extend(branches.iter().map(told));
+    }
+    // A book has something to turn to, even if nothing but spaces was written.
+    if chapters.is_empty() {
+        chapters.push(chapter(meta.title.clone(), &[]));
     }
     let by = escaped(&authors(&pieces));
     if let Some(last) = chapters.last_mut() {
-        last.body += &format!("<p class=\"about\">{by}.</p>\n");
+        let own = direction.attribute(&by);
+        last.body += &format!("<p class=\"about\" lang=\"en\" xml:lang=\"en\"{own}>{by}.</p>\n");
     }
-    let archive = archive(&chapters, &images, meta);
+    let archive = archive(&chapters, &images, meta, direction);
     archive.map_err(|error| ExportError::Card(error.to_string()))
 }
 
@@ -61,9 +69,10 @@ fn archive(
     chapters: &[Chapter],
     images: &[Image],
     meta: &ExportMeta,
+    direction: Direction,
 ) -> zip::result::ZipResult<Vec<u8>> {
     let mut out = ZipWriter::new(Cursor::new(Vec::new()));
-    // The kind of file stands first and plain, so that it can be told from the first bytes.
+    // The media type comes first and uncompressed, so that the first bytes identify the file.
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     out.start_file("mimetype", stored)?;
     out.write_all(b"application/epub+zip")?;
@@ -77,15 +86,18 @@ fn archive(
         Ok(out.write_all(text.as_bytes())?)
     };
     put("META-INF/container.xml", CONTAINER)?;
-    put("EPUB/package.opf", &package(chapters, images, meta))?;
-    put("EPUB/nav.xhtml", &contents(chapters, meta))?;
+    put(
+        "EPUB/package.opf",
+        &package(chapters, images, meta, direction),
+    )?;
+    put("EPUB/nav.xhtml", &contents(chapters, meta, direction))?;
     put("EPUB/style.css", STYLE)?;
     for (at, chapter) in chapters.iter().enumerate() {
-        let heading = escaped(&chapter.title);
-        let body = format!("<section>\n<h1>{heading}</h1>\n{}</section>", chapter.body);
+        let heading = heading(&chapter.title, direction);
+        let body = format!("<section>\n{heading}\n{}</section>", chapter.body);
         put(
             &format!("EPUB/chapter-{}.xhtml", at + 1),
-            &page(&chapter.title, &body, meta),
+            &page(&chapter.title, &body, meta, direction),
         )?;
     }
     Ok(out.finish()?.into_inner())
@@ -102,7 +114,12 @@ const CONTAINER: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </container>
 "#;
 
-fn package(chapters: &[Chapter], images: &[Image], meta: &ExportMeta) -> String {
+fn package(
+    chapters: &[Chapter],
+    images: &[Image],
+    meta: &ExportMeta,
+    direction: Direction,
+) -> String {
     let pictures: String = images
         .iter()
         .map(|(id, _)| {
@@ -128,16 +145,20 @@ fn package(chapters: &[Chapter], images: &[Image], meta: &ExportMeta) -> String 
     let spine: String = (1..=chapters.len())
         .map(|n| format!("    <itemref idref=\"chapter-{n}\"/>\n"))
         .collect();
-    let title = escaped(&meta.title);
+    let (own, title) = (direction.attribute(&meta.title), escaped(&meta.title));
+    let (root, turns) = match direction {
+        Direction::LeftToRight => ("", ""),
+        Direction::RightToLeft => (direction.of_root(), " page-progression-direction=\"rtl\""),
+    };
     let language = language(meta);
     let identifier = identifier(chapters, meta);
     let modified = modified(&meta.now);
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
-<package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="id" xml:lang="{language}">
+<package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="id" xml:lang="{language}"{root}>
   <metadata xmlns:dc="http://purl.org/dc/elements/1.1/">
     <dc:identifier id="id">{identifier}</dc:identifier>
-    <dc:title>{title}</dc:title>
+    <dc:title{own}>{title}</dc:title>
     <dc:language>{language}</dc:language>
     <meta property="dcterms:modified">{modified}</meta>
     <meta property="schema:accessMode">textual</meta>
@@ -146,40 +167,43 @@ fn package(chapters: &[Chapter], images: &[Image], meta: &ExportMeta) -> String 
     <meta property="schema:accessibilityFeature">readingOrder</meta>
     <meta property="schema:accessibilityFeature">structuralNavigation</meta>
     <meta property="schema:accessibilityHazard">none</meta>
-    <meta property="schema:accessibilitySummary">{summary}</meta>
+    <meta property="schema:accessibilitySummary" xml:lang="en">{summary}</meta>
   </metadata>
   <manifest>
     <item id="nav" href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"/>
     <item id="style" href="style.css" media-type="text/css"/>
 {items}{pictures}  </manifest>
-  <spine>
+  <spine{turns}>
 {spine}  </spine>
 </package>
 "#
     )
 }
 
-fn contents(chapters: &[Chapter], meta: &ExportMeta) -> String {
+fn contents(chapters: &[Chapter], meta: &ExportMeta, direction: Direction) -> String {
     let rows: String = chapters
         .iter()
         .enumerate()
         .map(|(at, chapter)| {
             let (n, title) = (at + 1, escaped(&chapter.title));
-            format!("<li><a href=\"chapter-{n}.xhtml\">{title}</a></li>\n")
+            let own = direction.attribute(&chapter.title);
+            format!("<li><a href=\"chapter-{n}.xhtml\"{own}>{title}</a></li>\n")
         })
         .collect();
+    let own = direction.attribute("Contents");
     let body = format!(
-        "<nav epub:type=\"toc\" id=\"toc\" role=\"doc-toc\">\n<h1>Contents</h1>\n<ol>\n{rows}</ol>\n</nav>"
+        "<nav epub:type=\"toc\" id=\"toc\" role=\"doc-toc\">\n<h1 lang=\"en\" xml:lang=\"en\"{own}>Contents</h1>\n<ol>\n{rows}</ol>\n</nav>"
     );
-    page(&meta.title, &body, meta)
+    page(&meta.title, &body, meta, direction)
 }
 
-fn page(title: &str, body: &str, meta: &ExportMeta) -> String {
+fn page(title: &str, body: &str, meta: &ExportMeta, direction: Direction) -> String {
     let (title, language) = (escaped(title), language(meta));
+    let root = direction.of_root();
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE html>\n\
          <html xmlns=\"http://www.w3.org/1999/xhtml\" xmlns:epub=\"http://www.idpf.org/2007/ops\" \
-         lang=\"{language}\" xml:lang=\"{language}\">\n<head>\n<title>{title}</title>\n\
+         lang=\"{language}\" xml:lang=\"{language}\"{root}>\n<head>\n<title>{title}</title>\n\
          <link rel=\"stylesheet\" type=\"text/css\" href=\"style.css\"/>\n</head>\n<body>\n{body}\n\
          </body>\n</html>\n"
     )
@@ -220,74 +244,4 @@ fn modified(now: &str) -> String {
         Some(to_the_second) => format!("{to_the_second}Z"),
         None => "1970-01-01T00:00:00Z".to_string(),
     }
-}
-
-/// Splits the story into chapters at lines that are headings.
-fn split(pieces: &[ExportPassage]) -> Vec<(Option<String>, Vec<ExportPassage>)> {
-    let mut chapters: Vec<(Option<String>, Vec<ExportPassage>)> = vec![(None, Vec::new())];
-    let mut fresh = true;
-    for piece in pieces {
-        let mut own = ExportPassage {
-            spans: Vec::new(),
-            ..piece.clone()
-        };
-        fresh |= !piece.gap.is_empty();
-        for span in &piece.spans {
-            let mut words = String::new();
-            for line in span.text.split_inclusive('\n') {
-                if let Some(heading) = heading(line).filter(|_| fresh && line.ends_with('\n')) {
-                    give(&mut own.spans, span, &mut words);
-                    let told = std::mem::take(&mut own.spans);
-                    // The pictures stand after all of it.
-                    last(
-                        &mut chapters,
-                        ExportPassage {
-                            spans: told,
-                            pictures: Vec::new(),
-                            ..own.clone()
-                        },
-                    );
-                    chapters.push((Some(heading), Vec::new()));
-                } else {
-                    words += line;
-                }
-                fresh = line.ends_with('\n');
-            }
-            give(&mut own.spans, span, &mut words);
-        }
-        last(&mut chapters, own);
-    }
-    chapters.retain(|(title, pieces)| title.is_some() || !pieces.is_empty());
-    chapters
-}
-
-fn give(spans: &mut Vec<Span>, span: &Span, words: &mut String) {
-    let text = std::mem::take(words);
-    if !text.is_empty() {
-        spans.push(Span { by: span.by, text });
-    }
-}
-
-fn last(chapters: &mut [(Option<String>, Vec<ExportPassage>)], piece: ExportPassage) {
-    let says =
-        piece.spans.iter().any(|span| !span.text.trim().is_empty()) || !piece.pictures.is_empty();
-    if let Some((_, pieces)) = chapters.last_mut().filter(|_| says) {
-        pieces.push(piece);
-    }
-}
-
-/// Parses a heading: `# Title`, as in Markdown, or `Chapter 3`, with or without a title.
-fn heading(line: &str) -> Option<String> {
-    let line = line.trim();
-    let marks = line.len() - line.trim_start_matches('#').len();
-    if (1..=3).contains(&marks) && line[marks..].starts_with(' ') {
-        return Some(excerpt(line[marks..].trim(), 120)).filter(|title| !title.is_empty());
-    }
-    let mut words = line.split_whitespace();
-    let chapter = words.next()?.eq_ignore_ascii_case("chapter");
-    let number = words.next()?.trim_end_matches([':', '.']);
-    let counts = number
-        .chars()
-        .all(|c| c.is_ascii_digit() || "IVXLC".contains(c));
-    (chapter && counts && line.len() < 80 && !line.ends_with([',', ';'])).then(|| line.to_string())
 }

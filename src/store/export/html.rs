@@ -2,6 +2,7 @@
 //!
 //! The page is valid XML too. All text is escaped, so a model's output is never markup.
 
+use super::direction::Direction;
 use super::pages::{self, ExportPassage};
 use super::text::{SpeakerNames, authors, title};
 use super::{ExportMeta, ExportScope};
@@ -10,7 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use story::{NodeId, Story};
 
-/// The style sheet: unobtrusive on paper and on screen, with each author's text tinted.
+/// The style sheet: unobtrusive on paper and on screen, with a tint for each author's text.
 pub const STYLE: &str = "\
 body { font-family: Georgia, serif; line-height: 1.5; max-width: 38em; margin: 2em auto; padding: 0 1em; }
 p { margin: 0 0 0.8em; }
@@ -30,23 +31,29 @@ pub fn page(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
         let bytes = meta.picture(id)?;
         Some(format!("data:image/png;base64,{}", STANDARD.encode(bytes)))
     };
-    let figure = |id| figure(story, id, inside(id));
-    let mut body = format!("<main>\n<h1>{}</h1>\n", escaped(&meta.title));
-    body += &paragraphs(&pieces, &names, &figure);
+    let direction = Direction::of_book(&meta.language, &pieces);
+    let figure = |id| figure(story, id, inside(id), direction);
+    let paragraphs = |pieces: &[_]| paragraphs(pieces, &names, &figure, direction);
+    let mut body = format!("<main>\n{}\n", heading(&meta.title, direction));
+    body += &paragraphs(&pieces);
     body += "</main>\n";
     if extent == ExportScope::Tree {
         for branch in pages::branches(story) {
-            let title = escaped(&title(story, &branch));
-            let told = paragraphs(&branch.pieces, &names, &figure);
-            body += &format!("<details>\n<summary>{title}</summary>\n{told}</details>\n");
+            let title = title(story, &branch);
+            let (own, title) = (direction.attribute(&title), escaped(&title));
+            let told = paragraphs(&branch.pieces);
+            body += &format!("<details>\n<summary{own}>{title}</summary>\n{told}</details>\n");
         }
     }
     let by = escaped(&authors(&pieces));
-    body += &format!("<footer><p>{by}. Words on a tint are a person's.</p></footer>\n");
+    let own = direction.attribute(&by);
+    body += &format!(
+        "<footer lang=\"en\"{own}><p>{by}. Words on a tint are a person's.</p></footer>\n"
+    );
     let language = match meta.language.as_str() {
         "" => String::new(),
         language => format!(" lang=\"{}\"", escaped(language)),
-    };
+    } + direction.of_root();
     format!(
         "<!DOCTYPE html>\n<html{language}>\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -57,13 +64,23 @@ pub fn page(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
     )
 }
 
-/// Renders pieces as paragraphs, with each author's text in a span.
+/// A heading of the highest level.
+pub fn heading(title: &str, direction: Direction) -> String {
+    format!("<h1{}>{}</h1>", direction.attribute(title), escaped(title))
+}
+
+/// Renders pieces as paragraphs, with each author's text in a span. A paragraph of the other
+/// direction than the book says so.
 pub fn paragraphs(
     pieces: &[ExportPassage],
     names: &SpeakerNames,
     figure: &dyn Fn(NodeId) -> String,
+    direction: Direction,
 ) -> String {
-    let mut paper = HtmlWriter::default();
+    let mut paper = HtmlWriter {
+        direction,
+        ..HtmlWriter::default()
+    };
     for piece in pieces {
         if !piece.gap.is_empty() {
             paper.end();
@@ -85,17 +102,18 @@ pub fn paragraphs(
 }
 
 /// Renders a picture from its source; its description if the file is missing.
-pub fn figure(story: &Story, id: NodeId, source: Option<String>) -> String {
+pub fn figure(story: &Story, id: NodeId, source: Option<String>, direction: Direction) -> String {
     let Some(picture) = story.picture(id) else {
         return String::new();
     };
-    let title = escaped(&clean_line(&picture.provenance.title()));
+    let title = clean_line(&picture.provenance.title());
+    let (own, title) = (direction.attribute(&title), escaped(&title));
     let (width, height) = (picture.width, picture.height);
     match source {
         Some(source) => format!(
-            "<figure><img src=\"{source}\" alt=\"{title}\" width=\"{width}\" height=\"{height}\"/></figure>\n"
+            "<figure><img src=\"{source}\" alt=\"{title}\"{own} width=\"{width}\" height=\"{height}\"/></figure>\n"
         ),
-        None => format!("<p class=\"about\">[A picture whose file is missing: {title}]</p>\n"),
+        None => format!("<p class=\"about\"{own}>[A picture whose file is missing: {title}]</p>\n"),
     }
 }
 
@@ -106,6 +124,10 @@ struct HtmlWriter {
     line: String,
     /// The number of pending line breaks.
     breaks: usize,
+    /// The direction of the book.
+    direction: Direction,
+    /// The direction of the paragraph, once a word has decided it.
+    decided: Option<Direction>,
 }
 
 impl HtmlWriter {
@@ -130,6 +152,10 @@ impl HtmlWriter {
             _ => self.end(),
         }
         self.breaks = 0;
+        // The name of who speaks may be in another script than what is said.
+        if class != "speaker" {
+            self.decided = self.decided.or_else(|| Direction::of_text(words));
+        }
         let words = escaped(words);
         self.line += &match class {
             "model" => words,
@@ -140,8 +166,10 @@ impl HtmlWriter {
     fn end(&mut self) {
         self.breaks = 0;
         let line = std::mem::take(&mut self.line);
+        let decided = self.decided.take().filter(|own| *own != self.direction);
+        let own = decided.map_or(String::new(), |own| format!(" dir=\"{}\"", own.name()));
         if !line.trim().is_empty() {
-            self.done += &format!("<p>{line}</p>\n");
+            self.done += &format!("<p{own}>{line}</p>\n");
         }
     }
 }
@@ -155,10 +183,16 @@ pub fn escaped(text: &str) -> String {
             '<' => plain.push_str("&lt;"),
             '>' => plain.push_str("&gt;"),
             '"' => plain.push_str("&quot;"),
-            '\u{fffe}' | '\u{ffff}' => plain.push('\u{fffd}'),
+            c if is_noncharacter(c) => plain.push('\u{fffd}'),
             c if c.is_control() && c != '\t' => plain.push('\u{fffd}'),
             c => plain.push(c),
         }
     }
     plain
+}
+
+/// Whether Unicode will never assign a character to this number; XML forbids two of them.
+fn is_noncharacter(c: char) -> bool {
+    let number = u32::from(c);
+    number & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&number)
 }

@@ -20,7 +20,7 @@ pub fn messages(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String
             .filter_map(|(_, id)| story.picture(id))
             .map(|picture| json!({ "shows": picture.provenance.title(), "sha256": picture.sha256 }))
             .collect();
-        // Beside the words: what is learned from is the story alone.
+        // In a separate field, so that only the story is trained on.
         if !pictures.is_empty() {
             row["pictures"] = pictures.into();
         }
@@ -58,8 +58,7 @@ pub fn pairs(story: &Story, meta: &ExportMeta) -> Result<String, ExportError> {
     }
 }
 
-/// The other versions that the model wrote of a passage, including hidden ones, which were rejected
-/// too.
+/// The model's other versions of a passage, including hidden ones, which were rejected too.
 fn rejected(story: &Story, first: &Node, chosen: &str) -> Vec<String> {
     let place: Place = first.place();
     let others = story.passages_at(place).filter_map(|id| story.node(id));
@@ -87,7 +86,7 @@ fn conversation(story: &Story, path: &[Passage], meta: &ExportMeta) -> Vec<Value
     for piece in pages::pieces(path) {
         let role = role(&piece);
         match turns.last_mut() {
-            Some((last, text)) if *last == role => *text += &piece.text(),
+            Some((last, text)) if *last == role && !piece.apart => *text += &piece.text(),
             _ => turns.push((role, piece.text())),
         }
     }

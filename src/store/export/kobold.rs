@@ -2,12 +2,14 @@
 //! lore.
 
 use super::Lorebook;
-use super::pages::{self, ExportPassage};
-use crate::store::import::kobold::FORMAT;
+use super::pages;
+use crate::store::import::kobold::turns::{INPUT, OUTPUT};
+use crate::store::import::kobold::{FORMAT, SAME_CHUNK};
 use crate::store::lorebook;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
-use story::{NodeId, Passage, Story};
+use story::context::stand_apart;
+use story::{Author, NodeId, Passage, Story};
 
 /// The maximum number of branches, since each is stored as a whole story.
 pub const MOST: usize = 64;
@@ -15,7 +17,7 @@ pub const MOST: usize = 64;
 /// Builds the file's JSON.
 pub fn story_json(story: &Story) -> Value {
     let frame = story.frame();
-    let chunks = chunks(story, &story.path());
+    let chunks = chunks(&story.path());
     let (prompt, actions) = match chunks.split_first() {
         Some((prompt, actions)) => (prompt.clone(), actions.to_vec()),
         None => (String::new(), Vec::new()),
@@ -68,27 +70,100 @@ fn branches(story: &Story) -> Vec<Value> {
         .copied()
         .filter(|id| Some(*id) != head)
         .collect();
-    // The newest are kept where there are too many.
+    // If there are too many, the newest are kept.
     let oldest = others.len().saturating_sub(MOST);
     let kept: BTreeSet<NodeId> = others[oldest..].iter().copied().chain(head).collect();
     let branch = |id: NodeId| match Some(id) == head {
         true => Value::Null,
-        false => json!(chunks(story, &story.path_to(Some(id)))),
+        false => json!(chunks(&story.path_to(Some(id)))),
     };
     kept.into_iter().map(branch).collect()
 }
 
-/// The texts of a path with their separators, split as Kobold expects.
-fn chunks(story: &Story, path: &[Passage]) -> Vec<String> {
-    let pieces = pages::pieces(path);
-    let chunk = |piece: &ExportPassage| {
-        // A text that had pictures in it gets them back, if it is still that text.
-        let node = story.node(piece.first).filter(|_| piece.whole);
-        let raw = node.and_then(|node| node.extra.as_ref()?.get(FORMAT)?.as_str());
-        let said = raw.map_or_else(|| piece.text(), str::to_string);
-        format!("{}{said}", piece.gap)
-    };
-    pieces.iter().map(chunk).collect()
+/// The texts of a path, split as Kobold expects. A passage that is as it came goes out as it came.
+fn chunks(path: &[Passage]) -> Vec<String> {
+    let marks = Marks::of(path);
+    let mut chunks: Vec<String> = Vec::new();
+    let mut before: Option<&Passage> = None;
+    for passage in path.iter().filter(|passage| !passage.aside) {
+        let whole = passage.text.len() == passage.node.text.len();
+        let field = |key: &str| passage.extra.as_ref()?.get(key).filter(|_| whole);
+        let raw = field(FORMAT).and_then(Value::as_str);
+        if raw.is_none() && passage.text.is_empty() {
+            continue;
+        }
+        let said = match raw {
+            Some(raw) => raw.to_string(),
+            None => marks.around(before, passage, chunks.last()),
+        };
+        let joins = passage.continues_previous() && raw.is_none();
+        match chunks.last_mut() {
+            Some(chunk) if joins || field(SAME_CHUNK).is_some() => *chunk += &said,
+            _ => chunks.push(said),
+        }
+        before = Some(passage);
+    }
+    chunks
+}
+
+/// How an imported story marks its turns.
+enum Marks {
+    None,
+    Instruct,
+    /// With those who spoke last on either side.
+    Names {
+        user: String,
+        model: String,
+    },
+}
+
+impl Marks {
+    fn of(path: &[Passage]) -> Marks {
+        let raw = |it: &Passage| Some(it.extra.as_ref()?.get(FORMAT)?.as_str()?.to_string());
+        let marked = |raw: String| raw.contains(INPUT) || raw.contains(OUTPUT);
+        let named = |it: &&Passage| it.speaker().is_some() && raw(it).is_some();
+        let speaker = |model: bool| {
+            let own = |it: &&Passage| (it.author == Author::Model) == model;
+            let name = path.iter().rev().filter(own).find_map(|it| it.speaker());
+            name.unwrap_or(if model { "Bot" } else { "User" })
+                .to_string()
+        };
+        match path.iter().find(named) {
+            Some(_) => Marks::Names {
+                user: speaker(false),
+                model: speaker(true),
+            },
+            None if path.iter().filter_map(raw).any(marked) => Marks::Instruct,
+            None => Marks::None,
+        }
+    }
+
+    /// A passage that did not come from the file, with the marks that its turn needs.
+    fn around(
+        &self,
+        before: Option<&Passage>,
+        passage: &Passage,
+        chunk: Option<&String>,
+    ) -> String {
+        let begins = before.is_none_or(|before| stand_apart(before, passage));
+        let text = passage.text;
+        let ended = before.is_none_or(|before| before.text.ends_with('\n'));
+        let gap = if begins && !ended { "\n\n" } else { "" };
+        let marked = chunk.is_some_and(|chunk| chunk.trim_end().ends_with(OUTPUT));
+        match (self, passage.author) {
+            _ if !begins || !passage.turn => format!("{gap}{text}"),
+            (Marks::Instruct, Author::Model) if marked => text.to_string(),
+            (Marks::Instruct, Author::Model) => format!("\n{OUTPUT}\n{text}"),
+            (Marks::Instruct, Author::Prompt | Author::User) => {
+                format!("\n{INPUT}\n{text}\n{OUTPUT}\n")
+            }
+            (Marks::Names { user, model }, author) => {
+                let name = if author == Author::Model { model } else { user };
+                format!("\n{}: {text}", passage.speaker().unwrap_or(name))
+            }
+            (Marks::None, _) => format!("{gap}{text}"),
+        }
+    }
 }
 
 /// Exports the world info only.

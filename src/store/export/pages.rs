@@ -1,6 +1,8 @@
 //! A story as pieces for export: authors, separators and branches.
 
 use super::ExportScope;
+use base::untrusted::clean_line;
+use story::context::stand_apart;
 use story::{Author, NodeId, Passage, Story};
 
 /// One passage as a reader sees it, including the edits inside it.
@@ -12,6 +14,10 @@ pub struct ExportPassage {
     pub author: Author,
     /// Whether it is a turn of a chat.
     pub turn: bool,
+    /// The speaker's name, in an imported chat.
+    pub speaker: Option<String>,
+    /// Whether it is another message than the piece before it.
+    pub apart: bool,
     /// Whether it is a single part, unchanged since it was written.
     pub whole: bool,
     /// The separator between it and the previous piece.
@@ -54,7 +60,7 @@ impl SpanAuthor {
             (true, _) => SpanAuthor::Edited,
             (_, Author::Prompt) => SpanAuthor::Prompt,
             (_, Author::User) => SpanAuthor::Writer,
-            // A card's greeting, or another program's story: no model wrote it here.
+            // A card's greeting or another program's story, which no model wrote here.
             (_, Author::Model) if passage.provenance.is_none() => SpanAuthor::Prompt,
             (_, Author::Model) => SpanAuthor::Model,
         }
@@ -72,6 +78,14 @@ pub fn pieces(path: &[Passage]) -> Vec<ExportPassage> {
     let mut pieces = pieces_with_empty(path);
     pieces.retain(|piece| !piece.spans.is_empty());
     pieces
+}
+
+/// The text of a path, with the messages of a chat apart.
+pub fn text_of(path: &[Passage]) -> String {
+    let pieces = pieces(path).into_iter();
+    pieces
+        .map(|piece| format!("{}{}", piece.gap, piece.text()))
+        .collect()
 }
 
 /// The pieces of a path that contain text or pictures. Pictures before all text belong to an empty
@@ -109,6 +123,8 @@ pub fn pieces_with_empty(path: &[Passage]) -> Vec<ExportPassage> {
                 last: passage.id,
                 author: passage.author,
                 turn: passage.turn,
+                speaker: passage.speaker().map(clean_line),
+                apart: before.is_some_and(|before| stand_apart(before, passage)),
                 whole: passage.text.len() == passage.node.text.len(),
                 gap: before.map_or("", |before| gap(before, passage)),
                 until: at + 1,
@@ -134,10 +150,9 @@ pub fn pieces_with_empty(path: &[Passage]) -> Vec<ExportPassage> {
     pieces
 }
 
-/// The separator between two passages; turns of a chat are set apart.
+/// The separator between two passages; messages of a chat are set apart.
 fn gap(before: &Passage, passage: &Passage) -> &'static str {
-    let apart = (passage.turn || before.turn) && !before.text.ends_with('\n');
-    match apart && before.author != passage.author {
+    match stand_apart(before, passage) && !before.text.ends_with('\n') {
         true => "\n\n",
         false => "",
     }
@@ -185,9 +200,9 @@ pub fn leaves(story: &Story) -> Vec<NodeId> {
     (0..story.next_id()).filter(|id| ends(*id)).collect()
 }
 
-/// A branch: where it leaves the earlier ones, and its own pieces.
+/// A branch: the point where it forks, and its own pieces.
 pub struct Branch {
-    /// The passage after or inside which it starts; None for an alternative beginning.
+    /// The passage after which or inside which it starts; None for an alternative beginning.
     pub after: Option<NodeId>,
     pub name: Option<String>,
     pub pieces: Vec<ExportPassage>,
@@ -231,7 +246,7 @@ fn branch_of(story: &Story, path: &[Passage], from: usize) -> Vec<ExportPassage>
     pieces
 }
 
-/// All pictures in an export of this extent.
+/// All pictures in an export with this scope.
 pub fn pictures(story: &Story, extent: ExportScope) -> Vec<NodeId> {
     let mut pieces = with_pictures(story, &story.path());
     if extent == ExportScope::Tree {

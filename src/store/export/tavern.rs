@@ -2,24 +2,16 @@
 
 use super::ExportMeta;
 use super::pages::{self, ExportPassage};
-use crate::store::import::tavern::{ASIDE, FORMAT, user_name};
+use super::text::SpeakerNames;
+use crate::store::import::tavern::{ASIDE, FORMAT, NO_HEADER};
 use serde_json::{Map, Value, json};
 use story::{Author, Node, NodeId, Story};
 
 /// Builds the file.
 pub fn chat_lines(story: &Story, meta: &ExportMeta) -> String {
     let kept = story.frame().kept.get(FORMAT);
-    let character = story.frame().character.as_ref();
-    let user = match character {
-        Some(character) => character.user.clone(),
-        None => user_name(kept),
-    };
-    let name = kept.and_then(|header| header.get("character_name")?.as_str());
-    let name = match (character, name) {
-        (Some(character), _) => character.card.line("name"),
-        (None, Some(name)) => name.to_string(),
-        (None, None) => meta.title.clone(),
-    };
+    let names = SpeakerNames::of(story, meta);
+    let (user, name) = (&names.user, &names.model);
     let mut header = json!({
         "user_name": user, "character_name": name, "create_date": meta.now, "chat_metadata": {},
     });
@@ -28,10 +20,14 @@ pub fn chat_lines(story: &Story, meta: &ExportMeta) -> String {
     }
     let pieces = pages::pieces_with_empty(&story.path());
     let names = (user.as_str(), name.as_str());
+    let header = match header.get(NO_HEADER) {
+        Some(_) => None,
+        None => Some(header),
+    };
     let lines = pieces
         .iter()
         .map(|piece| message(story, piece, names, meta));
-    let lines = std::iter::once(header).chain(lines);
+    let lines = header.into_iter().chain(lines);
     lines.map(|line| format!("{line}\n")).collect()
 }
 

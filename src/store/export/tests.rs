@@ -1,6 +1,7 @@
 //! Tests that exports match the story and that text is never markup.
 
 use super::*;
+use crate::store::files::free_path;
 use proptest::prelude::*;
 use story::record::{HeadMove, Record, StepKind};
 use story::{Author, Node, NodeId, Provenance, edit};
@@ -113,7 +114,8 @@ fn chapters_are_found_by_their_headings() {
     .unwrap();
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(book)).unwrap();
     let mut nav = String::new();
-    io::Read::read_to_string(&mut archive.by_name("EPUB/nav.xhtml").unwrap(), &mut nav).unwrap();
+    std::io::Read::read_to_string(&mut archive.by_name("EPUB/nav.xhtml").unwrap(), &mut nav)
+        .unwrap();
     for title in ["Skarn", "One", "Chapter 2: The Boat"] {
         assert!(nav.contains(&format!("\">{title}</a>")), "{nav}");
     }
@@ -145,7 +147,7 @@ fn nothing_is_written_over_unless_asked() {
     write_file(&path, b"one", false).unwrap();
     assert!(matches!(
         write_file(&path, b"two", false),
-        Err(ExportError::Taken(_))
+        Err(FileError::Taken(_))
     ));
     assert!(free_path(folder.path(), "s", "md").ends_with("s-2.md"));
     write_file(&path, b"two", true).unwrap();
@@ -158,7 +160,135 @@ fn nothing_is_written_over_unless_asked() {
     assert!(write_file(&folder.path().join("no/x"), b"", false).is_err());
 }
 
+/// The files of an e-book, by name.
+fn book(story: &Story, meta: &ExportMeta) -> BTreeMap<String, String> {
+    let bytes = encode_export(
+        story,
+        ExportFormat::Epub,
+        ExportScope::Path,
+        meta,
+        Path::new("x"),
+    )
+    .unwrap();
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
+    let mut files = BTreeMap::new();
+    for at in 0..archive.len() {
+        let (mut file, mut text) = (archive.by_index(at).unwrap(), String::new());
+        std::io::Read::read_to_string(&mut file, &mut text).unwrap();
+        let name = file.name().unwrap().into_owned();
+        files.insert(name, text);
+    }
+    files
+}
+
+fn told(text: &str) -> Story {
+    let mut story = Story::default();
+    add(&mut story, None, Author::Model, text);
+    story
+}
+
+#[test]
+fn a_book_runs_as_its_language_does() {
+    let story =
+        told("היה היה פעם מגדלור אחד ליד הים.\n\n\"Once\" she said.\n\n1, 2, 3.\n\nשלום (hello).");
+    let meta = ExportMeta {
+        language: "he".to_string(),
+        ..meta()
+    };
+    let files = book(&story, &meta);
+    assert!(files["EPUB/package.opf"].contains("<spine page-progression-direction=\"rtl\">"));
+    let chapter = &files["EPUB/chapter-1.xhtml"];
+    assert!(
+        chapter.contains("lang=\"he\" xml:lang=\"he\" dir=\"rtl\">"),
+        "{chapter}"
+    );
+    assert!(chapter.contains("<h1 dir=\"ltr\">Skarn</h1>"), "{chapter}");
+    assert_eq!(chapter.matches("<p dir=\"ltr\">").count(), 1, "{chapter}");
+    assert_eq!(chapter.matches("<p>").count(), 3, "{chapter}");
+    let page = html::page(&story, ExportScope::Path, &meta);
+    assert!(page.contains("<html lang=\"he\" dir=\"rtl\">"), "{page}");
+    // Without a language the text decides; in a language of the other direction, each paragraph.
+    let page = html::page(&story, ExportScope::Path, &super::tests::meta());
+    assert!(page.contains("<html dir=\"rtl\">"), "{page}");
+    let english = ExportMeta {
+        language: "en".to_string(),
+        ..meta
+    };
+    let files = book(&story, &english);
+    assert!(files["EPUB/package.opf"].contains("<spine>"));
+    assert_eq!(
+        files["EPUB/chapter-1.xhtml"]
+            .matches("<p dir=\"rtl\">")
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn a_title_that_says_nothing_is_the_sessions_name() {
+    for title in ["", " ", "\t\n", "\u{200b}\u{feff}", "\u{a0}"] {
+        assert_eq!(ExportMeta::title_or(Some(title), "harbour"), "harbour");
+    }
+    assert_eq!(ExportMeta::title_or(None, "harbour"), "harbour");
+    assert_eq!(ExportMeta::title_or(Some(" One\nTwo "), "x"), "One Two");
+}
+
+#[test]
+fn a_story_of_spaces_is_a_book_with_a_page() {
+    let files = book(&told(" \n \n"), &meta());
+    assert!(files["EPUB/package.opf"].contains("<itemref idref=\"chapter-1\"/>"));
+    assert!(files["EPUB/nav.xhtml"].contains(">Skarn</a>"));
+}
+
+#[test]
+fn turns_of_a_chat_stand_apart() {
+    let mut story = Story::default();
+    let mut parent = None;
+    for (author, text) in [
+        (Author::User, "My name is Ines."),
+        (Author::Model, "Ines, then."),
+        (Author::User, "Who are you?\n"),
+        (Author::Model, "A lamp."),
+    ] {
+        let id = story.next_id();
+        let (text, turn) = (text.to_string(), true);
+        let node = Node {
+            id,
+            parent,
+            author,
+            text,
+            turn,
+            ..Node::default()
+        };
+        story.apply(&Record::Node(node)).unwrap();
+        stand(&mut story, Some(id));
+        parent = Some(id);
+    }
+    assert_eq!(
+        bare_text(&story),
+        "My name is Ines.\n\nInes, then.\n\nWho are you?\nA lamp."
+    );
+    let text = written(&story, ExportFormat::Text, ExportScope::Path);
+    assert!(
+        text.contains("You: My name is Ines.\n\nSkarn: Ines, then.\n\nYou:"),
+        "{text}"
+    );
+}
+
 proptest! {
+    #[test]
+    fn nothing_that_a_story_holds_is_forbidden_in_xml(text in any::<String>(), title in any::<String>()) {
+        let title = ExportMeta::title_or(Some(&title), "x");
+        let files = book(&told(&format!("# {text}\n\n{text}")), &ExportMeta { title, ..meta() });
+        let allowed = |c: char| match u32::from(c) {
+            0x9 | 0xa | 0xd => true,
+            n => n >= 0x20 && n & 0xfffe != 0xfffe,
+        };
+        for (name, text) in files {
+            prop_assert!(text.chars().all(allowed), "{}: {:?}", name, text);
+        }
+    }
+
     #[test]
     fn no_words_become_markup(text in "\\PC{0,40}(<script>|&amp;|\\]\\]>|\"|\n){0,3}\\PC{0,40}") {
         let mut story = Story::default();
@@ -167,8 +297,9 @@ proptest! {
         prop_assert!(!page.contains("<script"));
         let body = &page[page.find("<main>").unwrap()..page.find("</main>").unwrap()];
         let tags = body.matches('<').count();
-        let known = ["<main>", "<h1>", "</h1>", "<p>", "</p>", "<br/>"];
-        let ours: usize = known.iter().map(|tag| body.matches(tag).count()).sum();
+        let turned = ["<p dir=\"rtl\">", "<p dir=\"ltr\">", "<h1 dir=\"ltr\">"];
+        let known = ["<main>", "<h1>", "</h1>", "<p>", "</p>", "<br/>"].into_iter().chain(turned);
+        let ours: usize = known.map(|tag| body.matches(tag).count()).sum();
         prop_assert_eq!(tags, ours);
         prop_assert!(!written(&story, ExportFormat::Markdown, ExportScope::Path).replace("\\<", " ").contains("<s"));
     }

@@ -2,9 +2,10 @@
 
 use super::pages::{self, ExportPassage};
 use super::{ExportMeta, ExportScope};
+use crate::store::import::tavern;
 use base::untrusted::clean_line;
 use story::sentence::excerpt;
-use story::{Author, NodeId, Picture, Story};
+use story::{Author, NodeId, Passage, Picture, Story};
 
 pub fn plain(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
     let names = SpeakerNames::of(story, meta);
@@ -47,34 +48,46 @@ pub fn markdown(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String
 
 /// The speakers' names in a chat.
 pub struct SpeakerNames {
-    user: String,
-    model: String,
+    pub user: String,
+    pub model: String,
 }
 
 impl SpeakerNames {
     pub fn of(story: &Story, meta: &ExportMeta) -> SpeakerNames {
-        match &story.frame().character {
-            Some(character) => SpeakerNames {
+        if let Some(character) = &story.frame().character {
+            return SpeakerNames {
                 user: character.user.clone(),
-                model: character.card.line("name"),
-            },
-            None => SpeakerNames {
-                user: "You".to_string(),
-                model: meta.title.clone(),
-            },
+                model: character.card.own_name(),
+            };
+        }
+        // As an imported chat says: its header, or else who spoke last.
+        let header = story.frame().kept.get(tavern::FORMAT);
+        let path = story.path();
+        let named = |key: &str, model: bool| {
+            let own = |it: &&Passage| (it.author == Author::Model) == model;
+            let spoke = || path.iter().rev().filter(own).find_map(|it| it.speaker());
+            tavern::header_name(header, key)
+                .or_else(spoke)
+                .map(clean_line)
+        };
+        SpeakerNames {
+            user: named("user_name", false).unwrap_or_else(|| "You".to_string()),
+            model: named("character_name", true).unwrap_or_else(|| meta.title.clone()),
         }
     }
 
-    pub fn speaker(&self, piece: &ExportPassage) -> Option<&str> {
+    /// The name before a piece: that in the file it came from, or that of its author.
+    pub fn speaker<'a>(&'a self, piece: &'a ExportPassage) -> Option<&'a str> {
         let name = match piece.author {
             Author::Model => &self.model,
-            _ => &self.user,
+            Author::Prompt | Author::User => &self.user,
         };
+        let name = piece.speaker.as_ref().unwrap_or(name);
         piece.turn.then_some(name)
     }
 }
 
-/// Joins pieces into text, with each picture as a paragraph of its own.
+/// Joins pieces into text, with each picture in its own paragraph.
 fn flow(
     pieces: &[ExportPassage],
     names: &SpeakerNames,
@@ -114,7 +127,7 @@ fn shown(story: &Story, id: NodeId) -> String {
     clean_line(&picture.map(|it| it.provenance.title()).unwrap_or_default())
 }
 
-/// Replaces brackets, so that the text can stand between Markdown's brackets.
+/// Replaces brackets, so that the text can be placed inside Markdown brackets.
 fn bracketless(text: &str) -> String {
     let open = |c: char| "[]*_`\\<".contains(c);
     let bits = text
@@ -123,7 +136,7 @@ fn bracketless(text: &str) -> String {
     bits.collect()
 }
 
-/// A branch's title: its mark, or where it leaves the story.
+/// A branch's title: its mark, or the point where it forks.
 pub fn title(story: &Story, branch: &pages::Branch) -> String {
     let after = branch.after.and_then(|id| story.node(id));
     let place = after.map_or("another beginning".to_string(), |node| {

@@ -1,15 +1,38 @@
-//! Reads fields of JSON objects; a field of an unexpected type counts as missing.
+//! Reads fields of JSON objects; a field of an unexpected type, or null, counts as missing.
 
-use base::untrusted::clean;
+use base::decode::unix_lines;
+use base::untrusted::{clean, clean_line};
 use serde_json::{Map, Value};
 
+/// Text from a file, cleaned, with plain line ends.
+pub fn words(text: &str) -> String {
+    clean(&unix_lines(text)).into_owned()
+}
+
 pub fn text(map: &Map<String, Value>, key: &str) -> Option<String> {
-    let text = map.get(key).and_then(Value::as_str)?;
-    Some(clean(text).into_owned())
+    map.get(key).and_then(Value::as_str).map(words)
+}
+
+/// The first of these fields that has a text.
+pub fn first_text(map: &Map<String, Value>, keys: &[&str]) -> Option<String> {
+    let mut texts = keys.iter().filter_map(|key| text(map, key));
+    texts.find(|text| !text.trim().is_empty())
+}
+
+pub fn line(map: &Map<String, Value>, key: &str) -> Option<String> {
+    text(map, key).map(|text| clean_line(&text))
 }
 
 pub fn flag(map: &Map<String, Value>, key: &str) -> Option<bool> {
-    map.get(key).and_then(Value::as_bool)
+    match map.get(key)? {
+        Value::Bool(flag) => Some(*flag),
+        // Some programs write 0 and 1.
+        Value::Number(number) => number
+            .as_i64()
+            .filter(|n| (0..=1).contains(n))
+            .map(|n| n == 1),
+        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 pub fn real(map: &Map<String, Value>, key: &str) -> Option<f64> {
@@ -35,14 +58,41 @@ pub fn count<T: TryFrom<i64>>(map: &Map<String, Value>, key: &str) -> Option<T> 
 /// A list of texts; a single text is split at commas, as Kobold writes it.
 pub fn texts(map: &Map<String, Value>, key: &str) -> Option<Vec<String>> {
     match map.get(key)? {
-        Value::Array(values) => {
-            let texts = values.iter().filter_map(Value::as_str);
-            Some(texts.map(|text| clean(text).into_owned()).collect())
-        }
+        Value::Array(values) => Some(values.iter().filter_map(short_text).collect()),
+        Value::Object(values) => Some(values.values().filter_map(short_text).collect()),
         Value::String(text) => {
             let keys = text.split(',').map(str::trim).filter(|key| !key.is_empty());
-            Some(keys.map(|key| clean(key).into_owned()).collect())
+            Some(keys.map(words).collect())
         }
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+/// A text, or a number as text.
+fn short_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(words(text)),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The rows of a list or of an object in place of one, each with its place in the file.
+pub fn rows(value: &Value) -> Option<Vec<(String, &Value)>> {
+    match value {
+        Value::Array(rows) => {
+            let place = |at: usize| format!("number {}", at + 1);
+            Some(
+                rows.iter()
+                    .enumerate()
+                    .map(|(at, row)| (place(at), row))
+                    .collect(),
+            )
+        }
+        Value::Object(rows) => {
+            let place = |key: &String| format!("\"{}\"", clean_line(key));
+            Some(rows.iter().map(|(key, row)| (place(key), row)).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }

@@ -1,23 +1,33 @@
-//! Imports KoboldAI's story files: KoboldAI Lite's, and KoboldAI's own first format.
+//! Imports KoboldAI's story files: KoboldAI Lite's, KoboldAI's own first format, and KoboldAI
+//! United's (`file_version` 2, whose actions are an object with options).
 //!
 //! The text is `prompt` followed by `actions`; `altbranches` are other branches, each a whole
 //! story, with null for the current one. Settings in such a file (`savedsettings`) may contain API
-//! keys: they are never read, and only fields of the story are kept.
+//! keys: only the mode and the names of a chat are read, and only fields of the story are kept.
+//! The forms are those that KoboldAI Lite itself reads (its `kai_json_load`).
 
-use super::fields::{text, whole};
-use super::lore;
-use base::untrusted::clean;
+pub mod turns;
+
+use super::fields::{first_text, line, rows, text, whole, words};
+use super::lore::{self, ReadBook};
+use super::skipped::Skipped;
+use crate::store::lorebook::LoreFormat;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use story::frame::Note;
 use story::import::ImportedStory;
-use story::{Author, Node, NodeId};
+use story::node::SPEAKER;
+use story::{Author, Mode, Node, NodeId};
+use turns::{INPUT, OUTPUT, Speaking, Style, Turn};
 
 /// The key under which a story's other fields are stored.
 pub const FORMAT: &str = "kobold";
 
+/// The field of a passage that stands in the same chunk as the passage before it.
+pub const SAME_CHUNK: &str = "kobold_same_chunk";
+
 /// Story fields that illumine stores without using them. Unknown fields are dropped, since they
-/// could contain somebody's API key.
+/// could contain an API key.
 const KEPT: [&str; 15] = [
     "gamestarted",
     "anotetemplate",
@@ -36,136 +46,275 @@ const KEPT: [&str; 15] = [
     "completed_imgs_meta",
 ];
 
+/// Settings that say how the story is to be read.
+const READING: [&str; 3] = ["opmode", "chatname", "chatopponent"];
+
 pub fn is_story(file: &Map<String, Value>) -> bool {
-    file.contains_key("actions") && file.contains_key("prompt")
+    let chunks = |actions: &Value| {
+        let texts = actions.as_array().is_some_and(|list| {
+            let object = list.iter().any(Value::is_object);
+            !object || list.iter().any(Value::is_string)
+        });
+        texts || actions.is_object() || actions.is_null()
+    };
+    file.contains_key("prompt") && file.get("actions").is_some_and(chunks)
 }
 
-pub fn parse_story(mut file: Map<String, Value>, name: &str) -> Option<ImportedStory> {
+/// Parses a story, and says what was left out.
+pub fn parse_story(
+    mut file: Map<String, Value>,
+    name: &str,
+) -> Option<(ImportedStory, Vec<String>)> {
     let mut tale = ImportedStory {
         memory: text(&file, "memory").unwrap_or_default(),
         note: note(&file),
         ..ImportedStory::default()
     };
-    if let Some(rows) = file.get("worldinfo").filter(|rows| rows.is_array()) {
-        tale.book = lore::parse_kobold_rows(rows, name);
+    let mut notices = Vec::new();
+    if let Some(ReadBook {
+        book, notices: own, ..
+    }) = read_lore(&file, name)
+    {
+        tale.book = Some(book);
+        notices.extend(own);
     }
-    let mut tree = ChunkTree::default();
-    let current = current(&file)?;
+    let mut skipped = Skipped::default();
+    let current = current(&file, &mut skipped)?;
+    let style = style(&file, &current);
+    tale.mode = match style {
+        Style::Plain => Mode::Prose,
+        Style::Instruct | Style::Chat { .. } => Mode::Chat,
+    };
+    let mut tree = ChunkTree::new(style);
+    let places = tree.path(&current);
     let others = match file.get("altbranches") {
         Some(Value::Array(branches)) => branches.as_slice(),
         _ => &[],
     };
+    tale.head = places.last().copied().flatten();
     let mut ends_at = Vec::new();
     let mut seen = false;
     for branch in others {
-        let chunks = match branch {
+        let end = match branch {
             // Several nulls would be a slip; the first is the current one.
-            Value::Null if !seen => {
-                seen = true;
-                tale.head = tree.path(&current);
-                tale.head
-            }
+            Value::Null if !std::mem::replace(&mut seen, true) => tale.head,
             Value::Array(chunks) => {
                 let chunks: Vec<&str> = chunks.iter().filter_map(Value::as_str).collect();
-                tree.path(&chunks)
+                tree.path(&chunks).pop().flatten()
             }
             _ => None,
         };
-        ends_at.extend(chunks);
-    }
-    if !seen {
-        tale.head = tree.path(&current);
+        ends_at.extend(end);
     }
     let branches = ends_at.into_iter().enumerate();
     tale.marks = branches
         .map(|(at, node)| (format!("branch-{}", at + 1), node))
         .collect();
-    alternatives(&file, &current, &mut tree);
+    for (at, said) in alternatives(&file, &current) {
+        tree.add(places.get(at).copied().flatten(), said);
+    }
     tale.nodes = tree.nodes;
+    notices.extend(skipped.notice("passage"));
+    let reading = reading_settings(&file).filter(|_| tale.mode == Mode::Chat);
     file.retain(|key, value| KEPT.contains(&key.as_str()) && !value.is_null());
+    file.extend(reading.map(|settings| ("savedsettings".to_string(), settings)));
     tale.kept = Some((FORMAT, file));
-    Some(tale)
+    Some((tale, notices))
+}
+
+fn read_lore(file: &Map<String, Value>, name: &str) -> Option<ReadBook> {
+    let united = || file.get("worldinfo_v2")?.get("entries");
+    let entries = file
+        .get("worldinfo")
+        .filter(|rows| rows.is_array() || rows.is_object());
+    lore::parse_list(entries.or_else(united)?, name, LoreFormat::Kobold)
 }
 
 fn note(file: &Map<String, Value>) -> Option<Note> {
-    let text = text(file, "authorsnote").filter(|text| !text.is_empty())?;
+    let text = first_text(file, &["authorsnote", "authornote", "authors_note"])?;
     // Kobold counts the note's distance in tokens; a paragraph has about a hundred.
     let tokens = whole(file, "anotestr").unwrap_or(320);
     let depth = (tokens / 100).clamp(1, 100) as usize;
     Some(Note { text, depth })
 }
 
-fn current(file: &Map<String, Value>) -> Option<Vec<&str>> {
-    let mut chunks = vec![file.get("prompt")?.as_str().unwrap_or_default()];
-    chunks.extend(
-        file.get("actions")?
-            .as_array()?
-            .iter()
-            .filter_map(Value::as_str),
-    );
-    Some(chunks)
+fn reading_settings(file: &Map<String, Value>) -> Option<Value> {
+    let saved = file.get("savedsettings")?.as_object()?;
+    let known = READING.iter().filter_map(|key| {
+        let value = saved
+            .get(*key)
+            .filter(|value| value.is_string() || value.is_number())?;
+        Some((key.to_string(), value.clone()))
+    });
+    Some(Value::Object(known.collect()))
 }
 
-/// Imports the alternative answers that KoboldAI stores for an action.
-fn alternatives(file: &Map<String, Value>, current: &[&str], tree: &mut ChunkTree) {
-    let Some(Value::Object(actions)) = file.get("actions_metadata") else {
-        return;
+/// How the turns of a story are marked.
+fn style(file: &Map<String, Value>, chunks: &[&str]) -> Style {
+    const CHAT: i64 = 3;
+    if chunks
+        .iter()
+        .any(|chunk| chunk.contains(INPUT) || chunk.contains(OUTPUT))
+    {
+        return Style::Instruct;
+    }
+    let saved = file.get("savedsettings").and_then(Value::as_object);
+    let Some(saved) = saved.filter(|saved| whole(saved, "opmode") == Some(CHAT)) else {
+        return Style::Plain;
     };
-    for (key, action) in actions {
-        let Some(at) = key
-            .parse::<usize>()
-            .ok()
-            .filter(|at| at + 1 < current.len())
-        else {
-            continue;
-        };
-        let others = action.get("Alternative Text").and_then(Value::as_array);
-        for other in others.into_iter().flatten() {
-            let said = other.as_str().or_else(|| other.get("Text")?.as_str());
-            if let Some(said) = said {
-                let parent = tree.path(&current[..=at]);
-                tree.add(parent, said);
-            }
-        }
+    let others = line(saved, "chatopponent").unwrap_or_default();
+    let others = others
+        .split("||$||")
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    Style::Chat {
+        user: line(saved, "chatname").unwrap_or_else(|| "User".to_string()),
+        others: others.map(str::to_string).collect(),
     }
 }
 
+/// The chunks of the current story, in order.
+fn current<'a>(file: &'a Map<String, Value>, skipped: &mut Skipped) -> Option<Vec<&'a str>> {
+    let prompt = file.get("prompt")?.as_str().unwrap_or_default();
+    let mut chunks = vec![prompt];
+    let actions = file.get("actions")?;
+    let listed = actions.get("actions").unwrap_or(actions);
+    let mut actions = rows(listed).unwrap_or_default();
+    actions.retain(|(_, row)| !listed.is_object() || !row.is_number());
+    if listed.is_object() {
+        // The keys are numbers; a JSON object has no order.
+        actions
+            .sort_by_key(|(place, _)| place.trim_matches('"').parse::<u64>().unwrap_or(u64::MAX));
+    }
+    for (place, action) in actions {
+        match action
+            .as_str()
+            .or_else(|| action.get("Selected Text")?.as_str())
+        {
+            Some(chunk) => chunks.push(chunk),
+            None if action.is_null() => skipped.note(place, "is null"),
+            None => skipped.note(place, "is no text"),
+        }
+    }
+    Some(chunks)
+}
+
+/// The alternative answers that KoboldAI stores for an action, with the number of the chunk that
+/// each follows.
+fn alternatives<'a>(file: &'a Map<String, Value>, current: &[&str]) -> Vec<(usize, &'a str)> {
+    let first = file.get("actions_metadata").and_then(Value::as_object);
+    let united = || file.get("actions")?.get("actions")?.as_object();
+    let mut found = Vec::new();
+    for (key, action) in first.or_else(united).into_iter().flatten() {
+        let number = key.parse::<usize>().ok();
+        let Some(at) = number.filter(|at| at + 1 < current.len()) else {
+            continue;
+        };
+        let others = ["Alternative Text", "Options"].map(|key| action.get(key));
+        let others = others.into_iter().flatten().filter_map(Value::as_array);
+        for other in others.flatten() {
+            let said = ["Text", "text"]
+                .into_iter()
+                .find_map(|key| other.get(key)?.as_str());
+            found.extend(other.as_str().or(said).map(|said| (at, said)));
+        }
+    }
+    found
+}
+
 /// A tree of passages in which branches share their common beginning.
-#[derive(Default)]
 struct ChunkTree {
+    style: Style,
     nodes: Vec<Node>,
+    /// For each passage that ends a chunk, who speaks after it.
+    speaking: HashMap<NodeId, Speaking>,
     known: HashMap<(Option<NodeId>, String), NodeId>,
 }
 
 impl ChunkTree {
-    /// Adds a branch, and returns its last passage.
-    fn path(&mut self, chunks: &[&str]) -> Option<NodeId> {
-        let said = chunks.iter().filter(|chunk| !chunk.is_empty());
-        said.fold(None, |parent, chunk| Some(self.add(parent, chunk)))
+    fn new(style: Style) -> ChunkTree {
+        ChunkTree {
+            style,
+            nodes: Vec::new(),
+            speaking: HashMap::new(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// Adds a branch, and returns the last passage after each chunk.
+    fn path(&mut self, chunks: &[&str]) -> Vec<Option<NodeId>> {
+        let mut parent = None;
+        let mut places = Vec::new();
+        for chunk in chunks {
+            if !chunk.is_empty() {
+                parent = Some(self.add(parent, chunk));
+            }
+            places.push(parent);
+        }
+        places
     }
 
     fn add(&mut self, parent: Option<NodeId>, chunk: &str) -> NodeId {
         if let Some(known) = self.known.get(&(parent, chunk.to_string())) {
             return *known;
         }
-        let id = self.nodes.len() as NodeId;
-        let shown = without_pictures(&clean(chunk));
-        let raw = (shown != chunk).then(|| Map::from_iter([(FORMAT.to_string(), json!(chunk))]));
-        self.nodes.push(Node {
-            id,
-            parent,
-            author: author(chunk),
-            text: shown,
-            extra: raw.map(Box::new),
-            ..Node::default()
-        });
+        let mut speaking = parent.and_then(|id| self.speaking.get(&id).cloned());
+        let mut speaking = speaking.take().unwrap_or(Speaking::START);
+        let turns = self.style.split(chunk, &mut speaking);
+        let mut last = parent;
+        for (at, turn) in turns.into_iter().enumerate() {
+            let node = match self.style {
+                Style::Plain => plain(chunk),
+                Style::Instruct | Style::Chat { .. } => of_turn(turn, at > 0, last.is_some()),
+            };
+            let id = self.nodes.len() as NodeId;
+            self.nodes.push(Node {
+                id,
+                parent: last,
+                ..node
+            });
+            last = Some(id);
+        }
+        let id = last.unwrap_or_default();
+        self.speaking.insert(id, speaking);
         self.known.insert((parent, chunk.to_string()), id);
         id
     }
 }
 
-/// The author of a chunk. Kobold does not store authors, so everything counts as given text, except
-/// lines that start with `>`, which are the player's actions in its adventures.
+fn plain(chunk: &str) -> Node {
+    let shown = without_pictures(&words(chunk));
+    let raw = (shown != chunk).then(|| Map::from_iter([(FORMAT.to_string(), json!(chunk))]));
+    Node {
+        author: author(chunk),
+        text: shown,
+        extra: raw.map(Box::new),
+        ..Node::default()
+    }
+}
+
+fn of_turn(turn: Turn, same_chunk: bool, follows: bool) -> Node {
+    let mut extra = Map::from_iter([(FORMAT.to_string(), json!(turn.raw))]);
+    if same_chunk {
+        extra.insert(SAME_CHUNK.to_string(), json!(true));
+    }
+    if let Some(name) = turn.name {
+        extra.insert(SPEAKER.to_string(), json!(words(&name)));
+    }
+    Node {
+        author: turn.author,
+        // What stands before the first turn is nobody's.
+        turn: turn.author != Author::Prompt,
+        apart: turn.begins,
+        joins: follows && !turn.begins,
+        text: without_pictures(&words(&turn.text)),
+        extra: Some(Box::new(extra)),
+        ..Node::default()
+    }
+}
+
+/// The author of a chunk of prose. Kobold does not store authors, so everything counts as given
+/// text, except lines that start with `>`, which are the player's actions in its adventures.
 fn author(chunk: &str) -> Author {
     match chunk.trim_start().starts_with("> ") {
         true => Author::User,

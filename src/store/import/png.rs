@@ -1,8 +1,9 @@
-//! Reads and writes character cards in PNG files: the text chunks `chara` and `ccv3`.
+//! Reads and writes character cards in PNG files: the text chunks `chara` and `ccv3`, and NovelAI's
+//! lorebooks (`naidata`).
 //!
 //! Chunks as in the PNG specification (third edition, 5.3): length, type, data, CRC. The picture is
-//! not decoded, so its pixels stay untouched. Lengths are checked against the file's size,
-//! checksums are verified, and decompressed data is limited in size.
+//! not decoded, so its pixels stay untouched, and damage to them costs no card. Lengths are checked
+//! against the file's size, and decompressed data is limited in size.
 
 use super::{ImportError, LARGEST_CARD};
 use base64::Engine;
@@ -21,7 +22,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// One chunk: its type, and the positions of the chunk and its data in the file.
+/// One chunk: its type, and the positions of the chunk and of its data in the file.
 struct Chunk<'a> {
     kind: &'a [u8],
     data: &'a [u8],
@@ -29,23 +30,62 @@ struct Chunk<'a> {
     to: usize,
 }
 
-/// Extracts the card's JSON from a PNG file; the newer version if there are two.
-pub fn extract_card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
-    let (mut newer, mut older) = (None, None);
-    for chunk in parse_chunks(bytes)? {
-        let Some(keyword) = keyword(&chunk) else {
-            continue;
-        };
-        match keyword.to_ascii_lowercase().as_slice() {
-            b"ccv3" if newer.is_none() => newer = Some(chunk_text(&chunk)?),
-            b"chara" if older.is_none() => older = Some(chunk_text(&chunk)?),
+/// What a picture holds, from the newest form to the oldest; each is its JSON, or why it has none.
+#[derive(Default)]
+pub struct Found {
+    pub cards: Vec<Result<Vec<u8>, ImportError>>,
+    /// Lorebooks of NovelAI.
+    pub books: Vec<Result<Vec<u8>, ImportError>>,
+    /// Whether the file is cut off after them.
+    pub torn: bool,
+}
+
+/// Extracts the JSON of the cards and lorebooks in a PNG file.
+pub fn extract(bytes: &[u8]) -> Result<Found, ImportError> {
+    let (mut newer, mut found) = (Vec::new(), Found::default());
+    let (chunks, torn) = parse_chunks(bytes)?;
+    for chunk in &chunks {
+        match keyword(chunk).map(<[u8]>::to_ascii_lowercase).as_deref() {
+            Some(b"ccv3") => newer.push(decode(chunk)),
+            Some(b"chara") => found.cards.push(decode(chunk)),
+            Some(b"naidata") => found.books.push(decode(chunk)),
             _ => {}
         }
     }
-    let encoded = newer.or(older).ok_or(ImportError::NoCard)?;
-    let plain: Vec<u8> = encoded
+    newer.append(&mut found.cards);
+    found.cards = newer;
+    found.torn = torn;
+    match found.cards.is_empty() && found.books.is_empty() {
+        true if torn => Err(ImportError::Png),
+        true => Err(ImportError::NoCard),
+        false => Ok(found),
+    }
+}
+
+/// The JSON in a chunk: base64 of either alphabet, or the JSON itself.
+fn decode(chunk: &Chunk) -> Result<Vec<u8>, ImportError> {
+    let text = chunk_text(chunk)?;
+    let begins = text.iter().position(|byte| !byte.is_ascii_whitespace());
+    if begins
+        .is_some_and(|at| text[at..].starts_with(b"{") || text[at..].starts_with(b"\xef\xbb\xbf{"))
+    {
+        return Ok(match String::from_utf8(text) {
+            Ok(text) => text.into_bytes(),
+            // By the specification, such a chunk is Latin-1.
+            Err(error) => {
+                let letters = error.into_bytes().into_iter().map(char::from);
+                letters.collect::<String>().into_bytes()
+            }
+        });
+    }
+    let plain: Vec<u8> = text
         .into_iter()
         .filter(|byte| !byte.is_ascii_whitespace())
+        .map(|byte| match byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            byte => byte,
+        })
         .collect();
     BASE64.decode(plain).map_err(|_| ImportError::Base64)
 }
@@ -53,19 +93,18 @@ pub fn extract_card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
 /// Replaces the cards in a PNG file.
 pub fn replace_cards(bytes: &[u8], v2: &[u8], v3: &[u8]) -> Result<Vec<u8>, ImportError> {
     let mut out = SIGNATURE.to_vec();
-    for chunk in parse_chunks(bytes)? {
+    for chunk in parse_chunks(bytes)?.0 {
         let keyword = keyword(&chunk).map(<[u8]>::to_ascii_lowercase);
-        if matches!(keyword.as_deref(), Some(b"chara" | b"ccv3")) {
-            continue;
+        let card = matches!(keyword.as_deref(), Some(b"chara" | b"ccv3"));
+        if !card && chunk.kind != b"IEND" {
+            out.extend(&bytes[chunk.from..chunk.to]);
         }
-        if chunk.kind == b"IEND" {
-            for (keyword, card) in [("chara", v2), ("ccv3", v3)] {
-                let data = [keyword.as_bytes(), b"\0", BASE64.encode(card).as_bytes()].concat();
-                out.extend(encode_chunk(b"tEXt", &data));
-            }
-        }
-        out.extend(&bytes[chunk.from..chunk.to]);
     }
+    for (keyword, card) in [("chara", v2), ("ccv3", v3)] {
+        let data = [keyword.as_bytes(), b"\0", BASE64.encode(card).as_bytes()].concat();
+        out.extend(encode_chunk(b"tEXt", &data));
+    }
+    out.extend(encode_chunk(b"IEND", b""));
     Ok(out)
 }
 
@@ -81,7 +120,7 @@ pub fn blank_picture(width: u32, height: u32) -> Vec<u8> {
         .collect();
     let mut encoder = flate2::read::ZlibEncoder::new(&rows[..], flate2::Compression::best());
     let mut pixels = Vec::new();
-    // Reading from memory does not fail.
+    // Reads from memory cannot fail.
     let _ = encoder.read_to_end(&mut pixels);
     [
         SIGNATURE.to_vec(),
@@ -92,38 +131,40 @@ pub fn blank_picture(width: u32, height: u32) -> Vec<u8> {
     .concat()
 }
 
-fn parse_chunks(bytes: &[u8]) -> Result<Vec<Chunk<'_>>, ImportError> {
-    let broken = || ImportError::Png;
+/// The chunks up to the end or to where the file is torn, and whether it is.
+fn parse_chunks(bytes: &[u8]) -> Result<(Vec<Chunk<'_>>, bool), ImportError> {
     if !bytes.starts_with(SIGNATURE) {
-        return Err(broken());
+        return Err(ImportError::Png);
     }
     let mut chunks = Vec::new();
     let mut from = SIGNATURE.len();
-    loop {
-        let head = bytes.get(from..from + 8).ok_or_else(broken)?;
-        let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let kind = &head[4..8];
-        let end = from.checked_add(8 + length).ok_or_else(broken)?;
-        let data = bytes.get(from + 8..end).ok_or_else(broken)?;
-        let sum = bytes.get(end..end + 4).ok_or_else(broken)?;
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(kind);
-        crc.update(data);
-        if crc.finalize().to_be_bytes() != sum {
-            return Err(broken());
+    while let Some(chunk) = chunk_at(bytes, from) {
+        from = chunk.to;
+        let end = chunk.kind == b"IEND";
+        chunks.push(chunk);
+        if end {
+            return Ok((chunks, false));
         }
-        let to = end + 4;
-        chunks.push(Chunk {
-            kind,
-            data,
-            from,
-            to,
-        });
-        if kind == b"IEND" {
-            return Ok(chunks);
-        }
-        from = to;
     }
+    Ok((chunks, true))
+}
+
+/// The chunk at a position; None if the file ends inside it. Its checksum does not decide: a card
+/// whose JSON is whole is whole.
+fn chunk_at(bytes: &[u8], from: usize) -> Option<Chunk<'_>> {
+    let head = bytes.get(from..from + 8)?;
+    let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+    let kind = &head[4..8];
+    let end = from.checked_add(8 + length)?;
+    let data = bytes.get(from + 8..end)?;
+    let to = end + 4;
+    bytes.get(end..to)?;
+    kind.iter().all(u8::is_ascii_alphabetic).then_some(Chunk {
+        kind,
+        data,
+        from,
+        to,
+    })
 }
 
 fn keyword<'a>(chunk: &Chunk<'a>) -> Option<&'a [u8]> {
@@ -139,9 +180,9 @@ fn chunk_text(chunk: &Chunk) -> Result<Vec<u8>, ImportError> {
     let rest = end.map_or(&[][..], |end| &chunk.data[end + 1..]);
     match chunk.kind {
         b"tEXt" => bounded_text(rest),
-        // One byte names the method, of which there is one.
+        // One byte for the compression method; only one method exists.
         b"zTXt" => inflate(rest.get(1..).unwrap_or_default()),
-        // Whether compressed, the method, then a language and a translated keyword.
+        // A compression flag, the method, then a language and a translated keyword.
         _ => {
             let (packed, rest) = rest.split_first().ok_or(ImportError::Png)?;
             let mut parts = rest
@@ -207,55 +248,84 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    #[test]
-    fn cards_go_in_and_come_out_and_the_picture_stays() {
-        let once = replace_cards(&blank_picture(4, 4), b"{\"v\":2}", b"{\"v\":3}").unwrap();
-        assert_eq!(extract_card(&once).unwrap(), b"{\"v\":3}");
-        let twice = replace_cards(&once, b"{}", b"[]").unwrap();
-        assert_eq!(extract_card(&twice).unwrap(), b"[]");
-        assert_eq!(
-            parse_chunks(&twice).unwrap().len(),
-            5,
-            "the old cards are gone"
-        );
-        let older = with(b"tEXt", b"Chara\0e30");
-        assert_eq!(extract_card(&older).unwrap(), b"{}");
+    fn first(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
+        extract(bytes)?.cards.remove(0)
     }
 
     #[test]
-    fn compressed_text_is_read() {
-        let data = [b"chara\0\0".to_vec(), packed(b"e30=")].concat();
-        assert_eq!(extract_card(&with(b"zTXt", &data)).unwrap(), b"{}");
-        let data = [b"ccv3\0\x01\0en\0\0".to_vec(), packed(b"e30=")].concat();
-        assert_eq!(extract_card(&with(b"iTXt", &data)).unwrap(), b"{}");
-        assert_eq!(
-            extract_card(&with(b"iTXt", b"ccv3\0\0\0\0\0e30=")).unwrap(),
-            b"{}"
+    fn cards_go_in_and_come_out_and_the_picture_stays() {
+        let once = replace_cards(&blank_picture(4, 4), b"{\"v\":2}", b"{\"v\":3}").unwrap();
+        assert_eq!(first(&once).unwrap(), b"{\"v\":3}");
+        let twice = replace_cards(&once, b"{}", b"[]").unwrap();
+        assert_eq!(first(&twice).unwrap(), b"[]");
+        let chunks = parse_chunks(&twice).unwrap().0;
+        assert_eq!(chunks.len(), 5, "the old cards are gone");
+        let older = with(b"tEXt", b"Chara\0e30");
+        assert_eq!(first(&older).unwrap(), b"{}");
+        let torn = &older[..older.len() - 12];
+        assert!(
+            replace_cards(torn, b"{}", b"{}")
+                .unwrap()
+                .ends_with(&older[older.len() - 12..])
         );
+    }
+
+    #[test]
+    fn every_way_of_writing_a_card_into_a_chunk_is_read() {
+        let json = "{\"name\":\"Zoë >?~ø\"}".as_bytes();
+        let coded = BASE64.encode(json);
+        assert!(coded.contains(['+', '/']));
+        let safe = coded.replace('+', "-").replace('/', "_");
+        let wrapped = format!("{}\r\n{}\n", &coded[..8], &coded[8..]);
+        for text in [&coded, &safe, &wrapped, coded.trim_end_matches('=')] {
+            let data = [b"chara\0", text.as_bytes()].concat();
+            assert_eq!(first(&with(b"tEXt", &data)).unwrap(), json);
+            let data = [b"chara\0\0".to_vec(), packed(text.as_bytes())].concat();
+            assert_eq!(first(&with(b"zTXt", &data)).unwrap(), json);
+            let data = [b"ccv3\0\x01\0en\0\0".to_vec(), packed(text.as_bytes())].concat();
+            assert_eq!(first(&with(b"iTXt", &data)).unwrap(), json);
+            let data = [b"ccv3\0\0\0\0\0", text.as_bytes()].concat();
+            assert_eq!(first(&with(b"iTXt", &data)).unwrap(), json);
+        }
+        let raw = [b"chara\0\0\0\0\0", json].concat();
+        assert_eq!(first(&with(b"iTXt", &raw)).unwrap(), json);
+        let latin = b"chara\0{\"name\":\"Zo\xeb >?~\xf8\"}";
+        assert_eq!(first(&with(b"tEXt", latin)).unwrap(), json);
+    }
+
+    #[test]
+    fn damage_beside_the_card_costs_nothing() {
+        let whole = with(b"tEXt", b"chara\0e30=");
+        let held = whole.len() - 12;
+        for cut in 0..held {
+            assert!(extract(&whole[..cut]).is_err(), "cut at {cut}");
+        }
+        for cut in held..whole.len() {
+            assert_eq!(first(&whole[..cut]).unwrap(), b"{}", "cut at {cut}");
+        }
+        let trailing = [&whole[..], &[0; 40]].concat();
+        assert_eq!(first(&trailing).unwrap(), b"{}");
+        let mut pixels = whole.clone();
+        pixels[50] ^= 1;
+        assert_eq!(first(&pixels).unwrap(), b"{}");
     }
 
     #[test]
     fn damage_is_said_and_a_bomb_does_not_go_off() {
-        let whole = with(b"tEXt", b"chara\0e30=");
-        for cut in 0..whole.len() {
-            assert!(extract_card(&whole[..cut]).is_err(), "cut at {cut}");
-        }
-        let mut flipped = whole.clone();
-        let at = whole.len() - 20;
-        flipped[at] ^= 1;
-        assert!(matches!(extract_card(&flipped), Err(ImportError::Png)));
         let bomb = [b"chara\0\0".to_vec(), packed(&vec![b'A'; 64 << 20])].concat();
         assert!(matches!(
-            extract_card(&with(b"zTXt", &bomb)),
+            first(&with(b"zTXt", &bomb)),
             Err(ImportError::Large)
         ));
+        let none = first(&with(b"tEXt", b"chara\0!!"));
+        assert!(matches!(none, Err(ImportError::Base64)));
         assert!(matches!(
-            extract_card(&with(b"tEXt", b"chara\0!!")),
-            Err(ImportError::Base64)
-        ));
-        assert!(matches!(
-            extract_card(&blank_picture(4, 4)),
+            extract(&blank_picture(4, 4)),
             Err(ImportError::NoCard)
         ));
+        let mut claims = blank_picture(4, 4);
+        claims.truncate(claims.len() - 12);
+        claims.extend(b"\xff\xff\xff\xfftEXtchara\0e30=");
+        assert!(matches!(extract(&claims), Err(ImportError::Png)));
     }
 }

@@ -66,7 +66,7 @@ fn retry_undo_redo_and_versions_have_keys() {
     desk.press_with(ALT, KeyCode::Char('u'))
         .press_with(ALT, KeyCode::Char('U'));
     assert_eq!(head(&desk), Some(2));
-    // Arrows are the cursor's while something is typed.
+    // Arrow keys move the cursor while the line is not empty.
     desk.type_in("ab").press(KeyCode::Left).type_in("x");
     assert_eq!(desk.app.input.text(), "axb");
 }
@@ -85,7 +85,7 @@ fn ctrl_c_stops_then_clears_then_asks_then_leaves() {
     desk.app.tick(Duration::from_secs(10));
     ctrl_c(&mut desk);
     assert!(said(&desk).contains("Ctrl+C again"));
-    // Too late: the hint has gone, and this is a first one again.
+    // Too late: the hint is gone, and this counts as a first Ctrl+C.
     assert!(desk.app.tick(Duration::from_secs(12)));
     assert_eq!(said(&desk), "");
     ctrl_c(&mut desk);
@@ -222,7 +222,7 @@ fn a_line_is_written_where_the_writer_types_and_never_over_other_words() {
     let line = || Event::Suggested("Then the wind rose.".to_string());
     desk.says(line());
     assert_eq!(desk.app.input.text(), "Then the wind rose.");
-    // Something else was typed meanwhile: it stays, and the line is only shown.
+    // Text typed meanwhile stays, and the suggested line is only shown.
     desk.app.input.set("No, the sea");
     desk.says(line());
     assert_eq!(desk.app.input.text(), "No, the sea");
@@ -254,4 +254,23 @@ fn what_is_typed_is_read_once_the_writer_pauses() {
     desk.app.tick(at(500));
     assert_eq!(desk.app.wakes_at(), None);
     assert!(!desk.app.studio.busy(), "nobody waits for it");
+}
+
+#[test]
+fn the_screen_is_no_place_for_an_export() {
+    let mut desk = desk();
+    desk.answered("Once", " upon");
+    desk.enter("/export txt -");
+    assert!(said(&desk).contains("give a file name"), "{}", said(&desk));
+    assert_eq!(desk.app.input.text(), "/export txt -");
+}
+
+#[test]
+fn what_became_of_the_folder_is_said() {
+    let mut desk = desk();
+    desk.answered("Once", " upon");
+    let root = desk.app.studio.sessions().root().to_path_buf();
+    std::fs::remove_dir_all(root).unwrap();
+    desk.enter("/memory The keeper is old.");
+    assert!(said(&desk).contains("was removed"), "{}", said(&desk));
 }

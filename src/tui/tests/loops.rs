@@ -56,7 +56,7 @@ fn press(code: KeyCode, modifiers: KeyModifiers) -> Input {
     Input::Terminal(TerminalEvent::Key(KeyEvent::new(code, modifiers)))
 }
 
-/// Runs the loop over what waits for it, and then it must end by itself.
+/// Runs the loop over the waiting inputs, after which it must end by itself.
 fn attended(
     app: &mut App,
     events: &Receiver<Reply>,
@@ -97,7 +97,7 @@ fn keys_reach_the_story_and_quit_ends() {
     );
     assert_eq!(app.studio.story().nodes()[0].text, "Once");
     assert_eq!(stand.suspended, 1);
-    // The engine has no model and says so; leaving takes that in.
+    // The engine reports that it has no model; quitting handles that event.
     wind_down(&mut app, &events);
     assert_eq!(app.studio.story().running(), None);
 }

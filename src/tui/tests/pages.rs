@@ -239,7 +239,7 @@ fn a_picture_stands_after_its_passage_and_may_be_seen_in_part() {
     let rows = shown(&page);
     assert_eq!(rows[0], "The sea was grey.");
     let caption = rows.iter().position(|row| row.contains("#1")).unwrap();
-    // A square of 24 columns is 12 rows high, which is two thirds of 18.
+    // A square of 24 columns is 12 rows high: two thirds of 18.
     let found = page.pictures();
     let block = found[0].1;
     assert_eq!(
@@ -248,7 +248,7 @@ fn a_picture_stands_after_its_passage_and_may_be_seen_in_part() {
     );
     assert_eq!(caption, 2 + 12);
     assert_eq!(rows.last().unwrap(), "It rained.");
-    // At the story's end a low pane has only the lower two of its three rows.
+    // At the story's end, a low pane shows only the lower two of its three rows.
     page.fit(24, 5);
     let (top, block) = page.pictures()[0];
     assert_eq!((top, block.height), (-1, 3));

@@ -1,4 +1,4 @@
-//! A value over time, reduced to few points: each is the mean of several steps.
+//! A value over time, reduced to a few points, each the mean of several steps.
 
 /// The maximum number of points: more than any screen has columns.
 const POINTS: usize = 512;
@@ -48,8 +48,8 @@ impl Curve {
         self.smooth
     }
 
-    /// A bar for each of `width` stretches of time (fewer if there are fewer points), scaled from
-    /// the lowest to the highest value.
+    /// A bar for each of `width` intervals (fewer if there are fewer points), scaled from the
+    /// lowest to the highest value.
     pub fn bars(&self, width: usize) -> String {
         let count = self.points.len().min(width);
         let at = |column: usize| column * self.points.len() / count.max(1);

@@ -25,7 +25,7 @@ pub struct View {
     gallery: Gallery,
     /// The time since the view was opened.
     pub(super) now: Duration,
-    /// The user has asked to stop.
+    /// Whether the user has asked to stop.
     pub(super) stopping: bool,
     step: u64,
     /// The first step shown and its time, from which the speed is computed.
@@ -148,7 +148,7 @@ impl View {
         self.draw_sheet(free, buffer);
     }
 
-    /// "step 1,234 of 10,000 ━━━━━━╌╌╌╌ 12 %".
+    /// The progress, for example "step 1,234 of 10,000 ━━━━━━╌╌╌╌ 12 %".
     fn progress(&self, width: u16) -> String {
         let (done, all) = (self.step, self.run.steps.max(1));
         let words = format!("step {} of {} ", thousands(done), thousands(all));
@@ -214,7 +214,7 @@ impl View {
             height: area.height - 2,
             ..area
         };
-        // A cell is taken to be twice as high as wide.
+        // A cell counts as twice as high as wide.
         let aspect = f64::from(sheet.width) / f64::from(sheet.height.max(1));
         let wide = (2.0 * f64::from(room.height) * aspect).round();
         let width = wide.clamp(1.0, f64::from(room.width));

@@ -1,4 +1,4 @@
-//! GGUF files that nobody publishes: tiny, hostile, or with a short context.
+//! Builds unusual GGUF files: tiny, malicious, or with a short context.
 
 use super::model_path;
 use std::fs;

@@ -1,4 +1,4 @@
-//! A home of its own for each test: nothing of the user's is read or written but the model.
+//! A separate home folder for each test, which uses none of the user's files except the model.
 
 use super::{ILLUMINE, encoder_path, model_path};
 use illumine::store::{Recovered, recover_journal};

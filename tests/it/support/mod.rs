@@ -1,5 +1,5 @@
-//! What the tests share: the real default model, small ones with random weights, and homes and
-//! terminals to run the program in.
+//! Shared by the tests: the real default model, small ones with random weights, and home folders
+//! and terminals to run the program in.
 
 #[allow(dead_code, reason = "crates/llm uses the rest of it")]
 #[path = "../../../crates/llm/tests/it/support/bodies.rs"]

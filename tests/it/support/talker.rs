@@ -1,5 +1,5 @@
-//! A model that talks nonsense at once: random weights over a vocabulary of bytes. For tests of
-//! what happens around a model, many times over.
+//! A tiny model that generates nonsense quickly: random weights over a vocabulary of bytes. For
+//! tests that run a model many times and do not depend on its text.
 
 use super::bodies::{HIDDEN, SHAPE, Shape, body};
 use candle_core::quantized::gguf_file::Value;

@@ -1,7 +1,7 @@
 //! The HTTP client: ureq (blocking, rustls), which hf-hub depends on anyway, with timeouts.
 //!
-//! Requests run on a thread of their own, because a read on a dead network cannot be interrupted,
-//! and a stop must take effect immediately.
+//! Requests run on their own thread, because a read on a dead network cannot be interrupted, and a
+//! stop must take effect immediately.
 
 use super::error::FetchError;
 use super::progress::ProgressReporter;
@@ -23,7 +23,7 @@ pub(super) fn pause() {
     std::thread::sleep(TICK);
 }
 
-/// An agent with these settings that follows `redirects` redirects.
+/// An agent with these settings that follows up to `redirects` redirects.
 pub(super) fn agent(settings: &HttpSettings, redirects: u32) -> Agent {
     let mut builder = Agent::config_builder()
         .http_status_as_error(false)
@@ -45,7 +45,7 @@ pub(super) fn agent(settings: &HttpSettings, redirects: u32) -> Agent {
     builder.build().into()
 }
 
-/// Runs `work` on a thread of its own and waits for it, checking for a stop at every tick.
+/// Runs `work` on its own thread and waits for it, checking for a stop at every tick.
 pub(super) fn run_in_background<T: Send + 'static>(
     reporter: &mut ProgressReporter,
     work: impl FnOnce() -> T + Send + 'static,
@@ -74,7 +74,7 @@ pub(super) fn unreachable(error: &ureq::Error) -> bool {
     use std::io::ErrorKind::*;
     use ureq::Timeout::{Connect, Resolve};
     match error {
-        // A certificate that is not trusted comes as invalid data.
+        // An untrusted certificate is reported as invalid data.
         ureq::Error::Io(why) => matches!(
             why.kind(),
             ConnectionRefused | HostUnreachable | NetworkUnreachable | InvalidData

@@ -1,7 +1,7 @@
 //! Downloads one large file over HTTP into a partial file that a later run resumes.
 //!
 //! hf-hub's own download has no timeouts, cannot be stopped and verifies nothing, so this module
-//! does the transfer, for the hub's files and for Python packages.
+//! transfers the hub's files and Python packages.
 
 use super::client::{TICK, pause, refusal, spawn, unreachable, why};
 use super::error::FetchError;
@@ -15,7 +15,7 @@ use ureq::Agent;
 use ureq::http::{Response, StatusCode};
 
 const CHUNK: usize = 128 << 10;
-/// The number of consecutive failed connections without any data after which a source is given up.
+/// How many connections in a row may fail without data before a source is abandoned.
 const FRUITLESS: u32 = 3;
 
 /// A file to download.
@@ -124,7 +124,7 @@ fn request(agent: Agent, wanted: &Download, start: u64) -> Result<Receiver<Part>
     Ok(receiver)
 }
 
-/// Forwards the response piece by piece, until nobody is listening.
+/// Forwards the response piece by piece, until the receiver is gone.
 fn pour(response: Response<ureq::Body>, sender: &SyncSender<Part>) -> Option<Part> {
     let (start, total) = range(&response);
     let status = response.status();

@@ -138,7 +138,7 @@ fn a_server_that_gives_nothing_is_given_up_and_a_refusal_at_once() {
     assert_eq!(error, "it responded 404 (Not Found)");
     assert_eq!(case.content(), &CONTENT[..20]);
 
-    // Nobody listens on a port that was just given back.
+    // Nothing listens on a port that was just released.
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -164,7 +164,7 @@ fn stop_is_heard_while_the_server_says_nothing_and_what_came_is_kept() {
     let (mut silent, mut stopped) = (0, None);
     let mut watch = |progress: &Progress| {
         silent += u32::from(progress.total.is_some());
-        // The second time that it is asked after the head, nothing more is coming.
+        // By the second call after the head, no more data arrives.
         if silent < 3 {
             return ControlFlow::Continue(());
         }

@@ -1,4 +1,4 @@
-//! Errors of downloading a model: one sentence each that says what to do.
+//! Download errors: one sentence each, with advice.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,8 @@
 //!
 //! hf-hub provides the cache's layout, so that models are shared with other tools. Version 0.5 is
 //! used because it is small and blocking, whereas 1.0 brings an async runtime and a second transfer
-//! protocol. `download` does the transfer, into the partial file and under the lock that hf-hub
-//! would use for the same blob.
+//! protocol. `download` transfers the file, with the partial file and the lock that hf-hub would
+//! use for the same blob.
 
 use super::client;
 use super::download::{Download, download};
@@ -27,14 +27,14 @@ pub(super) struct HubFile<'a> {
     pub sha256: Option<&'a str>,
 }
 
-/// The hub's metadata of a file.
+/// The hub's metadata for a file.
 struct About {
     commit: String,
     etag: String,
 }
 
 impl HubFile<'_> {
-    /// Finds the file in the shared cache: at this revision, or with this SHA-256 at any.
+    /// Finds the file in the shared cache: at this revision, or with this SHA-256 at any revision.
     pub(super) fn cached(&self) -> Option<PathBuf> {
         let pinned = self.in_cache().pointer_path(self.revision).join(self.file);
         if pinned.is_file() {
@@ -140,7 +140,7 @@ impl HubFile<'_> {
                     request = request.header("Authorization", format!("Bearer {token}"));
                 }
                 let response = request.call()?;
-                // A repository that was renamed answers with a path on the hub itself.
+                // A renamed repository redirects to a path on the hub itself.
                 match header(&response, "location") {
                     Some(path) if path.starts_with('/') => url = format!("{endpoint}{path}"),
                     _ => return Ok(response),
@@ -263,7 +263,7 @@ fn link(blob: &Path, pointer: &Path, file: &str) -> std::io::Result<()> {
     std::os::unix::fs::symlink(Path::new(&up).join("blobs").join(name), pointer)
 }
 
-/// Where links need privileges, the file itself is moved.
+/// Moves the file itself, because links need privileges here.
 #[cfg(not(unix))]
 fn link(blob: &Path, pointer: &Path, _file: &str) -> std::io::Result<()> {
     std::fs::rename(blob, pointer)

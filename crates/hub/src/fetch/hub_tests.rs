@@ -15,7 +15,7 @@ fn sha256() -> String {
     base::hash::hexadecimal(&sha2::Sha256::digest(CONTENT))
 }
 
-/// A hub that sends to another host for the content, as the real one does.
+/// A hub that redirects to another host for the content, like the real one.
 fn hub() -> (Server, Server) {
     let store = Server::of_file(CONTENT);
     let away = store.url.replace("127.0.0.1", "localhost");
@@ -112,7 +112,7 @@ fn a_file_lands_in_the_shared_cache_as_other_tools_expect_it() {
     assert_eq!(case.file().cached(), Some(path));
     assert!(!repo.join("refs").exists());
 
-    // The token is the hub's alone: where it sends us for the bytes must not see it.
+    // The token is only for the hub: the host that serves the bytes must not see it.
     assert_eq!(
         hub.asked()[0].header("authorization"),
         Some("Bearer hf_secret")

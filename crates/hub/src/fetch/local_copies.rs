@@ -13,7 +13,7 @@ pub(super) const PACKAGES: &str = "wheels";
 
 impl ModelStore {
     /// Returns a verified copy. A bad copy of our own is moved aside; a bad one in the shared cache
-    /// is skipped and replaced by the download. The error says what is wrong with it.
+    /// is skipped and replaced by the download. The error describes what is wrong with it.
     pub(super) fn verified_copy(
         &self,
         entry: &Entry,

@@ -41,7 +41,7 @@ pub struct ModelStore {
     pub hub: HubSettings,
     pub http: HttpSettings,
     pub pip: PipSettings,
-    /// Never touches the network.
+    /// Whether to stay off the network.
     pub offline: bool,
 }
 
@@ -84,9 +84,9 @@ impl ModelStore {
 
     /// The model's path; downloads and verifies the model if necessary.
     ///
-    /// If it exists, this costs a few file look-ups. Two programs at once download it only once.
-    /// `watch` receives progress many times a second and stops the download with `Break` within a
-    /// fifth of a second; the partial file is kept, and the next call resumes it.
+    /// If it exists, this costs a few file look-ups. Two processes at the same time download it
+    /// only once. `watch` receives progress many times a second and stops the download with `Break`
+    /// within a fifth of a second; the partial file is kept, and the next call resumes it.
     pub fn ensure(&self, entry: &Entry, watch: OnProgress) -> Result<PathBuf, FetchError> {
         let reporter = &mut ProgressReporter::new(&entry.name, watch);
         let bad = match self.verified_copy(entry, reporter) {

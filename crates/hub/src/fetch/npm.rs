@@ -19,8 +19,8 @@ pub(super) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// Writes the file's bytes to `partial`, on disk before this returns, and gives their SHA-256.
-    /// The archive stays in `folder` until its bytes are there.
+    /// Writes the file's bytes to `partial`, synced before it returns, and returns their SHA-256.
+    /// The archive stays in `folder` until the file is complete.
     pub(super) fn fetch(
         &self,
         folder: &Path,
@@ -63,10 +63,10 @@ impl Member<'_> {
     }
 }
 
-/// The caller of a fetch as the observer of a download by npm.
+/// Lets a fetch's caller observe an npm download.
 struct StopCheck<'a, 'b> {
     reporter: RefCell<&'a mut ProgressReporter<'b>>,
-    /// The error that the fetch ends with once it was cancelled.
+    /// The error that a cancelled fetch ends with.
     stopped: RefCell<Option<FetchError>>,
 }
 

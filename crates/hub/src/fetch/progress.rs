@@ -1,6 +1,6 @@
 //! The progress of a download, and the caller's way to stop it.
 //!
-//! Knows no clock and draws nothing: whoever shows the bar owns the time and hands it to `ProgressMeter`.
+//! Has no clock and draws nothing: the code that shows the bar passes the time to `ProgressMeter`.
 
 use super::error::FetchError;
 use std::ops::ControlFlow;
@@ -17,7 +17,7 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
-/// Called with the progress many times a second, also while nothing moves; `Break` stops the
+/// Called with the progress many times a second, even if nothing moves; `Break` stops the
 /// download.
 pub type OnProgress<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 

@@ -17,7 +17,7 @@ impl Asked {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The first byte wanted by `Range: bytes=5-`.
+    /// The first byte requested by `Range: bytes=5-`.
     pub(super) fn from(&self) -> Option<usize> {
         let range = self.header("range")?.strip_prefix("bytes=")?;
         range.split('-').next()?.parse().ok()
@@ -45,7 +45,7 @@ impl Server {
         Server { url, asked }
     }
 
-    /// Serves one file under every path, minding ranges.
+    /// Serves one file under every path, with support for ranges.
     pub(super) fn of_file(content: &'static [u8]) -> Server {
         Server::start(move |asked, stream| file(asked, stream, content))
     }
@@ -76,7 +76,7 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<Asked>>, answer: &dyn Fn(&Asked
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-/// Answers with a file, or the part of it that was asked for.
+/// Responds with a file, or with the requested part of it.
 pub(super) fn file(asked: &Asked, stream: &mut TcpStream, content: &[u8]) {
     let all = content.len();
     match asked.from() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The hub's address, cache and token.
 #[derive(Clone, Debug)]
 pub struct HubSettings {
-    /// Such as `https://huggingface.co`.
+    /// The address, such as `https://huggingface.co`.
     pub endpoint: String,
     /// The directory that holds `models--…`.
     pub cache: PathBuf,

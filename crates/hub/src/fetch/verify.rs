@@ -120,7 +120,7 @@ mod tests {
 
     const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-    /// The SHA-256 by way of the stamps, and whether the file was read for it.
+    /// The SHA-256 through the cache, and whether the file was read for it.
     fn ask(stamps: &ChecksumCache, path: &Path) -> (String, bool) {
         let mut read = false;
         let mut watch = |_: &super::super::Progress| {

@@ -10,8 +10,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
-/// Writes the members one after the other into `partial`, on disk before this returns, and gives
-/// the SHA-256 of the whole.
+/// Writes the members in order to `partial`, synced before it returns, and returns the SHA-256 of
+/// the whole.
 pub(super) fn join(
     members: &[(PathBuf, &str)],
     partial: &Path,

@@ -1,13 +1,13 @@
 //! Grouped-query attention on a CPU, a tile of query rows at a time.
 //!
-//! A tile is a few tokens and the heads that share a key head, so that a key or a value that was
-//! loaded serves all of them. Three steps follow each other: scores, softmax, weighted values.
+//! A tile is a few tokens and the heads that share a key head, so that each loaded key or value
+//! serves all of them. There are three steps: scores, softmax, weighted values.
 //!
-//! **Invariant:** a row's result depends on that row, the keys and the values alone: it is the same
-//! to the bit whether the row is read alone or in a batch, on one thread or many, in one piece of
-//! the past or two, and in every family. A score is added up over the numbers of a head in order,
-//! an output over the positions in order, and a position that a row does not see adds nothing.
-//! A story read again therefore continues exactly as it did the first time.
+//! **Invariant:** a row's result depends only on that row, the keys and the values: it is
+//! bit-identical whether the row is computed alone or in a batch, on one thread or many, with the
+//! past in one piece or two, and in every family. Scores are summed over a head's dimensions in
+//! order, outputs over the positions in order, and masked positions add nothing. So a story
+//! evaluated again continues exactly as it did the first time.
 
 mod steps;
 mod values;
@@ -24,7 +24,7 @@ use steps::{StepFn, step_fn, widened};
 pub struct Shape {
     pub heads: usize,
     pub kv: Heads,
-    /// How many tokens back a row sees, itself among them; `usize::MAX` for all.
+    /// How many tokens back a row sees, including itself; `usize::MAX` for all.
     pub window: usize,
 }
 
@@ -40,12 +40,12 @@ pub struct Job<'a> {
     pub past: [(&'a KvBlocks, usize); 2],
 }
 
-/// Query rows of a tile, about: the more, the less often a key or a value is widened to a float;
-/// the fewer, the more tiles there are to share among threads.
+/// Approximate query rows of a tile: with more, keys and values are widened to floats less often;
+/// with fewer, there are more tiles to share among threads.
 const ROWS: [usize; 3] = [96, 48, 24];
-/// Scores of a tile that stay in a core's own cache.
+/// How many scores of a tile fit in a core's own cache.
 const SCORES: usize = 128 << 10;
-/// Products from which on one token's work is worth handing out.
+/// Products above which one token's work is worth sharing.
 const SHARE: usize = 100_000;
 
 /// Causal attention: `q` and `out` are `[rows, heads, dim]`.
@@ -98,7 +98,7 @@ fn attend_typed<N: KvElement>(
     let whole = |tile: &Tile<N>| {
         scratch(&SCORES_OF, tile.scores(), |scores| {
             let scores = scores.as_mut_ptr();
-            // SAFETY: a pool has a family that this processor has; each tile has its own outputs.
+            // SAFETY: the processor supports the pool's family; each tile has its own outputs.
             scratch(&WIDENED, tile.widened(), |wide| unsafe {
                 run(tile, scores, wide, Step::Scores(0..tile.blocks()));
                 run(tile, scores, wide, Step::Softmax(0..tile.rows));
@@ -121,7 +121,7 @@ fn attend_typed<N: KvElement>(
     }
 }
 
-/// Tokens of a tile.
+/// How many tokens a tile has.
 fn step(shape: Shape, job: &Job, threads: usize) -> usize {
     let group = shape.heads / shape.kv.count;
     let seen = (job.position + job.tokens).min(shape.window.saturating_add(job.tokens));
@@ -133,7 +133,7 @@ fn step(shape: Shape, job: &Job, threads: usize) -> usize {
     (rows / group).max(1)
 }
 
-/// A few large tiles: all threads take part in each step of all.
+/// For a few large tiles: all threads share each step.
 fn run_in_steps<N: KvElement>(pool: &Pool, run: StepFn<N>, tiles: &[Tile<N>], scores: &mut [f32]) {
     let mut at = 0;
     let places = tiles.iter().map(|tile| {
@@ -159,8 +159,8 @@ fn run_in_steps<N: KvElement>(pool: &Pool, run: StepFn<N>, tiles: &[Tile<N>], sc
     for steps in steps {
         pool.run(steps.len(), &|unit| {
             let (index, step) = &steps[unit];
-            // SAFETY: a pool has a family that this processor has; units write to scores or
-            // outputs of their own, and read what the step before has finished.
+            // SAFETY: the processor supports the pool's family; each unit writes to its own scores
+            // or outputs, and reads what the previous step finished.
             scratch(&WIDENED, tiles[*index].widened(), |wide| unsafe {
                 let scores = scores.0.add(places[*index]);
                 run(&tiles[*index], scores, wide, step.clone());
@@ -169,7 +169,7 @@ fn run_in_steps<N: KvElement>(pool: &Pool, run: StepFn<N>, tiles: &[Tile<N>], sc
     }
 }
 
-/// Where scores are, to be written to by many threads.
+/// The start of scores that many threads write to.
 struct Scores(*mut f32);
 
 // SAFETY: see `run_in_steps`.
@@ -180,7 +180,7 @@ thread_local! {
     static WIDENED: RefCell<Aligned<f32>> = RefCell::default();
 }
 
-/// Lends memory, kept to spare allocations.
+/// Lends memory, kept to avoid allocations.
 fn scratch(
     of: &'static LocalKey<RefCell<Aligned<f32>>>,
     len: usize,
@@ -201,12 +201,12 @@ struct Rows<'a> {
     out: *mut f32,
 }
 
-/// Some tokens' heads that share one key head.
+/// For some tokens, the query heads that share one key head.
 struct Tile<'a, N> {
     shape: Shape,
     q: &'a [f32],
     out: *mut f32,
-    /// The first token's row, and where it stands.
+    /// The first token's row and position.
     row: usize,
     position: usize,
     /// Tokens times heads.
@@ -218,26 +218,26 @@ struct Tile<'a, N> {
     base: usize,
 }
 
-// SAFETY: a tile writes to the outputs of its own tokens and heads alone.
+// SAFETY: a tile writes only to the outputs of its own tokens and heads.
 unsafe impl<N: Sync> Sync for Tile<'_, N> {}
 
 /// Some blocks of the past.
 struct Piece<'a, N> {
     kv: &'a Blocks<N>,
-    /// Where its position 0 stands in the story.
+    /// The position in the story of `kv`'s position 0.
     start: usize,
     blocks: Range<usize>,
-    /// Positions of it that are seen.
+    /// The range of its positions that are seen.
     seen: Range<usize>,
 }
 
 #[derive(Clone)]
 enum Step {
-    /// Of blocks.
+    /// For a range of blocks.
     Scores(Range<usize>),
-    /// Of rows.
+    /// For a range of rows.
     Softmax(Range<usize>),
-    /// Of a head's numbers.
+    /// For a range of a head's dimensions.
     Values(Range<usize>),
 }
 
@@ -292,17 +292,17 @@ impl<'a, N: KvElement> Tile<'a, N> {
         self.shape.heads / self.shape.kv.count
     }
 
-    /// The position after the last that a row sees.
+    /// The position after the last one that a row sees.
     fn end(&self, row: usize) -> usize {
         self.position + row / self.group() + 1
     }
 
-    /// Positions that some row sees.
+    /// How many positions the rows see, taken together.
     fn span(&self) -> usize {
         self.position + self.rows / self.group() - self.base
     }
 
-    /// Scores of a row, and behind them the reciprocal of their sum.
+    /// The space for a row's scores and, after them, the reciprocal of their sum.
     fn stride(&self) -> usize {
         (self.span() + 1).next_multiple_of(WIDTH)
     }
@@ -311,7 +311,7 @@ impl<'a, N: KvElement> Tile<'a, N> {
         self.rows * self.stride()
     }
 
-    /// Numbers of the room for keys and values that are widened.
+    /// The length of the scratch space for widened keys and values.
     fn widened(&self) -> usize {
         widened(self.rows, self.shape.kv)
     }
@@ -320,7 +320,7 @@ impl<'a, N: KvElement> Tile<'a, N> {
         self.pieces.iter().map(|piece| piece.blocks.len()).sum()
     }
 
-    /// Where a row's numbers are in queries and outputs.
+    /// The index of a row in queries and outputs.
     fn at(&self, row: usize) -> usize {
         let (token, head) = (row / self.group(), row % self.group());
         let head = self.head * self.group() + head;

@@ -1,23 +1,23 @@
 //! The keys and values of one layer on a CPU, in the layout that the attention kernel reads.
 //!
 //! Positions lie in blocks of 16. In a block, a head's keys are `[dim, 16 positions]`, so that 16
-//! scores are computed side by side without adding up across a register; its values are
-//! `[16 positions, width]`, where width is dim rounded up to whole registers.
-//! Numbers of 8 bits have scales beside them, one for 32 numbers of a position's head: those of keys
-//! are `[dim / 32, 16 positions]`, those of values `[16 positions, dim / 32]`.
+//! scores are computed side by side without adding up across a register; its values are `[16
+//! positions, width]`, where width is dim rounded up to whole registers. 8-bit values have scales,
+//! one per 32 values of a position's head: those of keys are `[dim / 32, 16 positions]`, those of
+//! values `[16 positions, dim / 32]`.
 
 use crate::lanes::{KvElement, SCALE_GROUP, WIDTH};
 use crate::linear::{Aligned, Pool};
 use std::str::FromStr;
 
-/// The type of the numbers of a KV cache.
+/// The element type of a KV cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KvType {
-    /// Half floats: 11 bits of precision, half of the memory.
+    /// Half floats: 11 bits of precision, half the memory of f32.
     #[default]
     F16,
     F32,
-    /// Blocks of 32 numbers of 8 bits with a scale: a little more than half of what F16 takes.
+    /// Blocks of 32 8-bit codes with a scale: a little more than half the memory of F16.
     Q8,
 }
 
@@ -39,7 +39,7 @@ impl FromStr for KvType {
             "f16" => Ok(KvType::F16),
             "f32" => Ok(KvType::F32),
             "q8_0" => Ok(KvType::Q8),
-            _ => Err("keys and values are kept as f16, f32 or q8_0".to_string()),
+            _ => Err("the KV cache type is f16, f32 or q8_0".to_string()),
         }
     }
 }
@@ -51,17 +51,17 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// How many numbers one head's value takes at one position.
+    /// How many elements one head's value takes at one position.
     pub fn width(self) -> usize {
         self.dim.next_multiple_of(WIDTH)
     }
 
-    /// How many numbers one head's keys take for 16 positions.
+    /// How many elements one head's keys take for 16 positions.
     pub fn keys(self) -> usize {
         self.dim * WIDTH
     }
 
-    /// How many numbers a block has: the keys of all heads, then the values of all heads.
+    /// How many elements a block has: the keys of all heads, then the values of all heads.
     pub fn block(self) -> usize {
         self.count * (self.keys() + WIDTH * self.width())
     }
@@ -129,12 +129,12 @@ impl KvBlocks {
         }
     }
 
-    /// Makes room for positions below `len`.
+    /// Reserves space for positions below `len`.
     pub fn reserve(&mut self, len: usize) {
         any!(self, blocks => blocks.reserve(len));
     }
 
-    /// Writes the key and the value, `[heads, dim]` each, of a position that there is room for.
+    /// Writes the key and the value, `[heads, dim]` each, at a position that was reserved.
     pub fn write(&mut self, position: usize, key: &[f32], value: &[f32]) {
         any!(self, blocks => blocks.write(position, key, value));
     }
@@ -144,7 +144,7 @@ impl KvBlocks {
         any!(self, blocks => blocks.write_all(pool, position, keys, values));
     }
 
-    /// Copies position `from` of another of the same kind to position `to`.
+    /// Copies position `from` of another cache of the same type to position `to`.
     pub fn copy(&mut self, to: usize, other: &KvBlocks, from: usize) {
         match (self, other) {
             (KvBlocks::F16(blocks), KvBlocks::F16(other)) => blocks.copy(to, other, from),
@@ -154,8 +154,8 @@ impl KvBlocks {
         }
     }
 
-    /// Appends the positions `from..to` to bytes: each its key, then its value, then their scales
-    /// where there are any, little-endian.
+    /// Appends the positions `from..to` to `bytes`: for each, its key, its value and their scales,
+    /// if any, little-endian.
     pub fn save(&self, from: usize, to: usize, bytes: &mut Vec<u8>) {
         for position in from..to {
             match self {
@@ -167,7 +167,7 @@ impl KvBlocks {
         }
     }
 
-    /// The opposite of [`KvBlocks::save`]; `bytes` must hold as many positions.
+    /// The inverse of [`KvBlocks::save`]; `bytes` must hold as many positions.
     pub fn restore(&mut self, from: usize, to: usize, bytes: &[u8]) {
         self.reserve(to);
         let positions = bytes.chunks_exact(self.saved_bytes().max(1));
@@ -182,7 +182,7 @@ impl KvBlocks {
         }
     }
 
-    /// Bytes of a position in what [`KvBlocks::save`] writes, and, but for rounding, in memory.
+    /// Bytes per position, as [`KvBlocks::save`] writes it and, apart from padding, in memory.
     pub fn saved_bytes(&self) -> usize {
         let of = |heads: Heads, bytes: usize| 2 * heads.count * heads.dim * bytes;
         let numbers = match self {
@@ -193,7 +193,7 @@ impl KvBlocks {
         numbers + 4 * self.scales()
     }
 
-    /// Scales of a position.
+    /// How many scales a position has.
     fn scales(&self) -> usize {
         match self {
             KvBlocks::Q8(blocks) => 2 * blocks.heads.count * blocks.heads.parts(),
@@ -221,7 +221,7 @@ impl<N: KvElement> Blocks<N> {
         &self.numbers[index * len..][..len]
     }
 
-    /// The scales of block `index`; none where there are none.
+    /// The scales of block `index`; empty if the type has none.
     pub fn scales(&self, index: usize) -> &[f32] {
         let len = self.heads.scales();
         self.scales
@@ -292,7 +292,7 @@ impl<N: KvElement> Blocks<N> {
         places.for_each(|(at, bytes)| self.scales[at] = f32::from_le_bytes(*bytes));
     }
 
-    /// Where the scales of a position are: its keys', then its values'; nowhere where there are none.
+    /// The indices of a position's scales: its keys', then its values'; empty if the type has none.
     fn scale_places(&self, position: usize) -> impl Iterator<Item = usize> + use<N> {
         let heads = self.heads;
         let (block, lane) = (position / WIDTH * heads.scales(), position % WIDTH);
@@ -306,7 +306,7 @@ impl<N: KvElement> Blocks<N> {
     }
 }
 
-/// Where the numbers of a position are: its keys, then its values.
+/// The indices of a position's elements: its keys, then its values.
 fn places(heads: Heads, position: usize) -> impl Iterator<Item = usize> {
     let (block, lane) = (position / WIDTH * heads.block(), position % WIDTH);
     let keys = (0..heads.count * heads.dim).map(move |at| block + at * WIDTH + lane);
@@ -332,7 +332,7 @@ fn put<N: KvElement>(
         let columns = keys[head * heads.keys()..][..heads.keys()].chunks_mut(WIDTH * SCALE_GROUP);
         let key = key[head * heads.dim..][..heads.dim].chunks(SCALE_GROUP);
         for (part, (columns, key)) in columns.zip(key).enumerate() {
-            // A key's numbers lie apart, so they are rounded together first.
+            // A key's elements are not contiguous, so they are rounded together first.
             let mut rounded = [N::default(); SCALE_GROUP];
             let scale = N::quantize(key, &mut rounded[..key.len()]);
             for (column, number) in columns.chunks_exact_mut(WIDTH).zip(rounded) {

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-/// Pod old data: types for which every bit pattern is a value.
+/// Plain old data: types for which any bit pattern is valid.
 pub trait Pod: Copy + Default {}
 impl Pod for i8 {}
 impl Pod for u16 {}
@@ -13,7 +13,7 @@ impl Pod for f32 {}
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// A vector that starts at a cache line.
+/// A vector aligned to a cache line.
 pub struct Aligned<N> {
     lines: Vec<Line>,
     len: usize,
@@ -31,7 +31,7 @@ impl<N> Default for Aligned<N> {
 }
 
 impl<N: Pod> Aligned<N> {
-    /// Makes it `len` numbers long; new ones are zero or what was there when it was longer.
+    /// Sets the length to `len`; new elements are zero or left over from when it was longer.
     pub fn resize(&mut self, len: usize) {
         let lines = (len * size_of::<N>()).div_ceil(64);
         if self.lines.len() < lines {
@@ -40,7 +40,7 @@ impl<N: Pod> Aligned<N> {
         self.len = len;
     }
 
-    /// How long it may become without more memory.
+    /// How long it can become without a new allocation.
     pub fn capacity(&self) -> usize {
         self.lines.len() * 64 / size_of::<N>()
     }
@@ -50,14 +50,15 @@ impl<N: Pod> Deref for Aligned<N> {
     type Target = [N];
 
     fn deref(&self) -> &[N] {
-        // SAFETY: the lines have so many bytes, all of them set, and N takes any bits.
+        // SAFETY: the lines have this many bytes, all initialized, and any bit pattern is a valid
+        // N.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }
 
 impl<N: Pod> DerefMut for Aligned<N> {
     fn deref_mut(&mut self) -> &mut [N] {
-        // SAFETY: the same.
+        // SAFETY: as above.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
 }

@@ -60,7 +60,7 @@ impl Arena {
 fn map(len: usize) -> Result<Arc<MmapRaw>, LinearError> {
     let bytes = len.max(1).next_multiple_of(HUGE_PAGE);
     let map = MmapMut::map_anon(bytes).map_err(|source| LinearError::Memory { bytes, source })?;
-    // Only a wish: a system without huge pages serves small ones.
+    // Only advice: a system without huge pages uses small ones.
     #[cfg(target_os = "linux")]
     let _ = map.advise(memmap2::Advice::HugePage);
     Ok(Arc::new(MmapRaw::from(map)))
@@ -68,12 +68,12 @@ fn map(len: usize) -> Result<Arc<MmapRaw>, LinearError> {
 
 impl Region {
     pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: `take` gave this range of the mapping to this region alone.
+        // SAFETY: `take` gave this range of the mapping to no other region.
         unsafe { std::slice::from_raw_parts(self.chunk.as_ptr().add(self.start), self.len) }
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: `take` gave this range of the mapping to this region alone, borrowed mutably here.
+        // SAFETY: `take` gave this range to no other region, and this one is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.chunk.as_mut_ptr().add(self.start), self.len) }
     }
 }

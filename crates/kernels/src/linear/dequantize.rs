@@ -1,5 +1,5 @@
 //! The values of a file block, as GGML defines them: for the token embeddings, whose rows are
-//! looked up one at a time, and as the meaning that packing and kernels are held to.
+//! looked up one at a time, and as the reference for packing and kernels.
 
 use half::{bf16, f16};
 

@@ -1,16 +1,16 @@
 //! The weight formats: one table of a block's size in a GGUF file and of the strip that it is
 //! packed into.
 //!
-//! Kernels do not know formats, they know [`Layout`]s: how wide the codes are and which scales they
-//! have. So a format that can be packed into one of these needs a row here, its values in
-//! `dequantize.rs` and a packer in `pack.rs`. Only new codes or scales need code in `kernels/`.
+//! Kernels depend only on [`Layout`]s: how wide the codes are and which scales they have. So a new
+//! format that can be packed into one of these needs a row here, its values in `dequantize.rs` and
+//! a packer in `pack.rs`. Only new codes or scales need code in `kernels/`.
 
 use CodeBits::{Eight, Five, Four, Six};
 use ScaleKind::{F16Min, SuperBlockHalves, SuperBlockMin};
 
 use super::{BLOCK, dequantize, pack};
 
-/// What a strip of 16 rows holds, which is what a kernel has to know.
+/// What a strip of 16 rows holds: all that a kernel needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// Integers, multiplied with quantized inputs.
@@ -19,7 +19,7 @@ pub(super) enum Layout {
     Floats(FloatKind),
 }
 
-/// The width of a code. The code for zero is the middle one, where the scales have no minima.
+/// The width of a code. If the scales have no minima, the middle code stands for zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CodeBits {
     Four,
@@ -31,13 +31,13 @@ pub(super) enum CodeBits {
 /// The scales of a row in a strip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ScaleKind {
-    /// A half float for 32 columns.
+    /// A half float per 32 columns.
     F16,
-    /// The same, and a minimum that is added.
+    /// The same, plus a minimum to add.
     F16Min,
-    /// For 256 columns two half floats, then 8 scales and 8 minima of a signed byte each.
+    /// Per 256 columns, two half floats, then 8 scales and 8 minima, a signed byte each.
     SuperBlockMin,
-    /// For 256 columns a half float, then a signed byte for each 16 columns.
+    /// Per 256 columns, a half float, then a signed byte for each 16 columns.
     SuperBlockHalves,
 }
 
@@ -50,7 +50,7 @@ pub(super) enum FloatKind {
 }
 
 impl Layout {
-    /// Bytes that a strip keeps for 32 columns of its 16 rows.
+    /// Bytes of the weights in 32 columns of a strip.
     pub(super) const fn quants(self) -> usize {
         match self {
             Layout::Codes(CodeBits::Four, _) => 256,
@@ -62,7 +62,7 @@ impl Layout {
         }
     }
 
-    /// Bytes that a strip keeps for the scales of `columns` columns of its 16 rows.
+    /// Bytes of the scales of `columns` columns of a strip.
     pub(super) const fn scales(self, columns: usize) -> usize {
         match self {
             Layout::Codes(_, ScaleKind::F16) => columns / BLOCK * 32,
@@ -83,16 +83,16 @@ pub(super) struct Spec {
     pub block: usize,
     /// Bytes of a file block.
     pub bytes: usize,
-    /// Where a file block has half floats that are scales.
+    /// The byte offsets of a file block's half-float scales.
     pub half_floats: &'static [usize],
     pub layout: Layout,
     /// Writes the values of a file block.
     pub dequantize: fn(&[u8], &mut [f32]),
-    /// Writes up to 16 rows, of so many columns, into a strip.
+    /// Packs up to 16 rows of the given number of columns into a strip.
     pub pack: fn(usize, &[u8], &mut [u8]),
 }
 
-/// Makes the enum and the table. A packer takes `&[u8; bytes]` and is compiled with that size.
+/// Defines the enum and the table. A packer takes `&[u8; bytes]` and is compiled with that size.
 macro_rules! formats {
     ($($name:ident: $ggml:literal, $block:literal, $bytes:literal, $half_floats:expr,
        $layout:ident($($part:expr),+), $function:ident;)*) => {
@@ -117,8 +117,8 @@ macro_rules! formats {
 
 #[rustfmt::skip]
 formats! {
-    // ggml.h's number, values and bytes of a file block, its half floats, the strip, the function
-    // of `dequantize` and `pack`.
+    // ggml.h's number; values and bytes of a file block; its half floats; the strip's layout; the
+    // function in `dequantize` and `pack`.
     Q4_0: 2,  32,  18,  [0],    Codes(Four,  ScaleKind::F16),   q4_0;
     Q4_1: 3,  32,  20,  [0, 2], Codes(Four,  F16Min),           q4_1;
     Q5_0: 6,  32,  22,  [0],    Codes(Five,  ScaleKind::F16),   q5_0;
@@ -143,7 +143,7 @@ impl Format {
         self.spec().bytes
     }
 
-    /// Where a file block has half floats that are scales.
+    /// The byte offsets of a file block's half-float scales.
     pub fn half_floats(self) -> &'static [usize] {
         self.spec().half_floats
     }
@@ -165,7 +165,7 @@ impl Format {
         self.spec().layout
     }
 
-    /// Plain floats are multiplied with float inputs; all else with quantized ones.
+    /// Plain floats are multiplied with float inputs, all other formats with quantized ones.
     pub(super) fn is_float(self) -> bool {
         matches!(self.layout(), Layout::Floats(_))
     }

@@ -28,7 +28,7 @@ pub fn can_fuse(halves: [&Packed; 2], down: &Packed) -> bool {
 }
 
 /// `combine(x * halves[0]^T, x * halves[1]^T)`: quantized 32 columns at a time, so that neither
-/// product is ever in memory as floats.
+/// product is ever stored in full as floats.
 pub fn fused_pair<'a>(
     pool: &'a Pool,
     halves: [&Packed; 2],
@@ -54,7 +54,7 @@ pub fn fused_pair<'a>(
     pool.run(units, &|unit| {
         for rows in passes(m, input.k) {
             for block in blocks * unit / units..blocks * (unit + 1) / units {
-                // SAFETY: shapes fit, and this block of columns is the unit's own.
+                // SAFETY: shapes match, and this block of columns is the unit's own.
                 unsafe { fuse_block(pool, &input, halves, combine, block, &rows, &target) };
             }
         }
@@ -70,7 +70,7 @@ pub fn fused_pair<'a>(
 /// Computes and combines 32 columns.
 ///
 /// # Safety
-/// Nobody else has these columns, and shapes fit.
+/// Nothing else accesses these columns, and shapes match.
 unsafe fn fuse_block(
     pool: &Pool,
     input: &Input,
@@ -89,7 +89,7 @@ unsafe fn fuse_block(
         let right = StripPair::new(pool, right, strips, rows, yours);
         input.each(rows, |row, group| {
             let (cold, numbers) = (row == rows.start, group.rows * BLOCK);
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 left.multiply(&group, cold, a);
                 right.multiply(&group, cold, b);

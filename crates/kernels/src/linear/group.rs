@@ -1,21 +1,21 @@
-//! Groups: up to 16 rows of quantized input that a kernel multiplies together, and the rule by which
-//! 32 values become codes.
+//! Groups: up to 16 rows of quantized input that a kernel multiplies together, and the rule that
+//! turns 32 values into codes.
 
 use super::BLOCK;
 
-/// The most rows that a group has.
+/// The maximum number of rows in a group.
 pub(super) const GROUP: usize = 16;
 
 /// Rows that a kernel multiplies together. All but `values` are `[blocks, rows, ..]`.
 #[derive(Clone, Copy)]
 pub(super) struct Group<'a> {
-    /// 1, 2, 4, 8 or 16; 32 are two whole groups of 16.
+    /// 1, 2, 4, 8 or 16; 32 for two full groups of 16.
     pub rows: usize,
     pub codes: &'a [i8],
     pub scales: &'a [f32],
     /// Scale times sum of codes.
     pub sums: &'a [f32],
-    /// Sums of the codes of either half of a block.
+    /// Sums of the codes of each half of a block.
     pub totals: &'a [[i32; 2]],
     /// The input itself, `[rows, k]`.
     pub values: &'a [f32],
@@ -23,7 +23,7 @@ pub(super) struct Group<'a> {
 
 /// Rows to quantize, and where their codes, scales and sums go.
 pub(super) struct Part<'a> {
-    /// Rows of a whole group.
+    /// Rows of a full group.
     pub most: usize,
     pub values: &'a [f32],
     pub codes: &'a mut [i8],
@@ -32,7 +32,7 @@ pub(super) struct Part<'a> {
     pub totals: &'a mut [[i32; 2]],
 }
 
-/// How many rows the group has that begins where `rest` rows are left, of groups of up to `most`.
+/// The size of the next group when `rest` rows are left and a group has up to `most`.
 pub(super) fn group_rows(rest: usize, most: usize) -> usize {
     match rest {
         _ if rest >= most => most,
@@ -60,14 +60,14 @@ impl<'a> Group<'a> {
 }
 
 impl Part<'_> {
-    /// Quantizes the part; inlined, so that a caller with more instructions makes use of them.
+    /// Quantizes the part; inlined, so that callers compiled for more instructions use them.
     #[inline(always)]
     pub(super) fn quantize(self, k: usize) {
         self.quantize_with(k, quantize_block);
     }
 
-    /// The same with another way for a block, which must give the same: its scale, and the sums of
-    /// the codes of both halves.
+    /// The same with another function per block, which must give the same scale and sums of both
+    /// halves' codes.
     #[inline(always)]
     pub(super) fn quantize_with(
         self,
@@ -96,16 +96,16 @@ impl Part<'_> {
 
 /// Added to a small float, 1.5 * 2^23 leaves it rounded, ties to even, in the low bits.
 pub(super) const ROUND: f32 = 12_582_912.0;
-/// Values up to this size become zero.
+/// Values up to this magnitude become zero.
 pub(super) const SMALL: f32 = 1e-30;
 
 /// Quantizes 32 values: their scale, and the sums of the codes of both halves.
 ///
-/// Values too small to matter become zero; where one is infinite or no number, the scale is too,
-/// and so will be the product. Loop after loop, because compilers find vectors in that.
+/// Values too small to matter become zero; if one is infinite or NaN, so are the scale and the
+/// product. Separate loops, because compilers vectorize them.
 #[inline(always)]
 fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
-    // Without their sign, floats are in the order of their bits; what is no number comes last.
+    // Without their sign, floats sort like their bits; NaN comes last.
     let mut peak = 0;
     for value in values {
         peak = peak.max(value.to_bits() & 0x7fff_ffff);

@@ -8,11 +8,11 @@ use super::kernels::{self, Kernel, Strip, Sums, Tiles, Unpacked};
 use super::quantize::{Activations, Forms, Source};
 use super::{LinearError, Packed, Pool, STRIP, TILE};
 
-/// Bytes of quantized input that a pass over the weights works on: what a core's own cache holds
-/// beside a strip.
+/// Bytes of quantized input that a pass over the weights works on: as much as a core's own cache
+/// holds beside a strip.
 const PASS: usize = 512 << 10;
-/// Units of work for each thread: enough that one can help another, few enough to read memory in
-/// long runs.
+/// Units of work per thread: enough that one can help another, few enough to read memory in long
+/// runs.
 const UNITS: usize = 4;
 
 /// Whether a product replaces the output or is added to it.
@@ -22,7 +22,8 @@ pub enum Write {
     Add,
 }
 
-/// `outs[i] = x * weights[i]^T` for weights that share their input: x `[m, k]`, `outs[i]` `[m, n_i]`.
+/// `outs[i] = x * weights[i]^T` for weights that share their input; x is `[m, k]`, `outs[i]` is
+/// `[m, n_i]`.
 pub fn matmul(
     pool: &Pool,
     weights: &[&Packed],
@@ -45,7 +46,7 @@ pub fn matmul(
     Ok(())
 }
 
-/// Reads the input of some weights.
+/// Quantizes the input of some weights.
 pub(super) fn quantize_input<'a>(
     pool: &Pool,
     activations: &'a mut Activations,
@@ -85,8 +86,8 @@ pub(super) fn multiply(
                 let (weight, out) = (weights[index], &outs[index]);
                 for first in strips.clone().step_by(2) {
                     let pair = first..strips.end.min(first + 2);
-                    // SAFETY: `strips_of_unit` gives each strip, and so each column of an output, to one
-                    // unit; shapes fit.
+                    // SAFETY: `strips_of_unit` gives each strip, and so each column of an output,
+                    // to one unit; shapes match.
                     unsafe { strips_of(pool, input, weight, pair, &rows, out, write) };
                 }
             }
@@ -97,7 +98,7 @@ pub(super) fn multiply(
 /// Computes one strip or two of a weight matrix for some rows of the input.
 ///
 /// # Safety
-/// Nobody else has the columns of these strips, and shapes fit.
+/// Nothing else accesses the columns of these strips, and shapes match.
 unsafe fn strips_of(
     pool: &Pool,
     input: &Input,
@@ -111,7 +112,7 @@ unsafe fn strips_of(
     let width = (strips.len() * STRIP).min(weight.rows() - column);
     with_scratch(|scratch| {
         let sums = &mut scratch.sums[0];
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let pair = StripPair::new(pool, weight, strips, rows, &mut scratch.unpacked);
             input.each(rows, |at, group| {
@@ -125,12 +126,12 @@ unsafe fn strips_of(
     });
 }
 
-/// Writes what a row gives.
+/// Writes the results for a row.
 ///
 /// # Safety
-/// As many numbers as `sums` has may be written at `to`.
+/// As many floats as `sums` has may be written at `to`.
 unsafe fn put(write: Write, sums: &[f32], to: *mut f32) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     let to = unsafe { std::slice::from_raw_parts_mut(to, sums.len()) };
     match (write, to.as_mut_array(), sums.as_array::<{ 2 * STRIP }>()) {
         (Write::Set, Some(to), Some(sums)) => *to = *sums,
@@ -142,10 +143,10 @@ unsafe fn put(write: Write, sums: &[f32], to: *mut f32) {
     }
 }
 
-/// The start of an output, to be written to by many threads.
+/// The start of an output that many threads write to.
 struct Out(*mut f32);
 
-// SAFETY: threads write to columns of their own, while the caller has lent the output to `matmul`.
+// SAFETY: each thread writes to its own columns, while the caller lends the output to `matmul`.
 unsafe impl Sync for Out {}
 
 /// The left operand of a product, `[m, k]`.
@@ -157,7 +158,7 @@ pub(super) struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// Does something with the groups of some rows, as many at once as a kernel takes.
+    /// Calls `with` for the groups of some rows, as many at once as a kernel takes.
     pub(super) fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
         let mut row = rows.start;
         while row < rows.end {
@@ -168,7 +169,7 @@ impl Input<'_> {
     }
 }
 
-/// Some rows at a time, so that what a core reads again and again stays in its cache.
+/// Splits the rows so that what a core reads repeatedly stays in its cache.
 pub(super) fn passes(m: usize, k: usize) -> impl Iterator<Item = Range<usize>> {
     let pass = (PASS / k).next_multiple_of(TILE);
     (0..m).step_by(pass).map(move |row| row..m.min(row + pass))
@@ -181,8 +182,8 @@ pub(super) fn units(pool: &Pool) -> usize {
     }
 }
 
-/// One strip or two of a matrix, unpacked where that is worth it. Two that a thread has at the same
-/// time must be of one format.
+/// One strip or two of a matrix, unpacked if that is worthwhile. Two pairs that a thread holds at
+/// the same time must have the same format.
 pub(super) struct StripPair<'a> {
     weight: &'a Packed,
     strips: Range<usize>,
@@ -207,7 +208,7 @@ impl<'a> StripPair<'a> {
             for (index, unpacked) in strips.clone().zip(&mut *unpacked) {
                 let (scales, quants) = weight.strip(index);
                 let cold = true;
-                // SAFETY: a pool has a family that this processor has.
+                // SAFETY: the processor supports the pool's family.
                 unsafe {
                     (tiles.unpack)(
                         &Strip {
@@ -219,7 +220,7 @@ impl<'a> StripPair<'a> {
                     )
                 };
             }
-            // SAFETY: the same.
+            // SAFETY: as above.
             unsafe { (tiles.begin)() };
         }
         StripPair {
@@ -231,14 +232,14 @@ impl<'a> StripPair<'a> {
         }
     }
 
-    /// Multiplies with a group of rows; `cold` says that the strips were not read yet.
+    /// Multiplies with a group of rows; `cold` means that the strips were not read yet.
     ///
     /// # Safety
     /// The group has as many columns as the weights.
     pub(super) unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
         if let Some(tiles) = self.tiles.as_ref().filter(|_| group.rows >= GROUP) {
-            // SAFETY: a pool has a family that this processor has; the strips were unpacked when
-            // this was made, and whoever was made since is for the same format.
+            // SAFETY: the processor supports the pool's family; the strips were unpacked when this
+            // pair was created, and any pair created since has the same format.
             return unsafe { (tiles.multiply)(self.unpacked, group, to) };
         }
         for (side, index) in self.strips.clone().enumerate() {
@@ -246,7 +247,7 @@ impl<'a> StripPair<'a> {
             for first in (0..group.rows).step_by(GROUP) {
                 let (group, cold) = (group.part(first), cold && first == 0);
                 let mut sums = [[0.0; STRIP]; GROUP];
-                // SAFETY: the same; strip and group have one width.
+                // SAFETY: as above; strip and group have the same width.
                 unsafe {
                     (self.kernel)(
                         &Strip {
@@ -269,7 +270,7 @@ impl<'a> StripPair<'a> {
 impl Drop for StripPair<'_> {
     fn drop(&mut self) {
         if let Some(tiles) = &self.tiles {
-            // SAFETY: a pool has a family that this processor has.
+            // SAFETY: the processor supports the pool's family.
             unsafe { (tiles.end)() };
         }
     }
@@ -282,7 +283,7 @@ pub(super) struct Scratch {
     pub sums: [Sums; 3],
 }
 
-/// Lends a thread's room, kept to spare allocations.
+/// Lends a thread's buffers, kept to avoid allocations.
 pub(super) fn with_scratch(work: impl FnOnce(&mut Scratch)) {
     thread_local! {
         static SCRATCH: RefCell<Box<Scratch>> = RefCell::default();
@@ -290,7 +291,7 @@ pub(super) fn with_scratch(work: impl FnOnce(&mut Scratch)) {
     SCRATCH.with_borrow_mut(|scratch| work(scratch));
 }
 
-/// The strips of each weight matrix that are in unit `unit` of `units`, by bytes to read: an index
+/// The strips of each weight matrix in unit `unit` of `units`, divided by bytes to read: an index
 /// into `weights` and a range.
 fn strips_of_unit<'a>(
     weights: &'a [&Packed],
@@ -300,7 +301,7 @@ fn strips_of_unit<'a>(
     let total: usize = weights.iter().map(|weight| weight.bytes()).sum();
     let mut before = 0;
     weights.iter().enumerate().map(move |(index, weight)| {
-        // A strip is in the unit in whose share of the bytes it begins.
+        // A strip belongs to the unit in whose share of the bytes it begins.
         let first = |unit: usize| {
             let begin = (total * unit / units).saturating_sub(before);
             begin.div_ceil(weight.strip_bytes()).min(weight.strips())

@@ -6,11 +6,11 @@
 //! two. A single token reads every weight once, so memory bandwidth limits it; the tokens of a
 //! prompt share each decoded block, so the integer units limit it.
 //!
-//! **Invariant:** an output is the same to the bit for one row or many, for any number of threads
-//! and for every kernel family. Integer dot products are exact, and the few float operations after
-//! them have one order, which `kernels` documents.
+//! **Invariant:** outputs are bit-identical for one row or many, any number of threads and every
+//! kernel family. Integer dot products are exact, and the few float operations after them have a
+//! fixed order, documented in `kernels`.
 //!
-//! Bytes and floats come in, floats go out: no tensor type, model or file is known here.
+//! Bytes and floats come in, floats go out; there are no tensors, models or files here.
 
 mod aligned;
 mod arena;
@@ -40,7 +40,7 @@ const STRIP: usize = 16;
 /// Columns of a block: the inputs that share one activation scale.
 const BLOCK: usize = 32;
 
-/// Rows of input that are multiplied with a pair of strips at once, where a family unpacks strips.
+/// How many input rows are multiplied with a pair of strips at once, if a family unpacks strips.
 const TILE: usize = 32;
 
 /// An error in the shapes or bytes of a matrix.
@@ -55,7 +55,7 @@ pub enum LinearError {
         cols: usize,
         block: usize,
     },
-    #[error("{format:?} weights of {rows} x {cols} need {want} bytes, there are {have}")]
+    #[error("{format:?} weights of {rows} x {cols} need {want} bytes; there are {have}")]
     Bytes {
         format: Format,
         rows: usize,

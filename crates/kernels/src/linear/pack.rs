@@ -1,20 +1,20 @@
 //! Packing: from the rows of a GGUF matrix into strips that a kernel reads from end to end.
 //!
 //! A strip is 16 rows wide and as long as the matrix has columns. First come the scales of all its
-//! blocks, then the weights, 32 columns after 32 columns. Within those, a group is 4 columns of
-//! the 16 rows, 4 bytes a row: 64 bytes, one register, whose lanes are the rows. Weights keep the
-//! bits they have in the file: where a byte holds two nibbles, group g is low and group g + 4 high,
-//! which is GGML's own order within 32 values. So packing is mostly the moving of 4-byte words.
+//! blocks, then the weights, 32 columns at a time. Within those, a group is 4 columns of the 16
+//! rows, 4 bytes a row: 64 bytes, one register, whose lanes are the rows. Weights keep their bits
+//! from the file: if a byte holds two nibbles, group g is the low one and group g + 4 the high one,
+//! GGML's own order within 32 values. So packing mostly moves 4-byte words.
 //!
 //! | weights | bytes for 32 columns of 16 rows |
 //! |---|---|
-//! | 4 bit | 4 x 64 of nibbles |
+//! | 4 bit | 4 x 64: nibbles |
 //! | 5 bit | the same, then 8 words of 64 bits: the fifth bits of each group, in byte order |
 //! | 6 bit | the same, then 2 x 64: the high bit pairs of groups 0 to 3, of groups 4 to 7 |
 //! | 8 bit | 8 x 64, the sign bit inverted: 0 to 255 stands for -128 to 127 |
 //! | floats | 32 columns of 16 floats |
 //!
-//! Rows that fill up the last strip have zero for a scale, and nobody reads what they give.
+//! Padding rows of the last strip have scale zero, and their results are never read.
 
 use super::arena::{ALIGN, Arena, Region};
 use super::dequantize::{codes_q4k, codes_q5k, codes_q6k, scale_and_min, word};
@@ -79,19 +79,19 @@ impl Packed {
         self.format
     }
 
-    /// Outputs.
+    /// The number of outputs.
     #[inline]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Inputs.
+    /// The number of inputs.
     #[inline]
     pub fn cols(&self) -> usize {
         self.cols
     }
 
-    /// The memory it takes.
+    /// Its size in memory.
     pub fn bytes(&self) -> usize {
         self.region.bytes().len()
     }
@@ -119,8 +119,8 @@ fn strip_bytes(format: Format, cols: usize) -> usize {
     scales_bytes(format, cols) + cols / BLOCK * format.layout().quants()
 }
 
-/// Packs up to 16 rows of file blocks into a strip: `pack` writes a block into a row, its scales
-/// into the scales and its weights into the quants. Each format is compiled with its own size.
+/// Packs up to 16 rows of file blocks into a strip: `pack` writes one block of a row, its scales to
+/// `scales` and its weights to `quants`. Each format is compiled with its own size.
 #[inline(always)]
 pub(super) fn strip<const BYTES: usize>(
     format: Format,
@@ -225,7 +225,7 @@ pub(super) fn f16(block: &[u8; 64], row: usize, _scales: &mut [u8], quants: &mut
     }
 }
 
-/// As [`f16`]: both are two bytes a value.
+/// Like [`f16`]: both have two bytes per value.
 #[inline(always)]
 pub(super) fn bf16(block: &[u8; 64], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     f16(block, row, scales, quants);
@@ -254,7 +254,7 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }
 
-/// Puts the 4-byte words of a row into their groups.
+/// Writes the 4-byte words of a row to their groups.
 #[inline(always)]
 fn put_words<const N: usize>(quants: &mut [u8], row: usize, words: &[u8; N]) {
     let (groups, _) = quants.as_chunks_mut::<64>();
@@ -270,14 +270,14 @@ fn part<const N: usize>(block: &[u8], at: usize) -> &[u8; N] {
     part.unwrap_or(&[0; N])
 }
 
-/// Puts the fifth bits of a row's 32 values behind the nibbles, 4 bits a group.
+/// Writes the fifth bits of a row's 32 values after the nibbles, 4 bits per group.
 fn put_fifth(quants: &mut [u8], row: usize, bits: u32) {
     for (group, mask) in quants[256..].chunks_exact_mut(8).enumerate() {
         mask[row / 2] |= ((bits >> (group * 4) & 15) as u8) << (row % 2 * 4);
     }
 }
 
-/// The low four bits of 32 codes, two to a byte as GGML has them.
+/// The low four bits of 32 codes, two per byte, as in GGML.
 fn nibbles(codes: &[u8; BLOCK]) -> [u8; 16] {
     std::array::from_fn(|j| codes[j] & 15 | (codes[j + 16] & 15) << 4)
 }

@@ -1,6 +1,6 @@
 //! The thread pool of the linear layers; the caller is one of its threads.
 //!
-//! A token needs some hundred matrix products of tens of microseconds each, so distributing work
+//! A token takes about a hundred matrix products of tens of microseconds each, so distributing work
 //! must cost about a microsecond: idle threads poll a counter briefly before they sleep. An unused
 //! pool takes no CPU time.
 
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use super::KernelFamily;
 use super::quantize::Activations;
 
-/// How long a thread watches for work before it sleeps: longer than what lies between two layers.
+/// How long a thread polls for work before it sleeps: longer than the pause between two layers.
 const SPIN_TIME: Duration = Duration::from_micros(200);
-/// How often the caller looks for the others to finish before it offers its processor to them.
+/// How often the caller polls for the others to finish before it yields its processor.
 const SPINS: usize = 2_000;
 
 /// Threads that work on one task together, and the kernels that they use.
@@ -26,16 +26,17 @@ pub struct Pool {
     workers: Vec<JoinHandle<()>>,
     sleepers: Vec<Thread>,
     family: KernelFamily,
-    /// Held by the one who uses the threads.
+    /// Held by the caller that is using the threads.
     turn: Mutex<()>,
-    /// The quantized input of the product under way, and of one behind it, kept for their memory.
+    /// The quantized input of the current product and of the one after it, kept to avoid
+    /// allocations.
     scratch: Mutex<[Activations; 2]>,
 }
 
 type Task<'a> = &'a (dyn Fn(usize) + Sync);
 
 struct Shared {
-    /// Counts tasks: a change is the call to work.
+    /// Counts tasks; a change signals new work.
     count: AtomicUsize,
     task: UnsafeCell<Option<Task<'static>>>,
     /// The units of each thread, the caller first.
@@ -47,11 +48,12 @@ struct Shared {
     closing: AtomicBool,
 }
 
-// SAFETY: `task` is written while no unit can be claimed, and read by who has claimed one.
+// SAFETY: `task` is written only while no unit can be claimed, and read only by threads that
+// claimed one.
 unsafe impl Sync for Shared {}
 
-/// A range of units of which nobody takes one twice: the end in the high half, in the low half the
-/// next one. On a cache line of its own.
+/// A range of units, each taken only once: the end in the high half, the next one in the low half.
+/// Each range has its own cache line.
 #[repr(align(64))]
 #[derive(Default)]
 struct Units(AtomicU64);
@@ -72,12 +74,12 @@ impl Units {
 }
 
 impl Pool {
-    /// A pool of `threads` threads, the caller among them, with the best kernels of this processor.
+    /// A pool of `threads` threads, including the caller, with the best kernels of this processor.
     pub fn new(threads: usize) -> Pool {
         Pool::with_family(threads, KernelFamily::best())
     }
 
-    /// The same with kernels of a given family, or of the best one where that is not at hand.
+    /// The same with kernels of a given family, or of the best one if that one is not supported.
     pub fn with_family(threads: usize, family: KernelFamily) -> Pool {
         let others = threads.max(1) - 1;
         let shared = Arc::new(Shared {
@@ -118,31 +120,33 @@ impl Pool {
         }
     }
 
-    /// How many threads there are, the caller among them.
+    /// How many threads there are, including the caller.
     #[inline]
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
-    /// The kernels that they use.
+    /// The kernel family that they use.
     #[inline]
     pub fn family(&self) -> KernelFamily {
         self.family
     }
 
-    /// Calls `task` once for each of `units` numbers from 0, each on one of the threads, and returns
-    /// when all are done.
+    /// Calls `task` once for each unit from 0 to `units`, on any of the threads, and returns when
+    /// all are done.
     ///
-    /// Each thread begins with a range of its own and then helps the others, so that nobody waits
-    /// for a thread that the system has not let run. A task must not use the pool that it runs on.
+    /// Each thread begins with its own range and then helps the others, so that none waits for a
+    /// thread that the system has not scheduled. A task must not use the pool that it runs on.
     pub fn run(&self, units: usize, task: Task<'_>) {
         if self.workers.is_empty() || units < 2 {
             return (0..units).for_each(task);
         }
         let _turn = lock(&self.turn);
-        // SAFETY: the reference is used for claimed units only, and all of them are waited for below.
+        // SAFETY: the reference is used only for claimed units, and the code below waits for all of
+        // them.
         let task = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
-        // SAFETY: the turn is ours and no unit is left, so nobody looks at the task.
+        // SAFETY: this thread holds the turn and no unit is left, so no other thread reads the
+        // task.
         unsafe { *self.shared.task.get() = Some(task) };
         self.shared.done.store(0, Ordering::Relaxed);
         let threads = self.threads();
@@ -183,7 +187,7 @@ impl Pool {
         lock(&self.scratch)
     }
 
-    /// Calls the workers, wherever they are.
+    /// Tells the workers about new work, and wakes those that sleep.
     fn wake_workers(&self) {
         self.shared.count.fetch_add(1, Ordering::SeqCst);
         for (asleep, sleeper) in self.shared.asleep.iter().zip(&self.sleepers) {
@@ -199,19 +203,19 @@ impl Drop for Pool {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.wake_workers();
         for worker in self.workers.drain(..) {
-            // A worker catches the panics of its tasks, so there is nothing to hear of here.
+            // A worker catches its tasks' panics, so there is nothing to report here.
             let _ = worker.join();
         }
     }
 }
 
 impl Shared {
-    /// Does units, first those of thread `thread`, until none is left.
+    /// Runs units, those of thread `thread` first, until none is left.
     fn work(&self, thread: usize) {
         let (before, from) = self.ranges.split_at(thread);
         for range in from.iter().chain(before) {
             while let Some(unit) = range.claim() {
-                // SAFETY: the unit is claimed, so the task is set, and stays until the unit is done.
+                // SAFETY: the unit is claimed, so the task is set and stays until the unit is done.
                 if let Some(task) = unsafe { *self.task.get() }
                     && catch_unwind(AssertUnwindSafe(|| task(unit))).is_err()
                 {
@@ -223,7 +227,7 @@ impl Shared {
     }
 }
 
-/// The life of a worker.
+/// A worker's loop.
 fn worker_loop(shared: &Shared, index: usize) {
     let mut seen = 0;
     while !shared.closing.load(Ordering::Relaxed) {
@@ -253,8 +257,8 @@ fn wait(shared: &Shared, index: usize, seen: usize) -> usize {
 fn sleep(shared: &Shared, index: usize, seen: usize) {
     let asleep = &shared.asleep[index];
     loop {
-        // Told before each look, so that a call is either seen or wakes this thread: a call that
-        // was late with its waking may have taken the mark back.
+        // Set before each check, so that a new task is either seen or wakes this thread: a late
+        // wake-up for an earlier task may have cleared it.
         asleep.store(true, Ordering::SeqCst);
         if shared.count.load(Ordering::SeqCst) != seen {
             return asleep.store(false, Ordering::SeqCst);
@@ -263,7 +267,7 @@ fn sleep(shared: &Shared, index: usize, seen: usize) {
     }
 }
 
-/// Locks; what these locks guard is whole at any time, so a panic elsewhere is no reason to stop.
+/// Locks, ignoring poisoning: the guarded data is consistent even after a panic elsewhere.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

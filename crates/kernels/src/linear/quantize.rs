@@ -1,16 +1,16 @@
 //! The input of a product, quantized: int8 in blocks of 32, laid out for the kernels.
 //!
-//! As GGML does it, a block's scale is d = max |x| / 127 and its codes are round(x / d), so never
-//! -128; unlike there, d stays an f32. Beside it go d times the sum of the codes, which a weight
-//! format with minima is multiplied with, and the plain sums of both halves of the block, for
-//! formats whose codes have a zero point.
+//! As in GGML, a block's scale is d = max |x| / 127 and its codes are round(x / d), so never -128;
+//! unlike in GGML, d stays an f32. Stored with it are d times the sum of the codes, for weight
+//! formats with minima, and the plain sums of both halves of the block, for formats whose codes
+//! have a zero point.
 //!
-//! Rows lie in groups of as many as the kernels take at once (16 or 8), then 8, 4, 2 and 1 as the
-//! rest demands: block by block, the rows of a group side by side, so that a kernel finds them at
-//! fixed distances from one pointer.
+//! Rows are grouped by as many as the kernels take at once (16 or 8), and the remainder by 8, 4, 2
+//! and 1. A group is stored block by block with its rows side by side, so that a kernel finds them
+//! at fixed distances from one pointer.
 //!
-//! Where rows are made on the way (a norm, an activation), they are made and quantized a few at a
-//! time, so that what lies between stays in a core's own cache.
+//! Computed rows (a norm, an activation) are computed and quantized a few at a time, so that they
+//! stay in a core's own cache in between.
 
 use std::cell::RefCell;
 
@@ -18,18 +18,18 @@ use super::group::{GROUP, Group, Part, group_rows};
 use super::kernels::quantizer;
 use super::{Aligned, BLOCK, KernelFamily, Pool, TILE};
 
-/// Rows from which on quantizing is worth handing out.
+/// With at least this many rows, threads share the quantizing.
 const SHARE: usize = 16;
 
 /// Where the rows of an input `[m, k]` come from.
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
     Rows(&'a [f32]),
-    /// Row `i` is what this writes.
+    /// This function writes row `i`.
     Computed(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
 }
 
-/// What the kernels of some weights multiply by.
+/// The forms of the input that the kernels of some weights need.
 #[derive(Clone, Copy)]
 pub(super) struct Forms {
     /// 8-bit codes, for quantized weights.
@@ -50,9 +50,9 @@ impl Forms {
 #[derive(Default)]
 pub(super) struct Activations {
     blocks: usize,
-    /// Rows of a whole group.
+    /// Rows of a full group.
     most: usize,
-    /// The rows themselves, where they were made here and floats multiply them.
+    /// The rows themselves, if they were computed here and the weights are floats.
     computed: Aligned<f32>,
     codes: Aligned<i8>,
     scales: Vec<f32>,
@@ -60,9 +60,9 @@ pub(super) struct Activations {
     totals: Vec<[i32; 2]>,
 }
 
-/// The part of an `Activations` that belongs to some whole groups.
+/// The part of an `Activations` that holds some full groups.
 struct Place<'a> {
-    /// Its first row, and how many there are.
+    /// Its first row and the number of its rows.
     first: usize,
     rows: usize,
     computed: &'a mut [f32],
@@ -78,7 +78,7 @@ thread_local! {
 }
 
 impl Activations {
-    /// Takes `m` rows of `k` values in the forms that are wanted.
+    /// Stores `m` rows of `k` values in the required forms.
     pub(super) fn quantize(
         &mut self,
         pool: &Pool,
@@ -101,7 +101,7 @@ impl Activations {
                 totals: place.totals,
             };
             if forms.codes {
-                // SAFETY: a pool has a family that this processor has.
+                // SAFETY: the processor supports the pool's family.
                 unsafe { quantizer(pool.family())(part, k) };
             }
         };
@@ -136,7 +136,7 @@ impl Activations {
         }
     }
 
-    /// Makes room for `m` quantized rows of `k` values.
+    /// Reserves space for `m` quantized rows of `k` values.
     pub(super) fn reserve(&mut self, pool: &Pool, m: usize, k: usize) {
         self.blocks = k / BLOCK;
         self.most = pool.family().group_rows();
@@ -146,7 +146,7 @@ impl Activations {
         self.totals.resize(m * self.blocks, [0; 2]);
     }
 
-    /// Places of [`GROUP`] rows each, and one with what is left.
+    /// Places of [`GROUP`] rows each, and one for the remainder.
     fn places(&mut self, m: usize, k: usize) -> Vec<Place<'_>> {
         let (mut computed, mut codes) = (&mut self.computed[..], &mut self.codes[..]);
         let (mut scales, mut sums) = (self.scales.as_mut_slice(), self.sums.as_mut_slice());
@@ -211,7 +211,7 @@ impl Activations {
     }
 }
 
-/// Room for quantized rows, to be written to by many threads.
+/// Space for quantized rows that many threads write to.
 pub(super) struct Target {
     blocks: usize,
     codes: *mut i8,
@@ -220,14 +220,14 @@ pub(super) struct Target {
     totals: *mut [i32; 2],
 }
 
-// SAFETY: threads write to blocks of their own; see `Target::quantize`.
+// SAFETY: each thread writes to its own blocks; see `Target::quantize`.
 unsafe impl Sync for Target {}
 
 impl Target {
     /// Quantizes block `block` of the rows of a group, `[rows, 32]`, that begins at `row`.
     ///
     /// # Safety
-    /// There is room for the group, and nobody else has this block of it.
+    /// There is space for the group, and nothing else accesses this block of it.
     pub(super) unsafe fn quantize(
         &self,
         family: KernelFamily,
@@ -238,8 +238,8 @@ impl Target {
         let group = (values.len() / BLOCK).min(GROUP);
         for (index, values) in values.chunks_exact(group * BLOCK).enumerate() {
             let at = (row + index * GROUP) * self.blocks + block * group;
-            // SAFETY: the caller's; a group's numbers of one block lie together. A pool has a
-            // family that this processor has.
+            // SAFETY: guaranteed by the caller; a group's values of one block are contiguous. The
+            // processor supports the pool's family.
             unsafe {
                 let part = Part {
                     most: group,
@@ -255,7 +255,7 @@ impl Target {
     }
 }
 
-/// Cuts the first `len` items off, or all where there are fewer.
+/// Splits off the first `len` items, or all if there are fewer.
 fn front<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
     let (front, after) = std::mem::take(rest)
         .split_at_mut_checked(len)

@@ -1,4 +1,4 @@
-//! What holds for every format and every kernel family.
+//! Properties of every format and every kernel family.
 
 use proptest::prelude::*;
 
@@ -28,7 +28,7 @@ fn product(pool: &Pool, format: Format, data: &[u8], n: usize, x: &[f32], m: usi
     out
 }
 
-/// Holds `out` to sums in f64 of the values that weights and quantized inputs stand for.
+/// Compares `out` with f64 sums of the values that weights and quantized inputs represent.
 fn check_values(format: Format, data: &[u8], n: usize, x: &[f32], m: usize, out: &[f32]) {
     let k = x.len() / m;
     let x: Vec<f32> = if format.is_float() {
@@ -54,7 +54,7 @@ fn check_values(format: Format, data: &[u8], n: usize, x: &[f32], m: usize, out:
     }
 }
 
-/// What the quantized input stands for.
+/// The values that the quantized input represents.
 fn dequantized(x: &[f32], k: usize) -> Vec<f32> {
     let pool = Pool::with_family(1, KernelFamily::Portable);
     let mut activations = Activations::default();
@@ -148,7 +148,8 @@ fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
-/// Every bit of every code set or unset or only the highest, inputs at either end of their range.
+/// All bits of every code set, all unset, or only the highest set; inputs at either end of their
+/// range.
 #[test]
 fn extremes_do_not_overflow() {
     let (n, k) = (16, 256);

@@ -3,7 +3,7 @@
 use super::TensorType;
 use std::path::PathBuf;
 
-/// Why a file cannot be used: one sentence that says what to do.
+/// Why a file cannot be used: one sentence with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum GgufError {
     #[error(
@@ -17,6 +17,25 @@ pub enum GgufError {
         "{0} is not a GGUF file; give a file in GGUF format, or a name from `illumine models list`"
     )]
     NotGguf(PathBuf),
+    #[error("{path} is not a GGUF file but {what}; {next}")]
+    Foreign {
+        path: PathBuf,
+        what: &'static str,
+        next: &'static str,
+    },
+    #[error(
+        "{0} is a GGUF file for big-endian processors; convert it with gguf-py's gguf_convert_endian.py, or download another file of the model"
+    )]
+    BigEndian(PathBuf),
+    #[error(
+        "{path} is part {number} of {count} of a model; merge the parts into one file with llama-gguf-split --merge {first} OUTPUT.gguf"
+    )]
+    Part {
+        path: PathBuf,
+        number: u64,
+        count: u64,
+        first: String,
+    },
     #[error(
         "{path} is GGUF version {version}, which is not supported; convert it to version 2 or 3"
     )]

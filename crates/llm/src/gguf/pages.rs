@@ -3,16 +3,16 @@
 use memmap2::Mmap;
 use std::ops::Range;
 
-/// Advises the system to evict the pages that lie completely in `bytes`; they are reloaded when
+/// Advises the system to evict the pages that are completely in `bytes`; they are reloaded when
 /// read.
 #[cfg(unix)]
 pub fn release(map: &Mmap, bytes: Range<usize>) {
     const PAGE: usize = 4096;
-    // Whole pages alone: those at the ends hold other tensors, too.
+    // Only whole pages: those at the ends also hold other tensors.
     let (first, end) = (bytes.start.next_multiple_of(PAGE), bytes.end / PAGE * PAGE);
     if first < end {
         let advice = memmap2::UncheckedAdvice::DontNeed;
-        // SAFETY: a mapped file that is never written to: its pages come back as they were.
+        // SAFETY: the mapped file is never written to, so evicted pages are reloaded unchanged.
         let _ = unsafe { map.unchecked_advise_range(advice, first, end - first) };
     }
 }

@@ -29,15 +29,16 @@ pub(super) struct Header {
 
 impl Reader<'_> {
     pub(super) fn read(mut self, path: &Path) -> Result<Parts, GgufError> {
-        if self.bytes[..4] != *b"GGUF" {
-            return Err(GgufError::NotGguf(path.to_path_buf()));
-        }
+        // The caller has looked at the first four bytes.
         self.at = 4;
         let damaged = |what: String| GgufError::Damaged {
             path: path.to_path_buf(),
             what,
         };
         let version = self.u32().map_err(damaged)?;
+        if (1..=9).contains(&version.swap_bytes()) {
+            return Err(GgufError::BigEndian(path.to_path_buf()));
+        }
         if !(2..=3).contains(&version) {
             let path = path.to_path_buf();
             return Err(GgufError::Version { path, version });
@@ -111,9 +112,9 @@ impl Reader<'_> {
         let elements = header.dims.iter().try_fold(1usize, |product, dim| {
             product.checked_mul(usize::try_from(*dim).ok()?)
         });
-        let elements = elements.ok_or_else(|| damaged("an impossible size of tensor"))?;
+        let elements = elements.ok_or_else(|| damaged("an impossible size in tensor"))?;
         let len = kind.bytes_of(elements);
-        let len = len.ok_or_else(|| damaged("a wrong size of tensor"))?;
+        let len = len.ok_or_else(|| damaged("a wrong size in tensor"))?;
         let begin = usize::try_from(header.offset)
             .ok()
             .and_then(|offset| start.checked_add(offset));
@@ -139,7 +140,7 @@ impl Reader<'_> {
             9 => {
                 let inner = self.u32()?;
                 let count = self.u64()?;
-                // Every element takes at least a byte, so a count past the file's end is a lie.
+                // Every element takes at least a byte, so a count past the file's end is wrong.
                 if depth >= MAX_DEPTH || count > (self.bytes.len() - self.at) as u64 {
                     return Err("an array longer than the file".to_string());
                 }

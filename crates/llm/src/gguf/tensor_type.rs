@@ -1,9 +1,9 @@
 //! The types that a tensor in a GGUF file can have: one table of names and block sizes.
 //!
-//! Source: ggml.h, `enum ggml_type`, and gguf-py `constants.py`, `GGML_QUANT_SIZES`. Which of them
-//! illumine's kernels multiply by is the table of [`kernels::linear::Format`]; which candle knows is
-//! a column here. The other types are known by name only, so that a file that has them can be
-//! opened, and refused with their name.
+//! Source: ggml.h, `enum ggml_type`, and gguf-py `constants.py`, `GGML_QUANT_SIZES`.
+//! [`kernels::linear::Format`] lists the types that illumine's kernels support; a column here lists
+//! candle's. The other types have only a name, so that a file that contains them can be opened and
+//! then refused by name.
 
 use candle_core::quantized::GgmlDType;
 use kernels::linear::Format;
@@ -13,11 +13,11 @@ use kernels::linear::Format;
 pub struct TensorType {
     /// The type's number in a file.
     number: u32,
-    /// The name that GGML gives it.
+    /// GGML's name for it.
     name: &'static str,
-    /// Values of a block.
+    /// Values per block.
     block: usize,
-    /// Bytes of a block.
+    /// Bytes per block.
     bytes: usize,
     candle: Option<GgmlDType>,
 }
@@ -88,23 +88,23 @@ impl TensorType {
         TYPES.iter().find(|row| row.number == number)
     }
 
-    /// The type that illumine's kernels know as `format`.
+    /// The type of `format` in illumine's kernels.
     pub fn of_format(format: Format) -> Option<&'static TensorType> {
         TYPES.iter().find(|row| row.format() == Some(format))
     }
 
-    /// The names of the types that can be computed with, for a sentence.
+    /// The names of the supported types, for a message.
     pub(super) fn supported() -> String {
         let names = TYPES.iter().filter(|row| row.candle.is_some());
         names.map(TensorType::name).collect::<Vec<_>>().join(", ")
     }
 
-    /// The name that GGML gives it.
+    /// GGML's name for it.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Bytes of so many values; `None` where they do not come in whole blocks.
+    /// The size of this many values in bytes; `None` if they do not fill whole blocks.
     pub(super) fn bytes_of(&self, values: usize) -> Option<usize> {
         let whole = values.is_multiple_of(self.block);
         (values / self.block)
@@ -112,12 +112,12 @@ impl TensorType {
             .filter(|_| whole)
     }
 
-    /// The format by which illumine's own kernels know it.
+    /// Its format in illumine's kernels, if they support it.
     pub fn format(&self) -> Option<Format> {
         Format::from_ggml(self.number)
     }
 
-    /// The type by which candle knows it.
+    /// Its type in candle, if candle supports it.
     pub fn candle(&self) -> Option<GgmlDType> {
         self.candle
     }

@@ -89,14 +89,14 @@ impl<'a> Vocabulary<'a> {
         self.tokens.len()
     }
 
-    /// Control tokens (number, name): what a template may name. `named` are those that the
-    /// metadata gives a part to. Some files mark a turn's tokens as user-defined; those count, too.
+    /// Control tokens (number, name), which a template may name. `named` are those that have a role
+    /// in the metadata. Some files mark a turn's tokens as user-defined; those count, too.
     pub fn controls(&self, named: &[u32]) -> Vec<(u32, String)> {
         self.chosen(|id, name| self.is_control(id, name, named))
     }
 
-    /// User-defined tokens (number, text) that text becomes wherever it holds theirs: Gemma's runs
-    /// of line ends and spaces, tags of HTML.
+    /// User-defined tokens (number, text), matched wherever their text occurs: Gemma's runs of
+    /// newlines and spaces, HTML tags.
     pub fn user_defined(&self, named: &[u32]) -> Vec<(u32, String)> {
         self.chosen(|id, name| {
             self.types[id as usize] == USER_DEFINED && !self.is_control(id, name, named)
@@ -118,7 +118,7 @@ impl<'a> Vocabulary<'a> {
         chosen.map(|(id, name)| (id, name.to_string())).collect()
     }
 
-    /// The tokens of some kinds, and their numbers.
+    /// The tokens of the wanted kinds, with their numbers.
     fn numbered(&self, wanted: impl Fn(u8) -> bool) -> impl Iterator<Item = (&str, u32)> {
         let tokens = self.tokens.iter().zip(&self.types).zip(0..);
         let wanted = tokens.filter(move |((_, kind), _)| wanted(**kind));
@@ -188,7 +188,7 @@ impl Splitter {
     }
 }
 
-/// The splitter for a vocabulary, and a note where the splitting had to be guessed.
+/// The splitter for a vocabulary, and a note if the splitting had to be guessed.
 pub fn splitter(
     gguf: &Gguf,
     vocabulary: &Vocabulary,
@@ -256,7 +256,7 @@ fn byte_level(
 /// The pre-tokenizer: how text is split into words before merging.
 enum Pre {
     Gpt2,
-    /// Every digit alone, then GPT-2.
+    /// Each digit separately, then as for GPT-2.
     SmolLm,
     Regex(String),
 }
@@ -279,8 +279,8 @@ impl Pre {
     }
 }
 
-/// What SentencePiece needs to know. Control tokens and those of single bytes are not made from
-/// text, though their names could be.
+/// The SentencePiece splitter of a vocabulary. Text never becomes control or single-byte tokens,
+/// even if it contains their names.
 fn sentence_piece(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<SentencePiece, ModelError> {
     let scores = gguf.numbers("tokenizer.ggml.scores");
     let scores = scores.ok_or_else(|| gguf.missing("tokenizer.ggml.scores"))?;

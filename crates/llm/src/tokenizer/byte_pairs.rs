@@ -14,9 +14,9 @@ use tokenizers::{
 };
 
 pub struct BytePairs {
-    /// Tokens, and their numbers.
+    /// Tokens with their numbers.
     pub vocabulary: StringMap,
-    /// Merges as they are listed, `left right`, and where in the list.
+    /// Merges as listed, `left right`, with their places in the list.
     pub merges: StringMap,
     /// How text becomes words.
     pub words: PreTokenizerWrapper,
@@ -49,7 +49,7 @@ impl BytePairs {
         if let Some(id) = self.vocabulary.get(word).filter(|_| self.whole_words) {
             return ids.push(id);
         }
-        // A character that is no token becomes nothing.
+        // Characters that are not tokens are dropped.
         let known = |c: &char| self.vocabulary.get(c.encode_utf8(&mut [0; 4])).is_some();
         let word: String = word.chars().filter(known).collect();
         let mut both = String::new();
@@ -58,7 +58,7 @@ impl BytePairs {
             both.extend([left, " ", right]);
             let rank = self.merges.get(&both)?;
             both.remove(left.len());
-            // A damaged list may have merges to what is no token.
+            // A damaged list may contain merges that do not form a token.
             self.vocabulary.get(&both)?;
             Some(-i64::from(rank))
         });

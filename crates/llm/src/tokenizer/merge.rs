@@ -1,5 +1,5 @@
 //! Byte-pair merging: merges the best-scored pair of neighbours, the leftmost of equals, until no
-//! pair can be merged. The vocabulary gives the scores.
+//! pair can be merged. The vocabulary provides the scores.
 //!
 //! The order is that of llama.cpp (`llm_tokenizer_spm_session`, `llm_tokenizer_bpe_session`).
 
@@ -8,23 +8,23 @@ use std::collections::BinaryHeap;
 /// A run of text that is one symbol so far, and its neighbours.
 struct Symbol {
     start: usize,
-    /// 0 when it has been merged into the symbol before.
+    /// 0 once it has been merged into the previous symbol.
     len: usize,
     before: Option<usize>,
     after: Option<usize>,
 }
 
-/// Two neighbours that may be merged; in the order of what is merged last.
+/// Two neighbours that may be merged; the last to merge sorts first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Pair {
     score: i64,
     left: std::cmp::Reverse<usize>,
     right: usize,
-    /// The length of both together: when it is no longer so, one of them was merged elsewhere.
+    /// The length of both together: if it has changed, one of them was merged elsewhere.
     len: usize,
 }
 
-/// The pieces of `text` after merging, which starts from single characters. `score` rates a merge of
+/// The pieces of `text` after merging, starting from single characters. `score` rates a merge of
 /// two neighbours, higher is better; `None` forbids it.
 pub fn merge_pairs(
     text: &str,
@@ -67,7 +67,7 @@ pub fn merge_pairs(
     whole.map(|symbol| &text[symbol.start..symbol.start + symbol.len])
 }
 
-/// Every character a symbol of its own.
+/// One symbol per character.
 fn characters(text: &str) -> Vec<Symbol> {
     let count = text.chars().count();
     let symbol = |(index, (start, c)): (usize, (usize, char))| Symbol {

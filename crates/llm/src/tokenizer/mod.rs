@@ -1,10 +1,10 @@
 //! Text to tokens and back, with the vocabulary of a GGUF file.
 //!
 //! `byte_pairs` and `sentence_piece` are the two kinds of vocabulary; the `tokenizers` crate cuts
-//! text into words for the first. Control tokens are never read out of a
-//! writer's text: `<|im_end|>` typed into a story is just words. Only a rendered chat template may
-//! name them. User-defined tokens are words of the vocabulary's own and always found, as in
-//! llama.cpp (`tokenizer_st_partition`).
+//! text into words for the first. Control tokens are never parsed from a writer's text:
+//! `<|im_end|>` typed into a story is just text. Only a rendered chat template may name them.
+//! User-defined tokens belong to ordinary text and are always found, as in llama.cpp
+//! (`tokenizer_st_partition`).
 
 mod build;
 mod byte_pairs;
@@ -23,14 +23,14 @@ use std::collections::HashSet;
 
 /// A model's vocabulary.
 pub struct Tokenizer {
-    /// Splits and merges, with no special tokens among what it looks for.
+    /// Splits and merges text, without looking for special tokens.
     splitter: Splitter,
     /// User-defined tokens, which are found before text is split.
     user_defined: TokenFinder,
-    /// Every token's bytes, one after another, and where each ends.
+    /// The bytes of all tokens, one after another, and where each ends.
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// Control tokens, which only a template names.
+    /// Control tokens, which only a template may name.
     control_tokens: TokenFinder,
     bos: Option<u32>,
     eos: Option<u32>,
@@ -60,7 +60,8 @@ struct TokenFinder {
 const GUARD: u32 = 0x10_0000;
 
 impl Tokenizer {
-    /// Reads `tokenizer.ggml.*`: byte-level BPE ("gpt2") and SentencePiece ("llama").
+    /// Builds the tokenizer from `tokenizer.ggml.*`: byte-level BPE ("gpt2") and SentencePiece
+    /// ("llama").
     pub fn from_gguf(gguf: &Gguf) -> Result<Tokenizer, ModelError> {
         let vocabulary = build::Vocabulary::read(gguf)?;
         let (splitter, note) = build::splitter(gguf, &vocabulary)?;
@@ -109,7 +110,7 @@ impl Tokenizer {
         self.ends.is_empty()
     }
 
-    /// The beginning-of-text token, where the model was trained to see one before prose.
+    /// The beginning-of-text token, if the model was trained to see one before prose.
     pub fn leading_bos(&self) -> Option<u32> {
         self.bos.filter(|_| self.add_bos)
     }
@@ -123,7 +124,7 @@ impl Tokenizer {
         self.ends_generation.iter().copied()
     }
 
-    /// The fill-in-the-middle tokens, where the model was trained with them.
+    /// The fill-in-the-middle tokens, if the model was trained with them.
     pub fn fill_in_middle(&self) -> Option<FillInMiddle> {
         self.fill
     }
@@ -194,7 +195,7 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// Replaces the names of control tokens in a writer's text by placeholders, so that they are
+    /// Replaces the names of control tokens in a writer's text with placeholders, so that they are
     /// not taken for control tokens.
     pub fn guard(&self, text: &str) -> String {
         let mut guarded = String::with_capacity(text.len());

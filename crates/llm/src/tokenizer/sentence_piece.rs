@@ -10,9 +10,9 @@ use super::string_map::StringMap;
 pub struct SentencePiece {
     /// Tokens that text can become.
     pieces: StringMap,
-    /// How good each token is.
+    /// The score of each token.
     scores: Vec<f32>,
-    /// The token of each byte, for characters that are no token.
+    /// The token of each byte, for characters that are not tokens.
     bytes: Box<[Option<u32>; 256]>,
     unknown: Option<u32>,
     /// Whether text begins as if after a space.
@@ -60,7 +60,7 @@ impl SentencePiece {
     }
 }
 
-/// A whole number for each float, in the same order (as `f32::total_cmp` has it).
+/// An integer for each float, in the same order (that of `f32::total_cmp`).
 fn in_order(score: f32) -> i64 {
     let bits = score.to_bits() as i32;
     i64::from(bits ^ (((bits >> 31) as u32) >> 1) as i32)
@@ -70,7 +70,7 @@ fn in_order(score: f32) -> i64 {
 mod tests {
     use super::*;
 
-    /// Tokens in order of their goodness; bytes are 100 and up.
+    /// A tokenizer with `tokens` from best to worst; bytes are 100 and up.
     fn tokenizer(tokens: &[&str], prefix: bool) -> SentencePiece {
         let bytes = Box::new(std::array::from_fn(|byte| Some(100 + byte as u32)));
         let pieces = StringMap::new(tokens.iter().copied().zip(0..), tokens.len());

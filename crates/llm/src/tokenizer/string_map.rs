@@ -1,21 +1,21 @@
-//! A map from strings to numbers, built in one pass. All strings lie in one piece of memory, so a
+//! A map from strings to numbers, built in one pass. All strings share one allocation, so a
 //! vocabulary of 262,144 tokens takes two allocations instead of one per token.
 
 use ahash::RandomState;
 
 pub struct StringMap {
     text: String,
-    /// Where each text ends; it begins where the one before ends.
+    /// Where each text ends; it begins where the previous one ends.
     ends: Vec<u32>,
     numbers: Vec<u32>,
-    /// A power of two of places, twice as many as texts or more: one more than an index into
-    /// `ends`, or 0 where none is.
+    /// Hash slots, a power of two, at least twice as many as texts: an index into `ends` plus one,
+    /// or 0 if empty.
     places: Vec<u32>,
     hasher: RandomState,
 }
 
 impl StringMap {
-    /// Of two texts that are equal, the later counts.
+    /// If two texts are equal, the later one counts.
     pub fn new<'a>(texts: impl Iterator<Item = (&'a str, u32)>, about: usize) -> StringMap {
         let mut map = StringMap {
             text: String::with_capacity(about * 8),
@@ -25,7 +25,7 @@ impl StringMap {
             hasher: RandomState::with_seeds(1, 2, 3, 4),
         };
         for (text, number) in texts {
-            // Beyond 4 GB of texts, which no vocabulary has, the rest is unknown.
+            // Beyond 4 GB of texts, which no vocabulary has, the rest is ignored.
             let Ok(end) = u32::try_from(map.text.len() + text.len()) else {
                 break;
             };
@@ -46,7 +46,7 @@ impl StringMap {
         Some(self.numbers[index as usize])
     }
 
-    /// Where this text is, or would be.
+    /// The slot where this text is or would be.
     fn place(&self, text: &str) -> usize {
         let mask = self.places.len() - 1;
         let mut place = self.hasher.hash_one(text) as usize & mask;

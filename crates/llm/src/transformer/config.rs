@@ -36,19 +36,19 @@ pub struct Config {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
-    /// How many of a head's numbers are rotated.
+    /// How many of a head's dimensions are rotated.
     pub dim: usize,
     pub base: f64,
     /// Positions are divided by this (linear scaling).
     pub factor: f64,
-    /// The factor on rotated numbers (YaRN and LongRoPE; Phi 3's long contexts).
+    /// The factor on rotated dimensions (YaRN and LongRoPE; Phi 3's long contexts).
     pub attn_factor: f64,
     pub layout: RopeLayout,
     /// The name of the tensor of per-frequency divisors, which not every file has.
     pub divisors: &'static str,
 }
 
-/// Which two numbers of a head are rotated together.
+/// Which two dimensions of a head are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopeLayout {
     /// Pairs (2i, 2i+1): the layout of llama's GGUF files.
@@ -71,9 +71,20 @@ pub const FAMILIES: &[&str] = &[
     "llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3", "glm4", "lfm2",
 ];
 
-/// Gemma 3 27B is told by its layers; its queries are scaled by hidden size over heads instead of
-/// by the width of a head (gemma_pytorch's config.py, `query_pre_attn_scalar`), which GGUF files
-/// do not say.
+/// Factors and limits in a file's metadata that no layer here applies: 0 and 1 mean none.
+const UNSUPPORTED: &[&str] = &[
+    "attention.scale",
+    "attn_logit_softcapping",
+    "embedding_scale",
+    "expert_weights_scale",
+    "final_logit_softcapping",
+    "logit_scale",
+    "residual_scale",
+];
+
+/// The number of layers identifies Gemma 3 27B, whose queries are scaled by hidden size over heads
+/// instead of by the width of a head (gemma_pytorch's config.py, `query_pre_attn_scalar`); GGUF
+/// files do not state this.
 const GEMMA_27B_LAYERS: usize = 62;
 
 /// Phi 3's RoPE divisors for contexts of its original length.
@@ -108,6 +119,17 @@ impl Config {
             Some(experts) => need("expert_used_count")?.min(experts),
             None => 0,
         };
+        // Other families apply these; ignoring them here would compute a different model.
+        for name in UNSUPPORTED {
+            if gguf
+                .float(&key(name))
+                .is_some_and(|value| value != 0.0 && value != 1.0)
+            {
+                return Err(ModelError::Unsupported(base::untrusted::clean_key(&key(
+                    name,
+                ))));
+            }
+        }
         let embedding = gguf.tensor("token_embd.weight");
         let embedding =
             embedding.filter(|tensor| tensor.shape.len() == 2 && tensor.shape[1] == hidden);
@@ -116,7 +138,7 @@ impl Config {
         let dim = count("rope.dimension_count").filter(|dim| *dim <= head_dim && dim % 2 == 0);
         let layers = need("block_count")?;
         let large_gemma = gemma && layers == GEMMA_27B_LAYERS;
-        // Beyond its original context a model needs its other factors, which are not used here.
+        // Beyond its original context a model needs its long factors, which are not supported here.
         let short = gguf.tensor(SHORT_DIVISORS).is_some();
         let original = count("rope.scaling.original_context_length").filter(|_| short);
         let context = need("context_length")?;
@@ -143,7 +165,7 @@ impl Config {
                     _ => RopeLayout::HalfSplit,
                 },
                 divisors: match architecture.as_str() {
-                    // Those for the first 4,096 positions; longer contexts are not used.
+                    // Those for the first 4,096 positions; longer contexts are not supported.
                     "phi3" => SHORT_DIVISORS,
                     _ => "rope_freqs.weight",
                 },
@@ -157,7 +179,7 @@ impl Config {
             embedding_scale: gemma.then(|| (hidden as f64).sqrt()),
             query_scale: large_gemma.then(|| (head_dim as f64 / (hidden / heads) as f64).sqrt()),
             experts_used,
-            // LFM2's converter gave it another name.
+            // LFM2's converter named it differently.
             output_norm: match gguf.tensor("output_norm.weight") {
                 Some(_) => "output_norm.weight",
                 None => "token_embd_norm.weight",
@@ -166,7 +188,7 @@ impl Config {
         })
     }
 
-    /// Whether a layer sees only its window.
+    /// The window of a layer, if it has one.
     pub fn window_of_layer(&self, layer: usize) -> Option<&Window> {
         let window = self.window.as_ref()?;
         let sees_all = window.pattern > 0 && (layer + 1).is_multiple_of(window.pattern);
@@ -174,8 +196,8 @@ impl Config {
     }
 }
 
-/// The number of key heads, where layers are counted one by one: layers without attention count
-/// none, all others must agree.
+/// The number of key heads, from a list with one number per layer: layers without attention have
+/// none, and all others must agree.
 fn same_in_all(by_layer: &[f64]) -> Option<usize> {
     let mut some = by_layer.iter().filter(|heads| **heads > 0.0);
     let first = *some.next()?;

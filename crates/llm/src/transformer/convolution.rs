@@ -16,7 +16,7 @@ pub struct Convolution {
     input: Linear,
     output: Linear,
     hidden: usize,
-    /// One weight a channel for a token and for each of those before it, oldest first.
+    /// One weight per channel for a token and for each one before it, oldest first.
     taps: Taps,
 }
 
@@ -27,7 +27,7 @@ enum Taps {
         /// `[tokens, channels]`.
         rows: Vec<f32>,
     },
-    /// Rows after zeros for those before the first.
+    /// Rows, preceded by zeros for the positions before the first.
     Device {
         taps: Vec<Tensor>,
         rows: TensorCache,
@@ -186,7 +186,7 @@ fn on_host(
     Ok(out)
 }
 
-/// Weighs the row at `position` and those before it; before the first there are zeros.
+/// The weighted sum of the row at `position` and those before it, with zeros before the first.
 fn convolve<'a>(
     taps: &[Vec<f32>],
     row: impl Fn(usize) -> &'a [f32],

@@ -15,7 +15,7 @@ pub enum FeedForward {
     Experts(Experts),
 }
 
-/// Gate and up from one input, then down.
+/// The gate and up products of one input, then the down product.
 pub struct GatedMlp {
     gate: Linear,
     up: Linear,
@@ -180,8 +180,8 @@ fn add(sum: Matrix, said: Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
     }
 }
 
-/// The best experts for a token, and each one's share: a softmax over those that were chosen.
-/// Of two that suit equally the first is taken.
+/// The best experts for a token and their shares: a softmax over the chosen ones. Of two with equal
+/// scores the first is chosen.
 fn choose(scores: &[f32], used: usize) -> Vec<(usize, f32)> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));

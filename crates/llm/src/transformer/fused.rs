@@ -10,8 +10,8 @@ use kernels::linear::{self, FusedPair, Packed, Write};
 use kernels::math;
 
 impl Linear {
-    /// `activation(gate * input) * (up * input)` for `down` to multiply, made and quantized in one
-    /// go; None where the kernels cannot.
+    /// `activation(gate * input) * (up * input)` for `down` to multiply, computed and quantized in
+    /// one pass; None if the kernels cannot do that.
     pub fn fused<'a>(
         gate: &'a Linear,
         up: &'a Linear,

@@ -1,5 +1,5 @@
-//! One block of the Transformer: attention (or a convolution) and a feed-forward network, each behind a
-//! norm.
+//! One block of the Transformer: attention (or a convolution) and a feed-forward network, each
+//! after a norm.
 
 use super::attention::Attention;
 use super::config::Config;
@@ -22,7 +22,7 @@ pub struct Layer {
     post_ffn_norm: Option<Norm>,
 }
 
-/// How a token's row takes in the rows of earlier tokens.
+/// How a token's row uses the rows of earlier tokens.
 pub enum Mixer {
     Attention(Box<Attention>),
     Convolution(Convolution),
@@ -31,8 +31,8 @@ pub enum Mixer {
 impl Layer {
     pub fn load(weights: &Weights, config: &Config, index: usize) -> Result<Layer, ModelError> {
         let name = |part: &str| format!("blk.{index}.{part}.weight");
-        let need = |part: &str| weights.norm(&name(part), config.norm_eps);
-        let norm = |part: &str| weights.optional_norm(&name(part), config.norm_eps);
+        let need = |part: &str| weights.norm(&name(part), config.hidden, config.norm_eps);
+        let norm = |part: &str| weights.optional_norm(&name(part), config.hidden, config.norm_eps);
         Ok(Layer {
             mixer_norm: need("attn_norm")?,
             mixer: match Convolution::load(weights, config, index)? {
@@ -46,7 +46,7 @@ impl Layer {
         })
     }
 
-    /// `x` `[tokens, hidden]` to the same shape, as layer number `layer`.
+    /// Maps `x` `[tokens, hidden]` to the same shape; `layer` is this layer's number.
     pub fn forward(
         &mut self,
         x: Matrix,
@@ -67,7 +67,7 @@ impl Layer {
             .forward(x, &self.ffn_norm, self.post_ffn_norm.as_ref())
     }
 
-    /// The empty state of a new branch in this layer; `None` where branches are not supported.
+    /// The empty state of a new branch in this layer; `None` if branches are not supported.
     pub fn branch(&self) -> Option<BranchState> {
         match &self.mixer {
             Mixer::Attention(attention) => attention.branch(),

@@ -1,6 +1,6 @@
 //! The one place that multiplies by weights: packed matrices and illumine's kernels on a CPU
-//! ([`kernels::linear`]), candle's quantized matrices elsewhere and for formats that the kernels
-//! do not know.
+//! ([`kernels::linear`]), candle's quantized matrices elsewhere and for formats that the kernels do
+//! not support.
 
 use super::config::Activation;
 use super::matrix::{Buffer, Matrix, on_host as rows_on_host};
@@ -11,10 +11,10 @@ use kernels::linear::{self, Packed, Pool, Source, Write};
 use kernels::math;
 use std::sync::Arc;
 
-/// A matrix `[out, in]` that multiplies rows `[tokens, in]` to `[tokens, out]`.
+/// A matrix `[out, in]` that maps rows `[tokens, in]` to `[tokens, out]`.
 pub enum Linear {
     Packed(Packed, Arc<Pool>),
-    /// Candle's; `on_host` where rows are plain memory all the same.
+    /// Candle's; `on_host` if rows are nevertheless plain memory.
     Candle {
         weight: QMatMul,
         on_host: bool,

@@ -27,11 +27,11 @@ pub struct Buffer {
 thread_local! {
     static FREE: RefCell<Vec<Aligned<f32>>> = const { RefCell::new(Vec::new()) };
 }
-/// Buffers that are kept for use again.
+/// How many buffers are kept for reuse.
 const KEPT: usize = 16;
 
 impl Buffer {
-    /// Rows that hold whatever was there before.
+    /// Rows with leftover content from earlier use, or zeros.
     pub fn rows(tokens: usize, width: usize) -> Buffer {
         let len = tokens * width;
         let mut values = FREE.with_borrow_mut(|free| {
@@ -75,7 +75,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let values = std::mem::take(&mut self.values);
-        // A thread that ends has no list any more.
+        // A thread that is ending no longer has a list.
         let _ = FREE.try_with(|free| {
             let mut free = free.borrow_mut();
             if free.len() < KEPT && values.capacity() > 0 {
@@ -107,7 +107,7 @@ impl Matrix {
         }
     }
 
-    /// The last row alone.
+    /// Only the last row.
     pub fn last(self) -> Result<Matrix> {
         match self {
             Matrix::Host(buffer) => {
@@ -164,7 +164,7 @@ impl Matrix {
         })
     }
 
-    /// Adds `other`, number by number.
+    /// Adds `other`, element by element.
     pub fn plus(self, other: Matrix) -> Result<Matrix> {
         match (self, other) {
             (Matrix::Host(mut x), Matrix::Host(y)) => {

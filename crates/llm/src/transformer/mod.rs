@@ -1,6 +1,6 @@
-//! A decoder-only Transformer from a GGUF file, whatever its family.
+//! A decoder-only Transformer from a GGUF file of any family.
 //!
-//! [`Config`] holds what distinguishes families; `linear` multiplies. This module knows neither
+//! [`Config`] holds what distinguishes families; `linear` multiplies. This module handles neither
 //! text nor sampling: tokens in, logits out.
 
 mod attention;
@@ -37,7 +37,7 @@ pub struct Transformer {
     weights: Weights,
     layers: Vec<Layer>,
     rope: RopeTables,
-    /// For layers with a window, where their base differs.
+    /// For layers with a window, if their base differs.
     local_rope: Option<RopeTables>,
     norm: Norm,
     head: Linear,
@@ -61,8 +61,9 @@ impl Transformer {
             };
             RopeTables::new(&plain, base, None, device, on_host)
         });
-        // Small models tie the output matrix to the embedding. It is the largest, and loaded first, so
-        // that memory never holds all other packed weights together with this one's file pages.
+        // Small models tie the output matrix to the embedding. It is the largest and is loaded
+        // first, so that memory never holds all other packed weights together with this one's file
+        // pages.
         let head = match weights.has("output.weight") {
             true => "output.weight",
             false => "token_embd.weight",
@@ -70,12 +71,13 @@ impl Transformer {
         let head = weights.linear(head)?;
         let layers = (0..config.layers).map(|index| Layer::load(&weights, &config, index));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        let norm = weights.norm(config.output_norm, config.hidden, config.norm_eps)?;
         weights.check_all_loaded(config.layers)?;
         Ok(Transformer {
             layers,
             rope,
             local_rope: local_rope.transpose()?,
-            norm: weights.norm(config.output_norm, config.norm_eps)?,
+            norm,
             head,
             len: 0,
             weights,
@@ -87,8 +89,8 @@ impl Transformer {
         &self.config
     }
 
-    /// The output of the last layer, `[tokens, hidden]`; `None` when `stop` asked to stop between
-    /// layers, which leaves the KV cache as it was.
+    /// The output of the last layer, `[tokens, hidden]`; `None` if `stop` requested a stop between
+    /// layers, which leaves the KV cache unchanged.
     fn hidden(
         &mut self,
         tokens: &[u32],

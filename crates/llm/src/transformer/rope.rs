@@ -5,7 +5,7 @@ use candle_core::{Device, Result, Tensor};
 
 /// Cosines and sines for positions 0 to `len`, each `[len, dim / 2]`.
 pub struct RopeTables {
-    /// RopeLayout of cosine and sine, for CPUs.
+    /// Pairs of cosine and sine, for CPUs.
     turns: Vec<(f32, f32)>,
     on_host: bool,
     rope: Rope,
@@ -40,7 +40,7 @@ impl RopeTables {
         })
     }
 
-    /// Makes room for positions below `len`.
+    /// Extends the tables to all positions below `len`.
     pub fn grow(&mut self, len: usize) -> Result<()> {
         if len <= self.len {
             return Ok(());

@@ -1,15 +1,15 @@
-//! The warm cache: the KV cache of a stretch of tokens as bytes for the disk. Loading it takes a
-//! fraction of the time that evaluating the tokens again would.
+//! The warm cache: the KV cache of a run of tokens as bytes to save. Loading it takes a fraction of
+//! the time that evaluating the tokens again would.
 //!
-//! Little-endian, one after another:
+//! The fields, in this order and little-endian:
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 8 | `ILLUMKV1` |
 //! | 4, 4 | the first position, and the one after the last |
-//! | 32 | SHA-256 of what the numbers depend on: the caller's name for the model, layers, heads, width and kind of keys and values |
-//! | … | layer after layer: for each position its keys, then its values, `[heads, dim]` each, as half floats, floats or bytes, and behind bytes the scales of both; a convolution's rows, `[channels]`, as floats |
-//! | 32 | SHA-256 of all before |
+//! | 32 | SHA-256 of all that the contents depend on: the caller's name for the model, layers, heads, width and kind of keys and values |
+//! | … | layer after layer: for each position its keys, then its values, `[heads, dim]` each, as half floats, floats or bytes, and after bytes the scales of both; a convolution's rows, `[channels]`, as floats |
+//! | 32 | SHA-256 of everything before |
 //!
 //! Nothing depends on the file: if anything is wrong with it, the tokens are evaluated again.
 
@@ -19,12 +19,12 @@ use crate::error::ModelError;
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8; 8] = b"ILLUMKV1";
-/// Before the layers, and after them.
+/// Bytes before the layers and after them.
 const HEADER: usize = 48;
 const CHECKSUM: usize = 32;
 
 impl Transformer {
-    /// The positions `from..to` of all layers; None on a GPU, whose memory stays where it is.
+    /// The positions `from..to` of all layers; None on a GPU, whose cache is not saved.
     pub(super) fn snapshot(&self, from: usize, to: usize, model: &str) -> Option<Vec<u8>> {
         if from > to || to > self.len {
             return None;
@@ -48,8 +48,8 @@ impl Transformer {
         Some(bytes)
     }
 
-    /// Puts a snapshot into the KV cache, which must reach up to the snapshot's first position; what
-    /// the cache holds from there on is replaced.
+    /// Puts a snapshot into the KV cache, which must reach up to the snapshot's first position; the
+    /// cache's content from there on is replaced.
     pub(super) fn restore_snapshot(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
         let wrong = |why| ModelError::Snapshot(why);
         let (body, checksum) = bytes
@@ -70,7 +70,7 @@ impl Transformer {
             return Err(wrong("it does not continue the current cache"));
         }
         let (mut rest, count) = (&body[HEADER..], to - from);
-        if rest.len() != count * self.bytes_of_a_position().ok_or(wrong("this is a GPU"))? {
+        if rest.len() != count * self.bytes_of_a_position().ok_or(wrong("not on a GPU"))? {
             return Err(wrong("it has a different size"));
         }
         for layer in &mut self.layers {

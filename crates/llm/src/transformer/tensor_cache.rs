@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-/// One row for each token, `[1, capacity, parts, width]`. The model knows how many of them are in
-/// use, since all layers have the same length.
+/// One row per token, `[1, capacity, parts, width]`. The model tracks how many are in use, since
+/// all layers have the same length.
 pub struct TensorCache {
     rows: Tensor,
     capacity: usize,

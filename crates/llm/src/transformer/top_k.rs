@@ -3,7 +3,7 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-/// Numbers that are sorted together: as many as a GPU's kernel sorts at once.
+/// How many logits are sorted together: as many as a GPU's kernel sorts at once.
 const ROW: usize = 1024;
 /// The largest k: beyond it, copying all logits is as fast.
 const MAX_COUNT: usize = ROW / 2;
@@ -15,11 +15,11 @@ const MAX_COUNT: usize = ROW / 2;
 pub fn top_k(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {
     let logits = logits.flatten_all()?;
     let all = logits.dim(0)?;
-    // Numbers stand for themselves in an f32 up to here.
+    // Up to this size an f32 represents every index exactly.
     if count == 0 || count > MAX_COUNT.min(all) || all > 1 << 24 {
         return Ok(None);
     }
-    // What is no number would be in no order.
+    // NaN would have no place in the order.
     let nothing = Tensor::full(f32::NEG_INFINITY, all, logits.device())?;
     let logits = logits.eq(&logits)?.where_cond(&logits, &nothing)?;
     let (values, ids) = sorted(&logits, count)?;
@@ -46,7 +46,7 @@ pub fn top_k(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {
     Ok(Some(row))
 }
 
-/// The best values, the best first, and where each was: row by row, then those of all rows.
+/// The best values, best first, and the index of each: sorts row by row until one row is left.
 fn sorted(logits: &Tensor, count: usize) -> Result<(Tensor, Tensor)> {
     let device = logits.device();
     let mut values = logits.clone();

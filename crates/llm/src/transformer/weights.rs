@@ -1,8 +1,8 @@
 //! Weights from the mapped file to the device.
 //!
 //! On a CPU a matrix is packed straight from the file for illumine's own kernels
-//! ([`kernels::linear`]). Candle's quantized matrices serve for the few formats that the kernels do
-//! not know, and on every other device.
+//! ([`kernels::linear`]). Candle's quantized matrices are used for the few formats that the kernels
+//! do not support, and on every other device.
 
 use super::config::Config;
 use super::linear::Linear;
@@ -23,14 +23,14 @@ use std::sync::Arc;
 pub struct Weights {
     gguf: Arc<Gguf>,
     device: Device,
-    /// Rows are plain memory, and our own kernels compute.
+    /// Whether rows are plain memory, and our own kernels compute.
     on_host: bool,
     kv: KvType,
     pool: Arc<Pool>,
     arena: RefCell<Arena>,
-    /// All products are our own.
+    /// Whether all products are our own.
     exact: Cell<bool>,
-    /// The embedding table on the device, where rows are not read from the file.
+    /// The embedding table on the device, if rows are not read from the file.
     table: Option<QTensor>,
     /// The names of the tensors that were loaded.
     loaded: RefCell<HashSet<String>>,
@@ -103,18 +103,28 @@ impl Weights {
         Ok(Vector { values, tensor })
     }
 
-    /// The RMSNorm whose weight has this name.
-    pub fn norm(&self, name: &str, eps: f32) -> Result<Norm, ModelError> {
-        Ok(Norm::new(self.vector(name)?, eps, self.pool()))
+    /// The RMSNorm over `width` dimensions whose weight has this name.
+    pub fn norm(&self, name: &str, width: usize, eps: f32) -> Result<Norm, ModelError> {
+        let weight = self.vector(name)?;
+        // Some families have one norm over all heads instead of one per head.
+        match weight.values.len() == width {
+            true => Ok(Norm::new(weight, eps, self.pool())),
+            false => Err(ModelError::Unsupported(base::untrusted::clean_key(name))),
+        }
     }
 
-    /// The same where the model has one.
-    pub fn optional_norm(&self, name: &str, eps: f32) -> Result<Option<Norm>, ModelError> {
+    /// The same, if the model has one.
+    pub fn optional_norm(
+        &self,
+        name: &str,
+        width: usize,
+        eps: f32,
+    ) -> Result<Option<Norm>, ModelError> {
         let present = self.has(name);
-        present.then(|| self.norm(name, eps)).transpose()
+        present.then(|| self.norm(name, width, eps)).transpose()
     }
 
-    /// A small matrix that is not multiplied by, as f32.
+    /// A small matrix that takes no part in products, as f32.
     pub fn matrix(&self, name: &str) -> Result<Tensor, ModelError> {
         let tensor = self.find(name, 2)?;
         Ok(self.quantized(tensor)?.dequantize(&self.device)?)
@@ -130,7 +140,7 @@ impl Weights {
         )
     }
 
-    /// Matrices that lie one after the other in one tensor `[matrices, out, in]`.
+    /// Matrices stored one after the other in one tensor `[matrices, out, in]`.
     pub fn stacked(&self, name: &str) -> Result<Vec<Linear>, ModelError> {
         let tensor = self.find(name, 3)?;
         let (rows, cols) = (tensor.shape[1], tensor.shape[2]);
@@ -142,7 +152,7 @@ impl Weights {
             .collect()
     }
 
-    /// Matrices of so many rows that lie one above the other.
+    /// Matrices with these numbers of rows, stacked in one tensor.
     pub fn split<const N: usize>(
         &self,
         name: &str,
@@ -164,7 +174,7 @@ impl Weights {
         parts.try_into().map_err(|_| self.missing(name))
     }
 
-    /// Two matrices of the same size, one above the other.
+    /// Two matrices of the same size, stacked in one tensor.
     pub fn halves(&self, name: &str) -> Result<[Linear; 2], ModelError> {
         let rows = self.find(name, 2)?.shape[0];
         self.split(name, [rows / 2, rows - rows / 2])
@@ -217,26 +227,28 @@ impl Weights {
         })
     }
 
-    /// Llama 3's and Phi 3's per-frequency divisors, where the file has them.
+    /// Llama 3's and Phi 3's per-frequency divisors, if the file has them.
     pub fn rope_divisors(&self, config: &Config) -> Option<Vec<f32>> {
         Some(self.vector(config.rope.divisors).ok()?.values)
     }
 
-    /// Refuses a file with a tensor in one of its `layers` that nothing loaded: the family computes
-    /// with it, so the text would be wrong without it.
+    /// Refuses a file with a tensor in its `layers` or its output that was not loaded: the model
+    /// needs it, so the text would be wrong without it.
     pub fn check_all_loaded(&self, layers: usize) -> Result<(), ModelError> {
         let loaded = self.loaded.borrow();
         let of_layer = |name: &&str| {
             let index = name
                 .strip_prefix("blk.")
                 .and_then(|rest| rest.split_once('.'));
-            index.is_some_and(|(index, part)| {
-                part != UNUSED && index.parse().is_ok_and(|index: usize| index < layers)
-            })
+            name.starts_with("output")
+                || index.is_some_and(|(index, part)| {
+                    let own = index.parse().is_ok_and(|index: usize| index < layers);
+                    own && !is_duplicate(part)
+                })
         };
         let mut names = self.gguf.tensor_names().filter(of_layer);
         match names.find(|name| !loaded.contains(*name)) {
-            Some(name) => Err(ModelError::Tensor(base::untrusted::clean_key(name))),
+            Some(name) => Err(ModelError::Unsupported(base::untrusted::clean_key(name))),
             None => Ok(()),
         }
     }
@@ -267,5 +279,14 @@ impl Weights {
 
 const EMBEDDING: &str = "token_embd.weight";
 
-/// A table of RoPE's frequencies in files of old converters, which every reader computes itself.
-const UNUSED: &str = "attn_rot_embd";
+/// Whether old converters wrote a part that files have in another form too: RoPE's frequencies, which
+/// are computed, and experts one by one beside the stacked ones.
+fn is_duplicate(part: &str) -> bool {
+    let expert = part
+        .strip_suffix(".weight")
+        .and_then(|part| part.rsplit_once('.'));
+    part.starts_with("attn_rot_embd")
+        || expert.is_some_and(|(network, number)| {
+            network.starts_with("ffn_") && number.parse::<u32>().is_ok()
+        })
+}

@@ -1,6 +1,6 @@
-//! Every family that illumine reads, held to another implementation on small random models:
-//! candle-transformers' quantized loader of the family, or, where that one differs from the
-//! published model, its unquantized one.
+//! Compares every supported family with another implementation on small random models:
+//! candle-transformers' quantized loader of the family or, if that one differs from the published
+//! model, its unquantized one.
 
 use crate::support::bodies::{
     FEED, HIDDEN, SHAPE, Shape, VOCABULARY, WIDE, biases, body, close, consistent, fuse, hold,
@@ -25,7 +25,7 @@ fn llama_with_a_head_of_its_own() {
     hold(tiny, quantized_llama);
 }
 
-/// Llama 3's divisors of RoPE's frequencies. Candle's quantized loader does not know them; its
+/// Llama 3's divisors of RoPE's frequencies. Candle's quantized loader does not support them; its
 /// unquantized one computes them from the published configuration, as the file's converter does
 /// (convert_hf_to_gguf.py, `generate_extra_tensors`).
 #[test]
@@ -107,7 +107,7 @@ fn qwen2() {
 #[test]
 fn qwen3() {
     let mut tiny = qwen3_body("qwen3");
-    // Else candle keeps RoPE's tables in F16.
+    // Otherwise candle keeps RoPE's tables in F16.
     tiny.plain("general.dtype", Value::U32(0));
     hold(tiny, quantized_qwen3);
 }
@@ -115,7 +115,7 @@ fn qwen3() {
 #[test]
 fn phi3() {
     let mut tiny = body("phi3", SHAPE);
-    // Candle's loader knows no other base.
+    // Candle's loader supports no other base.
     tiny.float("rope.freq_base", 10_000.0);
     tiny.matrix("output.weight", VOCABULARY, HIDDEN);
     fuse(
@@ -138,12 +138,13 @@ fn phi3() {
     });
 }
 
-/// Gemma 3 with 8 layers, the sixth of which sees all, and a window that the prompt outgrows.
+/// Gemma 3 with 8 layers, the sixth of which has full attention, and a window shorter than the
+/// prompt.
 ///
 /// Candle's quantized loader differs from the published model: SiLU for GELU, windows one token
 /// wider, none for single tokens, and tables for 131,072 positions in each layer. Its unquantized
-/// one agrees for tokens read one by one (in a prompt its windows are wider, too), with norms
-/// that add 1 to their weight, which GGUF files hold already added.
+/// one agrees for tokens evaluated one by one (in a prompt its windows are wider too); its norms
+/// add 1 to their weights, which GGUF files already include.
 #[test]
 fn gemma3() {
     let shape = Shape { layers: 8, ..WIDE };
@@ -195,7 +196,8 @@ fn gemma3() {
     consistent(&file);
 }
 
-/// RoPE for half of each head, pairs of neighbours, biases, norms after, gate and up in one.
+/// RoPE on half of each head in interleaved pairs, biases, norms after each part, gate and up in
+/// one matrix.
 #[test]
 fn glm4() {
     let mut tiny = body("glm4", WIDE);
@@ -211,7 +213,7 @@ fn glm4() {
     });
 }
 
-/// The catalogue promises no architecture that cannot be read, and leaves none out.
+/// The catalogue lists no architecture that cannot be loaded, and leaves none out.
 #[test]
 fn the_catalogue_lists_what_can_be_read() {
     use hub::catalog::{Architecture, Catalog};
@@ -234,7 +236,7 @@ fn the_catalogue_lists_what_can_be_read() {
     assert!(error.to_string().contains("\"mamba\""), "{error}");
 }
 
-/// A layer with a part that its family does not have here is refused, not read without it.
+/// A layer with a part that its family does not have here is refused, not loaded without it.
 #[test]
 fn a_tensor_that_nothing_computes_with_is_named() {
     let mut tiny = body("llama", SHAPE);
@@ -261,7 +263,7 @@ fn what_a_file_says_of_rope_and_scale() {
     assert_eq!(config(&tiny).rope.factor, 8.0);
     tiny.value("rope.scaling.type", Value::String("yarn".to_string()));
     assert_eq!(config(&tiny).rope.factor, 1.0);
-    // Phi 3's short factors serve its original context.
+    // Phi 3's short factors are for its original context.
     let mut tiny = body("phi3", SHAPE);
     tiny.count("rope.scaling.original_context_length", 32);
     assert_eq!(config(&tiny).context, 64);

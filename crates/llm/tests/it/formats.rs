@@ -1,4 +1,4 @@
-//! Weights of every format have the values that candle reads.
+//! Weights of every format have the values that candle decodes.
 
 use candle_core::quantized::{QStorage, QTensor};
 use candle_core::{Device, Shape};

@@ -1,10 +1,10 @@
-//! Text models, held to other implementations on small random weights. Nothing is fetched.
+//! Compares text models with other implementations on small random weights. Nothing is downloaded.
 
 #![allow(
     clippy::print_stdout,
     reason = "how far apart two results are helps to judge a failure"
 )]
-// Helpers of tests stand outside of test functions here, so clippy.toml does not reach them.
+// Test helpers are outside of test functions here, so clippy.toml does not cover them.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod families;

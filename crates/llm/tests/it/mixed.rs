@@ -1,4 +1,4 @@
-//! Families whose layers are not all attention and one network: short convolutions, experts.
+//! Families with more than attention and one network in their layers: short convolutions, experts.
 
 use crate::support::bodies::{
     FEED, HIDDEN, SHAPE, Shape, WIDE, body, each_layer, hold, hold_exact, norms_of_heads,
@@ -51,8 +51,8 @@ fn lfm2_body() -> Tiny {
 }
 
 /// Short convolutions in most layers, attention in the others. Candle's loader carries a
-/// convolution's state from a prompt to single tokens, which is what is compared; it forgets it
-/// when a prompt comes in slices, and keeps it when a text begins again with a single token.
+/// convolution's state from a prompt to single tokens, which this test compares; it loses the state
+/// if a prompt comes in slices, and keeps it if a text begins again with a single token.
 #[test]
 fn lfm2() {
     let tiny = lfm2_body();
@@ -66,7 +66,7 @@ fn lfm2() {
 
 const EXPERTS: usize = 6;
 
-/// Puts experts, two for each token, in the place of a feed-forward network.
+/// Replaces a feed-forward network with experts, two for each token.
 fn experts(tiny: &mut Tiny, shape: Shape) {
     tiny.count("expert_count", EXPERTS);
     tiny.count("expert_used_count", 2);
@@ -76,9 +76,9 @@ fn experts(tiny: &mut Tiny, shape: Shape) {
     });
 }
 
-/// Candle reads a llama's experts from a tensor each, illumine from one that holds all, as
-/// today's files have them: this file has both. Only exact arithmetic is compared: rounding sends
-/// a token that suits two experts equally to another one.
+/// Candle loads a llama's experts from one tensor each, illumine from one tensor for all, as in
+/// today's files: this file has both. Only exact arithmetic is compared: rounding may send a token
+/// with nearly equal scores to a different expert.
 #[test]
 fn llama_with_experts() {
     let mut tiny = body("llama", SHAPE);
@@ -104,8 +104,8 @@ fn llama_with_experts() {
     hold_exact(&tiny, &quantized_llama);
 }
 
-/// Candle's loader computes experts on CUDA alone, so the routing is held to a llama's (above) and
-/// the rest to Qwen3: experts that are all the same are one network.
+/// Candle's loader computes experts only on CUDA, so the routing is compared with a llama's (above)
+/// and the rest with Qwen3: identical experts equal one network.
 #[test]
 fn qwen3_with_experts() {
     let mut dense = qwen3_body("qwen3");
@@ -123,7 +123,7 @@ fn qwen3_with_experts() {
     hold_exact(&tiny, &|_: &NamedTempFile| quantized_qwen3(&dense_file));
 }
 
-/// Caches are made for 512 tokens and grow: what they held stays.
+/// Caches start with space for 512 tokens and keep their content when they grow.
 #[test]
 fn a_text_outgrows_the_first_allocation() {
     let mut tiny = lfm2_body();

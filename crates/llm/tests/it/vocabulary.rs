@@ -1,5 +1,5 @@
-//! A SentencePiece vocabulary as Gemma's files have it: runs of line ends and tags are
-//! user-defined tokens, turns are marked by control tokens.
+//! A SentencePiece vocabulary like Gemma's: runs of newlines and tags are user-defined tokens, and
+//! control tokens mark turns.
 
 use crate::support::tiny::Tiny;
 use candle_core::quantized::gguf_file::Value;

@@ -23,7 +23,7 @@ impl Macros {
         if !text.contains(['{', '<']) {
             return text.to_string();
         }
-        // What is open, innermost last; each holds what has been read of it.
+        // The text so far at each level of nesting, innermost last.
         let mut open = vec![String::new()];
         let mut count = 0;
         let mut rest = text;
@@ -53,7 +53,7 @@ impl Macros {
             push_text(&mut open, said);
             rest = &rest[read..];
         }
-        // What was never closed is no macro.
+        // A macro that is never closed is plain text.
         open.join("{{")
     }
 

@@ -47,7 +47,7 @@ pub struct DrawOptions {
     pub temperature: Option<f64>,
     pub guidance: Option<f64>,
     pub retrieval_strength: Option<f64>,
-    /// The size of the file in pixels.
+    /// The output size in pixels.
     pub size: Option<u32>,
     /// `#rrggbb`.
     pub background: Option<String>,
@@ -137,7 +137,7 @@ pub(super) fn parse_restyle(rest: &str) -> Result<Command, ParseError> {
     let mut words = split_quoted(&std::mem::take(&mut options.words)).into_iter();
     let named = match (words.next(), words.next().or(options.style.clone())) {
         (Some(of), Some(style)) => Some((Some(of), style)),
-        // No style is written so.
+        // No style name contains these characters.
         (Some(style), None) => (!style.contains(['#', '.', '/'])).then_some((None, style)),
         (None, style) => style.map(|style| (None, style)),
     };
@@ -206,7 +206,7 @@ fn parse_options(rest: &str, name: &str) -> Result<DrawOptions, ParseError> {
                         .ok_or_else(|| expects(name, what))?,
                 );
             }
-            // Whatever else has such a mark in it is words.
+            // Any other word with `=` is part of the prompt.
             _ => words.push(word),
         }
     }

@@ -9,468 +9,218 @@ use super::pictures::{
 };
 use super::{ArgumentKind, Command, CommandSpec, Swipe};
 
-/// Every command, in the order in which help lists them.
-pub const COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "continue",
-        aliases: &["c"],
-        args: "[N|sent|para]",
-        help: "generate about N tokens, one sentence, one paragraph, or up to a phrase in quotes",
-        completes: ArgumentKind::Reaches,
-        parse: parse_continue,
-    },
-    CommandSpec {
-        name: "retry",
-        aliases: &["regen", "regenerate", "r"],
-        args: "[seed=N]",
-        help: "regenerate the last passage, keeping the old version",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| {
+/// Builds the table from its rows: name, aliases, arguments, their completion, help, parser.
+macro_rules! commands {
+    ($($name:literal $aliases:expr, $args:literal, $completes:ident, $help:literal
+       => $parse:expr;)*) => {
+        /// Every command, in the order in which help lists them.
+        pub const COMMANDS: &[CommandSpec] = &[$(CommandSpec {
+            name: $name,
+            aliases: &$aliases,
+            args: $args,
+            help: $help,
+            completes: ArgumentKind::$completes,
+            parse: $parse,
+        },)*];
+    };
+}
+
+commands! {
+    "continue" ["c"], "[N|sent|para]", Reaches,
+        "generate about N tokens, one sentence, one paragraph, or up to a quoted phrase"
+        => parse_continue;
+    "retry" ["regen", "regenerate", "r"], "[seed=N]", Nothing,
+        "regenerate the last passage, keeping the old version"
+        => |rest| {
             let seed = rest.strip_prefix("seed=").unwrap_or(rest);
             let wanted = parse_number(seed, "/retry", "a seed, for example /retry seed=7");
             wanted.map(Command::Retry)
-        },
-    },
-    CommandSpec {
-        name: "gen",
-        aliases: &["candidates"],
-        args: "[n=N]",
-        help: "generate N continuations side by side (default 4); /pick chooses one",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| {
+        };
+    "gen" ["candidates"], "[n=N]", Nothing,
+        "generate N continuations side by side (default 4); /pick chooses one"
+        => |rest| {
             let count = rest.strip_prefix("n=").unwrap_or(rest);
             match parse_number(count, "/gen", "a number from 2 to 16")?.unwrap_or(4) {
                 count @ 2..=16 => Ok(Command::Gen(count)),
                 _ => Err(expects("/gen", "a number from 2 to 16")),
             }
-        },
-    },
-    CommandSpec {
-        name: "pick",
-        aliases: &["p"],
-        args: "N",
-        help: "choose number N from the last list: continuations, words, places",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| match parse_number(rest, "/pick", "a number, 1 or higher")? {
+        };
+    "pick" ["p"], "N", Nothing,
+        "choose number N from the last list of continuations, words or places"
+        => |rest| match parse_number(rest, "/pick", "a number, 1 or higher")? {
             Some(n) if n > 0 => Ok(Command::Pick(n)),
             _ => Err(expects("/pick", "a number, 1 or higher")),
-        },
-    },
-    CommandSpec {
-        name: "swipe",
-        aliases: &["sw"],
-        args: "next|prev|N",
-        help: "switch to another version of the last passage; after the newest, generate a new one",
-        completes: ArgumentKind::Swipes,
-        parse: parse_swipe,
-    },
-    CommandSpec {
-        name: "next",
-        aliases: &[],
-        args: "",
-        help: "short for /swipe next",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| no_argument(rest, "/next", Command::Swipe(Swipe::Next)),
-    },
-    CommandSpec {
-        name: "prev",
-        aliases: &["previous"],
-        args: "",
-        help: "short for /swipe prev",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| no_argument(rest, "/prev", Command::Swipe(Swipe::Previous)),
-    },
-    CommandSpec {
-        name: "undo",
-        aliases: &["u"],
-        args: "[N]",
-        help: "undo the last step, or N steps: text, edits, deletions, memory, lore",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| Ok(Command::Undo(parse_steps(rest, "/undo")?)),
-    },
-    CommandSpec {
-        name: "redo",
-        aliases: &[],
-        args: "[N]",
-        help: "redo what /undo reverted",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| Ok(Command::Redo(parse_steps(rest, "/redo")?)),
-    },
-    CommandSpec {
-        name: "edit",
-        aliases: &["e"],
-        args: "[PASSAGE|mine] [TEXT]",
-        help: "edit a passage (mine: your last one); the text after it and the old version are kept",
-        completes: ArgumentKind::Nothing,
-        parse: parse_edit,
-    },
-    CommandSpec {
-        name: "merge",
-        aliases: &["join"],
-        args: "[PASSAGE]",
-        help: "merge a passage into the one before it",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| Ok(Command::Merge(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "fill",
-        aliases: &[],
-        args: "[PASSAGE.SENTENCE]",
-        help: "generate text in the middle, after this sentence",
-        completes: ArgumentKind::Marks,
-        parse: |rest| Ok(Command::Fill(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "alts",
-        aliases: &["alternatives"],
-        args: "[WORD]",
-        help: "list alternatives for a word, or for the next one; /pick chooses one",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| Ok(Command::Alts(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "branch",
-        aliases: &["fork"],
-        args: "[NAME|PLACE]",
-        help: "start a branch here or at another place, and name it",
-        completes: ArgumentKind::Marks,
-        parse: |rest| Ok(Command::Branch(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "goto",
-        aliases: &["go"],
-        args: "PLACE",
-        help: "go to a passage, a mark, or a place in a passage: 12, 12.3 (after its third sentence), 12:WORDS (after these words), start",
-        completes: ArgumentKind::Marks,
-        parse: |rest| required(rest, "/goto", "a passage's number or a mark").map(Command::Goto),
-    },
-    CommandSpec {
-        name: "parent",
-        aliases: &[],
-        args: "",
-        help: "go to the passage before this one",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| no_argument(rest, "/parent", Command::Step(-1)),
-    },
-    CommandSpec {
-        name: "child",
-        aliases: &[],
-        args: "",
-        help: "go to the newest passage after this one",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| no_argument(rest, "/child", Command::Step(1)),
-    },
-    CommandSpec {
-        name: "tree",
-        aliases: &[],
-        args: "",
-        help: "show all passages and branches; /pick goes to one",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| no_argument(rest, "/tree", Command::Tree),
-    },
-    CommandSpec {
-        name: "mark",
-        aliases: &["checkpoint"],
-        args: "[NAME]",
-        help: "name this place, or list all marks",
-        completes: ArgumentKind::Marks,
-        parse: |rest| Ok(Command::Mark(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "keep",
-        aliases: &[],
-        args: "",
-        help: "keep this version and hide the others",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| no_argument(rest, "/keep", Command::Keep),
-    },
-    CommandSpec {
-        name: "delete",
-        aliases: &["del", "cut"],
-        args: "[PASSAGE]",
-        help: "delete a passage; /undo restores it",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| Ok(Command::Delete(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "find",
-        aliases: &["search"],
-        args: "WORDS",
-        help: "search every branch",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| required(rest, "/find", "words to search for").map(Command::Find),
-    },
-    CommandSpec {
-        name: "diff",
-        aliases: &[],
-        args: "A B",
-        help: "compare two branches word by word",
-        completes: ArgumentKind::Marks,
-        parse: parse_diff,
-    },
-    CommandSpec {
-        name: "instruct",
-        aliases: &["i"],
-        args: "TEXT",
-        help: "give the model a one-off instruction for the next passage",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| {
+        };
+    "swipe" ["sw"], "next|prev|N", Swipes,
+        "switch to another version of the last passage; after the newest, generate a new one"
+        => parse_swipe;
+    "next" [], "", Nothing,
+        "short for /swipe next"
+        => |rest| no_argument(rest, "/next", Command::Swipe(Swipe::Next));
+    "prev" ["previous"], "", Nothing,
+        "short for /swipe prev"
+        => |rest| no_argument(rest, "/prev", Command::Swipe(Swipe::Previous));
+    "undo" ["u"], "[N]", Nothing,
+        "undo the last step, or N steps: text, edits, deletions, memory, lore"
+        => |rest| Ok(Command::Undo(parse_steps(rest, "/undo")?));
+    "redo" [], "[N]", Nothing,
+        "redo what /undo reverted"
+        => |rest| Ok(Command::Redo(parse_steps(rest, "/redo")?));
+    "edit" ["e"], "[PASSAGE|mine] [TEXT]", Nothing,
+        "edit a passage (mine: your last one); the text after it and the old version are kept"
+        => parse_edit;
+    "merge" ["join"], "[PASSAGE]", Nothing,
+        "merge a passage into the one before it"
+        => |rest| Ok(Command::Merge(non_empty(rest)));
+    "fill" [], "[PASSAGE.SENTENCE]", Marks,
+        "insert generated text after this sentence"
+        => |rest| Ok(Command::Fill(non_empty(rest)));
+    "alts" ["alternatives"], "[WORD]", Nothing,
+        "list alternatives for a word, or for the next one; /pick chooses one"
+        => |rest| Ok(Command::Alts(non_empty(rest)));
+    "branch" ["fork"], "[NAME|PLACE]", Marks,
+        "start a branch here or at another place, and name it"
+        => |rest| Ok(Command::Branch(non_empty(rest)));
+    "goto" ["go"], "PLACE", Marks,
+        "go to a passage, a mark, or a place in a passage: 12, 12.3 (after its third sentence), 12:WORDS (after these words), start"
+        => |rest| required(rest, "/goto", "a passage's number or a mark").map(Command::Goto);
+    "parent" [], "", Nothing,
+        "go to the passage before this one"
+        => |rest| no_argument(rest, "/parent", Command::Step(-1));
+    "child" [], "", Nothing,
+        "go to the newest passage after this one"
+        => |rest| no_argument(rest, "/child", Command::Step(1));
+    "tree" [], "", Nothing,
+        "show all passages and branches; /pick goes to one"
+        => |rest| no_argument(rest, "/tree", Command::Tree);
+    "mark" ["checkpoint"], "[NAME]", Marks,
+        "name this place, or list all marks"
+        => |rest| Ok(Command::Mark(non_empty(rest)));
+    "keep" [], "", Nothing,
+        "keep this version and hide the others"
+        => |rest| no_argument(rest, "/keep", Command::Keep);
+    "delete" ["del", "cut"], "[PASSAGE]", Nothing,
+        "delete a passage; /undo restores it"
+        => |rest| Ok(Command::Delete(non_empty(rest)));
+    "find" ["search"], "WORDS", Nothing,
+        "search every branch"
+        => |rest| required(rest, "/find", "words to search for").map(Command::Find);
+    "diff" [], "A B", Marks,
+        "compare two branches word by word"
+        => parse_diff;
+    "instruct" ["i"], "TEXT", Nothing,
+        "give the model a one-off instruction for the next passage"
+        => |rest| {
             let text = required(
                 rest,
                 "/instruct",
                 "a text, for example /instruct make it rain",
             );
             text.map(Command::Instruct)
-        },
-    },
-    CommandSpec {
-        name: "impersonate",
-        aliases: &["imp", "suggest"],
-        args: "[WORDS]",
-        help: "let the model draft or finish your next line; edit it before you send it",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| Ok(Command::Impersonate(rest.to_string())),
-    },
-    CommandSpec {
-        name: "ban",
-        aliases: &["bans"],
-        args: "[PHRASE [STRENGTH]]",
-        help: "ban a phrase or /regex/; without one, list the bans",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| Ok(Command::Ban(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "unban",
-        aliases: &[],
-        args: "PHRASE|all",
-        help: "lift a ban",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| required(rest, "/unban", "a phrase, or all").map(Command::Unban),
-    },
-    CommandSpec {
-        name: "memory",
-        aliases: &[],
-        args: "[TEXT|none]",
-        help: "set the text that the model always reads before the story",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| Ok(Command::Memory(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "note",
-        aliases: &["an"],
-        args: "[TEXT] [depth=N]",
-        help: "set the author's note, inserted N paragraphs before the end",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| Ok(Command::Note(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "voice",
-        aliases: &["persona"],
-        args: "[NAME|none] [KEY=VALUE …]",
-        help: "choose a voice or a prompt template (a file in prompts/)",
-        completes: ArgumentKind::Voices,
-        parse: |rest| Ok(Command::Voice(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "lore",
-        aliases: &["world"],
-        args: "[add|on|off|why]",
-        help: "list or edit lore: facts inserted when the story mentions them",
-        completes: ArgumentKind::LoreWords,
-        parse: parse_lore,
-    },
-    CommandSpec {
-        name: "summarize",
-        aliases: &["summary"],
-        args: "",
-        help: "summarize the passages that no longer fit the context",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| no_argument(rest, "/summarize", Command::Summarize),
-    },
-    CommandSpec {
-        name: "image",
-        aliases: &["img", "imagine"],
-        args: "[WORDS] [style=…] [n=N]",
-        help: "draw a picture; without words, of the last passage (also seed= size= guidance= retrieval=)",
-        completes: ArgumentKind::Styles,
-        parse: parse_image,
-    },
-    CommandSpec {
-        name: "scene",
-        aliases: &[],
-        args: "[WORDS] [style=…]",
-        help: "draw a wide picture: a backdrop and up to three things in front of it",
-        completes: ArgumentKind::Styles,
-        parse: parse_scene,
-    },
-    CommandSpec {
-        name: "grid",
-        aliases: &[],
-        args: "[WORDS] [style=all]",
-        help: "draw nine pictures, or one in every style; /pick chooses one",
-        completes: ArgumentKind::Styles,
-        parse: parse_grid,
-    },
-    CommandSpec {
-        name: "vary",
-        aliases: &[],
-        args: "AMOUNT [N] [#PICTURE]",
-        help: "redraw part of a picture: 0.1 a little, 0.9 nearly all of it",
-        completes: ArgumentKind::Styles,
-        parse: parse_vary,
-    },
-    CommandSpec {
-        name: "lerp",
-        aliases: &[],
-        args: "\"A\" \"B\" [N]",
-        help: "interpolate between two prompts or pictures",
-        completes: ArgumentKind::Styles,
-        parse: parse_lerp,
-    },
-    CommandSpec {
-        name: "mix",
-        aliases: &[],
-        args: "#A #B",
-        help: "keep half of one picture and draw the rest from another one's prompt",
-        completes: ArgumentKind::Styles,
-        parse: parse_mix,
-    },
-    CommandSpec {
-        name: "restyle",
-        aliases: &[],
-        args: "[#PICTURE|FILE] STYLE",
-        help: "redraw a picture, or an image file, in another style",
-        completes: ArgumentKind::Styles,
-        parse: parse_restyle,
-    },
-    CommandSpec {
-        name: "context",
-        aliases: &["tokens"],
-        args: "",
-        help: "show the context part by part, with token counts",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| no_argument(rest, "/context", Command::Context),
-    },
-    CommandSpec {
-        name: "why",
-        aliases: &[],
-        args: "[PASSAGE]",
-        help: "show a passage's provenance: author, model, seed, settings",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| Ok(Command::Why(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "export",
-        aliases: &[],
-        args: "[FORMAT] [tree] [FILE] [!]",
-        help: "export the story as text, a web page, an e-book, a chat, a card, …",
-        completes: ArgumentKind::Formats,
-        parse: |rest| {
+        };
+    "impersonate" ["imp", "suggest"], "[WORDS]", Nothing,
+        "let the model draft or finish your next line; edit it before you send it"
+        => |rest| Ok(Command::Impersonate(rest.to_string()));
+    "ban" ["bans"], "[PHRASE [STRENGTH]]", Nothing,
+        "ban a phrase or /regex/; without one, list the bans"
+        => |rest| Ok(Command::Ban(non_empty(rest)));
+    "unban" [], "PHRASE|all", Nothing,
+        "lift a ban"
+        => |rest| required(rest, "/unban", "a phrase, or all").map(Command::Unban);
+    "memory" [], "[TEXT|none]", Nothing,
+        "set the text that the model always reads before the story"
+        => |rest| Ok(Command::Memory(non_empty(rest)));
+    "note" ["an"], "[TEXT] [depth=N]", Nothing,
+        "set the author's note, inserted N paragraphs before the end"
+        => |rest| Ok(Command::Note(non_empty(rest)));
+    "voice" ["persona"], "[NAME|none] [KEY=VALUE …]", Voices,
+        "choose a voice or a prompt template (a file in prompts/)"
+        => |rest| Ok(Command::Voice(non_empty(rest)));
+    "lore" ["world"], "[add|on|off|why]", LoreWords,
+        "list or edit lore: facts inserted when the story mentions them"
+        => parse_lore;
+    "summarize" ["summary"], "", Nothing,
+        "summarize the passages that no longer fit the context"
+        => |rest| no_argument(rest, "/summarize", Command::Summarize);
+    "image" ["img", "imagine"], "[WORDS] [style=…] [n=N]", Styles,
+        "draw a picture, by default of the last passage (also seed= size= guidance= retrieval=)"
+        => parse_image;
+    "scene" [], "[WORDS] [style=…]", Styles,
+        "draw a wide picture: a backdrop and up to three things in front of it"
+        => parse_scene;
+    "grid" [], "[WORDS] [style=all]", Styles,
+        "draw nine pictures, or one in every style; /pick chooses one"
+        => parse_grid;
+    "vary" [], "AMOUNT [N] [#PICTURE]", Styles,
+        "redraw part of a picture: 0.1 a little, 0.9 nearly all of it"
+        => parse_vary;
+    "lerp" [], "\"A\" \"B\" [N]", Styles,
+        "interpolate between two prompts or pictures"
+        => parse_lerp;
+    "mix" [], "#A #B", Styles,
+        "keep half of one picture and draw the rest from another one's prompt"
+        => parse_mix;
+    "restyle" [], "[#PICTURE|FILE] STYLE", Styles,
+        "redraw a picture, or an image file, in another style"
+        => parse_restyle;
+    "context" ["tokens"], "", Nothing,
+        "show the context part by part, with token counts"
+        => |rest| no_argument(rest, "/context", Command::Context);
+    "why" [], "[PASSAGE]", Nothing,
+        "show a passage's provenance: author, model, seed, settings"
+        => |rest| Ok(Command::Why(non_empty(rest)));
+    "export" [], "[FORMAT] [tree] [FILE] [!]", Formats,
+        "export the story as text, a web page, an e-book, a chat, a card, …"
+        => |rest| {
             let (format, file) = split_word(rest);
             Ok(Command::Export(non_empty(format), non_empty(file)))
-        },
-    },
-    CommandSpec {
-        name: "import",
-        aliases: &["read"],
-        args: "FILE [user=NAME]",
-        help: "import a character card, a lorebook, another program's story, or a text file",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| {
+        };
+    "import" ["read"], "FILE [user=NAME]", Nothing,
+        "import a character card, a lorebook, another program's story, or a text file"
+        => |rest| {
             let file = non_empty(rest);
             file.map(Command::Import)
                 .ok_or_else(|| expects("/import", "a file, for example /import mara.png"))
-        },
-    },
-    CommandSpec {
-        name: "set",
-        aliases: &["show"],
-        args: "[NAME [VALUE]]",
-        help: "show all settings or one, or change one, for example /set temperature 0.9",
-        completes: ArgumentKind::Settings,
-        parse: |rest| {
+        };
+    "set" ["show"], "[NAME [VALUE]]", Settings,
+        "show all settings or one, or change one, for example /set temperature 0.9"
+        => |rest| {
             let (name, value) = split_word(rest);
             Ok(Command::Set(non_empty(name), non_empty(value)))
-        },
-    },
-    CommandSpec {
-        name: "model",
-        aliases: &["load"],
-        args: "[NAME|PATH|URL]",
-        help: "show the model, or switch to another one",
-        completes: ArgumentKind::Models,
-        parse: |rest| Ok(Command::Model(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "mode",
-        aliases: &[],
-        args: "[prose|chat]",
-        help: "continue plain text (prose), or use the model's chat template (chat)",
-        completes: ArgumentKind::Modes,
-        parse: |rest| Ok(Command::Mode(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "system",
-        aliases: &[],
-        args: "[TEXT|none]",
-        help: "show or set the system message; in prose mode it is placed before the story",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| Ok(Command::System(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "save",
-        aliases: &["rename"],
-        args: "[NAME|--warm]",
-        help: "name this session, show where it is saved, or save the KV cache (--warm)",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| match rest {
+        };
+    "model" ["load"], "[NAME|PATH|URL]", Models,
+        "show the model, or switch to another one"
+        => |rest| Ok(Command::Model(non_empty(rest)));
+    "mode" [], "[prose|chat]", Modes,
+        "continue plain text (prose), or use the model's chat template (chat)"
+        => |rest| Ok(Command::Mode(non_empty(rest)));
+    "system" [], "[TEXT|none]", Nothing,
+        "show or set the system message; in prose mode it is placed before the story"
+        => |rest| Ok(Command::System(non_empty(rest)));
+    "save" ["rename"], "[NAME|--warm]", Nothing,
+        "name this session, show where it is saved, or save the KV cache (--warm)"
+        => |rest| match rest {
             "--warm" | "--warm=any" => Ok(Command::SaveWarm {
                 any_size: rest.ends_with("any"),
             }),
             name => Ok(Command::Save(non_empty(name))),
-        },
-    },
-    CommandSpec {
-        name: "open",
-        aliases: &[],
-        args: "NAME",
-        help: "open another session",
-        completes: ArgumentKind::Sessions,
-        parse: |rest| {
+        };
+    "open" [], "NAME", Sessions,
+        "open another session"
+        => |rest| {
             let name = required(rest, "/open", "a session's name; /sessions lists them");
             name.map(Command::Open)
-        },
-    },
-    CommandSpec {
-        name: "new",
-        aliases: &["newchat"],
-        args: "[NAME]",
-        help: "start a new session",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| Ok(Command::New(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "sessions",
-        aliases: &["ls"],
-        args: "",
-        help: "list saved sessions",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| no_argument(rest, "/sessions", Command::Sessions),
-    },
-    CommandSpec {
-        name: "help",
-        aliases: &["?"],
-        args: "[COMMAND]",
-        help: "list all commands, or explain one",
-        completes: ArgumentKind::Commands,
-        parse: |rest| Ok(Command::Help(non_empty(rest))),
-    },
-    CommandSpec {
-        name: "quit",
-        aliases: &["exit", "bye", "q"],
-        args: "",
-        help: "quit; everything is saved",
-        completes: ArgumentKind::Nothing,
-        parse: |rest| no_argument(rest, "/quit", Command::Quit),
-    },
-];
+        };
+    "new" ["newchat"], "[NAME]", Nothing,
+        "start a new session"
+        => |rest| Ok(Command::New(non_empty(rest)));
+    "sessions" ["ls"], "", Nothing,
+        "list saved sessions"
+        => |rest| no_argument(rest, "/sessions", Command::Sessions);
+    "help" ["?"], "[COMMAND]", Commands,
+        "list all commands, or explain one"
+        => |rest| Ok(Command::Help(non_empty(rest)));
+    "quit" ["exit", "bye", "q"], "", Nothing,
+        "quit; everything is saved"
+        => |rest| no_argument(rest, "/quit", Command::Quit);
+}

@@ -6,7 +6,7 @@ use crate::frame::Frame;
 use crate::lore::{ActiveEntry, InsertPosition};
 use crate::{Mode, Settings};
 
-/// Inputs of the context that belong to one passage alone.
+/// Inputs of the context for one passage only.
 #[derive(Default)]
 pub struct ContextExtras<'a> {
     /// Active lore entries, in order of priority.
@@ -164,8 +164,14 @@ fn build_prose(
 
 /// The separator between chat turns that are presented as prose.
 fn separator_between(before: &Passage, passage: &Passage) -> Option<&'static str> {
-    let apart = (passage.turn || before.turn) && !before.text.ends_with('\n');
-    (apart && before.author != passage.author).then_some("\n\n")
+    let ended = before.text.ends_with('\n');
+    (stand_apart(before, passage) && !ended).then_some("\n\n")
+}
+
+/// Whether two passages in a row are two messages of a chat.
+pub fn stand_apart(before: &Passage, passage: &Passage) -> bool {
+    let authors = before.author != passage.author && (passage.turn || before.turn);
+    authors || passage.begins_message()
 }
 
 fn build_chat(
@@ -192,15 +198,26 @@ fn build_chat(
             parts: system,
         });
     }
+    let mut before: Option<&Passage> = None;
     for passage in path.iter().filter(|passage| !passage.text.is_empty()) {
         let role = role(passage.author);
+        let part = ContextPart::from_passage(passage);
+        let line_end =
+            before.is_some_and(|before| passage.begins_message() && !before.text.ends_with('\n'));
         match messages.last_mut() {
-            Some(last) if last.role == role => last.parts.push(ContextPart::from_passage(passage)),
+            Some(last) if last.role == role => {
+                if line_end {
+                    last.parts
+                        .push(ContextPart::plain(PartKind::Separator, "\n"));
+                }
+                last.parts.push(part);
+            }
             _ => messages.push(Message {
                 role,
-                parts: vec![ContextPart::from_passage(passage)],
+                parts: vec![part],
             }),
         }
+        before = Some(passage);
     }
     insert_into_messages(&mut messages, collect_inserts(frame, beside));
     let open = messages

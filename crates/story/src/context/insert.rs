@@ -1,11 +1,12 @@
-//! Inserts text into a story some paragraphs before its end, where it keeps the KV cache valid as
-//! long as possible.
+//! Inserts text into a story some paragraphs before its end, in a position that keeps the KV cache
+//! valid as long as possible.
 //!
 //! An insert at depth `n` is between `n` and `2 n` paragraphs (turns, in chat) before the end: its
 //! position is a multiple of `n` counted from the beginning, so it stays there while `n` paragraphs
 //! are added, and the tokens around it stay cached.
 
 use super::{ContextPart, Message, PartKind, Role};
+use crate::sentence::{is_stop, is_unspaced_stop};
 
 /// A text to insert near the end.
 pub(super) struct Insert {
@@ -16,7 +17,7 @@ pub(super) struct Insert {
     pub anchored: bool,
 }
 
-/// The unit (of `count`) before which to insert.
+/// The unit, out of `count`, before which to insert.
 fn place(count: usize, insert: &Insert) -> usize {
     let before = count.saturating_sub(insert.depth);
     if !insert.anchored {
@@ -81,11 +82,12 @@ fn paragraphs(words: &[ContextPart]) -> Vec<usize> {
         for (offset, c) in part.text.char_indices() {
             let here = at + offset;
             let long = starts.last().is_some_and(|start| here - start >= LONG);
-            let sentence = before[1] == ' ' && ".!?…”\"".contains(before[0]);
-            let cjk = "。！？".contains(before[1]);
+            let stop = |c: char| is_stop(c) || ".”\"»“」』".contains(c);
+            let sentence = before[1] == ' ' && stop(before[0]);
+            let unspaced = is_unspaced_stop(before[1]) && !"」』）".contains(c);
             if c == '\n' {
                 fresh = true;
-            } else if fresh || (long && (sentence || cjk)) {
+            } else if fresh || (long && (sentence || unspaced)) {
                 starts.push(here);
                 fresh = false;
             }

@@ -73,6 +73,12 @@ fn a_typed_line_joins_with_one_space_where_one_is_missing() {
     let open = story(&[(Author::Model, "The end.\n", false)]);
     assert_eq!(separator_before(&open, "Then"), "");
     assert_eq!(separator_before(&Story::default(), "Then"), "");
+    let chinese = story(&[(Author::Model, "他来了。", false)]);
+    assert_eq!(separator_before(&chinese, "她笑了。"), "");
+    assert_eq!(separator_before(&ended, "，她笑了"), "");
+    let hindi = story(&[(Author::Model, "वह आया", false)]);
+    assert_eq!(separator_before(&hindi, "।"), "");
+    assert_eq!(separator_before(&hindi, "और"), " ");
 }
 
 fn plain(settings: &Settings, story: &Story) -> Context {
@@ -158,4 +164,21 @@ fn in_chat_a_note_stands_in_the_writers_turn() {
         panic!("a chat")
     };
     assert_eq!(messages[0].text(), "[Author's note: rain]\n\nHello");
+}
+
+#[test]
+fn messages_of_one_side_in_a_row_are_parted_by_a_line_end() {
+    let story = story(&[
+        (Author::User, "Hello.", true),
+        (Author::User, "Is anybody there?\n", true),
+        (Author::User, "No?", true),
+    ]);
+    let settings = Settings {
+        mode: Mode::Chat,
+        ..Settings::default()
+    };
+    let Context::Chat { messages, .. } = plain(&settings, &story) else {
+        panic!("a chat context")
+    };
+    assert_eq!(messages[0].text(), "Hello.\nIs anybody there?\nNo?");
 }

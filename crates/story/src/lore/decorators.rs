@@ -13,7 +13,7 @@ pub fn apply_decorators(entry: &mut LoreEntry) {
     let content = std::mem::take(&mut entry.content);
     let mut rest = content.as_str();
     let mut seen: Vec<&str> = Vec::new();
-    // Whether the decorator before, or one in its place, was carried out.
+    // Whether the previous decorator, or a fallback for it, was applied.
     let mut done = true;
     while let Some(line) = decorator_line(rest) {
         rest = rest.trim_start()[line.len()..].trim_start_matches(['\r', '\n']);
@@ -24,13 +24,13 @@ pub fn apply_decorators(entry: &mut LoreEntry) {
         }
         done = match seen.contains(&name) {
             true => true,
-            // A place that is named stands above a depth.
+            // A named position overrides a depth.
             false if name == "depth" && seen.contains(&"position") => true,
             false => apply_decorator(entry, name, value),
         };
         seen.push(name);
     }
-    // To be read always stands above never to be read.
+    // `activate` overrides `dont_activate`.
     if seen.contains(&"dont_activate") && !seen.contains(&"activate") {
         entry.enabled = false;
     }
@@ -63,7 +63,7 @@ fn apply_decorator(entry: &mut LoreEntry, name: &str, value: &str) -> bool {
             entry.depth = depth as usize;
         }
         ("scan_depth", Some(depth)) => entry.scan_depth = Some(depth as usize),
-        // Counts the character's messages; between them stand as many of the writer's.
+        // Counts the character's messages, which alternate with the writer's.
         ("activate_only_after", Some(messages)) => {
             entry.delay = Some(messages.saturating_mul(2).saturating_sub(1));
         }

@@ -1,6 +1,11 @@
 //! A key of a lore entry: words, or a regex between slashes.
+//!
+//! Which keys are regexes, and what they match, is as in SillyTavern: JavaScript's regexes with the
+//! flags `gimsuy`; what looks like one and is none is looked for as words.
 
+use super::javascript::{Engine, Flags, Untranslated, translate};
 use regex::{Regex, RegexBuilder};
+use std::sync::LazyLock;
 
 /// A compiled key.
 #[derive(Debug)]
@@ -12,22 +17,42 @@ pub enum Key {
         case: bool,
     },
     Pattern(Regex),
+    /// A regex with look-around or references, which can take long.
+    Backtracking(Box<fancy_regex::Regex>),
+}
+
+/// Whether a key occurs in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occurs {
+    Yes,
+    No,
+    /// The regex was stopped, since it takes too long.
+    Stopped,
 }
 
 /// The memory limit of a regex; a malicious one is rejected.
-const LARGEST: usize = 1 << 20;
+const LARGEST: usize = 1 << 18;
+/// The maximum length of a regex.
+const LONGEST: usize = 4096;
+/// The number of steps back for each byte of text after which it is stopped.
+const STEPS_PER_BYTE: usize = 12;
 
 impl Key {
-    /// Parses a key. A regex that cannot run in linear time (look-around, back-references) is an
-    /// error.
+    /// The length of text, from its end, in which a regex that backtracks is looked for.
+    pub(super) const BACKTRACKED_TEXT: usize = 8 << 10;
+
+    /// Parses a key.
     pub fn new(key: &str, case: bool, whole: bool, regex: bool) -> Result<Key, String> {
-        let slashed = key.strip_prefix('/').and_then(|rest| rest.rsplit_once('/'));
-        match slashed {
-            Some((pattern, flags)) if flags.chars().all(|c| "gimsuy".contains(c)) => {
-                compile_pattern(pattern, flags.contains('i'), flags)
+        match split_pattern(key) {
+            Some((pattern, flags)) => compile_pattern(pattern, flags),
+            None if regex => {
+                let flags = Flags {
+                    ignore_case: !case,
+                    ..Flags::default()
+                };
+                compile_pattern(key, flags)
             }
-            _ if regex => compile_pattern(key, !case, ""),
-            _ => Ok(Key::Words {
+            None => Ok(Key::Words {
                 lower: key.trim().to_lowercase(),
                 exact: key.trim().to_string(),
                 whole,
@@ -37,9 +62,10 @@ impl Key {
     }
 
     /// Whether the key occurs in the text; `lower` is the text in lower case.
-    pub fn is_in(&self, text: &str, lower: &str) -> bool {
-        match self {
+    pub fn is_in(&self, text: &str, lower: &str) -> Occurs {
+        let found = match self {
             Key::Pattern(pattern) => pattern.is_match(text),
+            Key::Backtracking(pattern) => return backtrack(pattern, text),
             Key::Words { exact, .. } if exact.is_empty() => false,
             Key::Words {
                 lower: words,
@@ -49,64 +75,129 @@ impl Key {
             } => {
                 let (text, words) = if *case { (text, exact) } else { (lower, words) };
                 match whole {
-                    // As in SillyTavern, several words are looked for as they are.
+                    // As in SillyTavern, keys of several words match inside longer words too.
                     true if !words.contains(char::is_whitespace) => contains_word(text, words),
                     _ => text.contains(words.as_str()),
                 }
             }
+        };
+        if found { Occurs::Yes } else { Occurs::No }
+    }
+
+    /// What a writer should know about a key that is looked for otherwise than it seems; None for
+    /// most.
+    pub fn remark(key: &str) -> Option<String> {
+        let short = || shortened(key);
+        if let Some((_, flags)) = split_pattern(key) {
+            return flags.sticky.then(|| {
+                format!(
+                    "the key {} has the flag y, so it is found at the beginning only",
+                    short()
+                )
+            });
+        }
+        let (pattern, flags) = key.strip_prefix('/')?.rsplit_once('/')?;
+        let meant = !pattern.is_empty()
+            && !flags.is_empty()
+            && flags.len() <= 8
+            && flags.chars().all(|c| "dgimsuvxy".contains(c));
+        meant.then(|| {
+            format!(
+                "the key {} is looked for as words, since it is no regex of SillyTavern's (flags: gimsuy)",
+                short()
+            )
+        })
+    }
+}
+
+/// The pattern and the flags, if the key is a regex: slashes inside it have backslashes.
+fn split_pattern(key: &str) -> Option<(&str, Flags)> {
+    let (pattern, flags) = key.strip_prefix('/')?.rsplit_once('/')?;
+    let mut escaped = false;
+    for c in pattern.chars() {
+        if c == '/' && !escaped {
+            return None;
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    Some((pattern, Flags::parse(flags)?)).filter(|_| !pattern.is_empty())
+}
+
+fn shortened(key: &str) -> String {
+    key.chars().take(40).collect()
+}
+
+fn compile_pattern(pattern: &str, flags: Flags) -> Result<Key, String> {
+    let wrong = |why: &str| format!("the key /{}/ is no valid regex: {why}", shortened(pattern));
+    if pattern.len() > LONGEST {
+        return Err(wrong("it is too long"));
+    }
+    let too_large = || wrong("it is unknown to this engine or too large");
+    match translate(pattern, flags, Engine::Linear) {
+        Err(Untranslated::Invalid(why)) => Err(wrong(why)),
+        Ok(linear) => RegexBuilder::new(&linear)
+            .case_insensitive(flags.ignore_case)
+            .size_limit(LARGEST)
+            .dfa_size_limit(LARGEST)
+            .build()
+            .map(Key::Pattern)
+            .map_err(|_| too_large()),
+        Err(Untranslated::NeedsBacktracking) => {
+            let hard = match translate(pattern, flags, Engine::Backtracking) {
+                Ok(hard) => hard,
+                Err(Untranslated::Invalid(why)) => return Err(wrong(why)),
+                Err(Untranslated::NeedsBacktracking) => return Err(too_large()),
+            };
+            fancy_regex::RegexBuilder::new(&hard)
+                .case_insensitive(flags.ignore_case)
+                .backtrack_limit(Key::BACKTRACKED_TEXT * STEPS_PER_BYTE)
+                .delegate_size_limit(LARGEST)
+                .delegate_dfa_size_limit(LARGEST)
+                .build()
+                .map(|pattern| Key::Backtracking(Box::new(pattern)))
+                .map_err(|_| too_large())
         }
     }
 }
 
-fn compile_pattern(pattern: &str, ignore_case: bool, flags: &str) -> Result<Key, String> {
-    // In JavaScript, the slash is written with a backslash before it.
-    let pattern = pattern.replace("\\/", "/");
-    RegexBuilder::new(&pattern)
-        .case_insensitive(ignore_case)
-        .multi_line(flags.contains('m'))
-        .dot_matches_new_line(flags.contains('s'))
-        .size_limit(LARGEST)
-        .build()
-        .map(Key::Pattern)
-        .map_err(|_| {
-            let short: String = pattern.chars().take(40).collect();
-            format!("the key /{short}/ is not a valid regex, or not one that runs in linear time")
-        })
+fn backtrack(pattern: &fancy_regex::Regex, text: &str) -> Occurs {
+    let from = text.len().saturating_sub(Key::BACKTRACKED_TEXT);
+    let from = (from..=text.len()).find(|at| text.is_char_boundary(*at));
+    match pattern.is_match(&text[from.unwrap_or(0)..]) {
+        Ok(true) => Occurs::Yes,
+        Ok(false) => Occurs::No,
+        Err(_) => Occurs::Stopped,
+    }
 }
 
+/// Scripts in which words stand without spaces, or have endings that cling to them.
+static UNSPACED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let scripts = "[\\p{Han}\\p{Hiragana}\\p{Katakana}\\p{Hangul}\\p{Bopomofo}\\p{Yi}\\p{Thai}\\p{Lao}\
+        \\p{Khmer}\\p{Myanmar}\\p{Tibetan}\\p{Balinese}\\p{Javanese}\\p{Tai_Tham}\\p{New_Tai_Lue}\\x{30fc}]";
+    Regex::new(scripts).ok()
+});
+
+fn is_unspaced(c: char) -> bool {
+    let spaced = c < '\u{e00}';
+    let pattern = UNSPACED.as_ref().filter(|_| !spaced);
+    pattern.is_some_and(|pattern| pattern.is_match(c.encode_utf8(&mut [0; 4])))
+}
+
+/// Whether a word occurs between word boundaries. In a script without spaces, every place is one.
 fn contains_word(text: &str, word: &str) -> bool {
-    let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
+    let letter = |c: char| c.is_alphanumeric() || c == '_';
+    let edge = |inner: Option<char>, outer: Option<char>| {
+        let joined = |(inner, outer): (char, char)| {
+            letter(inner) && letter(outer) && !is_unspaced(inner) && !is_unspaced(outer)
+        };
+        !inner.zip(outer).is_some_and(joined)
+    };
     text.match_indices(word).any(|(at, _)| {
-        edge(text[..at].chars().next_back()) && edge(text[at + word.len()..].chars().next())
+        let (before, after) = (&text[..at], &text[at + word.len()..]);
+        edge(word.chars().next(), before.chars().next_back())
+            && edge(word.chars().next_back(), after.chars().next())
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn is_in(key: &str, case: bool, whole: bool, text: &str) -> bool {
-        let key = Key::new(key, case, whole, false).unwrap();
-        key.is_in(text, &text.to_lowercase())
-    }
-
-    #[test]
-    fn words_are_found_as_the_entry_says() {
-        assert!(is_in("Rose", false, false, "The primrose path"));
-        assert!(!is_in("Rose", false, true, "The primrose path"));
-        assert!(is_in("rose", false, true, "A Rose, red."));
-        assert!(!is_in("rose", true, true, "A Rose, red."));
-        assert!(is_in("red rose", false, true, "hundred roses"));
-        assert!(!is_in("", false, false, "anything"));
-    }
-
-    #[test]
-    fn patterns_stand_between_slashes() {
-        assert!(is_in("/dra(gon|ke)/i", false, false, "A Drake!"));
-        assert!(!is_in("/dra(gon|ke)/", false, false, "A Drake!"));
-        assert!(is_in("/and\\/or/", false, false, "and/or"));
-        let error = Key::new("/(?<=a)b/", false, false, false).unwrap_err();
-        assert!(error.contains("(?<=a)b"), "{error}");
-        assert!(Key::new("/(a{1000}){1000}{1000}/", false, false, false).is_err());
-    }
-}
+mod tests;

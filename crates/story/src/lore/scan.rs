@@ -1,17 +1,20 @@
 //! Selects the lore entries for the next passage, and records why each was chosen or skipped.
 //!
 //! The rules are SillyTavern's (World Info: selective logic, probability, recursion, groups,
-//! sticky, cooldown, delay), with two differences that make a passage repeatable: chance comes from
-//! the passage's seed, and timed effects follow from the entries that were active on the path so
-//! far, so that each branch has its own.
+//! sticky, cooldown, delay), with two differences that make a passage repeatable: random numbers
+//! come from the passage's seed, and timed effects follow from the entries that were active on the
+//! path so far, so that each branch has its own.
 
-use super::{Key, KeyLogic, LoreEntry, Lorebook, SCAN_DEPTH};
+mod groups;
+
+use super::matching::{EntryKeys, Haystack, KeyMatch, KeyMatcher};
+use super::{LoreEntry, Lorebook, SCAN_DEPTH};
 use crate::card::Macros;
 use crate::sentence::count_noun;
 use base::hash::{fnv1a, split_mix};
 use base::untrusted::clean_line;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The input of a scan.
 pub struct ScanInput<'a> {
@@ -27,14 +30,15 @@ pub struct ScanInput<'a> {
 
 /// The result of a scan.
 pub struct ScanResult<'a> {
-    /// The entries to insert, in order of priority: the last are dropped first when the budget is spent.
+    /// The entries to insert, in order of priority; the last ones are dropped first if the budget
+    /// is exceeded.
     pub active: Vec<ActiveEntry<'a>>,
     pub skipped: Vec<SkippedEntry>,
     /// Entries whose keys do not occur and that no rule forbids: candidates for retrieval.
     pub unmatched: Vec<(&'a Lorebook, &'a LoreEntry)>,
 }
 
-/// The id of an entry that became active by its keys (not because it is constant or sticky).
+/// The id of an entry that was activated by its keys (not because it is constant or sticky).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EntryId {
     pub book: String,
@@ -72,13 +76,16 @@ pub enum Activation {
     },
 }
 
-/// An entry whose keys matched and that a rule kept out.
+/// An entry whose keys matched but that a rule rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedEntry {
     pub book: String,
     pub title: String,
     pub why: String,
 }
+
+/// The number of times that newly active entries may activate others.
+const MOST_PASSES: usize = 200;
 
 /// Scans all lorebooks that are on; `off` tells which entries the writer turned off. The active
 /// entries are in the order of priority when tokens run out: constant ones first, then those
@@ -90,51 +97,70 @@ pub fn scan<'a>(
 ) -> ScanResult<'a> {
     let mut scan = Scan {
         past,
+        matcher: KeyMatcher::default(),
         texts: HashMap::new(),
         active: Vec::new(),
         skipped: Vec::new(),
     };
-    let mut waiting: Vec<(&Lorebook, &LoreEntry)> = Vec::new();
+    let mut waiting: Vec<Waiting> = Vec::new();
     for book in books {
-        let entries = book.entries.iter();
-        waiting.extend(
-            entries
-                .filter(|e| e.enabled && !off(book, e))
-                .map(|e| (*book, e)),
-        );
+        let entries = book.entries.iter().filter(|e| e.enabled && !off(book, e));
+        for entry in entries {
+            if scan.timing_allows(book, entry) {
+                let keys = scan.matcher.prepare(entry, past.macros);
+                waiting.push(Waiting { book, entry, keys });
+            }
+        }
     }
-    waiting.retain(|(book, entry)| scan.timing_allows(book, entry));
     scan.match_story(&mut waiting);
-    let mut from = 0;
-    // Each pass takes at least one entry from those waiting, so this ends.
-    while from < scan.active.len() {
+    let (mut from, mut told) = (0, String::new());
+    for _ in 0..MOST_PASSES {
         let new = scan.active.len();
-        scan.match_active(from, &mut waiting);
+        if from == new || waiting.is_empty() {
+            break;
+        }
+        scan.match_active(from, &mut told, &mut waiting);
         from = new;
     }
     scan.resolve_groups();
     scan.sort_by_priority();
     let (active, skipped) = (scan.active, scan.skipped);
-    let forbidden = |book: &Lorebook, entry: &LoreEntry| {
-        let same =
-            |skipped: &SkippedEntry| skipped.book == book.name && skipped.title == entry.title();
-        entry.delay_until_recursion || skipped.iter().any(same)
-    };
-    waiting.retain(|(book, entry)| !forbidden(book, entry));
+    let kept_out: HashSet<(&str, &str)> = skipped
+        .iter()
+        .map(|skipped| (skipped.book.as_str(), skipped.title.as_str()))
+        .collect();
+    let unmatched = waiting
+        .into_iter()
+        .map(|it| (it.book, it.entry))
+        .filter(|(book, entry)| {
+            !entry.delay_until_recursion && !kept_out.contains(&(&*book.name, entry.title()))
+        })
+        .collect();
     ScanResult {
         active,
         skipped,
-        unmatched: waiting,
+        unmatched,
     }
+}
+
+/// An entry that is not active yet.
+struct Waiting<'a> {
+    book: &'a Lorebook,
+    entry: &'a LoreEntry,
+    keys: EntryKeys,
 }
 
 struct Scan<'a, 'p> {
     past: &'p ScanInput<'p>,
-    /// For each depth, the text to search for keys, and the same in lower case.
-    texts: HashMap<usize, (String, String)>,
+    matcher: KeyMatcher,
+    /// For each depth, the text to search for keys.
+    texts: HashMap<usize, Haystack>,
     active: Vec<ActiveEntry<'a>>,
     skipped: Vec<SkippedEntry>,
 }
+
+/// The number of depths whose text is held at a time.
+const MOST_DEPTHS: usize = 16;
 
 impl<'a> Scan<'a, '_> {
     /// Whether timed effects allow an entry to become active; a sticky entry becomes active
@@ -152,8 +178,8 @@ impl<'a> Scan<'a, '_> {
                 return false;
             }
             let cooldown = entry.cooldown.unwrap_or(0);
-            if cooldown > 0 && since <= sticky + cooldown {
-                let left = sticky + cooldown - since + 1;
+            if cooldown > 0 && since <= sticky.saturating_add(cooldown) {
+                let left = sticky.saturating_add(cooldown) - since + 1;
                 self.skip(
                     book,
                     entry,
@@ -183,63 +209,107 @@ impl<'a> Scan<'a, '_> {
         });
     }
 
-    fn match_story(&mut self, waiting: &mut Vec<(&'a Lorebook, &'a LoreEntry)>) {
+    fn match_story(&mut self, waiting: &mut Vec<Waiting<'a>>) {
         let mut still = Vec::new();
-        for (book, entry) in std::mem::take(waiting) {
-            if entry.constant {
-                self.activate_by_chance(book, entry, Activation::Constant);
+        for it in std::mem::take(waiting) {
+            if it.entry.constant {
+                self.activate_by_chance(it.book, it.entry, Activation::Constant);
                 continue;
             }
-            if entry.delay_until_recursion {
-                still.push((book, entry));
+            if it.entry.delay_until_recursion {
+                still.push(it);
                 continue;
             }
-            let depth = entry.scan_depth.or(book.scan_depth).unwrap_or(SCAN_DEPTH);
-            let passages = self.past.passages;
-            let (text, lower) = self.texts.entry(depth).or_insert_with(|| {
-                let from = passages.len().saturating_sub(depth);
-                let text = passages[from..].join("\n");
-                let lower = text.to_lowercase();
-                (text, lower)
-            });
-            match match_entry(entry, text, lower, self.past.macros) {
+            let depth = self.depth(&it);
+            self.hold_text(depth, "");
+            let Some(text) = self.texts.get(&depth) else {
+                continue;
+            };
+            match self.matcher.matches(it.entry, &it.keys, text) {
                 KeyMatch::Matched(key) => {
-                    self.activate_by_chance(book, entry, Activation::Key(key))
+                    self.activate_by_chance(it.book, it.entry, Activation::Key(key))
                 }
-                KeyMatch::NotMatched => still.push((book, entry)),
+                KeyMatch::NotMatched => still.push(it),
                 KeyMatch::Blocked(why) => {
-                    self.skip(book, entry, why);
-                    still.push((book, entry));
+                    self.skip(it.book, it.entry, why);
+                    still.push(it);
                 }
             }
         }
         *waiting = still;
     }
 
-    fn match_active(&mut self, from: usize, waiting: &mut Vec<(&'a Lorebook, &'a LoreEntry)>) {
-        let new: Vec<ActiveEntry> = self.active[from..].to_vec();
-        let sources = new
-            .iter()
-            .filter(|f| f.book.recursive && !f.entry.prevent_recursion);
-        for source in sources {
-            let text = &source.entry.content;
-            let lower = text.to_lowercase();
-            let by = source.entry.title();
-            waiting.retain(|(book, entry)| {
-                let open = book.recursive && !entry.exclude_recursion;
-                match match_entry(entry, text, &lower, self.past.macros) {
-                    KeyMatch::Matched(key) if open => {
-                        let by = clean_line(by);
-                        self.activate_by_chance(book, entry, Activation::Recursive { by, key });
-                        false
-                    }
-                    _ => true,
-                }
-            });
-        }
+    fn depth(&self, it: &Waiting) -> usize {
+        let depth = it.entry.scan_depth.or(it.book.scan_depth);
+        depth.unwrap_or(SCAN_DEPTH).min(self.past.passages.len())
     }
 
-    /// Activates an entry with its probability.
+    /// Makes `texts` hold the last passages to this depth, and `more` after them.
+    fn hold_text(&mut self, depth: usize, more: &str) {
+        if self.texts.contains_key(&depth) {
+            return;
+        }
+        if self.texts.len() >= MOST_DEPTHS {
+            self.texts.clear();
+        }
+        let passages = self.past.passages;
+        let mut parts = passages[passages.len() - depth..].to_vec();
+        parts.extend(Some(more).filter(|more| !more.is_empty()));
+        self.texts.insert(depth, Haystack::new(&parts.join("\n")));
+    }
+
+    /// Matches the entries waiting in what became active since `from`. As in SillyTavern, the text
+    /// of all active entries so far (`told`) stands after that of the story.
+    fn match_active(&mut self, from: usize, told: &mut String, waiting: &mut Vec<Waiting<'a>>) {
+        let open = |it: &&ActiveEntry| it.book.recursive && !it.entry.prevent_recursion;
+        let sources: Vec<(String, Haystack)> = self.active[from..]
+            .iter()
+            .filter(open)
+            .map(|it| {
+                (
+                    clean_line(it.entry.title()),
+                    Haystack::new(&it.entry.content),
+                )
+            })
+            .collect();
+        // More than this is never read by the model either.
+        if sources.is_empty() || told.len() >= Haystack::LONGEST {
+            return;
+        }
+        let texts: Vec<&str> = sources.iter().map(|(_, it)| it.text.as_str()).collect();
+        let new = Haystack::new(&texts.join("\n"));
+        *told += &new.text;
+        told.push('\n');
+        self.texts.clear();
+        let alone = Haystack::new(told);
+        let mut still = Vec::new();
+        for it in std::mem::take(waiting) {
+            let open = it.book.recursive && !it.entry.exclude_recursion;
+            if !open || !self.matcher.any_occurs(&it.keys, &new) {
+                still.push(it);
+                continue;
+            }
+            let depth = self.depth(&it);
+            self.hold_text(depth, told);
+            let text = match it.entry.delay_until_recursion {
+                true => Some(&alone),
+                false => self.texts.get(&depth),
+            };
+            let found = text.map(|text| self.matcher.matches(it.entry, &it.keys, text));
+            let Some(KeyMatch::Matched(key)) = found else {
+                still.push(it);
+                continue;
+            };
+            let by = sources
+                .iter()
+                .find(|(_, text)| self.matcher.any_occurs(&it.keys, text));
+            let by = by.map_or(String::new(), |(title, _)| title.clone());
+            self.activate_by_chance(it.book, it.entry, Activation::Recursive { by, key });
+        }
+        *waiting = still;
+    }
+
+    /// Activates an entry with its configured probability.
     fn activate_by_chance(&mut self, book: &'a Lorebook, entry: &'a LoreEntry, why: Activation) {
         let chance = self.chance(book, entry);
         if entry.use_probability && chance * 100.0 >= entry.probability {
@@ -253,63 +323,6 @@ impl<'a> Scan<'a, '_> {
     fn chance(&self, book: &Lorebook, entry: &LoreEntry) -> f64 {
         let z = split_mix(self.past.seed ^ fnv1a(&book.name), entry.uid);
         (z >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Keeps one entry of each group: the overriding one with the highest order, or a random one by
-    /// weight.
-    fn resolve_groups(&mut self) {
-        let mut groups: Vec<String> = Vec::new();
-        for active in &self.active {
-            for group in group_names(&active.entry.group) {
-                if !groups.iter().any(|known| known == group) {
-                    groups.push(group.to_string());
-                }
-            }
-        }
-        for group in groups {
-            let within =
-                |active: &ActiveEntry| group_names(&active.entry.group).any(|name| name == group);
-            let members: Vec<usize> = (0..self.active.len())
-                .filter(|at| within(&self.active[*at]))
-                .collect();
-            if members.len() < 2 {
-                continue;
-            }
-            let winner = self.group_winner(&members);
-            for at in members.into_iter().rev().filter(|at| *at != winner) {
-                let lost = self.active.remove(at);
-                let why = format!(
-                    "another entry of the group \"{}\" was selected",
-                    clean_line(&group)
-                );
-                self.skip(lost.book, lost.entry, why);
-            }
-        }
-    }
-
-    fn group_winner(&self, members: &[usize]) -> usize {
-        let active = |at: &usize| &self.active[*at];
-        let sticking = members
-            .iter()
-            .find(|at| matches!(active(at).why, Activation::Sticky(_)));
-        if let Some(at) = sticking {
-            return *at;
-        }
-        let over = members.iter().filter(|at| active(at).entry.group_override);
-        if let Some(at) = over.max_by_key(|at| active(at).entry.order) {
-            return *at;
-        }
-        let weight = |at: &usize| active(at).entry.group_weight.max(0.0);
-        let total: f64 = members.iter().map(weight).sum();
-        let first = active(&members[0]);
-        let mut left = self.chance(first.book, first.entry) * total;
-        for at in members {
-            left -= weight(at);
-            if left < 0.0 {
-                return *at;
-            }
-        }
-        members[0]
     }
 
     fn sort_by_priority(&mut self) {
@@ -330,67 +343,6 @@ impl<'a> Scan<'a, '_> {
             title: entry.title().to_string(),
             why,
         });
-    }
-}
-
-fn group_names(group: &str) -> impl Iterator<Item = &str> {
-    group
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-}
-
-enum KeyMatch {
-    Matched(String),
-    NotMatched,
-    /// A primary key matched, but a rule rejects the entry.
-    Blocked(String),
-}
-
-fn match_entry(entry: &LoreEntry, text: &str, lower: &str, macros: Option<&Macros>) -> KeyMatch {
-    let (case, whole) = (
-        entry.case_sensitive.unwrap_or(false),
-        entry.whole_words.unwrap_or(false),
-    );
-    let mut broken = None;
-    let mut found = |keys: &[String]| -> Vec<String> {
-        let there = |key: &String| match Key::new(key, case, whole, entry.use_regex) {
-            Ok(key) => key.is_in(text, lower),
-            Err(why) => {
-                broken = Some(why);
-                false
-            }
-        };
-        let said = |key: &String| match macros {
-            Some(macros) if key.contains("{{") => macros.expand(key),
-            _ => key.clone(),
-        };
-        keys.iter().map(said).filter(there).collect()
-    };
-    let first = found(&entry.keys);
-    let second = found(&entry.secondary);
-    let never = found(&entry.never);
-    let Some(key) = first.first() else {
-        return broken.map_or(KeyMatch::NotMatched, KeyMatch::Blocked);
-    };
-    if let Some(other) = never.first() {
-        let (key, other) = (clean_line(key), clean_line(other));
-        return KeyMatch::Blocked(format!("\"{key}\" matched, but so did \"{other}\""));
-    }
-    if !entry.selective || entry.secondary.is_empty() {
-        return KeyMatch::Matched(key.clone());
-    }
-    let all = second.len() == entry.secondary.len();
-    let (yes, why) = match entry.logic {
-        KeyLogic::AndAny => (!second.is_empty(), "none of its secondary keys matched"),
-        KeyLogic::AndAll => (all, "not all of its secondary keys matched"),
-        KeyLogic::NotAny => (second.is_empty(), "one of its secondary keys matched"),
-        KeyLogic::NotAll => (!all, "all of its secondary keys matched"),
-    };
-    match (yes, second.first()) {
-        (true, Some(other)) => KeyMatch::Matched(format!("{key} + {other}")),
-        (true, None) => KeyMatch::Matched(key.clone()),
-        (false, _) => KeyMatch::Blocked(format!("\"{}\" matched, but {why}", clean_line(key))),
     }
 }
 

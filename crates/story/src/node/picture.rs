@@ -68,9 +68,9 @@ pub enum Derivation {
     #[default]
     #[serde(rename = "words")]
     Prompt,
-    /// A variation: the tokens of another picture, of which a share was predicted again.
+    /// A variation: another picture's tokens, some of them predicted again.
     Vary { tokens: String, amount: f64 },
-    /// An interpolation between its own end and another; 0 is its own.
+    /// An interpolation between its own end (0) and another (1).
     Lerp { other: Box<LerpTarget>, at: f64 },
     /// Another picture, redrawn in this style.
     Restyle { tokens: String },

@@ -65,7 +65,7 @@ impl PictureRequest {
                 },
             },
             style: match &how.style {
-                // The ends of a way have styles of their own.
+                // Each end of an interpolation has its own style.
                 _ if matches!(how.way, Derivation::Lerp { .. }) => StyleChoice::Default,
                 Some(style) => StyleChoice::Named(style.clone()),
                 None => StyleChoice::Any,
@@ -129,12 +129,12 @@ pub enum PromptSource {
     },
 }
 
-/// An existing picture: its file, and its provenance where that is known.
+/// An existing picture: its file, and its provenance if known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourcePicture {
     pub provenance: Option<PictureProvenance>,
     pub file: Vec<u8>,
-    /// The file's name, used as a prompt where there is no other.
+    /// The file's name, used as a prompt if there is no other.
     pub name: String,
 }
 

@@ -30,7 +30,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "min_p",
         aliases: &[],
         args: "a number from 0 to 1 (0 is off)",
-        help: "drop tokens less than this fraction as likely as the most likely one",
+        help: "drop tokens below this fraction of the most likely token's probability",
         off: Some("0"),
         get: |s| s.min_p.to_string(),
         set: |s, v| real(&mut s.min_p, v, 0.0, 1.0),
@@ -287,7 +287,7 @@ fn bans(field: &mut Vec<Ban>, value: &str) -> Option<()> {
 /// Parses a finite number in an inclusive range.
 fn real(field: &mut f32, value: &str, low: f32, high: f32) -> Option<()> {
     let number: f32 = value.parse().ok()?;
-    // A NaN or an infinity is in no range; adding zero makes -0 plain.
+    // NaN and infinity are in no range; adding zero turns -0 into 0.
     (low..=high)
         .contains(&number)
         .then(|| *field = number + 0.0)
@@ -327,7 +327,7 @@ fn texts(field: &mut Vec<String>, value: &str) -> Option<()> {
         '"' if value.len() > 1 => vec![serde_json::from_str(value).ok()?],
         _ => vec![unescape(value)],
     };
-    // The empty text would be found everywhere.
+    // An empty text would match everywhere.
     let usable = texts.iter().all(|text| !text.is_empty());
     usable.then(|| *field = texts)
 }

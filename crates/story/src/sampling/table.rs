@@ -1,4 +1,5 @@
-//! Settings by name: finds a setting by name or alias and sets it, or says which values it takes.
+//! Settings by name: finds a setting by name or alias and sets it, or reports which values it
+//! takes.
 //!
 //! `/set`, its completion, the command-line flags and the help all go through here. Prints nothing;
 //! the settings themselves are listed in [`SETTINGS`].
@@ -47,7 +48,7 @@ mod tests {
         Ok(sampling)
     }
 
-    /// The serialized field of a setting: journals keep the name that `retrieve` had before.
+    /// The serialized field of a setting: journals keep `retrieve`'s former name.
     fn field(setting: &Setting) -> &'static str {
         match setting.name {
             "retrieve" => "recall",
@@ -73,7 +74,7 @@ mod tests {
     #[test]
     fn each_row_gets_and_sets_its_own_field() {
         for setting in SETTINGS {
-            // A value that no preset has: what changes must be the field of that name, alone.
+            // A value that no preset has; only the field of that name may change.
             let value = match setting.name {
                 "mirostat" => "2",
                 "whole_sentences" | "heal" => "off",
@@ -142,7 +143,7 @@ mod tests {
             error("mirostat", "1"),
             "mirostat takes 0 (off) or 2, not \"1\""
         );
-        // What was typed is quoted harmlessly, and not at any length.
+        // Typed text is escaped and shortened.
         assert!(error("t", "\u{1b}[2J").contains(r"\u{1b}"));
         assert!(error("t", &"9".repeat(5000)).len() < 200);
     }
@@ -167,7 +168,7 @@ mod tests {
             let setting = &SETTINGS[row];
             match setting.set(&mut sampling, &value) {
                 Err(_) => prop_assert_eq!(&sampling, &Sampling::default()),
-                // What was taken is given back, and taken again.
+                // An accepted value survives a round trip.
                 Ok(()) => {
                     let mut again = Sampling::default();
                     prop_assert!(setting.set(&mut again, &setting.get(&sampling)).is_ok());

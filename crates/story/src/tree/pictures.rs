@@ -10,7 +10,7 @@ impl Story {
         self.node(id)?.picture.as_deref()
     }
 
-    /// All versions of this picture, itself included; hidden ones only where they are shown.
+    /// All versions of this picture, itself included; hidden ones only if they are on the page.
     pub fn picture_versions(&self, id: NodeId) -> Vec<NodeId> {
         let first = |id: NodeId| self.picture(id).map(|it| it.beside.unwrap_or(id));
         let wanted = first(id);
@@ -65,7 +65,7 @@ impl Story {
         found
     }
 
-    /// The passage whose end was copied as this one's end.
+    /// The passage from whose end this passage's end was copied.
     fn origin_of_end(&self, node: &Node) -> Option<&Node> {
         let of = node.copied_from?;
         let origin = self.node(of.node)?;
@@ -83,7 +83,7 @@ fn end_of(path: &[Passage], index: usize) -> Option<usize> {
     }
     let next = next?;
     if next.copied_from.is_some() && !next.joins && !next.edited {
-        // Its last words were left out, and what follows was taken over.
+        // Its last words were removed, and the text after it was copied.
         return Some(index + 1);
     }
     if !next.edited {

@@ -46,7 +46,7 @@ fn a_seed_draws_the_same_and_what_is_held_out_is_never_drawn() {
     assert_eq!(drawn(1), drawn(1));
     let count = |at| drawn(1).iter().filter(|own| **own == at).count() as f64;
     assert_eq!(count(4), 0.0);
-    // Silhouettes four tenths as often as others.
+    // Silhouettes are sampled four tenths as often as others.
     let (ink, others) = (
         count(6) + count(7) + count(8),
         count(0) + count(1) + count(2),
@@ -54,7 +54,7 @@ fn a_seed_draws_the_same_and_what_is_held_out_is_never_drawn() {
     assert!((ink / others - 0.4).abs() < 0.06, "{ink} {others}");
     let others = |at| batches.other_styles(at).collect::<Vec<_>>();
     assert_eq!(others(3), [(0, 0), (8, 6)]);
-    // Picture 4 is held out, so the same thing does not know of it.
+    // Picture 4 is held out, so the concept's other pictures do not list it.
     assert_eq!((others(4), others(7)), (vec![(0, 1), (8, 7)], vec![(0, 1)]));
     assert_eq!(others(9), []);
 }

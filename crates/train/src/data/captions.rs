@@ -1,6 +1,6 @@
 //! Captions of the user's own pictures: from a table, a text file beside the picture, or its name.
 //!
-//! All of it is text of unknown origin: control characters are replaced and lengths are bounded.
+//! This text is untrusted: control characters are replaced and lengths are bounded.
 
 use super::DataError;
 use super::csv::{Record, records};
@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// The files that a folder's captions may be in; the first one found is used.
 pub const CAPTION_FILES: [&str; 2] = ["captions.csv", "metadata.csv"];
-/// The style of pictures outside of sub-folders.
+/// The style of pictures outside subfolders.
 pub const DEFAULT_STYLE: &str = "own";
 
 /// The longest caption and name of a style, in characters.
@@ -21,7 +21,7 @@ const MAX_CHARS: usize = 500;
 const MAX_STYLE_CHARS: usize = 40;
 /// The maximum number of captions of a picture.
 const MAX_CAPTIONS: usize = 32;
-/// The most bytes read from a text file, and from a table.
+/// The maximum number of bytes read from a text file, and from a table.
 const MAX_TEXT_BYTES: u64 = 1 << 16;
 const MAX_TABLE_BYTES: u64 = 1 << 28;
 /// Words in file names that cameras and programs choose.
@@ -46,7 +46,7 @@ pub struct CaptionTable {
     pub rows: BTreeMap<String, CaptionRow>,
 }
 
-/// The captions and the style that a table gives a picture, in one row or several.
+/// A picture's captions and style from a table, in one or more rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptionRow {
     pub captions: Vec<String>,
@@ -102,7 +102,7 @@ fn rows(records: &[Record]) -> Result<BTreeMap<String, CaptionRow>, String> {
     Ok(rows)
 }
 
-/// The captions in the text file beside a picture, one a line; none where there is no such file.
+/// The captions in the text file beside a picture, one per line; none if there is no such file.
 pub fn from_text_file(picture: &Path) -> Vec<String> {
     let bytes = read_prefix(&picture.with_extension("txt"), MAX_TEXT_BYTES).unwrap_or_default();
     let mut captions = Vec::new();
@@ -120,7 +120,7 @@ pub fn from_file_name(stem: &str) -> Vec<String> {
         .split(separator)
         .filter(|word| !word.is_empty())
         .collect();
-    // The number of a picture among several of the same.
+    // A trailing number only distinguishes pictures of the same subject.
     while let Some(last) = words.pop() {
         let plain = last.trim_end_matches(|c: char| c.is_ascii_digit());
         if !plain.is_empty() {
@@ -177,7 +177,7 @@ fn read_prefix(path: &Path, bytes: u64) -> std::io::Result<Vec<u8>> {
 fn decode(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.trim_start_matches('\u{feff}').to_string(),
-        // A cut at the bound may go through a letter.
+        // The limit may cut a character in two.
         Err(cut) if cut.error_len().is_none() => {
             String::from_utf8_lossy(&bytes[..cut.valid_up_to()]).into_owned()
         }

@@ -1,8 +1,8 @@
-//! A strict reader of comma-separated values (RFC 4180): a caption that a stray comma or quotation
-//! mark cut in two would be trained on unnoticed. The `csv` crate reads stray and unclosed quotation
-//! marks as text, so it cannot report them.
+//! A strict reader of comma-separated values (RFC 4180), so that no stray comma or quotation mark
+//! cuts a caption in two unnoticed. The `csv` crate reads stray and unclosed quotation marks as
+//! text, so it cannot report them.
 //!
-//! Knows nothing about the meaning of the fields.
+//! It does not interpret the fields.
 
 use std::iter::Peekable;
 use std::str::Chars;

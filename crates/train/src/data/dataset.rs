@@ -1,9 +1,9 @@
-//! The data set as one file: pictures and labels as tensors, words in the header.
+//! The dataset as one file: pictures and labels as tensors, text in the header.
 //!
-//! safetensors, so that trainers in other languages read it too. Tensors: `pictures` U8
-//! `[count, size, size, 4]` (premultiplied RGBA), `concept` U32 `[count]`, `style` U32 `[count]`,
-//! `tone` U8 `[count]` (0 none given, 1 light to 5 dark), `part` U8 `[count]` (0 train, 1 held-out
-//! pair, 2 held-out concept). Header: `styles` and `concepts` as JSON.
+//! It is a safetensors file, so that trainers in other languages can read it too. Tensors:
+//! `pictures` U8 `[count, size, size, 4]` (premultiplied RGBA), `concept` U32 `[count]`, `style`
+//! U32 `[count]`, `tone` U8 `[count]` (0 none given, 1 light to 5 dark), `part` U8 `[count]` (0
+//! train, 1 held-out pair, 2 held-out concept). Header: `styles` and `concepts` as JSON.
 
 use super::DataError;
 use super::sets::ICON_SETS;
@@ -41,7 +41,7 @@ pub struct Dataset {
 const SPLITS: [Split; 3] = [Split::Train, Split::HeldOutPair, Split::HeldOutConcept];
 
 impl Dataset {
-    /// A data set without pictures, with the styles of [`ICON_SETS`].
+    /// A dataset without pictures, with the styles of [`ICON_SETS`].
     pub fn new(size: u32, concepts: Vec<Concept>) -> Dataset {
         Dataset {
             size,
@@ -109,7 +109,7 @@ impl Dataset {
             styles: self.styles.clone(),
             concepts: self.concepts.clone(),
         };
-        // One entry only: the header's map has no order of its own.
+        // Only one entry, since the header's map has no fixed order.
         let words = serde_json::to_string(&words).unwrap_or_default();
         serialize(tensors, Some(HashMap::from([("words".to_string(), words)])))
     }
@@ -193,11 +193,11 @@ fn numbers(
                 .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
                 .collect()
         }
-        other => return Err(format!("its {name} have the type {other:?}")),
+        other => return Err(format!("its tensor {name} has the type {other:?}")),
     };
     match numbers.len() == count && numbers.iter().all(|n| (*n as usize) < below) {
         true => Ok(numbers),
-        false => Err(format!("its {name} do not match its pictures")),
+        false => Err(format!("its tensor {name} does not match its pictures")),
     }
 }
 
@@ -235,6 +235,6 @@ mod tests {
         let mut pictures = two();
         pictures.concept[0] = 2;
         let why = Dataset::from_bytes(&pictures.to_bytes().unwrap()).unwrap_err();
-        assert_eq!(why, "its concept do not match its pictures");
+        assert_eq!(why, "its tensor concept does not match its pictures");
     }
 }

@@ -1,7 +1,7 @@
 //! Concepts and their captions, from emojibase's labels and tags.
 //!
-//! A concept is one thing that can be drawn, whatever the style. Only concepts that stories may show
-//! are used: flags, signs, smileys, gestures and clock faces are not.
+//! A concept is one thing that can be drawn, whatever the style. Only concepts that stories may
+//! show are used: flags, signs, smileys, gestures and clock faces are not.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
@@ -146,8 +146,8 @@ impl EmojiIndex {
         }
     }
 
-    /// The captions of each emoji, the label first. A tag shared by at most three emoji is a
-    /// caption of its own.
+    /// The captions of each emoji, the label first. A tag shared by at most three emoji is also a
+    /// caption.
     pub fn captions(&self, emoji: &[usize]) -> Vec<Vec<String>> {
         let mut sharing: BTreeMap<&str, usize> = BTreeMap::new();
         for tag in emoji.iter().flat_map(|index| &self.emoji[*index].tags) {
@@ -164,7 +164,8 @@ impl EmojiIndex {
     }
 }
 
-/// The captions of a concept: its label, with an article, with tags, and each of its own tags.
+/// The captions of a concept: its label alone, with an article and with tags, and each of its own
+/// tags.
 fn captions<'a>(
     label: &str,
     tags: &[String],

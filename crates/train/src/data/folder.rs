@@ -1,9 +1,9 @@
-//! A folder of the user's own pictures as a data set.
+//! A folder of the user's own pictures as a dataset.
 //!
 //! Captions come from a table in the folder, from a text file beside a picture, or from its name;
-//! styles from the names of sub-folders. A picture that is not square is fitted into a square with
-//! transparent bands, as the shipped drawings are: cropping might remove the thing that its caption
-//! names. Nothing in the folder is changed. Files that cannot be used are skipped and listed.
+//! styles from the names of subfolders. A picture that is not square is fitted into a square with
+//! transparent bands, as the shipped drawings are: cropping might remove the subject of the
+//! caption. Nothing in the folder is changed. Files that cannot be used are skipped and listed.
 
 use super::captions::{CaptionTable, DEFAULT_STYLE, from_file_name, from_text_file, style_name};
 use super::dataset::{Concept, Dataset};
@@ -18,25 +18,25 @@ use std::path::{Path, PathBuf};
 
 /// The minimum number of training pictures: with fewer, every batch repeats the same ones.
 pub const MIN_PICTURES: usize = 8;
-/// Limits: memory, and the size of the style tables.
+/// Limits, because of memory and the size of the style tables.
 const MAX_PICTURES: usize = 100_000;
 const MAX_STYLES: usize = 256;
 /// The number of concepts above which one in twenty is held out.
 const MIN_CONCEPTS: usize = 20;
-/// The maximum depth of sub-folders.
+/// The maximum depth of subfolders.
 const MAX_DEPTH: usize = 8;
 /// The maximum number of skipped files that are listed by name.
 const LISTED: usize = 3;
 /// Extensions of picture files: the formats that can be decoded, and others that a user may expect
-/// to be.
+/// to work.
 const EXTENSIONS: [&str; 13] = [
     "png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif", "jxl", "svg",
 ];
 
-/// Files that a run writes beside its checkpoints.
+/// Files that a run writes next to its checkpoints.
 const SAMPLE_SHEETS: [&str; 4] = ["reconstruct.png", "tokens.png", "paint.png", "refine.png"];
 
-/// The data set of a folder, and the files that were skipped, each with the reason.
+/// The dataset of a folder, and the files that were skipped, each with the reason.
 #[derive(Debug)]
 pub struct ImageFolder {
     pub pictures: Dataset,
@@ -111,8 +111,8 @@ pub fn read(folder: &Path, size: u32, observer: &dyn Observer) -> Result<ImageFo
     assemble(folder, taken, size, skipped)
 }
 
-/// Lists the pictures of a folder and its subfolders, without following links to folders. Sample
-/// sheets of a run in there are ignored.
+/// Lists the pictures of a folder and its subfolders, without following links to folders. A run's
+/// sample sheets in the folder are ignored.
 fn walk(
     folder: &Path,
     above: &str,
@@ -147,8 +147,8 @@ fn walk(
     Ok(())
 }
 
-/// Finds the captions of a picture, and takes its row out of the table. The error is the name of a
-/// picture without any.
+/// Finds the captions of a picture, and takes its row out of the table. If there are none, the
+/// error is the picture's name.
 fn caption(found: PictureFile, table: &mut CaptionTable) -> Result<CaptionedFile, String> {
     let row = table.rows.remove(&found.name).unwrap_or_default();
     let stem = found.path.file_stem().unwrap_or_default().to_string_lossy();
@@ -177,7 +177,7 @@ fn caption(found: PictureFile, table: &mut CaptionTable) -> Result<CaptionedFile
     })
 }
 
-/// A picture's pixels. The error is the end of a sentence that says why the file cannot be used.
+/// A picture's pixels. The error completes a sentence that says why the file cannot be used.
 fn pixels(path: &Path, size: u32) -> Result<Vec<u8>, String> {
     let large =
         std::fs::metadata(path).map(|file| file.len() > picture_file::MAX_FILE_BYTES as u64);
@@ -193,7 +193,7 @@ fn pixels(path: &Path, size: u32) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Puts pictures, captions and splits side by side. Pictures with the same captions are one concept.
+/// Combines pictures, captions and splits. Pictures with the same captions are one concept.
 fn assemble(
     folder: &Path,
     taken: Vec<(CaptionedFile, Vec<u8>)>,
@@ -253,8 +253,8 @@ fn assemble(
 }
 
 /// The split of each picture. The hash of the names decides, as for the shipped drawings, but a
-/// pair is held out only where its concept is drawn in another style too, and nothing is held out
-/// if there are few concepts: ten animals would be too few to do without one.
+/// pair is held out only if its concept is drawn in another style too, and nothing is held out if
+/// there are few concepts: of ten animals, none can be spared.
 fn splits(pictures: &Dataset) -> Vec<Split> {
     let label = |at: usize| {
         pictures.concepts[pictures.concept[at] as usize]
@@ -289,7 +289,7 @@ impl ImageFolder {
         labels.collect::<BTreeSet<_>>().len()
     }
 
-    /// A list of the skipped files; empty where there are none.
+    /// A list of the skipped files; empty if there are none.
     pub fn skipped_summary(&self) -> String {
         let named = self.skipped.iter().take(LISTED);
         let named: Vec<String> = named.map(|(name, why)| format!("{name} ({why})")).collect();

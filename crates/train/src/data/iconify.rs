@@ -1,4 +1,4 @@
-//! The drawings of an icon set, and the concept that each of them shows.
+//! The drawings of an icon set, and the concept that each one shows.
 
 use super::emoji::{EmojiIndex, slug};
 use super::render::Drawing;
@@ -51,7 +51,7 @@ pub struct ConceptIcon {
 
 /// The drawings of a set that suit stories, one for each concept and tone, in a fixed order.
 ///
-/// `icons` is the package's icons.json; `codes` is its chars.json, where it has one.
+/// `icons` is the package's icons.json; `codes` is its chars.json, if it has one.
 pub fn concept_icons(
     icons: &[u8],
     codes: Option<&[u8]>,

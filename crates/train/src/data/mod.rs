@@ -1,10 +1,10 @@
-//! The data set: rendered from npm packages of icons, the same bytes on each machine, or loaded from
-//! a folder of the user's own pictures.
+//! The dataset: rendered from npm packages of icons, with the same bytes on every machine, or
+//! loaded from a folder of the user's own pictures.
 //!
 //! `sets` lists the packages; `archive` downloads and opens them; `iconify` and `emoji` find the
 //! concept of a drawing; `render` rasterizes it; `split` holds some out; `dataset` is the file that
-//! training reads. `folder`, `captions` and `csv` load the user's own pictures.
-//! Knows no network beyond the package client that it starts, and no model.
+//! training reads. `folder`, `captions` and `csv` load the user's own pictures. Uses no network
+//! except through the package client that it starts, and no model.
 
 pub mod archive;
 pub mod captions;
@@ -122,8 +122,8 @@ fn concept_icons(
     iconify::concept_icons(&icons, codes.as_deref(), set.names, words).map_err(damaged)
 }
 
-/// Numbers the concepts (emoji in emojibase's order, then other names in alphabetical order) and puts
-/// pictures, labels and splits side by side. Drawings without a visible pixel are skipped.
+/// Numbers the concepts (emoji in emojibase's order, then other names in alphabetical order) and
+/// combines pictures, labels and splits. Drawings without a visible pixel are skipped.
 fn assemble(
     found: Vec<(usize, ConceptIcon)>,
     rendered: Vec<Option<Vec<u8>>>,

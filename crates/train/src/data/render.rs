@@ -1,7 +1,7 @@
 //! Rasterizes SVG icons, the same on every machine: premultiplied RGBA, fitted into a square and
 //! centred.
 //!
-//! The rules are part of the data set: change one and the model's training pictures change.
+//! The rules are part of the dataset: change one and the model's training pictures change.
 
 use resvg::{tiny_skia, usvg};
 
@@ -15,8 +15,8 @@ pub struct Drawing {
     pub height: f64,
 }
 
-/// Draws it `size` pixels wide and high: `size * size * 4` bytes, rows from the top, premultiplied.
-/// None if the body is not valid SVG, has no extent or leaves every pixel empty.
+/// Renders an icon, `size` pixels wide and high: `size * size * 4` bytes, rows from the top,
+/// premultiplied. None if the body is not valid SVG, has no extent or leaves every pixel empty.
 pub fn render(drawing: &Drawing, size: u32) -> Option<Vec<u8>> {
     let longest = drawing.width.max(drawing.height);
     if !(longest.is_finite() && drawing.width > 0.0 && drawing.height > 0.0) {

@@ -1,4 +1,4 @@
-//! The icon sets of the shipped data set: npm packages, versions, checksums and licences.
+//! The icon sets of the shipped dataset: npm packages, versions, checksums and licences.
 
 /// A set of drawings: an npm package of SVG icons, which is one style of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum NamingScheme {
     Emoji,
     /// As `Emoji`, and also by labels written as one word ("openlock").
     Squashed,
-    /// By emojibase labels where they match, otherwise by their own names.
+    /// By emojibase labels if they match, otherwise by their own names.
     Own,
 }
 

@@ -1,4 +1,4 @@
-//! The held-out split. A hash of the names decides it, so no list is stored and a growing data set
+//! The held-out split. A hash of the names decides it, so no list is stored and a growing dataset
 //! keeps its split.
 
 use sha2::{Digest, Sha256};

@@ -30,7 +30,7 @@ pub fn kernel_distance(
     Ok((mean, deviation))
 }
 
-/// Random rows, each at most once; all of them in their order where `size` is their number.
+/// Random rows, each at most once; all of them in order if `size` is their number.
 fn subset(rows: &Features, size: usize, rng: &mut Rng) -> Features {
     if size == rows.len() {
         return rows.clone();

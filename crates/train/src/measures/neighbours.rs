@@ -22,7 +22,7 @@ pub fn share_within(others: &Features, rows: &Features, k: usize) -> Result<f64>
     Ok(among as f64 / rows.len() as f64)
 }
 
-/// The mean cosine distance between any two rows: 0 where all rows are the same.
+/// The mean cosine distance between any two rows: 0 if all rows are the same.
 pub fn diversity(rows: &Features) -> f64 {
     let count = rows.len();
     let length = |row: &[f64]| row.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-12);

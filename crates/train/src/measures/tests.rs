@@ -1,5 +1,5 @@
 //! The numbers are those of torch-fidelity 0.4.0 (kernel, Fréchet, entropy score) and scikit-learn
-//! (neighbours, ridge, cosine distances) on these very features, in 64 bits.
+//! (neighbours, ridge, cosine distances) on the same features, in 64 bits.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn distances_between_sets() {
     assert_eq!(deviation, 0.0);
     let found = frechet_distance(&a, &b).unwrap();
     assert!((found - 0.25507706129908136).abs() < 1e-6, "{found}");
-    // A set and itself; and one that varies in one direction less than it has.
+    // A set compared with itself; and one without variance in one direction.
     assert!(frechet_distance(&a, &a).unwrap().abs() < 1e-6);
     let flat = Features {
         width: 6,
@@ -102,7 +102,7 @@ fn a_ridge_regression() {
 
 #[test]
 fn eigenvalues_add_up_and_multiply() {
-    // 2 - 2 cos(kπ / (n + 1)), the second difference's.
+    // 2 - 2 cos(kπ / (n + 1)), the eigenvalues of the second difference.
     let size = 9;
     let mut matrix = vec![0f64; size * size];
     for at in 0..size {

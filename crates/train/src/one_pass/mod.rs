@@ -2,8 +2,8 @@
 //! decodes a random latent, text and style to a picture. It is a baseline for the token design and
 //! does not ship.
 //!
-//! [`networks`] has encoder and generator, [`phase`] trains them, and [`LOADER`] lets the illuminator
-//! draw with them.
+//! [`networks`] contains the encoder and the generator, [`phase`] trains them, and [`LOADER`] lets
+//! the illuminator draw with them.
 
 mod design;
 mod latent;
@@ -31,7 +31,7 @@ pub const LOADER: DesignLoader = DesignLoader {
 
 pub use latent::encoded_latent;
 
-/// Whether weights with this config are of the one-pass design.
+/// Whether weights with this config belong to the one-pass design.
 pub fn is_one_pass(config: &Config) -> bool {
     config.other_design.is_some()
 }

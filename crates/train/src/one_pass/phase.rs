@@ -66,8 +66,8 @@ impl<'a> OnePassPhase<'a> {
 }
 
 impl Phase for OnePassPhase<'_> {
-    fn kind(&self) -> PhaseKind {
-        PhaseKind::Direct
+    fn name(&self) -> &'static str {
+        PhaseKind::Direct.name()
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {
@@ -119,7 +119,8 @@ impl Phase for OnePassPhase<'_> {
         ])
     }
 
-    /// Rows of pictures, each above its reconstructions and above drawings of its label in its style.
+    /// Rows of pictures, each above its reconstructions and above drawings of its label in its
+    /// style.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let (input, batches) = (&self.input, self.input.batches);

@@ -51,7 +51,8 @@ pub fn mismatched(text: &Tensor, style: &Tensor) -> Result<Mismatched> {
     })
 }
 
-/// The cross-entropy of each picture's own caption among those of the batch: logits `[batch, batch]`.
+/// The cross-entropy of each picture's own caption among those of the batch: logits `[batch,
+/// batch]`.
 pub fn contrastive_loss(logits: &Tensor) -> Result<Tensor> {
     let own = Tensor::arange(0u32, logits.dim(0)? as u32, logits.device())?;
     cross_entropy(logits, &own)

@@ -65,7 +65,7 @@ impl Passage<'_> {
             self.let_through.insert((at, ban));
         }
         loaded.rewind(self.all.len());
-        // Some models cannot keep as much as was asked, and read the rest again.
+        // Some models cannot rewind exactly, so the missing tokens are evaluated again.
         let missing = loaded.model.len()..self.all.len();
         if !missing.is_empty() {
             loaded.forward(&self.all[missing], Logits::Skip, &|| false)?;

@@ -1,4 +1,4 @@
-//! The steps of a tile: the inner loops, in the registers of a kernel family.
+//! The steps of a tile: the inner loops, for the registers of a kernel family.
 
 use super::{Step, Tile, values};
 use crate::attention::kv::Heads;
@@ -7,21 +7,21 @@ use crate::linear::KernelFamily;
 use crate::math::softmax;
 use std::ops::Range;
 
-/// A step for a tile whose scores, `[rows, stride]`, are at the pointer; the slice is room for
-/// keys and values that are widened, [`widened`] long.
+/// A step for a tile whose scores, `[rows, stride]`, are at the pointer; the slice is scratch space
+/// for widened keys and values, [`widened`] long.
 ///
 /// # Safety
-/// The processor has the family's instructions, and nobody else has what the step writes.
+/// The processor supports the family's instructions, and nothing else accesses what it writes.
 pub(super) type StepFn<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
 
-/// Blocks between those that are read and those that are asked for: a head's keys and values lie
-/// apart in each, which the processor does not foresee.
+/// Blocks between those being read and prefetched: a head's keys and values are not adjacent, so
+/// the hardware prefetcher misses them.
 pub(super) const AHEAD: usize = 4;
 
-/// Rows from which on keys and values are widened to floats before they are used.
+/// With at least this many rows, keys and values are widened to floats before use.
 const MANY: usize = 12;
 
-/// Numbers of the room for what is widened: two blocks of keys, or a chunk of values.
+/// The length of the scratch space, for two widened blocks of keys or a chunk of values.
 pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     match rows < MANY {
         true => 0,
@@ -29,7 +29,7 @@ pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     }
 }
 
-/// The steps with the best registers of a family.
+/// The steps for the widest registers of a family.
 pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
     #[cfg(target_arch = "x86_64")]
     {
@@ -43,7 +43,7 @@ pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
             wide: &mut [f32],
             step: Step,
         ) {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe { run::<Avx512, N>(tile, scores, wide, step) }
         }
         /// # Safety
@@ -55,7 +55,7 @@ pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
             wide: &mut [f32],
             step: Step,
         ) {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe { run::<Avx2, N>(tile, scores, wide, step) }
         }
         match family {
@@ -68,10 +68,10 @@ pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
     run::<Portable, N>
 }
 
-/// Does a step. `scores` is `[rows, stride]`.
+/// Runs a step. `scores` is `[rows, stride]`.
 ///
 /// # Safety
-/// The processor has the instructions of `L`, and nobody else has what the step writes.
+/// The processor supports the instructions of `L`, and nothing else accesses what the step writes.
 #[inline(always)]
 unsafe fn run<L: Lanes, N: KvElement>(
     tile: &Tile<N>,
@@ -80,7 +80,7 @@ unsafe fn run<L: Lanes, N: KvElement>(
     step: Step,
 ) {
     let many = N::NARROW && tile.rows >= MANY;
-    // SAFETY: the caller's; blocks, rows and columns are the tile's own.
+    // SAFETY: guaranteed by the caller; blocks, rows and columns are the tile's own.
     unsafe {
         match step {
             Step::Scores(blocks) => score_blocks::<L, N>(tile, scores, wide, blocks),
@@ -107,12 +107,13 @@ unsafe fn run<L: Lanes, N: KvElement>(
 /// Writes the keys of a block, `[dim, 16]`, as floats.
 ///
 /// # Safety
-/// The processor has the instructions of `L`, and `dim` times 16 floats may be written at `to`.
+/// The processor supports the instructions of `L`, and `dim` times 16 floats may be written at
+/// `to`.
 #[inline(always)]
 unsafe fn widen_keys<L: Lanes, N: KvElement>(keys: Keys<N>, to: *mut f32, dim: usize) {
     let mut d = 0;
     while d < dim {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { L::store(to.add(d * WIDTH), keys.column::<L>(d)) };
         d += 1;
     }
@@ -123,22 +124,22 @@ unsafe fn widen_keys<L: Lanes, N: KvElement>(keys: Keys<N>, to: *mut f32, dim: u
 struct Keys<N> {
     numbers: *const N,
     scales: *const f32,
-    /// How far on from them the head's keys lie that are soon read.
+    /// The distance to the head's keys to prefetch.
     ahead: usize,
-    /// Where their scores go, and how many of them count.
+    /// Where their scores go, and how many of them are valid.
     place: usize,
     count: usize,
 }
 
 impl<N: KvElement> Keys<N> {
-    /// Number `d` of 16 keys.
+    /// Dimension `d` of 16 keys.
     ///
     /// # Safety
-    /// The processor has the instructions of `L`, and `d` is below the size of a head.
+    /// The processor supports the instructions of `L`, and `d` is below the size of a head.
     #[inline(always)]
     unsafe fn column<L: Lanes>(&self, d: usize) -> L::Vector {
         let scales = self.scales.wrapping_add(d / SCALE_GROUP * WIDTH);
-        // SAFETY: the caller's; without scales nobody looks there.
+        // SAFETY: guaranteed by the caller; without scales that pointer is not read.
         unsafe { N::load::<L>(self.numbers.add(d * WIDTH), scales) }
     }
 }
@@ -216,9 +217,9 @@ unsafe fn score_rows<L: Lanes, N: KvElement, K: KvElement, const B: usize>(
             3.. => 3,
             rest => rest,
         };
-        // Later positions than these rows see: softmax makes them nothing.
+        // Positions later than these rows see are skipped: softmax sets them to zero.
         if blocks[0].place < tile.end(row + rows - 1) - tile.base {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 match rows {
                     6 => score::<L, N, K, B, 6>(tile, scores, row, blocks),
@@ -245,7 +246,7 @@ unsafe fn score<L: Lanes, N: KvElement, K: KvElement, const B: usize, const R: u
 ) {
     let dim = tile.shape.kv.dim;
     let scale = (dim as f32).sqrt().recip();
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let q: [*const f32; R] = std::array::from_fn(|r| tile.q[tile.at(first + r)..].as_ptr());
         let mut acc = [[L::splat(0.0); B]; R];
@@ -277,10 +278,10 @@ unsafe fn score<L: Lanes, N: KvElement, K: KvElement, const B: usize, const R: u
 /// Stores the first `count` numbers.
 ///
 /// # Safety
-/// The processor has the instructions of `L`, and `count` floats may be written at `to`.
+/// The processor supports the instructions of `L`, and `count` floats may be written at `to`.
 #[inline(always)]
 pub(super) unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         if count == WIDTH {
             return L::store(to, values);
@@ -291,15 +292,15 @@ pub(super) unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize
     }
 }
 
-/// A row's softmax; nothing for what it does not see.
+/// A row's softmax; zero for masked positions.
 ///
 /// # Safety
-/// `scores` has the row, and nobody else has it.
+/// `scores` contains the row, and nothing else accesses it.
 #[inline(always)]
 unsafe fn softmax_row<N: KvElement>(tile: &Tile<N>, scores: *mut f32, row: usize) {
     let end = tile.end(row);
     let first = end.saturating_sub(tile.shape.window).max(tile.base);
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     let scores =
         unsafe { std::slice::from_raw_parts_mut(scores.add(row * tile.stride()), tile.stride()) };
     let sum = softmax(&mut scores[first - tile.base..end - tile.base]);

@@ -29,7 +29,7 @@ fn kept(kind: KvType, heads: Heads, k: &[f32], v: &[f32], from: usize, to: usize
     kv
 }
 
-/// From the definition, in f64.
+/// Attention by its definition, in f64.
 fn reference(
     tokens: usize,
     position: usize,
@@ -87,7 +87,7 @@ proptest! {
             for (ours, exact) in out.iter().zip(&exact) {
                 prop_assert!((ours - exact).abs() < close, "{kind:?}: {ours} {exact}");
             }
-            // The same to the bit alone, in two pieces, on one thread, in every family.
+            // Bit-identical alone, in two pieces, on one thread and in every family.
             let row = shape.heads * dim;
             for family in KernelFamily::ALL.into_iter().filter(|family| family.is_supported()) {
                 let pool = Pool::with_family(1, family);
@@ -106,7 +106,7 @@ proptest! {
     }
 }
 
-/// Long enough for all threads to share each step.
+/// The past is long enough for all threads to share each step.
 #[test]
 fn one_token_far_on_is_the_same_on_any_number_of_threads() {
     let shape = Shape {

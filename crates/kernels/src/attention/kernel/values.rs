@@ -6,10 +6,10 @@ use crate::attention::kv::Heads;
 use crate::lanes::{KvElement, Lanes, SCALE_GROUP, WIDTH, prefetch};
 use std::ops::Range;
 
-/// Positions whose values are widened at a time: as many as stay in the nearest cache.
+/// How many positions' values are widened at a time: as many as fit in the L1 cache.
 const CHUNK: usize = 4 * WIDTH;
 
-/// Numbers of a chunk of values that is widened, and of what the rows add up to.
+/// The length of the scratch space: a chunk of widened values and the rows' partial sums.
 pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     (CHUNK + rows) * heads.width()
 }
@@ -26,7 +26,7 @@ pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
 ) -> usize {
     let mut column = columns.start;
     while column < columns.end {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             if columns.end - column >= 4 * WIDTH {
                 weigh::<L, N, R, 4>(tile, scores, row, column);
@@ -43,7 +43,7 @@ pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
     R
 }
 
-/// Sums the weighted values for R rows: 16 D numbers of a head, from `column` on.
+/// Sums the weighted values for R rows: 16 D dimensions of a head, starting at `column`.
 ///
 /// # Safety
 /// As for [`weigh_columns`]; the columns are the head's.
@@ -58,7 +58,7 @@ unsafe fn weigh<L: Lanes, N: KvElement, const R: usize, const D: usize>(
     let width = tile.shape.kv.width();
     let offset = count * tile.shape.kv.keys() + tile.head * WIDTH * width + column;
     let ahead = AHEAD * tile.shape.kv.block();
-    // SAFETY: the caller's; values of a block are `[16, width]`.
+    // SAFETY: guaranteed by the caller; values of a block are `[16, width]`.
     unsafe {
         let row: [*const f32; R] =
             std::array::from_fn(|r| scores.add((first + r) * tile.stride()).cast_const());
@@ -98,8 +98,8 @@ unsafe fn weigh<L: Lanes, N: KvElement, const R: usize, const D: usize>(
     }
 }
 
-/// Weighted values of all rows, a chunk of positions after another: the values of a chunk are
-/// widened once, and what rows have so far waits in memory while others are added to.
+/// Weighted values of all rows, one chunk of positions at a time: its values are widened once, and
+/// partial sums wait in memory while other rows are updated.
 ///
 /// # Safety
 /// As for [`weigh_columns`]; `wide` has room for a chunk.
@@ -120,7 +120,7 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
         let mut first = piece.seen.start;
         while first < piece.seen.end {
             let end = piece.seen.end.min((first / CHUNK + 1) * CHUNK);
-            // SAFETY: the caller's; values of a block are `[16, width]`.
+            // SAFETY: guaranteed by the caller; values of a block are `[16, width]`.
             unsafe {
                 for at in first..end {
                     let (block, lane) = (at / WIDTH, at % WIDTH);
@@ -163,7 +163,7 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
         }
     }
     for (row, sums) in sums.chunks_exact(columns.len()).enumerate() {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let norm = L::splat(*scores.add((row + 1) * tile.stride() - 1));
             for (at, sums) in sums.chunks_exact(WIDTH).enumerate() {
@@ -200,7 +200,7 @@ unsafe fn add_chunk<L: Lanes, const R: usize>(
 ) {
     let mut column = 0;
     while column < len {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let (values, sums) = (values.add(column), sums.add(column));
             if len - column >= 4 * WIDTH {
@@ -228,7 +228,7 @@ unsafe fn add_columns<L: Lanes, const R: usize, const D: usize>(
     sums: *mut f32,
     len: usize,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let mut acc = [[L::splat(0.0); D]; R];
         for (r, row) in acc.iter_mut().enumerate() {

@@ -1,9 +1,9 @@
 //! AMX: a matrix register holds 16 rows of 64 bytes, and one instruction multiplies 16 rows of
 //! input with 32 columns of 16 rows of weights.
 //!
-//! Only step 1 of [`super`] is done there: a product is 32 columns deep, half of what a register
-//! could hold, so that sums stay those of one block and the floats that follow keep their order.
-//! The compiler knows nothing of these registers; each piece of assembly names those that it uses.
+//! Only step 1 of [`super`] uses them: a product is 32 columns deep, half of what a register could
+//! hold, so that each sum covers one block and the float operations after it keep their order. The
+//! compiler does not track these registers; each piece of assembly names those that it uses.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
@@ -21,11 +21,11 @@ use super::avx512vnni::read::{
 use super::{Strip, Sums, Tiles, Unpacked};
 use crate::tile_registers::{self, TileConfig};
 
-/// Rows of input that are multiplied at once.
+/// How many input rows are multiplied at once.
 const ROWS: usize = 16;
 /// Bytes of 32 columns of a strip.
 const COLUMNS: usize = BLOCK * STRIP;
-/// How far ahead to ask for memory.
+/// How far ahead to prefetch.
 const AHEAD: usize = 4096;
 
 /// The kernels for strips of this layout; plain floats have none.
@@ -68,7 +68,7 @@ fn of<C: Codes, S: Scales>() -> Tiles {
 }
 
 /// # Safety
-/// The processor has the instructions of this family, and the strip is whole.
+/// The processor supports this family's instructions, and the strip is whole.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
     let blocks = strip.quants.len() / C::BYTES;
@@ -125,15 +125,15 @@ static WHOLE: TileConfig = shapes(32);
 static HALVES: TileConfig = shapes(16);
 
 /// # Safety
-/// The processor has the registers, and the system lets this process use them.
+/// The processor has the registers, and the system permits this process to use them.
 unsafe fn configure<const IN_HALVES: bool>() {
     let shapes = if IN_HALVES { &HALVES } else { &WHOLE };
     // SAFETY: the processor has the registers.
     unsafe { tile_registers::load_config(shapes) };
 }
 
-/// Products that are made before their floats are added up. Long enough, because the processor
-/// does one kind of work faster than both at once; short enough for the nearest cache.
+/// Products computed before their floats are summed. Enough of them, because the processor does one
+/// kind of work faster than both at once; few enough for the L1 cache.
 const PHASE: usize = 4;
 
 /// Sums of 16 rows of input and 16 of weights, for each product of a phase.
@@ -146,8 +146,8 @@ struct Pieces {
     w: [*const i8; 2],
 }
 
-/// Instructions, with the pieces in rsi, rdi, rdx and rcx, their distances from row to row in r8
-/// and r9, and in r10 where the sums go: 4,096 bytes apart, [`Products`] of a group and a strip.
+/// Runs instructions with the pieces in rsi, rdi, rdx and rcx, their row strides in r8 and r9, and
+/// the destination in r10: [`Products`] of each group and strip, 4,096 bytes apart.
 macro_rules! run {
     ($pieces:expr, $to:expr, $($line:expr),*) => {
         asm!(
@@ -188,13 +188,14 @@ macro_rules! product {
     };
 }
 
-/// The products of one block: a piece that is in a register serves two.
+/// The products of one block; each loaded piece serves two.
 ///
 /// # Safety
-/// After [`configure`]; the pieces are whole, and 16 by 16 sums may be written at `to` for each.
+/// [`configure`] was called, the pieces are complete, and `to` has space for 16 by 16 sums per
+/// product.
 #[inline(always)]
 unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to: *mut i32) {
-    // SAFETY: the caller's 16 x 32 and 8 x 64 bytes each; 16 x 64 are written for each product.
+    // SAFETY: the caller guarantees 16 x 32 and 8 x 64 bytes each; 16 x 64 are written per product.
     unsafe {
         match (GROUPS, STRIPS) {
             (1, 1) => run!(
@@ -239,14 +240,14 @@ unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to
 }
 
 /// # Safety
-/// After [`configure`]; strips and group have the same number of columns.
+/// [`configure`] was called; strips and group have the same number of columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
     strips: &[Unpacked],
     group: &Group,
     out: &mut Sums,
 ) {
-    // SAFETY: this function's own conditions.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match (group.rows / ROWS, strips.len()) {
             (1, 1) => tile::<MINIMA, IN_HALVES, 1, 1>(strips, group, out),
@@ -258,7 +259,7 @@ unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
 }
 
 /// # Safety
-/// As for [`multiply`]; the rows and strips are among those.
+/// As for [`multiply`]; the rows and strips are within `group` and `strips`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn tile<
@@ -274,14 +275,14 @@ unsafe fn tile<
     let blocks = strips[0].blocks;
     let halves = if IN_HALVES { 2 } else { 1 };
     let mut sums = [const { MaybeUninit::<Products>::uninit() }; 4];
-    // Plain loops: with iterators the compiler leaves calls in here.
+    // Plain loops: with iterators the compiler does not inline every call.
     let mut first = 0;
     while first < blocks {
         let end = blocks.min(first + PHASE / halves);
         let mut at = 0;
         while at < (end - first) * halves {
             let (b, half) = (first + at / halves, at % halves);
-            // SAFETY: every group and every strip has block b, and the phase a place for it.
+            // SAFETY: every group and every strip has block b, and the phase has a place for it.
             unsafe {
                 let x = group.codes.as_ptr().add(b * ROWS * BLOCK + half * 16);
                 let w = b * COLUMNS + half * 256;
@@ -300,7 +301,7 @@ unsafe fn tile<
         let mut product = 0;
         while product < GROUPS * STRIPS {
             let (g, s) = (product / STRIPS, product % STRIPS);
-            // SAFETY: the products of this phase are made.
+            // SAFETY: the products of this phase have been computed.
             unsafe {
                 let sums = sums[g * 2 + s].assume_init_ref();
                 let rows = out.0.as_mut_ptr().add(g * ROWS);
@@ -313,8 +314,8 @@ unsafe fn tile<
     }
 }
 
-/// Adds up the products of some blocks for 16 rows of input: to the sums in `out`, or to zero where
-/// they are the first blocks. The scales of these rows begin at `start`.
+/// Sums the products of some blocks for 16 input rows, starting from the sums in `out`, or from
+/// zero for the first blocks. The scales of these rows begin at `start`.
 ///
 /// # Safety
 /// As for [`multiply`]; the group has the scales of 16 rows from `start` on.

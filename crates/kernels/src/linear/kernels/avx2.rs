@@ -1,8 +1,8 @@
-//! AVX2: a register is 4 columns of 8 rows, half of what a strip has.
+//! AVX2: a register holds 4 columns of 8 rows, half the rows of a strip.
 //!
 //! Two families share this file. With VNNI one instruction multiplies 4 input codes with a register
-//! and adds up into 8 sums; without it, products are added in pairs to 16 bits, which hold as many
-//! of them as the width of the codes allows, and from there to 32.
+//! and accumulates into 8 sums; without it, products are summed in pairs in 16 bits, as many as the
+//! width of the codes allows, and then in 32 bits.
 
 mod read;
 
@@ -18,21 +18,21 @@ use super::super::group::{Group, Part};
 use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 
-/// How far ahead to ask for memory.
+/// How far ahead to prefetch.
 const AHEAD: usize = 4096;
 /// Rows in a register.
 const SIDE: usize = 8;
 
 /// How codes are multiplied.
 pub(super) trait Dot {
-    /// Codes of 8 bits have their zero point taken off here, not by the caller.
+    /// Whether the zero point of 8-bit codes is subtracted here, not by the caller.
     const CENTRES_BYTES: bool;
     /// 16 columns of 8 rows, of codes of `bits` bits, times 16 input codes, added to `sum`.
     ///
     /// # Safety
-    /// The processor has the instructions of this family, and sixteen codes can be read at `x`.
+    /// The processor supports this family's instructions, and sixteen codes can be read at `x`.
     unsafe fn quad(bits: u32, quad: &Quad, x: *const i8, sum: __m256i) -> __m256i;
-    /// `integer` for this way of multiplying, with the instructions that it needs.
+    /// `integer` for this way of multiplying, compiled with the instructions that it needs.
     ///
     /// # Safety
     /// As for `Kernel`.
@@ -61,7 +61,7 @@ fn with_codes<D: Dot, C: Codes>(scales: ScaleKind) -> Kernel {
 }
 
 /// # Safety
-/// The processor has the instructions of this family; the part's values can be read, and no other
+/// The processor supports this family's instructions; the part's values can be read, and no other
 /// thread uses its place in the group.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn quantize(part: Part, k: usize) {
@@ -78,7 +78,7 @@ impl Dot for Vnni {
     #[target_feature(enable = "avx2,avxvnni,fma,f16c")]
     unsafe fn quad(_bits: u32, quad: &Quad, x: *const i8, mut sum: __m256i) -> __m256i {
         for (g, codes) in quad.iter().enumerate() {
-            // SAFETY: the caller's 16 input codes.
+            // SAFETY: the caller guarantees 16 input codes.
             sum = _mm256_dpbusd_avx_epi32(sum, *codes, unsafe { broadcast(x.add(g * 4)) });
         }
         sum
@@ -86,12 +86,12 @@ impl Dot for Vnni {
 
     #[target_feature(enable = "avx2,avxvnni,fma,f16c")]
     unsafe fn kernel<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
-        // SAFETY: this function's own conditions.
+        // SAFETY: guaranteed by the caller.
         unsafe { integer::<Self, C, S>(strip, group, sums) }
     }
 }
 
-/// AVX2 alone.
+/// AVX2 without VNNI.
 pub(super) struct Avx2Only;
 
 impl Dot for Avx2Only {
@@ -103,10 +103,11 @@ impl Dot for Avx2Only {
         let ones = _mm256_set1_epi16(1);
         let mut pairs = [_mm256_setzero_si256(); 4];
         for (g, codes) in quad.iter().enumerate() {
-            // SAFETY: the caller's 16 input codes.
+            // SAFETY: the caller guarantees 16 input codes.
             let x = unsafe { broadcast(x.add(g * 4)) };
             pairs[g] = if bits == 8 {
-                // Unsigned times signed is all there is, so the weight's sign goes to the input.
+                // The instruction multiplies unsigned by signed, so the weight's sign moves to the
+                // input.
                 let weight = _mm256_xor_si256(*codes, _mm256_set1_epi8(-128));
                 _mm256_maddubs_epi16(_mm256_abs_epi8(weight), _mm256_sign_epi8(x, weight))
             } else {
@@ -135,12 +136,12 @@ impl Dot for Avx2Only {
 
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn kernel<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
-        // SAFETY: this function's own conditions.
+        // SAFETY: guaranteed by the caller.
         unsafe { integer::<Self, C, S>(strip, group, sums) }
     }
 }
 
-/// Always inlined, as is what it calls, so that it has the instructions of its caller.
+/// Always inlined, like all it calls, so that it is compiled with its caller's instructions.
 ///
 /// # Safety
 /// As for `Kernel`.
@@ -150,7 +151,7 @@ unsafe fn integer<D: Dot, C: Codes, S: Scales>(
     group: &Group,
     sums: &mut [[f32; STRIP]],
 ) {
-    // SAFETY: this function's own conditions.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match group.rows {
             1 => integer_rows::<D, C, S, 1>(strip, group, sums),
@@ -162,7 +163,7 @@ unsafe fn integer<D: Dot, C: Codes, S: Scales>(
 }
 
 /// # Safety
-/// As for `Kernel`; `M` rows from there on are the group's.
+/// As for `Kernel`; `M` rows from there on are within the group.
 #[inline(always)]
 unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
     strip: &Strip,
@@ -228,7 +229,7 @@ unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
     }
 }
 
-/// Asks for the lines that come `AHEAD` of these; a prefetch of a wrong address does nothing.
+/// Prefetches the lines `AHEAD` of these; an invalid address is harmless.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn prefetch(start: *const u8, bytes: usize) {
@@ -241,11 +242,11 @@ fn prefetch(start: *const u8, bytes: usize) {
 /// Four input codes, the same for all rows.
 ///
 /// # Safety
-/// The processor has the instructions of this family, and four codes can be read.
+/// The processor supports this family's instructions, and four codes can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn broadcast(codes: *const i8) -> __m256i {
-    // SAFETY: the caller's four codes.
+    // SAFETY: the caller guarantees four codes.
     _mm256_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
 }
 
@@ -253,7 +254,7 @@ unsafe fn broadcast(codes: *const i8) -> __m256i {
 /// As for `Kernel`.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
-    // SAFETY: this function's own conditions.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match group.rows {
             1 => float_rows::<W, 1>(strip, group, sums),
@@ -265,7 +266,7 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
 }
 
 /// # Safety
-/// As for `Kernel`; `M` rows from there on are the group's.
+/// As for `Kernel`; `M` rows from there on are within the group.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn float_rows<W: Floats, const M: usize>(
     strip: &Strip,

@@ -1,8 +1,8 @@
-//! AVX-512 with VNNI: a register is 4 columns of 16 rows, and an instruction multiplies it with 4
-//! input codes and adds up into 16 sums.
+//! AVX-512 with VNNI: a register holds 4 columns of 16 rows, and one instruction multiplies it with
+//! 4 input codes and accumulates into 16 sums.
 //!
-//! The weights are read once for up to 8 rows of input; with one row the memory sets the pace, so
-//! it is asked for what comes next a few kilobytes ahead.
+//! The weights are read once for up to 8 rows of input; with one row memory is the bottleneck, so
+//! data is prefetched a few kilobytes ahead.
 
 pub(super) mod read;
 
@@ -18,7 +18,7 @@ use super::super::group::{Group, Part, ROUND, SMALL};
 use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 
-/// How far ahead to ask for memory.
+/// How far ahead to prefetch.
 const AHEAD: usize = 4096;
 
 pub(super) fn kernel(layout: Layout) -> Kernel {
@@ -43,14 +43,14 @@ fn with_codes<C: Codes>(scales: ScaleKind) -> Kernel {
 }
 
 /// # Safety
-/// The processor has the instructions of this family; the part's values can be read, and nobody
-/// else has its place in the group.
+/// The processor supports this family's instructions; the part's values can be read, and no other
+/// thread uses its place in the group.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize_with(k, |values, codes| quantize_block(values, codes));
 }
 
-/// As [`Part::quantize`] does it, in two registers.
+/// Like [`Part::quantize`], in two registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
@@ -74,7 +74,7 @@ fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32;
     let both = _mm256_set_m128i(whole(b), whole(a));
     // SAFETY: 32 codes are written.
     unsafe { _mm256_storeu_si256(codes.as_mut_ptr().cast(), both) };
-    // Four codes at a time, then the four sums that lie side by side for each half.
+    // Sums four codes at a time, then the four adjacent sums of each half.
     let codes = _mm512_castsi256_si512(both);
     let fours = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), codes);
     let fours = _mm512_castsi512_si256(fours);
@@ -91,7 +91,7 @@ fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32;
 /// As for `Kernel`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn integer<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
-    // SAFETY: this function's own conditions.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match group.rows {
             1 => integer_rows::<C, S, 1>(strip, group, sums),
@@ -103,7 +103,7 @@ unsafe fn integer<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut 
 }
 
 /// # Safety
-/// As for `Kernel`; `M` rows from there on are the group's.
+/// As for `Kernel`; `M` rows from there on are within the group.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
     strip: &Strip,
@@ -169,7 +169,7 @@ unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
     }
 }
 
-/// Asks for the lines that come `AHEAD` of these; a prefetch of a wrong address does nothing.
+/// Prefetches the lines `AHEAD` of these; an invalid address is harmless.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 fn prefetch(start: *const u8, bytes: usize) {
@@ -182,11 +182,11 @@ fn prefetch(start: *const u8, bytes: usize) {
 /// Four input codes, the same for all rows.
 ///
 /// # Safety
-/// The processor has the instructions of this family, and four codes can be read.
+/// The processor supports this family's instructions, and four codes can be read.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn broadcast(codes: *const i8) -> __m512i {
-    // SAFETY: the caller's four codes.
+    // SAFETY: the caller guarantees four codes.
     _mm512_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
 }
 
@@ -194,7 +194,7 @@ unsafe fn broadcast(codes: *const i8) -> __m512i {
 /// As for `Kernel`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
-    // SAFETY: this function's own conditions.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match group.rows {
             1 => float_rows::<W, 1>(strip, group, sums),
@@ -207,7 +207,7 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
 }
 
 /// # Safety
-/// As for `Kernel`; `M` rows from there on are the group's.
+/// As for `Kernel`; `M` rows from there on are within the group.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn float_rows<W: Floats, const M: usize>(
     strip: &Strip,

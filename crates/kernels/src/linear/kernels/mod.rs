@@ -1,18 +1,19 @@
 //! Kernels: 16 outputs of up to 8 rows of input, for one strip of weights.
 //!
-//! A family is a set of instructions; each has a kernel for every format. All give the same bits,
-//! because all do this, block after block of 32 columns, for every output on its own:
+//! A family is an instruction set, with a kernel for every format. All give the same bits, because
+//! all do this for each output, one block of 32 columns after another:
 //!
-//! 1. `dot` = sum of weight code (its zero point taken off) times input code, exact in an i32;
+//! 1. `dot` = sum of weight code (minus its zero point) times input code, exact in an i32;
 //! 2. `acc = fma(weight scale * input scale, dot, acc)`, the product rounded to f32;
 //! 3. formats with minima: `acc = fma(min, input sum, acc)`.
 //!
 //! Q4K and Q5K have a scale for each block: the product of a half float and 6 bits, exact in f32.
-//! Q6K has two: `dot` is then the sum of either half's dot times its integer scale, which is below
-//! 2^24 and so exact too. Plain floats take `acc = fma(weight, input, acc)`, column after column.
+//! Q6K has two: `dot` is then the sum of each half's dot times its integer scale, which is below
+//! 2^24 and so exact too. Plain floats take `acc = fma(weight, input, acc)`, one column after
+//! another.
 //!
 //! A family with matrix registers ([`amx`]) does step 1 for 16 rows of input at a time, with the
-//! strip's codes unpacked to bytes first; fewer rows it leaves to the family that it builds on.
+//! strip's codes unpacked to bytes first; it leaves fewer rows to the family that it builds on.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -33,10 +34,10 @@ pub(super) struct Strip<'a> {
     pub scales: &'a [u8],
     /// Weights.
     pub quants: &'a [u8],
-    /// Not read yet in this pass, so worth asking for ahead.
+    /// Not read yet in this pass, so worth prefetching.
     #[cfg_attr(
         not(target_arch = "x86_64"),
-        expect(dead_code, reason = "portable code cannot ask")
+        expect(dead_code, reason = "portable code cannot prefetch")
     )]
     pub cold: bool,
 }
@@ -44,17 +45,17 @@ pub(super) struct Strip<'a> {
 /// Multiplies a strip with a group of rows: `sums` is `[rows, 16]`.
 ///
 /// # Safety
-/// The processor has the family's instructions, and strip and group have the same number of columns.
+/// The processor supports the family's instructions, and strip and group have equally many columns.
 pub(super) type Kernel = unsafe fn(&Strip, &Group, &mut [[f32; STRIP]]);
 
-/// What a pair of strips gives for some rows of input: `[rows, 2, 16]`.
+/// The results of a pair of strips for some input rows: `[rows, 2, 16]`.
 #[repr(align(64))]
 pub(super) struct Sums(pub [[[f32; STRIP]; 2]; TILE]);
 
-/// The same in two steps, for families that unpack a strip before they multiply it: the second is
-/// for one strip or two, and for 16 or 32 rows in groups of 16 that lie one after another. All are
-/// safe where the processor has the family's instructions, the second step between `begin` and
-/// `end`, with strips that were unpacked.
+/// The same in two steps, for families that unpack a strip before they multiply it. The second step
+/// takes one strip or two, and 16 or 32 rows in consecutive groups of 16. All are safe if the
+/// processor supports the family's instructions and the second step runs between `begin` and `end`,
+/// with unpacked strips.
 pub(super) struct Tiles {
     /// Called by a thread before its first strip, and after its last.
     pub begin: unsafe fn(),
@@ -67,12 +68,12 @@ pub(super) struct Tiles {
 #[derive(Default)]
 pub(super) struct Unpacked {
     pub blocks: usize,
-    /// `[blocks, 8 groups, 16 rows, 4 columns]`, zero points taken off.
+    /// `[blocks, 8 groups, 16 rows, 4 columns]`, minus their zero points.
     pub codes: Aligned<i8>,
     /// `[blocks, rows]` each.
     pub scales: Aligned<f32>,
     pub minima: Aligned<f32>,
-    /// The integer scales of the halves of a block, `[blocks, 2, rows]`, where there are any.
+    /// The integer scales of the halves of a block, `[blocks, 2, rows]`, if any.
     pub halves: Aligned<f32>,
 }
 
@@ -83,7 +84,7 @@ impl Default for Sums {
 }
 
 impl Sums {
-    /// Row after row.
+    /// All sums, row by row.
     pub(super) fn numbers(&self) -> &[f32] {
         self.0.as_flattened().as_flattened()
     }
@@ -104,7 +105,7 @@ pub(super) fn kernel(family: KernelFamily, layout: Layout) -> Kernel {
     }
 }
 
-/// The kernels of a family that unpack strips of a layout first, where it has some.
+/// The kernels of a family that unpack strips of a layout first, if it has any.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn tiles(family: KernelFamily, layout: Layout) -> Option<Tiles> {
     match family {
@@ -113,7 +114,7 @@ pub(super) fn tiles(family: KernelFamily, layout: Layout) -> Option<Tiles> {
     }
 }
 
-/// The function that quantizes inputs; safe where the processor has the family's instructions.
+/// The function that quantizes inputs; safe if the processor supports the family's instructions.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn quantizer(family: KernelFamily) -> unsafe fn(Part, usize) {
     match family {

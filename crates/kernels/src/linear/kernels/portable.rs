@@ -9,8 +9,8 @@ use super::{Kernel, Strip};
 
 /// A number for each row of the strip.
 type Lanes<T> = [T; STRIP];
-/// Codes of 16 columns: 4 groups of 4 columns, 4 codes a row. They are 16 bits wide because that is
-/// what small vector units multiply and add in pairs.
+/// Codes of 16 columns: 4 groups of 4 columns, 4 codes per row. They are 16 bits wide because small
+/// vector units multiply and add such codes in pairs.
 type HalfCodes = [i16; 16 * STRIP];
 
 /// How 32 columns of weights become codes.
@@ -30,7 +30,7 @@ struct Block {
     halves: Option<[Lanes<i32>; 2]>,
 }
 
-/// Where the scales of block `b` are.
+/// Reads the factors of block `b`.
 type Scales = fn(scales: &[u8], b: usize) -> Block;
 
 pub(super) fn kernel(layout: Layout) -> Kernel {
@@ -124,7 +124,7 @@ fn dot(codes: &HalfCodes, input: &[i8; 16]) -> Lanes<i32> {
     std::array::from_fn(|row| pairs[row * 2] + pairs[row * 2 + 1])
 }
 
-/// Weights that are floats: W bytes each, and what they mean.
+/// Multiplies by weights that are floats of W bytes each, converted by `value`.
 fn float<const W: usize>(
     strip: &Strip,
     group: &Group,
@@ -264,7 +264,7 @@ fn f16_values(bytes: &[u8]) -> Lanes<f32> {
     std::array::from_fn(|row| half_float(bytes[row]))
 }
 
-/// A half float, without branches: its bits as a far too small f32, times 2^112.
+/// Converts a half float without branches: its bits as a much too small f32, times 2^112.
 #[inline(always)]
 fn half_float(bytes: [u8; 2]) -> f32 {
     let bits = u32::from(u16::from_le_bytes(bytes));

@@ -1,8 +1,8 @@
-//! Random weights in every format, for the tests of this crate and of those that read GGUF files.
+//! Random weights in every format, for the tests of this crate and of crates that read GGUF files.
 
 use super::Format;
 
-/// A linear congruential generator: small, and the same everywhere.
+/// A linear congruential generator: small and the same on every machine.
 pub(crate) struct Random(pub u64);
 
 impl Random {

@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-/// Causal attention of `q` `[tokens, heads, dim]`, whose first token stands at `position`, over
-/// `k` and `v` `[1, position + tokens, kv_heads, dim]`. With a window, a token sees only the last
-/// so many, itself among them. Returns `[tokens, heads * dim]`.
+/// Causal attention of `q` `[tokens, heads, dim]`, whose first token is at `position`, over `k` and
+/// `v` `[1, position + tokens, kv_heads, dim]`. With a window, a token sees only that many tokens
+/// back, including itself. Returns `[tokens, heads * dim]`.
 pub fn attend(
     q: &Tensor,
     k: &Tensor,
@@ -38,7 +38,7 @@ pub fn attend(
     out.contiguous()?.reshape((tokens, heads * dim))
 }
 
-/// `[tokens, len]`: 0 where a token may look, minus infinity where it may not.
+/// `[tokens, len]`: 0 for visible positions, minus infinity for masked ones.
 fn mask(tokens: usize, position: usize, window: Option<usize>, device: &Device) -> Result<Tensor> {
     let len = position + tokens;
     let window = window.unwrap_or(len);

@@ -1,4 +1,4 @@
-//! Attention with its projections, norms and KV cache: illumine's kernel on a CPU, tensor operations
+//! Attention with its projections, norms and KV cache: illumine's kernel on CPUs, tensor operations
 //! elsewhere.
 
 mod device;
@@ -37,7 +37,7 @@ enum KvCache {
     Device(TensorCache, TensorCache),
 }
 
-/// Tokens that one thread rotates at a time.
+/// How many tokens one thread rotates at a time.
 const TURN: usize = 16;
 
 impl Attention {
@@ -67,8 +67,8 @@ impl Attention {
                 true => Some([bias("attn_q")?, bias("attn_k")?, bias("attn_v")?]),
                 false => None,
             },
-            query_norm: weights.optional_norm(&name("attn_q_norm"), config.norm_eps)?,
-            key_norm: weights.optional_norm(&name("attn_k_norm"), config.norm_eps)?,
+            query_norm: weights.optional_norm(&name("attn_q_norm"), dim, config.norm_eps)?,
+            key_norm: weights.optional_norm(&name("attn_k_norm"), dim, config.norm_eps)?,
             output: weights.linear(&name("attn_output"))?,
             kv_cache: match weights.on_host() {
                 true => KvCache::Host(KvBlocks::new(weights.kv(), heads_kv)),
@@ -162,7 +162,7 @@ impl Attention {
         Ok(out)
     }
 
-    /// Applies RoPE, and biases and head norms where the model has them, to queries and keys (to
+    /// Applies RoPE and, if the model has them, biases and head norms to queries and keys (to
     /// values, only biases).
     fn turn(
         &self,

@@ -1,4 +1,4 @@
-//! What the small models of the families share, and how they are held to another implementation.
+//! What the small models of all families share, and their comparison with other implementations.
 
 use super::tiny::{
     Theirs, Tiny, content, difference, exact, feed, ours, placed, read, read_theirs, tokens,
@@ -15,12 +15,11 @@ pub const HIDDEN: usize = 64;
 pub const FEED: usize = 96;
 pub const VOCABULARY: usize = 160;
 
-/// How far logits may lie apart, in their standard deviation: what other orders of adding up make.
+/// How far logits may differ, in standard deviations: the effect of other summation orders.
 pub const CLOSE: f32 = 1e-3;
-/// Where weights are quantized, both round what they multiply them by to 8 bits, each a little
-/// otherwise. Held to the same weights in exact arithmetic, illumine's mean error must be at most
-/// so many times candle's, and below this (measured: 0.015 to 0.034 for
-/// both).
+/// With quantized weights both round activations to 8 bits, slightly differently. Compared with
+/// exact arithmetic on the same weights, illumine's mean error must be at most this many times
+/// candle's, and below the next constant (measured: 0.015 to 0.034 for both).
 pub const AS_GOOD: f32 = 1.25;
 pub const CLOSE_Q8: f32 = 0.06;
 
@@ -39,7 +38,7 @@ pub const SHAPE: Shape = Shape {
     head_dim: 16,
 };
 
-/// What all families share: sizes, embeddings, norms, attention's matrices.
+/// What all families share: sizes, embeddings, norms, attention matrices.
 pub fn body(architecture: &'static str, shape: Shape) -> Tiny {
     let mut tiny = Tiny::new(architecture);
     tiny.count("embedding_length", HIDDEN);
@@ -110,7 +109,7 @@ pub fn biases(tiny: &mut Tiny, shape: Shape) {
     });
 }
 
-/// Matrices one above the other, as families keep them that fuse them.
+/// Stacks matrices in one, as in families that fuse them.
 pub fn fuse(tiny: &mut Tiny, shape: Shape, parts: &[&str], whole: &str) {
     each_layer(tiny, shape, |tiny, block| {
         let name = |part: &str| format!("{block}.{part}.weight");
@@ -119,7 +118,7 @@ pub fn fuse(tiny: &mut Tiny, shape: Shape, parts: &[&str], whole: &str) {
     });
 }
 
-/// Holds a model to another implementation, with F32 and with Q8_0 weights.
+/// Compares a model with another implementation, with F32 and with Q8_0 weights.
 pub fn hold(mut tiny: Tiny, theirs: impl Fn(&NamedTempFile) -> Theirs<'static>) {
     hold_exact(&tiny, &theirs);
     tiny.dtype = GgmlDType::Q8_0;
@@ -150,9 +149,9 @@ pub fn close(wanted: &[f32], given: &[f32]) {
     assert!(far < CLOSE, "{far}");
 }
 
-/// A model gives the same logits, to the bit, for a text read whole, one by one, stopped and read
-/// again, read again from the middle, or as branches of it; on one thread or many, and with the
-/// kernels of every family.
+/// A model gives bit-identical logits for a text evaluated whole, token by token, after an
+/// interruption, again from the middle, or as branches; on one thread or many, and with every
+/// kernel family.
 pub fn consistent(file: &NamedTempFile) {
     for kv in [KvType::F16, KvType::Q8] {
         let families = KernelFamily::ALL
@@ -198,7 +197,7 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
     assert_eq!(model.len(), kept);
     let again = feed(&mut *model, &ids[kept..], Logits::All);
     assert!(whole[kept * width..] == again);
-    // What was read comes back from bytes, in the middle of a text and in a fresh model.
+    // The KV cache can be restored from bytes, in the middle of a text and in a fresh model.
     model.rewind(ids.len() - 1);
     let (first, second) = (
         model.save(0, 7, "it").unwrap(),
@@ -218,7 +217,7 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
     assert!(last == whole[(ids.len() - 1) * width..]);
     model.rewind(20);
     assert_eq!(model.len(), 20);
-    // One branch writes the text on, another something else; the first is taken over.
+    // One branch continues the text, the other differs; the first is adopted.
     let mut branches = [model.branch().unwrap(), model.branch().unwrap()];
     for at in 20..ids.len() - 1 {
         let fed = [ids[at], ids[at] / 2 + 1];
@@ -242,7 +241,7 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
     whole
 }
 
-/// From GGUF's order of a llama's rows (RoPE turns neighbours) to the published one (halves).
+/// Reorders a llama's rows from GGUF's layout (interleaved RoPE) to the published one (half-split).
 pub fn to_halves(matrix: &Tensor, heads: usize) -> Tensor {
     let (rows, cols) = matrix.dims2().unwrap();
     let pairs = matrix.reshape((heads, rows / heads / 2, 2, cols)).unwrap();
@@ -255,7 +254,7 @@ pub fn to_halves(matrix: &Tensor, heads: usize) -> Tensor {
         .unwrap()
 }
 
-/// From a tensor's name in GGUF to the published model's.
+/// Maps a tensor's name in GGUF to its name in the published model.
 pub fn published(name: &str) -> String {
     let renames = [
         ("token_embd", "model.embed_tokens"),

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::sync::Arc;
 use tempfile::NamedTempFile;
 
-/// Metadata and tensors of a model in the making.
+/// Metadata and tensors of a model that is being built.
 pub struct Tiny {
     architecture: &'static str,
     /// How matrices are stored; norms and biases stay F32.
@@ -42,18 +42,18 @@ impl Tiny {
         self.value(key, Value::F32(value));
     }
 
-    /// A key of the architecture's own.
+    /// Sets a key with the architecture's prefix.
     pub fn value(&mut self, key: &str, value: Value) {
         self.plain(&format!("{}.{key}", self.architecture), value);
     }
 
-    /// A key as it stands; it takes the place of one with the same name.
+    /// Sets a key without a prefix, replacing any of the same name.
     pub fn plain(&mut self, key: &str, value: Value) {
         self.metadata.retain(|(taken, _)| taken != key);
         self.metadata.push((key.to_string(), value));
     }
 
-    /// A random matrix, scaled so that it keeps the size of what it multiplies.
+    /// Adds a random matrix, scaled to preserve the magnitude of its input.
     pub fn matrix(&mut self, name: &str, rows: usize, cols: usize) {
         let scale = (3.0 / cols as f32).sqrt();
         let values = self.random(rows * cols).map(|value| value * scale);
@@ -64,13 +64,13 @@ impl Tiny {
         );
     }
 
-    /// Random numbers around `around`: a norm's weight (1) or a bias (0).
+    /// Adds random numbers around `around`: a norm's weight (1) or a bias (0).
     pub fn vector(&mut self, name: &str, len: usize, around: f32) {
         let values: Vec<f32> = self.random(len).map(|value| around + value * 0.3).collect();
         self.set(name, Tensor::new(values, &Device::Cpu).unwrap());
     }
 
-    /// A tensor as it stands; it takes the place of one with the same name.
+    /// Sets a tensor, replacing any of the same name.
     pub fn set(&mut self, name: &str, tensor: Tensor) {
         self.tensors.retain(|(taken, _)| taken != name);
         self.tensors.push((name.to_string(), tensor));
@@ -85,7 +85,7 @@ impl Tiny {
         tensor.clone()
     }
 
-    /// Takes a tensor out.
+    /// Removes a tensor and returns it.
     pub fn take(&mut self, name: &str) -> Tensor {
         let at = self
             .tensors
@@ -108,7 +108,7 @@ impl Tiny {
         VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
     }
 
-    /// The weights as they are once they were quantized: the same model for exact arithmetic.
+    /// The model with its weights rounded as by quantization, for exact arithmetic.
     pub fn rounded(&self) -> Tiny {
         let round = |(name, tensor): &(String, Tensor)| {
             let rounded = QTensor::quantize(tensor, self.stored(name, tensor)).unwrap();
@@ -155,7 +155,7 @@ impl Tiny {
     }
 }
 
-/// The file as illumine reads it, with keys and values kept exactly.
+/// The file as illumine loads it, with an f32 KV cache.
 pub fn ours(file: &NamedTempFile) -> Box<dyn TextModel> {
     placed(file, &exact())
 }
@@ -178,10 +178,11 @@ pub fn content(file: &NamedTempFile) -> (gguf_file::Content, File) {
     (gguf_file::Content::read(&mut reader).unwrap(), reader)
 }
 
-/// Another implementation: logits for the last of some tokens, whose first stands at a position.
+/// Another implementation: logits for the last of some tokens, the first of which is at the given
+/// position.
 pub type Theirs<'a> = Box<dyn FnMut(&Tensor, usize) -> candle_core::Result<Tensor> + 'a>;
 
-/// What both read: a prompt, then tokens one by one.
+/// The text that both evaluate: a prompt, then tokens one by one.
 const TOKENS: usize = 30;
 const PROMPT: usize = 20;
 
@@ -190,7 +191,7 @@ pub fn tokens(vocabulary: usize) -> Vec<u32> {
     (0..TOKENS).map(|at| token(at) as u32).collect()
 }
 
-/// What candle says: see [`read`].
+/// Candle's logits, as in [`read`].
 pub fn read_theirs(mut theirs: Theirs, vocabulary: usize, singly: bool) -> Vec<f32> {
     let ids = tokens(vocabulary);
     let first = if singly { 1 } else { PROMPT };
@@ -208,7 +209,7 @@ pub fn read_theirs(mut theirs: Theirs, vocabulary: usize, singly: bool) -> Vec<f
     logits
 }
 
-/// Logits after a prompt, read in one go, and after each of ten tokens read one by one.
+/// Logits after a prompt evaluated at once, and after each of ten tokens evaluated one by one.
 pub fn read(model: &mut dyn TextModel) -> Vec<f32> {
     let ids = tokens(model.vocabulary());
     let mut logits = feed(model, &ids[..PROMPT], Logits::Last);
@@ -222,8 +223,8 @@ pub fn feed(model: &mut dyn TextModel, ids: &[u32], rows: Logits) -> Vec<f32> {
     model.forward(ids, rows, &|| false).unwrap().unwrap()
 }
 
-/// The greatest and the mean (root of squares) difference of logits, in the standard deviation of
-/// what is wanted.
+/// The maximum and root-mean-square difference of logits, in standard deviations of the expected
+/// ones.
 pub fn difference(wanted: &[f32], given: &[f32]) -> (f32, f32) {
     assert_eq!(wanted.len(), given.len());
     let len = wanted.len() as f32;

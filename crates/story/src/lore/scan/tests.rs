@@ -1,3 +1,4 @@
+use super::super::KeyLogic;
 use super::*;
 
 fn entry(uid: u64, key: &str, content: &str) -> LoreEntry {
@@ -83,7 +84,7 @@ fn what_fired_may_name_more_unless_it_is_forbidden() {
             ..entry(4, "lamp", "")
         },
     ]);
-    // Entry 2 names the lamp again: a circle that ends.
+    // Entry 2 mentions the lamp again: a cycle, which must end.
     assert_eq!(fired(&book, &["The lamp."], &[]).0, [1, 2, 4]);
     book.entries[0].prevent_recursion = true;
     assert_eq!(fired(&book, &["The lamp."], &[]).0, [1]);
@@ -239,7 +240,7 @@ fn what_is_kept_first_stands_first() {
 
 #[test]
 fn an_entry_switched_off_and_a_pattern_that_cannot_run_do_not_fire() {
-    let book = book(vec![entry(1, "lamp", ""), entry(2, "/(?=x)/", "")]);
+    let book = book(vec![entry(1, "lamp", ""), entry(2, "/(x/", "")]);
     let past = ScanInput {
         passages: &["lamp"],
         fired: &[],
@@ -252,5 +253,64 @@ fn an_entry_switched_off_and_a_pattern_that_cannot_run_do_not_fire() {
         ..
     } = scan(&[&book], &|_, entry| entry.uid == 1, &past);
     assert!(fires.is_empty());
-    assert!(missed[0].why.contains("linear time"));
+    assert!(missed[0].why.contains("no valid regex"));
+}
+
+fn active(books: &[&Lorebook], passages: &[&str]) -> Vec<String> {
+    let past = ScanInput {
+        passages,
+        fired: &[],
+        seed: 7,
+        macros: None,
+    };
+    let found = scan(books, &|_, _| false, &past);
+    let named = found.active.iter().map(|it| it.entry.name.clone());
+    named.collect()
+}
+
+#[test]
+fn an_entry_of_one_book_activates_one_of_another() {
+    let lamps = book(vec![entry(1, "lamp", "Built by Aksel.")]);
+    let people = Lorebook {
+        name: "people".to_string(),
+        ..book(vec![entry(1, "Aksel", "Aksel is deaf.")])
+    };
+    assert_eq!(
+        active(&[&people, &lamps], &["The lamp."]),
+        ["lamp", "Aksel"]
+    );
+    let closed = Lorebook {
+        recursive: false,
+        ..people
+    };
+    assert_eq!(active(&[&closed, &lamps], &["The lamp."]), ["lamp"]);
+}
+
+#[test]
+fn a_second_key_may_stand_in_the_story_and_the_first_in_another_entry() {
+    let keeper = LoreEntry {
+        secondary: vec!["storm".to_string()],
+        ..entry(2, "Aksel", "Aksel is deaf.")
+    };
+    let book = book(vec![entry(1, "lamp", "Built by Aksel."), keeper]);
+    assert_eq!(active(&[&book], &["The lamp."]), ["lamp"]);
+    assert_eq!(
+        active(&[&book], &["The lamp in the storm."]),
+        ["lamp", "Aksel"]
+    );
+}
+
+#[test]
+fn regexes_that_take_too_long_are_stopped_and_named() {
+    let key = "/(?:a(?=a|!)|a(?!b))+$/";
+    let entries = (0..200).map(|uid| entry(uid, key, "x")).collect();
+    let text = format!("{}!", "a".repeat(40_000));
+    let (active, why) = fired(&book(entries), &[&text], &[]);
+    assert!(active.is_empty());
+    assert!(why[0].contains("takes too long"), "{}", why[0]);
+    assert!(
+        why[199].contains("other regexes took too long"),
+        "{}",
+        why[199]
+    );
 }

@@ -82,7 +82,7 @@ fn a_version_takes_the_others_place_and_both_are_kept() {
     assert_eq!(
         story.versions(0),
         [0],
-        "a picture is no version of a passage"
+        "a picture is not a version of a passage"
     );
 }
 
@@ -110,7 +110,7 @@ fn edited(passages: &[&str], index: usize, new: &str) -> (String, Vec<usize>) {
 #[test]
 fn an_edit_takes_the_pictures_with_it() {
     let passages = ["One lamp.", " Two.", " Three."];
-    // In the middle, at the end, and a word left out.
+    // Edits in the middle and at the end, and a removed word.
     let same = |index, new, text: &str, ends: [usize; 3]| {
         assert_eq!(
             edited(&passages, index, new),

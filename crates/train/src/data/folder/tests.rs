@@ -102,7 +102,7 @@ fn words_come_from_the_table_then_from_text_files_then_from_names() {
         ]
     );
     let (one, other) = (found.pictures.concept[6], found.pictures.concept[7]);
-    assert_eq!(one, other, "two drawings of one thing");
+    assert_eq!(one, other, "two drawings of one concept");
     assert_eq!(
         found.pictures.styles,
         ["blob", "charcoal", "ink", "oil", DEFAULT_STYLE]
@@ -219,7 +219,7 @@ fn some_things_are_held_out_where_there_are_many() {
     assert_eq!(
         count(&one_style, Split::HeldOutPair),
         0,
-        "it would be held out wholly"
+        "it would be held out entirely"
     );
     let ink: Vec<String> = things.iter().map(|name| format!("ink/{name}")).collect();
     names.extend(ink.iter().map(String::as_str));

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-/// Four groups of 4 columns, of 8 rows.
+/// Four groups of 4 columns of 8 rows.
 pub(super) type Quad = [__m256i; 4];
 
 /// How 32 columns of weights become codes.
@@ -16,28 +16,28 @@ pub(crate) trait Codes {
     /// The first and the last 16 columns of the rows from `side * 8` on.
     ///
     /// # Safety
-    /// The processor has the instructions of this family, and `quants` is that of a block of such
+    /// The processor supports this family's instructions, and `quants` points to a block of such
     /// codes.
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2];
 }
 
 /// Where the scales of a block are.
 pub(crate) trait Scales {
-    /// There are minima.
+    /// Whether there are minima.
     const MINIMA: bool = false;
-    /// Both halves of a block have an integer scale of their own.
+    /// Whether each half of a block has its own integer scale.
     const HALVES: bool = false;
     /// Scale and minimum of block `b` in the rows from `side * 8` on.
     ///
     /// # Safety
-    /// The processor has the instructions of this family, and `scales` is that of a strip with
-    /// block `b`.
+    /// The processor supports this family's instructions, and `scales` points to the scales of a
+    /// strip with block `b`.
     unsafe fn of(scales: *const u8, b: usize, side: usize) -> (__m256, __m256);
-    /// The integer scales of the halves, where there are any.
+    /// The integer scales of the halves, if any.
     ///
     /// # Safety
-    /// The processor has the instructions of this family, and `scales` is that of a strip with
-    /// block `b`.
+    /// The processor supports this family's instructions, and `scales` points to the scales of a
+    /// strip with block `b`.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn halves(_scales: *const u8, _b: usize, _side: usize) -> [__m256; 2] {
@@ -52,8 +52,7 @@ pub(super) trait Floats {
     /// Half a column: the rows from `side * 8` on.
     ///
     /// # Safety
-    /// The processor has the instructions of this family, and sixteen numbers of the kind can be
-    /// read.
+    /// The processor supports this family's instructions, and sixteen such numbers can be read.
     unsafe fn column(at: *const u8, side: usize) -> __m256;
 }
 
@@ -92,7 +91,7 @@ impl Codes for Q5 {
         let (mut quads, fifths) = unsafe { (Q4::quads(quants, side), quants.add(256 + side * 4)) };
         for (half, quad) in quads.iter_mut().enumerate() {
             for (g, codes) in quad.iter_mut().enumerate() {
-                // SAFETY: the same.
+                // SAFETY: as above.
                 let fifth = unsafe { fifths.add((half * 4 + g) * 8).cast::<i32>().read() };
                 *codes = _mm256_or_si256(*codes, spread(fifth));
             }
@@ -101,7 +100,7 @@ impl Codes for Q5 {
     }
 }
 
-/// Each of 32 bits becomes a byte of 0 or 16.
+/// Expands each of 32 bits to a byte, 0 or 16.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn spread(bits: i32) -> __m256i {
@@ -129,7 +128,7 @@ impl Codes for Q6 {
         let (mut quads, pairs) = unsafe { (Q4::quads(quants, side), quants.add(256 + side * 32)) };
         let mask = _mm256_set1_epi8(0x30);
         for (half, quad) in quads.iter_mut().enumerate() {
-            // SAFETY: the same.
+            // SAFETY: as above.
             let pairs = unsafe { register(pairs.add(half * 64)) };
             let moved = [
                 _mm256_slli_epi16::<4>(pairs),
@@ -255,7 +254,7 @@ impl Floats for F16 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn column(at: *const u8, side: usize) -> __m256 {
-        // SAFETY: the caller's 16 weights.
+        // SAFETY: the caller guarantees 16 weights.
         unsafe { f16_values(at, side) }
     }
 }
@@ -268,7 +267,7 @@ impl Floats for BF16 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn column(at: *const u8, side: usize) -> __m256 {
-        // SAFETY: the caller's 16 weights.
+        // SAFETY: the caller guarantees 16 weights.
         let bits = _mm256_cvtepu16_epi32(unsafe { _mm_loadu_si128(at.add(side * 16).cast()) });
         _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
     }
@@ -282,7 +281,7 @@ impl Floats for F32 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn column(at: *const u8, side: usize) -> __m256 {
-        // SAFETY: the caller's 16 weights.
+        // SAFETY: the caller guarantees 16 weights.
         unsafe { _mm256_loadu_ps(at.add(side * 32).cast()) }
     }
 }
@@ -290,33 +289,33 @@ impl Floats for F32 {
 /// 32 bytes.
 ///
 /// # Safety
-/// The processor has the instructions of this family, and 32 bytes can be read.
+/// The processor supports this family's instructions, and 32 bytes can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn register(at: *const u8) -> __m256i {
-    // SAFETY: the caller's 32 bytes.
+    // SAFETY: the caller guarantees 32 bytes.
     unsafe { _mm256_loadu_si256(at.cast()) }
 }
 
-/// The half floats of a side, of 16.
+/// Half of 16 half floats: those of a side.
 ///
 /// # Safety
-/// The processor has the instructions of this family, and sixteen half floats can be read.
+/// The processor supports this family's instructions, and sixteen half floats can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn f16_values(at: *const u8, side: usize) -> __m256 {
-    // SAFETY: the caller's 32 bytes.
+    // SAFETY: the caller guarantees 32 bytes.
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(at.add(side * 16).cast()) })
 }
 
-/// The signed bytes of a side, of 16.
+/// Half of 16 signed bytes: those of a side.
 ///
 /// # Safety
-/// The processor has the instructions of this family, and sixteen bytes can be read.
+/// The processor supports this family's instructions, and sixteen bytes can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn bytes(at: *const u8, side: usize) -> __m256 {
-    // SAFETY: the caller's 16 bytes.
+    // SAFETY: the caller guarantees 16 bytes.
     _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(unsafe {
         _mm_loadl_epi64(at.add(side * 8).cast())
     }))

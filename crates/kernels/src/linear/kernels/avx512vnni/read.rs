@@ -11,28 +11,28 @@ pub(crate) trait Codes {
     /// Groups `g` and `g + 4` of 4 columns, for `g` below 4.
     ///
     /// # Safety
-    /// The processor has the instructions of this family, and `quants` is that of a block of such
+    /// The processor supports this family's instructions, and `quants` points to a block of such
     /// codes.
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i);
 }
 
 /// Where the scales of a block are.
 pub(crate) trait Scales {
-    /// There are minima.
+    /// Whether there are minima.
     const MINIMA: bool = false;
-    /// Both halves of a block have an integer scale of their own.
+    /// Whether each half of a block has its own integer scale.
     const HALVES: bool = false;
     /// Scale and minimum of block `b` in all rows.
     ///
     /// # Safety
-    /// The processor has the instructions of this family, and `scales` is that of a strip with
-    /// block `b`.
+    /// The processor supports this family's instructions, and `scales` points to the scales of a
+    /// strip with block `b`.
     unsafe fn of(scales: *const u8, b: usize) -> (__m512, __m512);
-    /// The integer scales of the halves, where there are any.
+    /// The integer scales of the halves, if any.
     ///
     /// # Safety
-    /// The processor has the instructions of this family, and `scales` is that of a strip with
-    /// block `b`.
+    /// The processor supports this family's instructions, and `scales` points to the scales of a
+    /// strip with block `b`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn halves(_scales: *const u8, _b: usize) -> [__m512; 2] {
@@ -47,8 +47,7 @@ pub(crate) trait Floats {
     /// A column of 16 rows.
     ///
     /// # Safety
-    /// The processor has the instructions of this family, and sixteen numbers of the kind can be
-    /// read.
+    /// The processor supports this family's instructions, and sixteen such numbers can be read.
     unsafe fn column(at: *const u8) -> __m512;
 }
 
@@ -82,7 +81,7 @@ impl Codes for Q5 {
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
         // SAFETY: group g of the 32 columns at `quants`, whose fifth bits follow the nibbles.
         let ((low, high), fifth) = unsafe { (Q4::pair(quants, g), quants.add(256).cast::<u64>()) };
-        // SAFETY: the same.
+        // SAFETY: as above.
         let (first, second) = unsafe { (fifth.add(g).read(), fifth.add(g + 4).read()) };
         let bit = _mm512_set1_epi8(16);
         (
@@ -234,22 +233,22 @@ impl Scales for SuperBlockHalves {
 /// 16 half floats.
 ///
 /// # Safety
-/// The processor has the instructions of this family, and sixteen half floats can be read.
+/// The processor supports this family's instructions, and sixteen half floats can be read.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn f16_values(at: *const u8) -> __m512 {
-    // SAFETY: the caller's 32 bytes.
+    // SAFETY: the caller guarantees 32 bytes.
     _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
 }
 
 /// 16 signed bytes.
 ///
 /// # Safety
-/// The processor has the instructions of this family, and sixteen bytes can be read.
+/// The processor supports this family's instructions, and sixteen bytes can be read.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn bytes(at: *const u8) -> __m512 {
-    // SAFETY: the caller's 16 bytes.
+    // SAFETY: the caller guarantees 16 bytes.
     _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(at.cast()) }))
 }
 
@@ -261,7 +260,7 @@ impl Floats for F16 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn column(at: *const u8) -> __m512 {
-        // SAFETY: the caller's 16 weights.
+        // SAFETY: the caller guarantees 16 weights.
         unsafe { f16_values(at) }
     }
 }
@@ -274,7 +273,7 @@ impl Floats for BF16 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn column(at: *const u8) -> __m512 {
-        // SAFETY: the caller's 16 weights.
+        // SAFETY: the caller guarantees 16 weights.
         let bits = _mm512_cvtepu16_epi32(unsafe { _mm256_loadu_si256(at.cast()) });
         _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
     }
@@ -288,7 +287,7 @@ impl Floats for F32 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn column(at: *const u8) -> __m512 {
-        // SAFETY: the caller's 16 weights.
+        // SAFETY: the caller guarantees 16 weights.
         unsafe { _mm512_loadu_ps(at.cast()) }
     }
 }

@@ -1,0 +1,173 @@
+//! Compares text as a reader does: without regard to case, in every script, and to how an accent is
+//! stored (`é` as one character or as two).
+//!
+//! Unicode's canonical caseless matching, with the two case mappings of the standard library in place
+//! of a table of foldings: what differs only in them is the same word in either.
+
+use icu_normalizer::properties::CanonicalCombiningClassMapBorrowed;
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
+use std::ops::Range;
+
+const NFC: ComposingNormalizerBorrowed = ComposingNormalizerBorrowed::new_nfc();
+const NFD: DecomposingNormalizerBorrowed = DecomposingNormalizerBorrowed::new_nfd();
+const CLASSES: CanonicalCombiningClassMapBorrowed = CanonicalCombiningClassMapBorrowed::new();
+
+/// The form in which equal texts are equal.
+pub fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let folded = NFD.normalize_iter(text.chars()).flat_map(fold);
+    NFD.normalize_iter(folded).collect()
+}
+
+/// Whether two texts are the same.
+pub fn same(one: &str, other: &str) -> bool {
+    one == other || folded(one) == folded(other)
+}
+
+/// Whether `text` begins with `start`.
+pub fn begins(text: &str, start: &str) -> bool {
+    folded(text).starts_with(&folded(start))
+}
+
+/// Both ways to store the accents of a text, without regard to how it stores them.
+pub fn spellings(text: &str) -> [String; 2] {
+    [
+        NFC.normalize(text).into_owned(),
+        NFD.normalize(text).into_owned(),
+    ]
+}
+
+/// Whether a character is a mark that combines with the one before it, such as an accent or a virama.
+pub fn combines(c: char) -> bool {
+    !c.is_ascii() && CLASSES.get_u8(c) != 0
+}
+
+/// Words to be found.
+pub struct Needle(Vec<char>);
+
+impl Needle {
+    pub fn new(words: &str) -> Needle {
+        Needle(folded(words).chars().collect())
+    }
+
+    /// Whether there is nothing to find.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first occurrence in a text.
+    pub fn find(&self, text: &str) -> Option<Range<usize>> {
+        self.find_all(text).into_iter().next()
+    }
+
+    /// All occurrences in a text, in order; those that overlap too.
+    pub fn find_all(&self, text: &str) -> Vec<Range<usize>> {
+        let length = self.0.len();
+        if length == 0 {
+            return Vec::new();
+        }
+        let chars = Folded::new(text);
+        let places = chars.folded.windows(length).enumerate();
+        let found = places.filter(|(at, here)| {
+            *here == self.0.as_slice() && chars.is_whole(*at) && chars.is_whole(at + length)
+        });
+        let range = |(at, _)| chars.starts[at]..chars.starts[at + length];
+        found.map(range).collect()
+    }
+}
+
+/// A text to be searched, as folded characters.
+struct Folded {
+    folded: Vec<char>,
+    /// For each of them, and for the end, where the characters that it comes from start.
+    starts: Vec<usize>,
+}
+
+impl Folded {
+    fn new(text: &str) -> Folded {
+        let (mut chars, mut starts) = (Vec::new(), Vec::new());
+        let mut from = 0;
+        while let Some(segment) = first_segment(&text[from..]) {
+            let before = chars.len();
+            match segment.is_ascii() {
+                true => chars.extend(segment.chars().map(|c| c.to_ascii_lowercase())),
+                false => chars.extend(folded(segment).chars()),
+            }
+            starts.extend((before..chars.len()).map(|_| from));
+            from += segment.len();
+        }
+        starts.push(text.len());
+        Folded {
+            folded: chars,
+            starts,
+        }
+    }
+
+    /// Whether no character of the text is cut in two before this one.
+    fn is_whole(&self, at: usize) -> bool {
+        at == 0 || self.starts[at - 1] != self.starts[at]
+    }
+}
+
+/// A character with the marks that combine with it.
+fn first_segment(text: &str) -> Option<&str> {
+    let mut chars = text.char_indices().skip(1);
+    let next = chars.find(|(_, c)| !combines(*c));
+    let end = next.map_or(text.len(), |(at, _)| at);
+    (!text.is_empty()).then(|| &text[..end])
+}
+
+fn fold(c: char) -> impl Iterator<Item = char> {
+    c.to_uppercase().flat_map(char::to_lowercase)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn case_and_the_way_an_accent_is_stored_are_no_difference() {
+        for (one, other) in [
+            ("Éclair", "e\u{301}CLAIR"),
+            ("STRASSE", "straße"),
+            ("ΟΔΟΣ", "οδος"),
+            ("ЁЛКА", "е\u{308}лка"),
+            ("각", "\u{1100}\u{1161}\u{11a8}"),
+            ("Ǆ", "ǆ"),
+            ("ệ", "e\u{302}\u{323}"),
+        ] {
+            assert!(same(one, other), "{one} {other}");
+        }
+        assert!(!same("e", "é") && !same("か", "が"));
+        assert!(begins("Ärger", "a\u{308}r") && begins("ünder", "ÜN"));
+        assert!(!begins("Ärger", "äg"));
+    }
+
+    #[test]
+    fn words_are_found_where_they_stand() {
+        let found = |words: &str, text: &str| Needle::new(words).find(text);
+        assert_eq!(found("CAFÉ", "le cafe\u{301} noir"), Some(3..9));
+        assert_eq!(found("strasse", "Die Straße."), Some(4..11));
+        assert_eq!(found("ΣΟΦΟΣ", "ο σοφός"), None);
+        assert_eq!(found("ΣΟΦΌΣ", "ο σοφός"), Some(3..13));
+        // No part of a letter: neither without its accent nor half of a ligature.
+        assert_eq!(found("cafe", "le cafe\u{301} noir"), None);
+        assert_eq!(found("s", "ß"), None);
+        assert_eq!(found("", "x"), None);
+        assert_eq!(Needle::new("aa").find_all("aaa"), [0..2, 1..3]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_is_found_in_itself(before in any::<String>(), words in "\\PC{1,20}") {
+            // A mark would combine with the space before it.
+            let text = format!("{before} {words} .{before}");
+            let wanted = format!(" {words} ");
+            let ranges = Needle::new(&wanted).find_all(&text);
+            prop_assert!(ranges.into_iter().any(|range| same(&text[range], &wanted)));
+        }
+    }
+}

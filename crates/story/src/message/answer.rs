@@ -1,0 +1,110 @@
+//! Answers of an engine: alternatives, the context, and statistics.
+
+use crate::NodeId;
+use crate::sentence::excerpt;
+use serde::Serialize;
+
+/// A possible next token.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Alternative {
+    pub id: u32,
+    pub text: String,
+    /// The model's probability.
+    pub before: f64,
+    /// The probability after the sampler chain; 0 if it was removed.
+    pub after: f64,
+}
+
+/// The prompt part by part, exactly as sent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ContextReport {
+    pub segments: Vec<Segment>,
+    /// The total number of tokens.
+    pub tokens: usize,
+    /// The size of the model's context in tokens.
+    pub holds: usize,
+    /// The number of tokens already in the KV cache.
+    pub reused: usize,
+    /// The number of dropped tokens of the story.
+    pub dropped: usize,
+    /// The dropped lore entries.
+    pub lore: Vec<String>,
+}
+
+impl std::fmt::Display for ContextReport {
+    /// One line per part: token count, kind and first words.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "{} of {} tokens, {} of them reused",
+            self.tokens, self.holds, self.reused
+        )?;
+        if self.dropped > 0 {
+            writeln!(
+                f,
+                "Left out: the oldest {} tokens of the story",
+                self.dropped
+            )?;
+        }
+        for segment in self
+            .segments
+            .iter()
+            .filter(|segment| segment.label != "joint")
+        {
+            let text = excerpt(&segment.text, 60);
+            writeln!(f, "{:>6}  {:<16} {text}", segment.tokens, segment.label)?;
+        }
+        for title in &self.lore {
+            writeln!(f, "Left out: lore {title} (over the lore budget)")?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Segment {
+    pub label: String,
+    pub text: String,
+    pub tokens: usize,
+}
+
+/// Statistics of one passage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PassageStats {
+    pub prompt_tokens: usize,
+    pub reused: usize,
+    pub dropped: usize,
+    /// Where the story in the prompt starts, if its beginning was cut off.
+    #[serde(skip)]
+    pub begins: Option<(NodeId, usize)>,
+    pub prefill_ms: f64,
+    pub new_tokens: usize,
+    /// The number of accepted draft tokens among them.
+    #[serde(rename = "guessed")]
+    pub accepted_drafts: usize,
+    pub decode_ms: f64,
+    #[serde(skip)]
+    pub prompt_ids: Vec<u32>,
+}
+
+impl PassageStats {
+    /// Prefill speed in tokens per second, without the reused tokens.
+    pub fn prefill_tps(&self) -> f64 {
+        per_second(
+            self.prompt_tokens.saturating_sub(self.reused),
+            self.prefill_ms,
+        )
+    }
+
+    pub fn decode_tps(&self) -> f64 {
+        per_second(self.new_tokens, self.decode_ms)
+    }
+}
+
+fn per_second(count: usize, ms: f64) -> f64 {
+    if ms > 0.0 {
+        count as f64 * 1000.0 / ms
+    } else {
+        0.0
+    }
+}

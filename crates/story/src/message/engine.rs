@@ -1,0 +1,74 @@
+//! An engine's description of itself: the loaded model, and its capabilities.
+
+use serde::Serialize;
+
+/// The loaded model, for the status line and for provenance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ModelInfo {
+    pub name: String,
+    pub sha256: String,
+    pub architecture: String,
+    /// `cpu`, `cuda:0` or `metal`, and the kernel family: results depend on both.
+    pub backend: String,
+    /// The size of the context in tokens.
+    pub context: usize,
+    pub vocabulary: usize,
+    /// Whether the file contains a chat template.
+    pub chat: bool,
+    pub load_ms: f64,
+    /// A remark about the model file, for the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The settings that the engine cannot apply, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cannot: Vec<String>,
+}
+
+/// The capabilities of an engine with the loaded model, and which of its answers are exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It can list the tokens that could come next, with their probabilities.
+    pub alternatives: bool,
+    /// It can report the parts of a prompt.
+    pub explain: bool,
+    /// It can prefill a prompt before the request to continue it.
+    pub prefetch: bool,
+    /// Its KV cache can be saved to disk and restored.
+    pub warm_cache: bool,
+    /// It never writes banned phrases. Otherwise they may appear.
+    pub banned_phrases: bool,
+    /// The same request gives the same text, whatever requests came before.
+    pub reproducible: bool,
+    /// Tokens are counted as the model reads them, not estimated.
+    pub exact_token_counts: bool,
+}
+
+impl Capabilities {
+    /// A sentence for the writer about inexact answers; None if all are exact.
+    pub fn caveats(&self) -> Option<String> {
+        let all = [
+            (self.reproducible, "the same seed may give another text"),
+            (self.banned_phrases, "banned phrases may appear"),
+            (self.exact_token_counts, "token counts are estimates"),
+        ];
+        let inexact: Vec<&str> = all
+            .iter()
+            .filter(|(exact, _)| !exact)
+            .map(|(_, what)| *what)
+            .collect();
+        (!inexact.is_empty()).then(|| format!("With this engine {}", inexact.join("; ")))
+    }
+
+    /// All capabilities, and all answers exact.
+    pub fn all() -> Capabilities {
+        Capabilities {
+            alternatives: true,
+            explain: true,
+            prefetch: true,
+            warm_cache: true,
+            banned_phrases: true,
+            reproducible: true,
+            exact_token_counts: true,
+        }
+    }
+}

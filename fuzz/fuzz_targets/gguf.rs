@@ -1,0 +1,29 @@
+//! GGUF metadata and tensor tables of any bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use llm::gguf::Gguf;
+use llm::transformer::Config;
+use std::io::Write;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(mut file) = tempfile::NamedTempFile::new() else {
+        return;
+    };
+    if file.write_all(bytes).is_err() {
+        return;
+    }
+    match Gguf::open(file.path()) {
+        Ok(gguf) => {
+            let _ = gguf.check_formats();
+            let _ = Config::from_gguf(&gguf);
+            let _ = llm::Tokenizer::from_gguf(&gguf);
+            for name in gguf.tensor_names() {
+                if let Some(tensor) = gguf.tensor(name) {
+                    let _ = gguf.data(tensor).len();
+                }
+            }
+        }
+        Err(why) => assert!(!why.to_string().contains('\u{1b}'), "{why}"),
+    }
+});

@@ -1,0 +1,11 @@
+//! Lines that a writer types or a script holds.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use story::command;
+
+fuzz_target!(|line: String| {
+    if let Err(why) = command::parse(&line) {
+        assert!(!why.to_string().contains('\u{1b}'), "{why}");
+    }
+});

@@ -1,0 +1,27 @@
+//! A lorebook against a story: keys, patterns and recursion. The scan ends, and an entry is active
+//! at most once.
+#![no_main]
+
+use illumine::store::import::{Import, parse_file};
+use libfuzzer_sys::fuzz_target;
+use std::collections::BTreeSet;
+use story::lore::{ScanInput, scan};
+
+fuzz_target!(|input: (&str, &str)| {
+    let (book, text) = input;
+    let Ok(Import::Book(book)) = parse_file(book.as_bytes().to_vec(), "fuzzed") else {
+        return;
+    };
+    let found = scan(
+        &[&book],
+        &|_, _| false,
+        &ScanInput {
+            passages: &[text],
+            fired: &[],
+            seed: 7,
+            macros: None,
+        },
+    );
+    let active: BTreeSet<*const _> = found.active.iter().map(|it| &raw const *it.entry).collect();
+    assert_eq!(active.len(), found.active.len());
+});

@@ -1,0 +1,22 @@
+//! Standard output. What could not be written is a failure, except that its reader went away.
+
+use super::{Exit, Failed};
+use std::io::{ErrorKind, Write, stdout};
+
+/// Writes bytes to standard output. Returns false if nobody reads it any more.
+pub fn write(bytes: &[u8]) -> Result<bool, Failed> {
+    let mut out = stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failed::new(
+            Exit::Engine,
+            format!("Cannot write to standard output: {error}; the output is incomplete"),
+        )),
+    }
+}
+
+/// Prints to standard output; that its reader went away is not an error.
+pub fn print(text: &str) -> Result<Exit, Failed> {
+    write(text.as_bytes()).map(|_| Exit::Well)
+}

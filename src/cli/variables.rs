@@ -1,0 +1,13 @@
+//! Environment variables that need nothing else of the command line.
+
+use std::env;
+
+/// Returns an environment variable, unless it is unset or empty.
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether to use colours (no-color.org).
+pub fn colour() -> bool {
+    variable("NO_COLOR").is_none() && variable("TERM").as_deref() != Some("dumb")
+}

@@ -1,0 +1,71 @@
+//! Reads what stands in zip archives: `.charx` (`card.json` and the card's files), also behind a
+//! picture, and KoboldAI United's stories (`story.json`).
+
+use super::kinds::{self, Foreign};
+use super::{ImportError, LARGEST_CARD, LARGEST_JSON};
+use std::io::{Cursor, Read};
+use zip::ZipArchive;
+
+/// What was found in an archive.
+pub enum Content {
+    /// The JSON of a card.
+    Card(Vec<u8>),
+    /// The JSON of a story.
+    Story(Vec<u8>),
+}
+
+/// The signature at the end of an archive, and how near the end it stands.
+const END: &[u8] = b"PK\x05\x06";
+const END_WITHIN: usize = 1 << 17;
+
+/// Reads an archive. None if the bytes are none; they may have something else before the archive.
+pub fn read(bytes: &[u8]) -> Option<Result<Content, ImportError>> {
+    let own = bytes.starts_with(b"PK\x03\x04");
+    let end = &bytes[bytes.len().saturating_sub(END_WITHIN)..];
+    let behind = || end.windows(END.len()).any(|window| window == END);
+    if !own && !behind() {
+        return None;
+    }
+    match ZipArchive::new(Cursor::new(bytes)) {
+        Ok(mut archive) => read_members(&mut archive, own),
+        Err(_) => own.then_some(Err(ImportError::Archive)),
+    }
+}
+
+fn read_members(
+    archive: &mut ZipArchive<Cursor<&[u8]>>,
+    own: bool,
+) -> Option<Result<Content, ImportError>> {
+    let names: Vec<String> = archive
+        .file_names()
+        .filter_map(|name| Some(name.ok()?.into_owned()))
+        .collect();
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    if has("card.json") {
+        return Some(member(archive, "card.json", LARGEST_CARD).map(Content::Card));
+    }
+    if has("story.json") {
+        return Some(member(archive, "story.json", LARGEST_JSON as u64).map(Content::Story));
+    }
+    let foreign = kinds::of_archive(&names).unwrap_or(Foreign {
+        what: "an archive without a card.json",
+        instead: "unpack it and import the files in it",
+    });
+    own.then_some(Err(ImportError::Foreign(foreign)))
+}
+
+fn member(
+    archive: &mut ZipArchive<Cursor<&[u8]>>,
+    name: &str,
+    largest: u64,
+) -> Result<Vec<u8>, ImportError> {
+    let member = archive.by_name(name).map_err(|_| ImportError::Archive)?;
+    let mut json = Vec::new();
+    // The size that an archive states is not believed.
+    let read = member.take(largest + 1).read_to_end(&mut json);
+    read.map_err(|_| ImportError::Archive)?;
+    match json.len() as u64 > largest {
+        true => Err(ImportError::Large),
+        false => Ok(json),
+    }
+}

@@ -1,0 +1,50 @@
+//! What an import leaves out, in words.
+
+use story::sentence::count_noun;
+
+/// Rows of one kind that could not be used.
+#[derive(Debug, Default)]
+pub struct Skipped {
+    rows: Vec<(String, &'static str)>,
+    count: usize,
+}
+
+/// The number of rows that are named; the others are counted.
+const NAMED: usize = 4;
+
+impl Skipped {
+    /// Notes a row: its place in the file, and why it was left out.
+    pub fn note(&mut self, place: impl std::fmt::Display, why: &'static str) {
+        self.count += 1;
+        if self.rows.len() < NAMED {
+            let place: String = place.to_string().chars().take(40).collect();
+            self.rows.push((place, why));
+        }
+    }
+
+    /// The first row, for a file of which nothing can be used.
+    pub fn first(&self) -> Option<String> {
+        let (place, why) = self.rows.first()?;
+        Some(format!("{place} {why}"))
+    }
+
+    /// Half a sentence about all of them; None if there are none.
+    pub fn notice(&self, one: &str) -> Option<String> {
+        if self.count == 0 {
+            return None;
+        }
+        let named = self
+            .rows
+            .iter()
+            .map(|(place, why)| format!("{place} {why}"));
+        let mut named: Vec<String> = named.collect();
+        if self.count > named.len() {
+            named.push(format!("and {} more", self.count - named.len()));
+        }
+        Some(format!(
+            "left out {} ({})",
+            count_noun(self.count, one),
+            named.join(", ")
+        ))
+    }
+}

@@ -1,0 +1,100 @@
+//! Whether an open file is still the one at its path: folders are removed, moved, and replaced by
+//! sync programs while a session is open.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The name of a session's journal in its folder.
+pub(super) const FILE: &str = "journal.jsonl";
+
+/// What tells one state of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    file: (u64, u64),
+    len: u64,
+    modified: (i64, i64),
+}
+
+/// What stands where the journal was.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Misplaced {
+    /// Nothing.
+    Gone,
+    /// Another file.
+    Replaced,
+    /// Another file with the same bytes.
+    Twin,
+    /// The same file, cut to so many bytes.
+    Cut(u64),
+    /// The same file with other bytes.
+    Changed,
+}
+
+impl Stamp {
+    pub(super) fn of(file: &File) -> io::Result<Stamp> {
+        Ok(Stamp::from(&file.metadata()?))
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(meta: &Metadata) -> Stamp {
+        Stamp {
+            file: (meta.dev(), meta.ino()),
+            len: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+        }
+    }
+}
+
+/// Compares what stands at a path with the file that was written last, and with its bytes only if it
+/// was touched since. None if all is well.
+pub(super) fn misplaced(
+    path: &Path,
+    stamp: &Stamp,
+    written: &[u8],
+) -> io::Result<Option<Misplaced>> {
+    let there = match fs::metadata(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Some(Misplaced::Gone));
+        }
+        found => found?,
+    };
+    let (len, found) = (written.len() as u64, Stamp::from(&there));
+    let same = found.file == stamp.file;
+    if found == *stamp && found.len == len {
+        return Ok(None);
+    }
+    let equal = there.is_file() && found.len == len && fs::read(path)? == written;
+    Ok(match (same, equal) {
+        (true, true) => None,
+        (true, false) if found.len < len => Some(Misplaced::Cut(found.len)),
+        (true, false) => Some(Misplaced::Changed),
+        (false, true) => Some(Misplaced::Twin),
+        (false, false) => Some(Misplaced::Replaced),
+    })
+}
+
+/// The folder that an open journal is in now, if it was moved to one that can be found.
+pub(super) fn whereabouts(file: &File, root: &Path) -> Option<PathBuf> {
+    let ours = Stamp::of(file).ok()?.file;
+    let is_ours = |path: &PathBuf| {
+        let meta = fs::metadata(path);
+        meta.is_ok_and(|meta| Stamp::from(&meta).file == ours)
+    };
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let siblings = entries.map(|entry| entry.path().join(FILE));
+    let found = name_of(file).into_iter().chain(siblings).find(is_ours)?;
+    found.parent().map(Path::to_path_buf)
+}
+
+/// The path of an open file, where the system tells it.
+fn name_of(file: &File) -> Option<PathBuf> {
+    use std::os::fd::AsRawFd;
+    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+}
