@@ -135,7 +135,8 @@ impl StoreError {
         }
     }
 
-    pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> StoreError {
+    /// The error that an operation met at this path.
+    pub fn io(what: &'static str, path: &Path, source: io::Error) -> StoreError {
         let path = path.to_path_buf();
         match source.kind() {
             io::ErrorKind::StorageFull
