@@ -310,8 +310,8 @@ fn parse_object(file: Map<String, Value>, name: &str) -> Result<ImportedFile, Im
     let foreign = kinds::of_json(&file);
     match (card_from_object(file, name), foreign) {
         (Ok((content, notices)), _) => Ok(ImportedFile { content, notices }),
-        (Err(_), Some(foreign)) => Err(ImportError::Foreign(foreign)),
-        (Err(error), None) => Err(error),
+        (Err(ImportError::Unknown), Some(foreign)) => Err(ImportError::Foreign(foreign)),
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -376,7 +376,12 @@ fn card_from_object(
     file: Map<String, Value>,
     name: &str,
 ) -> Result<(Import, Vec<String>), ImportError> {
-    let (mut card, book) = Card::from_json(file).ok_or(ImportError::Unknown)?;
+    let spec = file.get("spec").and_then(Value::as_str);
+    let none = match spec {
+        Some("chara_card_v2" | "chara_card_v3") => ImportError::BlankCard,
+        _ => ImportError::Unknown,
+    };
+    let (mut card, book) = Card::from_json(file).ok_or(none)?;
     let mut notices = Vec::new();
     let (blank, named) = (card.is_blank(), card.has_name());
     if !named {

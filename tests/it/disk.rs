@@ -72,6 +72,24 @@ fn a_full_disk_loses_nothing_that_was_kept() {
 }
 
 #[test]
+fn an_import_that_does_not_fit_leaves_no_session() {
+    let home = Home::new();
+    let text = home.file("long.txt", "Fog came over the quay.\n\n".repeat(900));
+    let card = format!(
+        r#"{{"name": "Ida", "description": "{}", "first_mes": "Hm."}}"#,
+        "Rows. ".repeat(3000)
+    );
+    let card = home.file("ida.json", card);
+    for file in [text, card] {
+        let run = home.illumine(&["sessions", "import", &file.to_string_lossy(), "fog"]);
+        let said = run.file_limit(4000).run().sentence(5);
+        assert!(said.contains("nothing was imported"), "{said}");
+        assert!(!said.contains("/save"), "{said}");
+        assert!(!home.sessions().join("fog").exists());
+    }
+}
+
+#[test]
 fn when_the_disk_has_room_again_everything_is_kept() {
     let home = Home::new();
     let mut live = home
