@@ -253,6 +253,11 @@ impl Sessions {
         Ok(self.folder_of(name).unwrap_or_else(|| name.to_string()))
     }
 
+    /// Removes a session that was just made and could not be filled.
+    pub fn discard(&self, journal: Journal) {
+        let _ = fs::remove_dir_all(journal.folder());
+    }
+
     fn create_numbered(&self, began: &str, build: &str) -> Result<Journal, StoreError> {
         let mut number = 1;
         loop {

@@ -89,7 +89,7 @@ pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
     let mut journal = begin(&sessions, args, own_name).map_err(|error| not_imported(&error))?;
     if let Err(failed) = fill(&mut journal, &records, card) {
         // A session without its story would be taken for the import.
-        journal.discard();
+        sessions.discard(journal);
         return Err(failed);
     }
     print_line(&format!("{}: {}", journal.name(), made.said))

@@ -9,6 +9,7 @@
 mod agnai;
 mod ai_dungeon;
 mod archive;
+mod card;
 mod escapes;
 mod fields;
 mod kinds;
@@ -27,7 +28,6 @@ use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use story::card::Card;
 use story::import::{Import, ImportedFile, ImportedStory};
 
 /// The maximum size of a file.
@@ -146,7 +146,7 @@ fn parse_png(bytes: &[u8], name: &str) -> Result<ImportedFile, ImportError> {
         .torn
         .then(|| "the picture is cut off after its card".to_string());
     for json in found.cards {
-        match json.and_then(|json| parse_card(json, name)) {
+        match json.and_then(|json| card::parse(json, name)) {
             Ok((content, mut notices)) => {
                 if wrong.is_some() {
                     let damaged =
@@ -180,7 +180,7 @@ fn parse_archive(
     match content {
         archive::Content::Story(json) => parse_string(&json_text(json)?, name),
         archive::Content::Card(json) => {
-            let (content, notices) = parse_card(json, name)?;
+            let (content, notices) = card::parse(json, name)?;
             let content = with_file(content, ("charx", bytes));
             Ok(ImportedFile { content, notices })
         }
@@ -308,7 +308,7 @@ fn parse_object(file: Map<String, Value>, name: &str) -> Result<ImportedFile, Im
         return told(ai_dungeon::parse_story(&file, own, name));
     }
     let foreign = kinds::of_json(&file);
-    match (card_from_object(file, name), foreign) {
+    match (card::from_object(file, name), foreign) {
         (Ok((content, notices)), _) => Ok(ImportedFile { content, notices }),
         (Err(ImportError::Unknown), Some(foreign)) => Err(ImportError::Foreign(foreign)),
         (Err(error), _) => Err(error),
@@ -360,50 +360,6 @@ fn decode_text(bytes: Vec<u8>) -> Result<String, ImportError> {
 
 fn json_text(json: Vec<u8>) -> Result<String, ImportError> {
     decode_text(json)
-}
-
-fn parse_card(json: Vec<u8>, name: &str) -> Result<(Import, Vec<String>), ImportError> {
-    let text = json_text(json)?;
-    let (json, halves) = escapes::mend_halves(text.trim_end_matches('\0'));
-    let file: Map<String, Value> =
-        serde_json::from_str(&json).map_err(|error| ImportError::Json(one_line(&error)))?;
-    let (content, mut notices) = card_from_object(file, name)?;
-    notices.extend(escapes::notice(halves));
-    Ok((content, notices))
-}
-
-fn card_from_object(
-    file: Map<String, Value>,
-    name: &str,
-) -> Result<(Import, Vec<String>), ImportError> {
-    let spec = file.get("spec").and_then(Value::as_str);
-    let none = match spec {
-        Some("chara_card_v2" | "chara_card_v3") => ImportError::BlankCard,
-        _ => ImportError::Unknown,
-    };
-    let (mut card, book) = Card::from_json(file).ok_or(none)?;
-    let mut notices = Vec::new();
-    let (blank, named) = (card.is_blank(), card.has_name());
-    if !named {
-        card.file_name = name.to_string();
-    }
-    let name = card.own_name();
-    let book = book.and_then(|book| lore::parse_card_book(&book, &name, card.version));
-    let book = book.map(|read| {
-        notices.extend(read.notices);
-        read.book
-    });
-    if blank && book.as_ref().is_none_or(|book| book.entries.is_empty()) {
-        return Err(ImportError::BlankCard);
-    }
-    if !named {
-        notices.insert(
-            0,
-            format!("the card has no name, so it is called {name} after its file"),
-        );
-    }
-    let (card, file) = (Box::new(card), None);
-    Ok((Import::Card { card, book, file }, notices))
 }
 
 /// Returns the text, unless it is too large to be parsed.

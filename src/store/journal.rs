@@ -307,11 +307,6 @@ impl Journal {
         self.look()
     }
 
-    /// Removes the session: of one that was just made and could not be filled.
-    pub fn discard(self) {
-        let _ = fs::remove_dir_all(&self.dir);
-    }
-
     /// Renames the session.
     pub fn rename(&mut self, name: &str) -> Result<(), StoreError> {
         let name = &check_new_name(name)?;
