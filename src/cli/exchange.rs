@@ -6,10 +6,12 @@ use super::{Exit, Failed, output, print};
 use base::untrusted::clean_line;
 use illumine::store::export::direction::language_tag;
 use illumine::store::export::{self, ExportError, ExportFormat, ExportMeta, ExportScope};
+use illumine::store::import::ImportError;
 use illumine::store::{Journal, Sessions, StoreError, import, made_from};
 use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 use story::import::{Import as Brought, ImportTarget, import_records};
+use story::sentence::count_noun;
 use story::{Record, Settings, Story};
 
 pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
@@ -64,7 +66,10 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
 
 pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
     let sessions = Sessions::new(args.sessions.as_ref().unwrap_or(&paths.sessions));
-    let mut brought = import::load_file(&args.file).map_err(usage)?;
+    let mut brought = match import::load_file(&args.file) {
+        Err(ImportError::Journal) => return import_journal(&sessions, args),
+        brought => brought.map_err(usage)?,
+    };
     let mut settings: Settings = super::config::read(&paths.config)?;
     let card = match &mut brought.content {
         Brought::Card { file, .. } => file.take(),
@@ -93,6 +98,29 @@ pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
         return Err(failed);
     }
     print_line(&format!("{}: {}", journal.name(), made.said))
+}
+
+/// Makes a session of a journal: a copy that a sync program left, a backup, one of another machine.
+fn import_journal(sessions: &Sessions, args: &Import) -> Result<Exit, Failed> {
+    let stem = args.file.file_stem().unwrap_or_default().to_string_lossy();
+    let own = made_from(&stem).unwrap_or_else(|| "journal".to_string());
+    let taken = sessions.import_journal(&args.file, args.name.as_deref(), &own);
+    let taken = taken.map_err(|error| not_imported(&error))?;
+    let Some((journal, recovered)) = taken else {
+        let why = "The file is a journal of illumine whose first record cannot be read; put it in the place of its session's journal.jsonl, and read past the damage with `illumine sessions check --salvage`";
+        return Err(Failed::new(Exit::Usage, why));
+    };
+    let passages = count_noun(recovered.story.nodes().len(), "passage");
+    let damage = recovered.read_only_reason;
+    let damage = damage.map_or(String::new(), |why| {
+        format!(
+            "; it is read-only because {why}; `illumine sessions check --salvage` reads past that"
+        )
+    });
+    let name = journal.name();
+    print_line(&format!(
+        "{name}: Made a session of the journal: {passages}{damage}"
+    ))
 }
 
 /// Writes a new session: the card's file and the records.

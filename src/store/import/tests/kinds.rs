@@ -167,7 +167,7 @@ fn a_journal_is_no_story_of_another_program() {
         format!("<<<<<<< HEAD\n{first}\n=======\n{second}\n>>>>>>> other\n"),
     ] {
         let said = refusal(journal.as_bytes());
-        assert!(said.contains("sessions conflicts") && said.contains("sessions restore"));
+        assert!(said.contains("sessions import FILE") && said.contains("sessions conflicts"));
     }
     let chat = br#"{"name": "Ida", "is_user": true, "mes": "Fog.", "v": 1, "kind": "x"}"#;
     assert_eq!(tale(chat).nodes.len(), 1);
