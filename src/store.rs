@@ -136,7 +136,8 @@ impl StoreError {
         }
     }
 
-    pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> StoreError {
+    /// The error that an operation met at this path.
+    pub fn io(what: &'static str, path: &Path, source: io::Error) -> StoreError {
         let path = path.to_path_buf();
         match source.kind() {
             io::ErrorKind::StorageFull
@@ -251,6 +252,11 @@ impl Sessions {
     pub fn resolve(&self, name: &str) -> Result<String, StoreError> {
         let name = check_name(name)?;
         Ok(self.folder_of(name).unwrap_or_else(|| name.to_string()))
+    }
+
+    /// Removes a session that was just made and could not be filled.
+    pub fn discard(&self, journal: Journal) {
+        let _ = fs::remove_dir_all(journal.folder());
     }
 
     fn create_numbered(&self, began: &str, build: &str) -> Result<Journal, StoreError> {

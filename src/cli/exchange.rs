@@ -6,10 +6,13 @@ use super::{Exit, Failed, output, print};
 use base::untrusted::clean_line;
 use illumine::store::export::direction::language_tag;
 use illumine::store::export::{self, ExportFormat, ExportMeta, ExportScope};
-use illumine::store::{Journal, Sessions, StoreError, files, import, made_from};
+use illumine::store::files::{self, FileError};
+use illumine::store::import::ImportError;
+use illumine::store::{Journal, Sessions, StoreError, import, made_from};
 use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 use story::import::{Import as Brought, ImportTarget, import_records};
+use story::sentence::count_noun;
 use story::{Record, Settings, Story};
 
 pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
@@ -64,48 +67,106 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
 
 pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
     let sessions = Sessions::new(args.sessions.as_ref().unwrap_or(&paths.sessions));
-    let brought = import::load_file(&args.file).map_err(usage)?;
+    let mut brought = match import::load_file(&args.file) {
+        Err(ImportError::Journal) => return import_journal(&sessions, args),
+        brought => brought.map_err(usage)?,
+    };
     let mut settings: Settings = super::config::read(&paths.config)?;
-    let mut journal = begin(&sessions, args, &brought.content)?;
-    let file = match &brought.content {
-        Brought::Card {
-            file: Some((ending, bytes)),
-            ..
-        } => {
-            let path: PathBuf = journal.folder().join(format!("card.{ending}"));
-            files::write_file(&path, bytes, false).map_err(usage)?;
-            Some(format!("card.{ending}"))
-        }
-        _ => None,
+    let card = match &mut brought.content {
+        Brought::Card { file, .. } => file.take(),
+        Brought::Book(_) | Brought::Story(_) | Brought::Text(_) => None,
+    };
+    let card = card.map(|(ending, bytes)| (format!("card.{ending}"), bytes));
+    let own_name = match &brought.content {
+        Brought::Card { card, .. } => made_from(&card.name()),
+        Brought::Book(_) | Brought::Story(_) | Brought::Text(_) => None,
     };
     let story = Story::default();
     let session = ImportTarget {
         story: &story,
         mode: settings.mode,
         user: args.user.as_deref(),
-        file,
+        file: card.as_ref().map(|(name, _)| name.clone()),
     };
     let made = import_records(brought, session).map_err(usage)?;
     settings.mode = made.mode.unwrap_or(settings.mode);
     let mut records = vec![Record::Settings(settings)];
     records.extend(made.records);
-    journal.append(&records)?;
-    journal.sync()?;
+    let mut journal = begin(&sessions, args, own_name).map_err(|error| not_imported(&error))?;
+    if let Err(failed) = fill(&mut journal, &records, card) {
+        // A session without its story would be taken for the import.
+        sessions.discard(journal);
+        return Err(failed);
+    }
     print_line(&format!("{}: {}", journal.name(), made.said))
+}
+
+/// Makes a session of a journal: a copy that a sync program left, a backup, one of another machine.
+fn import_journal(sessions: &Sessions, args: &Import) -> Result<Exit, Failed> {
+    let stem = args.file.file_stem().unwrap_or_default().to_string_lossy();
+    let own = made_from(&stem).unwrap_or_else(|| "journal".to_string());
+    let taken = sessions.import_journal(&args.file, args.name.as_deref(), &own);
+    let taken = taken.map_err(|error| not_imported(&error))?;
+    let Some((journal, recovered)) = taken else {
+        let why = "The file is a journal of illumine whose first record cannot be read; put it in the place of its session's journal.jsonl, and read past the damage with `illumine sessions check --salvage`";
+        return Err(Failed::new(Exit::Usage, why));
+    };
+    let passages = count_noun(recovered.story.nodes().len(), "passage");
+    let damage = recovered.read_only_reason;
+    let damage = damage.map_or(String::new(), |why| {
+        format!(
+            "; it is read-only because {why}; `illumine sessions check --salvage` reads past that"
+        )
+    });
+    let name = journal.name();
+    print_line(&format!(
+        "{name}: Made a session of the journal: {passages}{damage}"
+    ))
+}
+
+/// Writes a new session: the card's file and the records.
+fn fill(
+    journal: &mut Journal,
+    records: &[Record],
+    card: Option<(String, Vec<u8>)>,
+) -> Result<(), Failed> {
+    if let Some((name, bytes)) = card {
+        let path: PathBuf = journal.folder().join(name);
+        let written = files::write_file(&path, &bytes, false);
+        written.map_err(|error| match error {
+            FileError::Full(path) => not_imported(&StoreError::Full { path }),
+            FileError::Io { path, source } => not_imported(&StoreError::io("write", &path, source)),
+            FileError::Taken(_) => usage(error),
+        })?;
+    }
+    let written = journal.append(records).and_then(|()| journal.sync());
+    written.map_err(|error| not_imported(&error))
+}
+
+/// A disk that fails or is full: nothing of the file is kept in memory, as a session's words are.
+fn not_imported(error: &StoreError) -> Failed {
+    let why = match error {
+        StoreError::Full { path } => format!(
+            "The disk is full ({}), so nothing was imported; free some space and import the file again",
+            path.display()
+        ),
+        StoreError::Broken { path, source, .. } => format!(
+            "The disk failed at {} ({source}), so nothing was imported; import the file again when the disk works, or choose another folder with --sessions",
+            path.display()
+        ),
+        other => other.to_string(),
+    };
+    Failed::new(Exit::Session, why)
 }
 
 /// Creates the session, under the given name or one made from the file's. Where nothing of that can
 /// stand in a name, the character's own name does, or a number.
-fn begin(sessions: &Sessions, args: &Import, brought: &Brought) -> Result<Journal, StoreError> {
+fn begin(sessions: &Sessions, args: &Import, own: Option<String>) -> Result<Journal, StoreError> {
     let now = environment::now();
     if let Some(name) = &args.name {
         return sessions.create(Some(name), &now, BUILD);
     }
     let stem = args.file.file_stem().unwrap_or_default();
-    let own = match brought {
-        Brought::Card { card, .. } => made_from(&card.name()),
-        Brought::Book(_) | Brought::Story(_) | Brought::Text(_) => None,
-    };
     match (made_from(&stem.to_string_lossy()), own) {
         // A file that was imported before is not imported again by oversight.
         (Some(name), _) if stem.to_str() == Some(&name) => {

@@ -108,6 +108,30 @@ impl Sessions {
             .for_each(|from| bring_files(&from, journal.folder()));
         Ok(journal)
     }
+
+    /// Makes a session of a journal that lies anywhere, under this name or the first free one made
+    /// from `own`. Of one in a session's folder, the pictures come too. None if not even its first
+    /// record can be read.
+    pub fn import_journal(
+        &self,
+        path: &Path,
+        to: Option<&str>,
+        own: &str,
+    ) -> Result<Option<(Journal, Recovered)>, StoreError> {
+        let bytes = fs::read(path).map_err(|error| StoreError::io("read", path, error))?;
+        let recovered = recover_journal(&bytes);
+        if recovered.records == 0 {
+            return Ok(None);
+        }
+        let journal = match to {
+            Some(to) => Journal::create_with(self.root(), &self.new_name(to)?, bytes)?,
+            None => self.create_copy(own, &bytes)?,
+        };
+        if let Some(folder) = path.parent().filter(|folder| folder.join(FILE).is_file()) {
+            bring_files(folder, journal.folder());
+        }
+        Ok(Some((journal, recovered)))
+    }
 }
 
 /// Compares two stories, passage by passage, whatever their order.

@@ -18,7 +18,7 @@ mod text;
 use crate::store::files::{FileError, write_file};
 use crate::store::lorebook;
 use base::nearest::nearest;
-use base::untrusted::clean_line;
+use base::untrusted::{clean_line, is_visible};
 use imagegen::picture_file::MAX_FILE_BYTES;
 use std::collections::BTreeMap;
 use std::fs;
@@ -172,14 +172,6 @@ impl ExportMeta {
         let bytes = fs::read(&path).ok().filter(|_| small)?;
         Some(bytes.into())
     }
-}
-
-/// Whether anything of a text is seen.
-fn is_visible(text: &str) -> bool {
-    let hidden = ['\u{ad}', '\u{feff}'];
-    let unseen = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}');
-    let seen = |c: char| !c.is_whitespace() && !hidden.contains(&c) && !unseen(c);
-    text.chars().any(seen)
 }
 
 /// How much of a story to export.

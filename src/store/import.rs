@@ -3,11 +3,14 @@
 //! The content decides what a file is. Files are untrusted: their size is limited before anything
 //! is parsed, no length in them is trusted, and an error is one sentence. One row that cannot be
 //! used costs no other: it is left out, and a notice names it. Supported are SillyTavern, KoboldAI,
-//! NovelAI, AI Dungeon, Risu and the character card specifications V1 to V3; what is known and
+//! NovelAI, AI Dungeon, Agnai, Risu and the character card specifications V1 to V3; what is known and
 //! cannot be read is refused by its name.
 
+mod agnai;
 mod ai_dungeon;
 mod archive;
+mod card;
+mod escapes;
 mod fields;
 mod kinds;
 pub mod kobold;
@@ -25,7 +28,6 @@ use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use story::card::Card;
 use story::import::{Import, ImportedFile, ImportedStory};
 
 /// The maximum size of a file.
@@ -66,6 +68,14 @@ pub enum ImportError {
     Foreign(Foreign),
     #[error("This NovelAI story cannot be decoded; export it in NovelAI as plain text")]
     NovelAi,
+    #[error(
+        "The file is a journal of illumine; make a session of it with `illumine sessions import FILE`, or list a session's copies and backups with `illumine sessions conflicts NAME` and `illumine sessions restore NAME`"
+    )]
+    Journal,
+    #[error(
+        "The character card is blank (it has no name, no description and no greeting); export it again"
+    )]
+    BlankCard,
     #[error("No entry of the lorebook can be used ({0}); export it again")]
     NoEntry(String),
     #[error(
@@ -136,7 +146,7 @@ fn parse_png(bytes: &[u8], name: &str) -> Result<ImportedFile, ImportError> {
         .torn
         .then(|| "the picture is cut off after its card".to_string());
     for json in found.cards {
-        match json.and_then(|json| parse_card(json, name)) {
+        match json.and_then(|json| card::parse(json, name)) {
             Ok((content, mut notices)) => {
                 if wrong.is_some() {
                     let damaged =
@@ -170,7 +180,7 @@ fn parse_archive(
     match content {
         archive::Content::Story(json) => parse_string(&json_text(json)?, name),
         archive::Content::Card(json) => {
-            let (content, notices) = parse_card(json, name)?;
+            let (content, notices) = card::parse(json, name)?;
             let content = with_file(content, ("charx", bytes));
             Ok(ImportedFile { content, notices })
         }
@@ -188,23 +198,55 @@ fn with_file(content: Import, original: (&'static str, Vec<u8>)) -> Import {
 }
 
 fn parse_string(text: &str, name: &str) -> Result<ImportedFile, ImportError> {
-    let zeros = text.contains('\0');
-    match text.trim_start().chars().next() {
-        None => Err(ImportError::Empty),
-        Some('{') if tavern::is_chat(text) => told(tavern::parse_chat(check_json_size(text)?)?),
-        Some('\0') if tavern::is_chat(text) => told(tavern::parse_chat(check_json_size(text)?)?),
-        _ if zeros => Err(ImportError::Binary),
-        Some('{') => match serde_json::from_str(check_json_size(text)?) {
-            Ok(file) => parse_object(file, name),
-            Err(error) if is_broken_json(text, &error) => Err(json_error(text, &error)),
-            Err(_) => parse_text(text),
-        },
-        Some('[') => match serde_json::from_str(check_json_size(text)?) {
-            Ok(list) => parse_list(list, name),
-            Err(error) if is_broken_json(text, &error) => Err(json_error(text, &error)),
-            Err(_) => parse_text(text),
-        },
-        Some(_) => parse_text(text),
+    if is_journal(text) {
+        return Err(ImportError::Journal);
+    }
+    if !text.trim_start().starts_with(['{', '[', '\0']) {
+        return match text.trim().is_empty() {
+            true => Err(ImportError::Empty),
+            false => parse_text(text),
+        };
+    }
+    let (json, halves) = escapes::mend_halves(text);
+    let mut found = parse_brackets(&json, name)?;
+    found.notices.extend(escapes::notice(halves));
+    Ok(found)
+}
+
+/// Whether a text is a journal of this program, whole or with another one merged into it.
+fn is_journal(text: &str) -> bool {
+    const LOOKED_AT: usize = 3;
+    let is_record = |line: &str| {
+        if !line.starts_with('{') || !line.contains("\"kind\"") {
+            return false;
+        }
+        let line = serde_json::from_str::<Map<String, Value>>(line).unwrap_or_default();
+        let kind = line.get("kind").and_then(Value::as_str);
+        let numbered = line.get("v").is_some_and(Value::is_u64);
+        // All else that programs write in lines has a message.
+        numbered && kind.is_some() && !line.contains_key("mes")
+    };
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.take(LOOKED_AT).any(is_record)
+}
+
+/// Parses JSON, or a text that begins as JSON does.
+fn parse_brackets(text: &str, name: &str) -> Result<ImportedFile, ImportError> {
+    if tavern::is_chat(text) {
+        return told(tavern::parse_chat(check_json_size(text)?)?);
+    }
+    if text.contains('\0') {
+        return Err(ImportError::Binary);
+    }
+    let is_list = text.trim_start().starts_with('[');
+    let parsed = match is_list {
+        true => serde_json::from_str(check_json_size(text)?).map(|list| parse_list(list, name)),
+        false => serde_json::from_str(check_json_size(text)?).map(|file| parse_object(file, name)),
+    };
+    match parsed {
+        Ok(found) => found,
+        Err(error) if is_broken_json(text, &error) => Err(json_error(text, &error)),
+        Err(_) => parse_text(text),
     }
 }
 
@@ -250,6 +292,9 @@ fn lore_file(read: ReadBook) -> Result<ImportedFile, ImportError> {
 }
 
 fn parse_object(file: Map<String, Value>, name: &str) -> Result<ImportedFile, ImportError> {
+    if agnai::is_chat(&file) {
+        return told(agnai::parse_chat(&file));
+    }
     if novelai::is_story(&file) {
         return told(novelai::parse_story(&file, name)?);
     }
@@ -263,10 +308,10 @@ fn parse_object(file: Map<String, Value>, name: &str) -> Result<ImportedFile, Im
         return told(ai_dungeon::parse_story(&file, own, name));
     }
     let foreign = kinds::of_json(&file);
-    match (card_from_object(file, name), foreign) {
-        (Some((content, notices)), _) => Ok(ImportedFile { content, notices }),
-        (None, Some(foreign)) => Err(ImportError::Foreign(foreign)),
-        (None, None) => Err(ImportError::Unknown),
+    match (card::from_object(file, name), foreign) {
+        (Ok((content, notices)), _) => Ok(ImportedFile { content, notices }),
+        (Err(ImportError::Unknown), Some(foreign)) => Err(ImportError::Foreign(foreign)),
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -315,32 +360,6 @@ fn decode_text(bytes: Vec<u8>) -> Result<String, ImportError> {
 
 fn json_text(json: Vec<u8>) -> Result<String, ImportError> {
     decode_text(json)
-}
-
-fn parse_card(json: Vec<u8>, name: &str) -> Result<(Import, Vec<String>), ImportError> {
-    let file: Map<String, Value> = serde_json::from_str(json_text(json)?.trim_end_matches('\0'))
-        .map_err(|error| ImportError::Json(one_line(&error)))?;
-    card_from_object(file, name).ok_or(ImportError::Unknown)
-}
-
-fn card_from_object(file: Map<String, Value>, name: &str) -> Option<(Import, Vec<String>)> {
-    let (mut card, book) = Card::from_json(file)?;
-    let mut notices = Vec::new();
-    if card.line("name").is_empty() {
-        card.file_name = name.to_string();
-        let named = card.own_name();
-        notices.push(format!(
-            "the card has no name, so it is called {named} after its file"
-        ));
-    }
-    let name = card.own_name();
-    let book = book.and_then(|book| lore::parse_card_book(&book, &name, card.version));
-    let book = book.map(|read| {
-        notices.extend(read.notices);
-        read.book
-    });
-    let (card, file) = (Box::new(card), None);
-    Some((Import::Card { card, book, file }, notices))
 }
 
 /// Returns the text, unless it is too large to be parsed.

@@ -101,7 +101,7 @@ fn rows(book: &Lorebook, form: LoreFormat) -> Vec<Map<String, Value>> {
     let own = came_as(book, form);
     let row = |entry: &LoreEntry| {
         let other = entry.extra.get(FORM).and_then(Value::as_str);
-        let own = other.map_or(own, |other| other == form.name());
+        let own = other.map_or(own, |other| is_same_form(other, form));
         let mut row = joined(self::entry(entry, form), &entry.extra, own);
         row.remove(FORM);
         row
@@ -110,7 +110,18 @@ fn rows(book: &Lorebook, form: LoreFormat) -> Vec<Map<String, Value>> {
 }
 
 fn came_as(book: &Lorebook, form: LoreFormat) -> bool {
-    book.extra.get(FORM).and_then(Value::as_str) == Some(form.name())
+    let own = book.extra.get(FORM).and_then(Value::as_str);
+    own.is_some_and(|own| is_same_form(own, form))
+}
+
+/// Whether fields of a form are those of another: V2 and V3 cards name them alike.
+fn is_same_form(own: &str, form: LoreFormat) -> bool {
+    let card = |name: &str| {
+        [LoreFormat::V2, LoreFormat::V3]
+            .iter()
+            .any(|it| it.name() == name)
+    };
+    own == form.name() || (card(own) && card(form.name()))
 }
 
 fn whole(book: &Lorebook, form: LoreFormat, entries: Value) -> Value {

@@ -16,7 +16,12 @@ const MADE_BYTES: usize = 100;
 pub(super) fn check_name(name: &str) -> Result<&str, StoreError> {
     let first = name.chars().next().is_some_and(char::is_alphanumeric);
     let long = name.len() > LONGEST_BYTES || name.graphemes(true).count() > LONGEST;
-    if first && !long && name.graphemes(true).all(is_plain) && !name.ends_with([' ', '.']) {
+    if first
+        && base::untrusted::is_visible(name)
+        && !long
+        && name.graphemes(true).all(is_plain)
+        && !name.ends_with([' ', '.'])
+    {
         Ok(name)
     } else {
         let short: String = name.chars().take(40).collect();

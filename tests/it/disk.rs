@@ -72,6 +72,45 @@ fn a_full_disk_loses_nothing_that_was_kept() {
 }
 
 #[test]
+fn an_import_that_does_not_fit_leaves_no_session() {
+    let home = Home::new();
+    let text = home.file("long.txt", "Fog came over the quay.\n\n".repeat(900));
+    let card = format!(
+        r#"{{"name": "Ida", "description": "{}", "first_mes": "Hm."}}"#,
+        "Rows. ".repeat(3000)
+    );
+    let card = home.file("ida.json", card);
+    for file in [text, card] {
+        let run = home.illumine(&["sessions", "import", &file.to_string_lossy(), "fog"]);
+        let said = run.file_limit(4000).run().sentence(5);
+        assert!(said.contains("nothing was imported"), "{said}");
+        assert!(!said.contains("/save"), "{said}");
+        assert!(!home.sessions().join("fog").exists());
+    }
+}
+
+#[test]
+fn a_journal_from_elsewhere_becomes_a_session_with_its_words() {
+    let home = Home::new();
+    begun(&home, "quay");
+    let journal = fs::read(home.journal("quay")).unwrap();
+    let copy = home.file("journal (copy).jsonl", &journal);
+    let import = |file: &std::path::Path, name: &str| {
+        let run = home.illumine(&["sessions", "import", &file.to_string_lossy(), name]);
+        run.run()
+    };
+    let said = import(&copy, "rescued").expect(0);
+    assert!(said.text().contains("Made a session of the journal"));
+    assert_eq!(
+        typed(&home.recovered("rescued").story),
+        ["The lamp burned."]
+    );
+    let glued = home.file("glued.jsonl", [b"<<<<<<< HEAD\n", &journal[..]].concat());
+    assert!(import(&glued, "glued").sentence(2).contains("--salvage"));
+    assert!(!home.sessions().join("glued").exists());
+}
+
+#[test]
 fn when_the_disk_has_room_again_everything_is_kept() {
     let home = Home::new();
     let mut live = home

@@ -76,5 +76,5 @@ fn a_log_goes_with_every_command_and_is_gone_on_with() {
     assert!(log.contains("ERROR") && log.contains("code=5"), "{log}");
     assert!(!log.contains("Nineveh"), "{log}");
     let refused = home.illumine(&["paths", "--log", "/nowhere/log.txt"]).run();
-    assert!(refused.expect(2).stderr.contains("cannot be written"));
+    assert!(refused.expect(2).stderr.contains("Cannot write the log"));
 }

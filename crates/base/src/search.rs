@@ -21,6 +21,16 @@ pub fn folded(text: &str) -> String {
     NFD.normalize_iter(folded).collect()
 }
 
+/// Like [`folded`], with composed letters: a letter and the same one with an accent are then different
+/// characters, so that one is not found in the other.
+pub fn folded_letters(text: &str) -> String {
+    let folded = folded(text);
+    match folded.is_ascii() {
+        true => folded,
+        false => NFC.normalize(&folded).into_owned(),
+    }
+}
+
 /// Whether two texts are the same.
 pub fn same(one: &str, other: &str) -> bool {
     one == other || folded(one) == folded(other)
@@ -144,6 +154,15 @@ mod tests {
         assert!(!same("e", "é") && !same("か", "が"));
         assert!(begins("Ärger", "a\u{308}r") && begins("ünder", "ÜN"));
         assert!(!begins("Ärger", "äg"));
+    }
+
+    #[test]
+    fn folded_letters_are_found_by_plain_search() {
+        let finds = |words: &str, text: &str| folded_letters(text).contains(&folded_letters(words));
+        assert!(finds("Señor", "el sen\u{303}or") && finds("GROSSE", "große"));
+        assert!(finds("sen\u{303}or", "El SEÑOR"));
+        // Neither a letter without its accent nor a part of a syllable.
+        assert!(!finds("sen", "el sen\u{303}or") && !finds("가", "각"));
     }
 
     #[test]

@@ -33,6 +33,20 @@ pub fn clean_key(key: &str) -> String {
     clean_line(&short)
 }
 
+/// Whether anything of a text is seen: more than spaces, and characters that only steer how others
+/// are shown (Unicode's default ignorables), also where they were cleaned away.
+pub fn is_visible(text: &str) -> bool {
+    let unseen = |c: char| {
+        matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{2800}' | '\u{3164}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fffd}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    let seen = |c: char| !c.is_whitespace() && !c.is_control() && !unseen(c);
+    text.chars().any(seen)
+}
+
 fn is_safe(c: char) -> bool {
     replacement(c) == Some(c)
 }
@@ -65,6 +79,24 @@ mod tests {
     fn what_a_writer_types_is_left_alone() {
         let text = "naïve — “quoted”\n\tταυ 日本語 👩‍🚀";
         assert!(matches!(clean(text), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_nobody_sees_is_no_text() {
+        for unseen in [
+            "",
+            " \t",
+            "\u{200b}\u{2060}",
+            "\u{3164}",
+            "\u{e0041}",
+            "\u{fe0f}\u{202e}",
+        ] {
+            assert!(
+                !is_visible(unseen) && !is_visible(&clean(unseen)),
+                "{unseen:?}"
+            );
+        }
+        assert!(is_visible("\u{200b}a") && is_visible("字") && is_visible("-"));
     }
 
     #[test]

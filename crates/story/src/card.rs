@@ -9,7 +9,7 @@ mod macros;
 pub use macros::Macros;
 
 use base::decode::unix_lines;
-use base::untrusted::{clean, clean_line};
+use base::untrusted::{clean, clean_line, is_visible};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -176,16 +176,28 @@ impl Card {
     /// The name used by macros: the nickname, or else the name.
     pub fn name(&self) -> String {
         let nickname = self.line("nickname");
-        match nickname.is_empty() {
-            true => self.own_name(),
-            false => nickname,
+        match is_visible(&nickname) {
+            true => nickname,
+            false => self.own_name(),
         }
+    }
+
+    /// Whether the card itself says how the character is called.
+    pub fn has_name(&self) -> bool {
+        is_visible(&self.line("name"))
+    }
+
+    /// Whether there is anybody on the card: a name, a description or a greeting.
+    pub fn is_blank(&self) -> bool {
+        let describes = ["description", "personality"].map(|key| self.text(key));
+        let described = describes.iter().any(|text| is_visible(text));
+        !self.has_name() && !described && self.greetings().is_empty()
     }
 
     /// The name, without the nickname; never empty.
     pub fn own_name(&self) -> String {
         let names = [self.line("name"), clean_line(&self.file_name)];
-        let named = names.into_iter().find(|name| !name.trim().is_empty());
+        let named = names.into_iter().find(|name| is_visible(name));
         named.unwrap_or_else(|| "Character".to_string())
     }
 
@@ -320,7 +332,13 @@ mod tests {
 
     #[test]
     fn a_card_without_a_name_has_that_of_its_file() {
-        for name in [json!(""), json!(" "), json!(null), json!(7)] {
+        for name in [
+            json!(""),
+            json!(" "),
+            json!(null),
+            json!("\u{200b}\u{feff}"),
+            json!(7),
+        ] {
             let file = json!({"spec": "chara_card_v2",
                 "data": {"name": name, "description": "Keeps bees.", "first_mes": "Hm."}});
             let (mut card, _) = Card::from_json(map(file)).unwrap();
@@ -331,6 +349,21 @@ mod tests {
         }
         let bare = json!({"description": "Keeps bees.", "first_mes": "Hm."});
         assert!(Card::from_json(map(bare)).is_some());
+    }
+
+    #[test]
+    fn a_card_without_name_words_or_greeting_is_blank() {
+        let blank = |data: Value| {
+            let file = map(json!({"spec": "chara_card_v2", "data": data}));
+            Card::from_json(file).unwrap().0.is_blank()
+        };
+        assert!(blank(
+            json!({"name": "\u{200b}", "description": " ", "scenario": "A quay."})
+        ));
+        assert!(!blank(
+            json!({"name": "", "alternate_greetings": ["Ahoy."]})
+        ));
+        assert!(!blank(json!({"name": "Ida"})) && !blank(json!({"personality": "wry"})));
     }
 
     #[test]

@@ -217,7 +217,7 @@ fn import_story(tale: ImportedStory, story: &Story) -> Result<ImportResult, Impo
             "This session already has a story; start a new one with /new and import the file there";
         return Err(ImportRefused(why.to_string()));
     }
-    let versions = tale.nodes.len();
+    let said = describe_story(&tale)?;
     let mut changes = vec![Change::Head { to: tale.head }];
     let mut frame = Vec::new();
     if !tale.memory.is_empty() {
@@ -240,11 +240,41 @@ fn import_story(tale: ImportedStory, story: &Story) -> Result<ImportResult, Impo
     records.extend(add_lorebook(book, &mut changes));
     Ok(ImportResult {
         records: with_step(records, changes),
-        said: format!(
-            "Imported the story: {}; /tree shows them",
-            count_noun(versions, "passage")
-        ),
+        said,
         mode: Some(tale.mode),
+    })
+}
+
+/// What came with a story; an error if it holds nothing.
+fn describe_story(tale: &ImportedStory) -> Result<String, ImportRefused> {
+    let mut brought = Vec::new();
+    if !tale.memory.trim().is_empty() {
+        brought.push("its memory".to_string());
+    }
+    let note = tale.note.as_ref();
+    if note.is_some_and(|note| !note.text.trim().is_empty()) {
+        brought.push("its author's note".to_string());
+    }
+    let entries = tale.book.as_ref().map_or(0, |book| book.entries.len());
+    if entries > 0 {
+        let entries = count_noun(entries, "entry");
+        brought.push(format!("a lorebook with {entries}"));
+    }
+    let has_text = tale.nodes.iter().any(|node| !node.text.trim().is_empty());
+    if !has_text && tale.nodes.is_empty() && brought.is_empty() {
+        let why = "The file holds no text of a story; export it again, or as plain text";
+        return Err(ImportRefused(why.to_string()));
+    }
+    let story = match has_text {
+        true => format!(
+            "Imported the story: {}; /tree shows them",
+            count_noun(tale.nodes.len(), "passage")
+        ),
+        false => "The file holds no text of a story".to_string(),
+    };
+    Ok(match brought.is_empty() {
+        true => story,
+        false => format!("{story}; with it came {}", brought.join(", ")),
     })
 }
 

@@ -1,8 +1,8 @@
 //! Splits a story into chapters at its headings: Markdown's, and "Chapter 3" in many languages.
 
-use super::is_visible;
 use super::pages::{ExportPassage, Span};
 use base::search::same;
+use base::untrusted::is_visible;
 use story::sentence::excerpt;
 
 /// Splits the story into chapters at lines that are headings.

@@ -149,6 +149,12 @@ pub fn of_json(file: &Map<String, Value>) -> Option<Foreign> {
         "repetition_penalty",
         "min_p",
     ];
+    if any(&["memoryTokens", "authorNoteTokens", "endpointAPI"]) {
+        return Some(Foreign {
+            what: "a session of mikupad",
+            instead: "copy its text into a .txt file and import that",
+        });
+    }
     let what = match () {
         () if has("prompts") && has("prompt_order") => "a Tavern preset (of prompts)",
         () if any(&["power_user", "world_info_settings", "oai_settings"]) => {

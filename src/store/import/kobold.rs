@@ -86,18 +86,20 @@ pub fn parse_story(
         Style::Instruct | Style::Chat { .. } => Mode::Chat,
     };
     let mut tree = ChunkTree::new(style);
-    let places = tree.path(&current);
     let others = match file.get("altbranches") {
         Some(Value::Array(branches)) => branches.as_slice(),
         _ => &[],
     };
-    tale.head = places.last().copied().flatten();
     let mut ends_at = Vec::new();
-    let mut seen = false;
+    // Branches keep their order, so that each goes back into its own slot.
+    let mut places: Option<Vec<Option<NodeId>>> = None;
     for branch in others {
         let end = match branch {
-            // Several nulls would be a slip; the first is the current one.
-            Value::Null if !std::mem::replace(&mut seen, true) => tale.head,
+            // Several nulls would be a mistake; the first is the current one.
+            Value::Null if places.is_none() => {
+                let found = places.insert(tree.path(&current));
+                found.last().copied().flatten()
+            }
             Value::Array(chunks) => {
                 let chunks: Vec<&str> = chunks.iter().filter_map(Value::as_str).collect();
                 tree.path(&chunks).pop().flatten()
@@ -106,6 +108,8 @@ pub fn parse_story(
         };
         ends_at.extend(end);
     }
+    let places = places.unwrap_or_else(|| tree.path(&current));
+    tale.head = places.last().copied().flatten();
     let branches = ends_at.into_iter().enumerate();
     tale.marks = branches
         .map(|(at, node)| (format!("branch-{}", at + 1), node))

@@ -2,7 +2,7 @@
 //! a lorebook, and the text.
 //!
 //! A `.scenario` (`scenarioVersion`) has a prompt. A `.story` (`storyContainerVersion`) of the first
-//! editor has `story.fragments`; of the present one, a `document`: MessagePack in base64 as the
+//! editor has `story.fragments`, or only `story.text`; of the present one, a `document`: MessagePack in base64 as the
 //! library msgpackr writes it ([`msgpackr`]), of which the sections with text are read in their
 //! order, after the changes not yet merged into them (`dirtySections`). The forms were learned from
 //! the readers of Aedial/novelai-api and of other public programs.
@@ -43,7 +43,7 @@ pub fn parse_story(
         (None, Some(Value::String(document))) if !document.is_empty() => {
             sections(document).ok_or(ImportError::NovelAi)?
         }
-        (None, _) => fragments(content, &mut skipped),
+        (None, _) => first_editor(content, &mut skipped),
     };
     let mut tale = ImportedStory::default();
     for (author, text) in said.into_iter().filter(|(_, text)| !text.is_empty()) {
@@ -78,13 +78,27 @@ pub fn parse_story(
         tale.book = Some(book);
         notices.extend(own);
     }
-    match tale.nodes.is_empty() && tale.book.is_none() && tale.memory.is_empty() {
+    let document = content.get("document").is_some_and(Value::is_string);
+    let none = tale.nodes.is_empty() && tale.book.is_none() && tale.memory.is_empty();
+    match document && none {
         true => Err(ImportError::NovelAi),
         false => Ok((tale, notices)),
     }
 }
 
-/// The text of the first editor's stories.
+/// The text of the first editor's stories: that of the fragments, or, where they hold none, the
+/// whole as it stands beside them.
+fn first_editor(content: &Map<String, Value>, skipped: &mut Skipped) -> Vec<(Author, String)> {
+    let said = fragments(content, skipped);
+    if said.iter().any(|(_, text)| !text.trim().is_empty()) {
+        return said;
+    }
+    let story = content.get("story").and_then(Value::as_object);
+    let whole = story.and_then(|story| text(story, "text"));
+    let whole = whole.filter(|text| !text.trim().is_empty());
+    whole.map_or(said, |text| vec![(Author::Prompt, text)])
+}
+
 fn fragments(content: &Map<String, Value>, skipped: &mut Skipped) -> Vec<(Author, String)> {
     let fragments = content
         .get("story")

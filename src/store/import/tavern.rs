@@ -1,7 +1,8 @@
 //! Imports SillyTavern chats: JSON Lines, a header and then one message per line, with its swipes.
 //!
 //! Each swipe becomes a version of the passage. The other fields of a message (times, names,
-//! extras) are stored with the passage and exported again. Lines are read one by one: what a crash
+//! extras) are stored with the passage and exported again. Where its text is not that of the swipe
+//! that it names, both are versions. Lines are read one by one: what a crash
 //! tore is left out and named. Group chats of older versions have no header.
 
 use super::ImportError;
@@ -9,6 +10,7 @@ use super::fields::words;
 use super::skipped::Skipped;
 use serde_json::{Map, Value, json};
 use story::import::ImportedStory;
+use story::sentence::count_noun;
 use story::{Author, Mode, Node, NodeId};
 
 /// The key under which the header's fields are stored.
@@ -94,6 +96,40 @@ struct Chat {
     header: Option<Map<String, Value>>,
     skipped: Skipped,
     swipes: Skipped,
+    counts: Counts,
+}
+
+/// What a writer should know about the messages that were read.
+#[derive(Default)]
+struct Counts {
+    /// Shown, and hidden from the model.
+    hidden: usize,
+    /// Edited since the swipe that they name.
+    edited: usize,
+    /// Of a swipe that is not there.
+    astray: usize,
+}
+
+impl Counts {
+    fn notices(&self) -> impl Iterator<Item = String> {
+        let said = |count: usize, what: String| (count > 0).then_some(what);
+        let messages = |count| count_noun(count, "message");
+        let hidden = messages(self.hidden);
+        let edited = messages(self.edited);
+        let astray = messages(self.astray);
+        let all = [
+            said(self.hidden, format!("kept {hidden} hidden from the model")),
+            said(
+                self.edited,
+                format!("kept the swipe as it was beside the edited text of {edited}"),
+            ),
+            said(
+                self.astray,
+                format!("{astray} named a swipe that is not there; the text shown was kept"),
+            ),
+        ];
+        all.into_iter().flatten()
+    }
 }
 
 impl Chat {
@@ -104,7 +140,7 @@ impl Chat {
                 self.header = Some(fields);
             }
             Value::Object(message) if message.get("mes").is_some_and(Value::is_string) => {
-                add_message(&mut self.tale, message, &place, &mut self.swipes);
+                self.add_message(message, &place);
             }
             Value::Null => self.skipped.note(place, "is null"),
             Value::Object(_) => self.skipped.note(place, "is no message"),
@@ -125,83 +161,96 @@ impl Chat {
             header.unwrap_or_else(|| Map::from_iter([(NO_HEADER.to_string(), json!(true))]));
         self.tale.kept = Some((FORMAT, header));
         let notices = [self.skipped.notice("line"), self.swipes.notice("swipe")];
-        Ok((self.tale, notices.into_iter().flatten().collect()))
+        let notices = notices.into_iter().flatten();
+        Ok((self.tale, notices.chain(self.counts.notices()).collect()))
     }
-}
 
-fn add_message(
-    tale: &mut ImportedStory,
-    mut message: Map<String, Value>,
-    place: &str,
-    skipped: &mut Skipped,
-) {
-    let flag = |key| message.get(key).and_then(Value::as_bool).unwrap_or(false);
-    if flag("is_system") {
-        let whole = Value::Object(message);
-        let extra = Map::from_iter([(ASIDE.to_string(), whole)]);
-        let id = add_node(tale, tale.head, Author::Prompt, "", extra);
-        tale.head = Some(id);
-        return;
-    }
-    let author = match flag("is_user") {
-        true => Author::User,
-        false => Author::Model,
-    };
-    let mes = match message.remove("mes") {
-        Some(Value::String(mes)) => mes,
-        _ => String::new(),
-    };
-    message.remove("is_user");
-    let infos = message.remove("swipe_info");
-    let chosen = message.remove("swipe_id").and_then(|id| id.as_u64());
-    let swipes = take_swipes(&mut message, &mes, place, skipped);
-    let chosen = chosen.unwrap_or(0) as usize;
-    let chosen = match swipes.iter().any(|(at, _)| *at == chosen) {
-        true => chosen,
-        false => swipes.last().map_or(0, |(at, _)| *at),
-    };
-    let parent = tale.head;
-    let name = message.get("name").cloned();
-    for (at, swipe) in &swipes {
-        // What the message says is what its chosen swipe says: other programs edit only there.
-        let (said, mut extra) = match *at == chosen {
-            true => (mes.as_str(), message.clone()),
-            false => (swipe.as_str(), Map::new()),
-        };
-        if let Some(name) = &name {
-            extra.insert("name".to_string(), name.clone());
-        }
-        if let Some(info) = infos.as_ref().and_then(|infos| infos.get(*at)) {
-            extra.insert("swipe_info".to_string(), info.clone());
-        }
-        let id = add_node(tale, parent, author, said, extra);
-        if *at == chosen {
+    fn add_message(&mut self, mut message: Map<String, Value>, place: &str) {
+        let tale = &mut self.tale;
+        let flag = |key| message.get(key).and_then(Value::as_bool).unwrap_or(false);
+        if flag("is_system") {
+            self.counts.hidden += 1;
+            let whole = Value::Object(message);
+            let extra = Map::from_iter([(ASIDE.to_string(), whole)]);
+            let id = add_node(tale, tale.head, Author::Prompt, "", extra);
             tale.head = Some(id);
+            return;
+        }
+        let author = match flag("is_user") {
+            true => Author::User,
+            false => Author::Model,
+        };
+        message.remove("is_user");
+        let infos = message.remove("swipe_info");
+        let (versions, chosen) = self.take_versions(&mut message, place);
+        let parent = self.tale.head;
+        let name = message.get("name").cloned();
+        for (at, (slot, said)) in versions.iter().enumerate() {
+            let mut extra = match at == chosen {
+                true => message.clone(),
+                false => Map::new(),
+            };
+            if let Some(name) = &name {
+                extra.insert("name".to_string(), name.clone());
+            }
+            if let Some(info) = infos.as_ref().and_then(|infos| infos.get(*slot)) {
+                extra.insert("swipe_info".to_string(), info.clone());
+            }
+            let id = add_node(&mut self.tale, parent, author, said, extra);
+            if at == chosen {
+                self.tale.head = Some(id);
+            }
         }
     }
-}
 
-/// The versions of a message with their numbers; at least its current text.
-fn take_swipes(
-    message: &mut Map<String, Value>,
-    mes: &str,
-    place: &str,
-    skipped: &mut Skipped,
-) -> Vec<(usize, String)> {
-    let swipes = match message.remove("swipes") {
-        Some(Value::Array(swipes)) => swipes,
-        _ => Vec::new(),
-    };
-    let mut texts = Vec::new();
-    for (at, swipe) in swipes.into_iter().take(MOST_SWIPES).enumerate() {
-        match swipe {
-            Value::String(text) => texts.push((at, text)),
-            _ => skipped.note(format!("number {} of {place}", at + 1), "is no text"),
+    /// The versions of a message, each with the number of its swipe, and which of them is shown: its
+    /// text, which differs from the swipe that it names where another program edited only one.
+    fn take_versions(
+        &mut self,
+        message: &mut Map<String, Value>,
+        place: &str,
+    ) -> (Vec<(usize, String)>, usize) {
+        let mes = match message.remove("mes") {
+            Some(Value::String(mes)) => mes,
+            _ => String::new(),
+        };
+        let number = message.remove("swipe_id").unwrap_or(json!(0));
+        let number = number.as_u64().and_then(|id| usize::try_from(id).ok());
+        let swipes = match message.remove("swipes") {
+            Some(Value::Array(swipes)) => swipes,
+            _ => Vec::new(),
+        };
+        let slots = swipes.len();
+        let mut versions = Vec::new();
+        for (slot, swipe) in swipes.into_iter().take(MOST_SWIPES).enumerate() {
+            match swipe {
+                Value::String(text) => versions.push((slot, text)),
+                _ => {
+                    let place = format!("number {} of {place}", slot + 1);
+                    self.swipes.note(place, "is no text");
+                }
+            }
         }
-    }
-    match texts.is_empty() {
-        true => vec![(0, mes.to_string())],
-        false => texts,
+        if versions.is_empty() {
+            return (vec![(number.unwrap_or(0), mes)], 0);
+        }
+        let says = |(_, text): &(usize, String)| *text == mes || words(text) == words(&mes);
+        let Some(number) = number.filter(|number| *number < slots) else {
+            self.counts.astray += 1;
+            let at = versions.iter().position(says).unwrap_or(versions.len());
+            if at == versions.len() {
+                versions.push((slots, mes));
+            }
+            return (versions, at);
+        };
+        let at = versions.iter().position(|(slot, _)| *slot >= number);
+        let at = at.unwrap_or(versions.len());
+        let own = versions.get(at).filter(|(slot, _)| *slot == number);
+        if !own.is_some_and(says) {
+            self.counts.edited += usize::from(own.is_some());
+            versions.insert(at, (number, mes));
+        }
+        (versions, at)
     }
 }
 

@@ -82,3 +82,38 @@ fn a_story_goes_into_an_empty_session_alone() {
     taken(&mut story, card()).unwrap();
     assert_eq!(story.path().len(), 1, "the story had begun");
 }
+
+#[test]
+fn what_came_with_a_story_is_said_and_nothing_is_no_story() {
+    let said = |tale: ImportedStory| {
+        let made = taken(&mut Story::default(), Import::Story(Box::new(tale)));
+        made.map(|made| made.said).map_err(|refused| refused.0)
+    };
+    let bare = ImportedStory::default();
+    assert!(said(bare).unwrap_err().contains("no text of a story"));
+    let mut tale = ImportedStory {
+        memory: "A quay.".to_string(),
+        note: Some(Note {
+            text: "Fog.".to_string(),
+            depth: 3,
+        }),
+        book: Some(Lorebook {
+            entries: vec![crate::lore::LoreEntry::default()],
+            ..Lorebook::default()
+        }),
+        ..ImportedStory::default()
+    };
+    let brought = "with it came its memory, its author's note, a lorebook with 1 entry";
+    let without = said(tale.clone()).unwrap();
+    assert_eq!(
+        without,
+        format!("The file holds no text of a story; {brought}")
+    );
+    tale.nodes.push(Node {
+        text: "Once.".to_string(),
+        ..Node::default()
+    });
+    tale.head = Some(0);
+    let with = said(tale).unwrap();
+    assert!(with.starts_with("Imported the story: 1 passage") && with.ends_with(brought));
+}

@@ -1,9 +1,13 @@
 //! A key of a lore entry: words, or a regex between slashes.
 //!
+//! Words are found in whatever case, and however their accents are stored.
+//!
 //! Which keys are regexes, and what they match, is as in SillyTavern: JavaScript's regexes with the
 //! flags `gimsuy`; what looks like one and is none is looked for as words.
 
 use super::javascript::{Engine, Flags, Untranslated, translate};
+use base::search::{folded_letters, spellings};
+
 use regex::{Regex, RegexBuilder};
 use std::sync::LazyLock;
 
@@ -11,8 +15,10 @@ use std::sync::LazyLock;
 #[derive(Debug)]
 pub enum Key {
     Words {
-        lower: String,
-        exact: String,
+        /// The words as [`folded_letters`].
+        folded: String,
+        /// Both ways to store their accents.
+        exact: [String; 2],
         whole: bool,
         case: bool,
     },
@@ -53,32 +59,28 @@ impl Key {
                 compile_pattern(key, flags)
             }
             None => Ok(Key::Words {
-                lower: key.trim().to_lowercase(),
-                exact: key.trim().to_string(),
+                folded: folded_letters(key.trim()),
+                exact: spellings(key.trim()),
                 whole,
                 case,
             }),
         }
     }
 
-    /// Whether the key occurs in the text; `lower` is the text in lower case.
-    pub fn is_in(&self, text: &str, lower: &str) -> Occurs {
+    /// Whether the key occurs in the text; `folded` is the text as [`folded_letters`].
+    pub fn is_in(&self, text: &str, folded: &str) -> Occurs {
         let found = match self {
             Key::Pattern(pattern) => pattern.is_match(text),
             Key::Backtracking(pattern) => return backtrack(pattern, text),
-            Key::Words { exact, .. } if exact.is_empty() => false,
+            Key::Words { folded, .. } if folded.is_empty() => false,
             Key::Words {
-                lower: words,
-                exact,
+                folded: words,
                 whole,
-                case,
-            } => {
-                let (text, words) = if *case { (text, exact) } else { (lower, words) };
-                match whole {
-                    // As in SillyTavern, keys of several words match inside longer words too.
-                    true if !words.contains(char::is_whitespace) => contains_word(text, words),
-                    _ => text.contains(words.as_str()),
-                }
+                case: false,
+                ..
+            } => contains(folded, words, *whole),
+            Key::Words { exact, whole, .. } => {
+                exact.iter().any(|words| contains(text, words, *whole))
             }
         };
         if found { Occurs::Yes } else { Occurs::No }
@@ -167,6 +169,14 @@ fn backtrack(pattern: &fancy_regex::Regex, text: &str) -> Occurs {
         Ok(true) => Occurs::Yes,
         Ok(false) => Occurs::No,
         Err(_) => Occurs::Stopped,
+    }
+}
+
+fn contains(text: &str, words: &str, whole: bool) -> bool {
+    match whole {
+        // As in SillyTavern, keys of several words match inside longer words too.
+        true if !words.contains(char::is_whitespace) => contains_word(text, words),
+        _ => text.contains(words),
     }
 }
 

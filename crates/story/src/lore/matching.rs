@@ -5,10 +5,10 @@ use super::{KeyLogic, LoreEntry};
 use crate::card::Macros;
 use base::untrusted::clean_line;
 
-/// A text to search, and the same in lower case.
+/// A text to search, and the same without regard to case and accents' storage.
 pub(super) struct Haystack {
     pub text: String,
-    lower: String,
+    folded: String,
 }
 
 impl Haystack {
@@ -21,7 +21,7 @@ impl Haystack {
         let text = &text[from.unwrap_or(0)..];
         Haystack {
             text: text.to_string(),
-            lower: text.to_lowercase(),
+            folded: base::search::folded_letters(text),
         }
     }
 }
@@ -108,7 +108,7 @@ impl KeyMatcher {
                 ));
             }
         }
-        match compiled.is_in(&text.text, &text.lower) {
+        match compiled.is_in(&text.text, &text.folded) {
             Occurs::Yes => Ok(true),
             Occurs::No => Ok(false),
             Occurs::Stopped => {

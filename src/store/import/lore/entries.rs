@@ -13,6 +13,13 @@ pub fn form_of(row: &Map<String, Value>, book: LoreFormat) -> LoreFormat {
     let has = |key: &str| row.contains_key(key);
     let is_card = matches!(book, LoreFormat::V2 | LoreFormat::V3);
     match () {
+        // What stands beside the fields of these forms came from another one.
+        () if has("uid") && has("key") && has("content") => LoreFormat::Tavern,
+        () if has("keys") && has("content") && has("insertion_order") => match book {
+            LoreFormat::V2 | LoreFormat::V3 => book,
+            _ if has("use_regex") => LoreFormat::V3,
+            _ => LoreFormat::V2,
+        },
         () if has("keywords") => LoreFormat::Agnai,
         () if has("insertorder") || has("secondkey") || has("alwaysActive") => LoreFormat::Risu,
         () if has("keysList") || (has("keys") && (has("value") || has("entry"))) => {
@@ -76,10 +83,19 @@ fn content_fields(form: LoreFormat) -> &'static [&'static str] {
     }
 }
 
-/// Whether SillyTavern wrote this row of a card's book.
+/// Whether a row of a card's book has SillyTavern's rule about whole words.
 pub fn is_of_tavern(row: &Map<String, Value>) -> bool {
     let rules = row.get("extensions");
     rules.is_some_and(|rules| rules.get("match_whole_words").is_some())
+}
+
+/// Whether SillyTavern wrote this row of a card's book: it writes all of its rules, whatever they
+/// are, and `use_regex` in each, although for it a regex is what stands between slashes (its
+/// `src/endpoints/characters.js`).
+fn is_written_by_tavern(row: &Map<String, Value>) -> bool {
+    let always = ["display_index", "exclude_recursion", "useProbability"];
+    let rules = row.get("extensions");
+    rules.is_some_and(|rules| always.iter().all(|key| rules.get(*key).is_some()))
 }
 
 fn parse_novelai_entry(row: &Map<String, Value>) -> LoreEntry {
@@ -232,7 +248,7 @@ fn parse_card_entry(row: &Map<String, Value>) -> LoreEntry {
         case_sensitive: flag(row, "case_sensitive"),
         selective: flag(row, "selective").unwrap_or(false),
         constant: flag(row, "constant").unwrap_or(false),
-        use_regex: flag(row, "use_regex").unwrap_or(false),
+        use_regex: flag(row, "use_regex").unwrap_or(false) && !is_written_by_tavern(row),
         ..LoreEntry::default()
     };
     if let Some(Value::Object(rules)) = row.get("extensions") {

@@ -117,3 +117,26 @@ fn a_damaged_document_is_refused_and_never_hangs() {
     assert!(msgpackr::decode(&nested).is_none());
     assert!(msgpackr::decode(&[0xdd, 0xff, 0xff, 0xff, 0xff, 1]).is_none());
 }
+
+#[test]
+fn a_story_without_fragments_has_its_words_beside_them() {
+    let said = |story: Value| {
+        let file = serde_json::json!({"storyContainerVersion": 1, "content":
+            {"story": story, "context": [{"text": "A quay."}]}});
+        let (tale, _) = parse_story(file.as_object().unwrap(), "fog").unwrap();
+        let texts: Vec<String> = tale.nodes.into_iter().map(|node| node.text).collect();
+        texts
+    };
+    let words = "Fog came.\r\nNobody rowed.";
+    for story in [
+        serde_json::json!({"text": words}),
+        serde_json::json!({"text": words, "fragments": []}),
+        serde_json::json!({"text": words, "fragments": [{"data": "", "origin": "user"}]}),
+        serde_json::json!({"text": words, "fragments": null, "datablocks": [{}]}),
+    ] {
+        assert_eq!(said(story), ["Fog came.\nNobody rowed."]);
+    }
+    let both = serde_json::json!({"text": words, "fragments": [{"data": "Fog.", "origin": "ai"}]});
+    assert_eq!(said(both), ["Fog."]);
+    assert!(said(serde_json::json!({"text": " "})).is_empty());
+}

@@ -174,3 +174,127 @@ fn the_lines_of_a_kobold_chat_are_its_speakers() {
     let again = serde_json::to_vec(&out).unwrap();
     assert_eq!(tale(&again).nodes.len(), story.nodes().len());
 }
+
+/// The versions of the only message of a chat, the one shown, and what is said of them.
+fn versions(row: &Value) -> (Vec<String>, String, String) {
+    let file = chat(&[row.to_string()]);
+    let read = tale(&file);
+    let shown = read.nodes[read.head.unwrap() as usize].text.clone();
+    let texts = read.nodes.into_iter().map(|node| node.text).collect();
+    (texts, shown, notices(&file))
+}
+
+#[test]
+fn a_text_that_is_not_its_swipe_costs_no_swipe() {
+    let row = |mes: &str, number: Value| {
+        json!({"name": "Tove", "is_user": false, "mes": mes, "swipe_id": number,
+            "swipes": ["Ash.", "Elm.", "Ash."], "swipe_info": [{"n": 0}, {"n": 1}, {"n": 2}]})
+    };
+    for (mes, number, all, said) in [
+        ("Ash.", json!(2), vec!["Ash.", "Elm.", "Ash."], ""),
+        (
+            "Oak.",
+            json!(1),
+            vec!["Ash.", "Oak.", "Elm.", "Ash."],
+            "edited text of 1 message",
+        ),
+        (
+            "Oak.",
+            json!(9),
+            vec!["Ash.", "Elm.", "Ash.", "Oak."],
+            "not there",
+        ),
+        (
+            "Oak.",
+            json!(-1),
+            vec!["Ash.", "Elm.", "Ash.", "Oak."],
+            "not there",
+        ),
+        ("Elm.", json!(3), vec!["Ash.", "Elm.", "Ash."], "not there"),
+    ] {
+        let row = row(mes, number);
+        let (texts, shown, notices) = versions(&row);
+        assert_eq!(
+            (texts, shown.as_str()),
+            (all.iter().map(ToString::to_string).collect(), mes)
+        );
+        assert!(
+            notices.contains(said) && (said.is_empty() == notices.is_empty()),
+            "{notices}"
+        );
+        let written = exported(
+            &story(&chat(&[row.to_string()])),
+            ExportFormat::Tavern,
+            "x.jsonl",
+        );
+        let written = value(&written);
+        let chosen = written["swipe_id"].as_u64().unwrap() as usize;
+        assert_eq!(written["swipes"], json!(all));
+        assert_eq!(
+            (&written["mes"], &written["swipes"][chosen]),
+            (&json!(mes), &json!(mes))
+        );
+        assert_eq!(written["swipe_info"].as_array().unwrap().len(), all.len());
+        assert_eq!(versions(&written).1, mes);
+    }
+}
+
+#[test]
+fn messages_hidden_from_the_model_are_counted() {
+    let mut lines = group();
+    for text in ["Aside.", "Note."] {
+        lines.push(
+            json!({"name": "Ida", "is_user": true, "is_system": true, "mes": text}).to_string(),
+        );
+    }
+    assert!(notices(&chat(&lines)).contains("kept 2 messages hidden from the model"));
+    let out = exported(&story(&chat(&lines)), ExportFormat::Tavern, "x.jsonl");
+    let out = String::from_utf8(out).unwrap();
+    assert_eq!(out.matches("\"is_system\":true").count(), 2);
+}
+
+fn agnai(messages: Value) -> Vec<u8> {
+    let file = json!({"name": "Exported", "greeting": "Hm.", "sampleChat": "Ida: Hm.",
+        "scenario": "A quay.", "treeLeafId": "aaaabbbb-2", "messages": messages});
+    serde_json::to_vec(&file).unwrap()
+}
+
+#[test]
+fn a_chat_of_agnai_keeps_its_speakers_versions_and_branches() {
+    let says = |id: &str, parent: Option<&str>, user: bool, msg: &str| {
+        json!({"_id": id, "parent": parent, "handle": if user { "Ida" } else { "Tove" }, "msg": msg,
+            "characterId": if user { Value::Null } else { json!("imported") },
+            "userId": if user { json!("u") } else { Value::Null }})
+    };
+    let mut first = says("aaaa0001", None, false, "Who rows?");
+    first["retries"] = json!(["Who sails?"]);
+    let mut aside = says("aaaa0003", Some("aaaa0002"), true, "(Back soon.)");
+    aside["ooc"] = json!(true);
+    let bytes = agnai(json!([
+        first,
+        says("aaaa0002", Some("aaaa0001"), true, "I do."),
+        aside,
+        says("aaaabbbb", Some("aaaa0003"), false, "Row on."),
+        null,
+        says("aaaa0009", Some("aaaa0002"), false, "Then row.")
+    ]));
+    let story = story(&bytes);
+    assert_eq!(story.versions(0).len(), 2);
+    assert_eq!(story.frame().memory, "Scenario: A quay.\n\nIda: Hm.");
+    let text = String::from_utf8(exported(&story, ExportFormat::Text, "x.txt")).unwrap();
+    assert_eq!(
+        text, "Tove: Who rows?\n\nIda: I do.\n\nTove: Row on.\n",
+        "the leaf is shown"
+    );
+    let said = notices(&bytes);
+    assert!(said.contains("number 5 is no message") && said.contains("1 message out of character"));
+    let short = json!({"messages": [{"handle": "Tove", "characterId": "x", "msg": "Who rows?"},
+        {"handle": "You", "msg": "I do."}]});
+    let read = tale(&serde_json::to_vec(&short).unwrap());
+    let authors: Vec<Author> = read.nodes.iter().map(|node| node.author).collect();
+    assert_eq!(
+        (authors, read.mode),
+        (vec![Author::Model, Author::User], Mode::Chat)
+    );
+    assert!(tale(&agnai(json!([]))).nodes.is_empty());
+}

@@ -75,7 +75,7 @@ fn a_damaged_newer_card_gives_way_to_the_older() {
 
 #[test]
 fn a_card_without_a_name_is_called_as_its_file() {
-    for name in [json!(null), json!("")] {
+    for name in [json!(null), json!(""), json!("\u{200b}\u{2060}")] {
         let card = json!({"spec": "chara_card_v2",
             "data": {"name": name, "description": "{{char}} rows.", "first_mes": "Hm."}});
         let bytes = serde_json::to_vec(&card).unwrap();
@@ -94,7 +94,7 @@ fn what_is_not_read_is_refused_by_its_name() {
     let odt = zipped(&[("mimetype", b"x"), ("content.xml", b"")]);
     let other = zipped(&[("a.txt", b"x")]);
     let risum = [&[111, 0, 3, 0, 0, 0][..], b"abc\0"].concat();
-    let cases: [(&[u8], &str); 20] = [
+    let cases: [(&[u8], &str); 22] = [
         (&docx, "Word document (.docx)"),
         (&epub, "an e-book (.epub)"),
         (&odt, "OpenDocument text (.odt)"),
@@ -135,6 +135,15 @@ fn what_is_not_read_is_refused_by_its_name() {
             br#"[{"role": "user", "content": "Fog."}]"#,
             "a list of messages",
         ),
+        (
+            br#"{"name": "Fog", "prompt": [{"type": "user", "content": "Fog."}], "temperature": 1,
+                "top_p": 1, "endpointAPI": 0, "memoryTokens": {"text": ""}}"#,
+            "a session of mikupad",
+        ),
+        (
+            br#"{"spec": "chara_card_v2", "data": {"name": "", "description": "", "scenario": "Fog."}}"#,
+            "card is blank",
+        ),
         (b"fog\0\0\x01", "neither text"),
     ];
     for (bytes, part) in cases {
@@ -146,6 +155,43 @@ fn what_is_not_read_is_refused_by_its_name() {
     std::fs::write(&path, b"\x9a\xfe\x01").unwrap();
     let said = load_file(&path).unwrap_err().to_string();
     assert!(said.contains("a NovelAI .naidata file"), "{said}");
+}
+
+#[test]
+fn a_journal_is_no_story_of_another_program() {
+    let first = r#"{"v":1,"kind":"session","name":"fog","build":"0","began":""}"#;
+    let second = r#"{"v":1,"kind":"node","id":0,"author":"user","text":"Fog."}"#;
+    for journal in [
+        format!("{first}\n{second}\n"),
+        format!("\u{feff}{second}\n"),
+        format!("<<<<<<< HEAD\n{first}\n=======\n{second}\n>>>>>>> other\n"),
+    ] {
+        let said = refusal(journal.as_bytes());
+        assert!(said.contains("sessions import FILE") && said.contains("sessions conflicts"));
+    }
+    let chat = br#"{"name": "Ida", "is_user": true, "mes": "Fog.", "v": 1, "kind": "x"}"#;
+    assert_eq!(tale(chat).nodes.len(), 1);
+}
+
+#[test]
+fn half_a_character_costs_no_file() {
+    let half = "\\ud83d";
+    let card = format!(
+        r#"{{"spec": "chara_card_v2", "data": {{"name": "Ida", "description": "Rows{half}.",
+        "character_book": {{"entries": [{{"keys": ["oar"], "content": "An {half}oar."}}]}}}}}}"#
+    );
+    let chat = format!(r#"{{"name": "Ida", "is_user": true, "mes": "Fog{half}."}}"#);
+    let kobold = format!(r#"{{"prompt": "Fog{half}.", "actions": []}}"#);
+    let info = format!(r#"{{"entries": {{"0": {{"key": ["oar"], "content": "{half}"}}}}}}"#);
+    let picture = png::replace_cards(&png::blank_picture(4, 4), card.as_bytes(), card.as_bytes());
+    assert_eq!(story(card.as_bytes()).frame().memory, "Rows\u{fffd}.");
+    assert_eq!(tale(chat.as_bytes()).nodes[0].text, "Fog\u{fffd}.");
+    assert_eq!(tale(kobold.as_bytes()).nodes[0].text, "Fog\u{fffd}.");
+    assert_eq!(book(info.as_bytes()).entries[0].content, "\u{fffd}");
+    for file in [card.as_bytes(), &picture.unwrap()] {
+        assert!(notices(file).contains("2 characters cut in half"));
+    }
+    assert!(notices(chat.as_bytes()).contains("1 character cut in half"));
 }
 
 #[test]

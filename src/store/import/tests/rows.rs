@@ -155,3 +155,81 @@ fn keys_that_cannot_be_looked_for_are_named() {
         "{said}"
     );
 }
+
+/// An entry as SillyTavern writes it into a card.
+fn of_sillytavern(key: &str, whole: Value) -> Value {
+    json!({"id": 4, "keys": [key], "secondary_keys": [], "comment": "", "content": format!("{key}."),
+        "constant": false, "selective": false, "insertion_order": 10, "enabled": true,
+        "position": "before_char", "use_regex": true, "extensions": {"position": 0,
+        "exclude_recursion": false, "display_index": 0, "probability": 100, "useProbability": true,
+        "depth": 4, "selectiveLogic": 0, "match_whole_words": whole}})
+}
+
+#[test]
+fn sillytavern_calls_every_key_a_regex_and_means_those_between_slashes() {
+    let keys = ["oar", "(keel", "St. Ives", "/ma?st/"];
+    let rows: Vec<Value> = keys
+        .iter()
+        .zip([json!(null), json!(false), json!(true), json!(null)])
+        .map(|(key, whole)| of_sillytavern(key, whole))
+        .collect();
+    for spec in ["chara_card_v3", "chara_card_v2"] {
+        let card = json!({"spec": spec, "data": {"name": "Ida", "description": "Rows.",
+            "first_mes": "The board, a (keel, StX Ives, a mst.", "extensions": {},
+            "character_book": {"entries": rows, "extensions": {}}}});
+        assert!(!notices(&bytes(&card)).contains("regex"));
+        let story = story(&bytes(&card));
+        let past = ScanInput {
+            passages: &[story.path()[0].text],
+            fired: &[],
+            seed: 1,
+            macros: None,
+        };
+        let scanned = scan(&story.frame().enabled_books(), &|_, _| false, &past);
+        let mut fired: Vec<&str> = scanned
+            .active
+            .iter()
+            .map(|it| it.entry.content.as_str())
+            .collect();
+        fired.sort_unstable();
+        assert_eq!(fired, ["(keel.", "/ma?st/."]);
+        let picture = exported(&story, ExportFormat::Card, "x.png");
+        for inside in png::extract(&picture).unwrap().cards {
+            let written = value(&inside.unwrap());
+            let written = written["data"]["character_book"]["entries"]
+                .as_array()
+                .unwrap();
+            for (row, original) in written.iter().zip(&rows) {
+                holds(row, original, spec);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_regex_of_another_program_stays_one() {
+    let row = json!({"keys": ["oars?"], "content": "A.", "enabled": true, "insertion_order": 1,
+        "use_regex": true, "extensions": {"match_whole_words": true}});
+    let file = json!({"spec": "lorebook_v3", "data": {"entries": [row], "extensions": {}}});
+    let read = book(&bytes(&file));
+    assert!(read.entries[0].use_regex);
+    let older = lorebook::of_card(&read, lorebook::LoreFormat::V2);
+    assert_eq!(older["entries"][0]["keys"], json!(["/oars?/i"]));
+}
+
+#[test]
+fn what_came_in_with_keys_alone_goes_out_and_in_again() {
+    for row in [
+        json!({"id": "7", "keys": "#[pier]", "entry": "", "hidden": true}),
+        json!({"keys": ["pier"], "value": "", "title": "", "type": "place"}),
+        json!({"keywords": ["pier"], "entry": "", "name": "", "weight": 1}),
+        json!({"displayName": "", "text": "", "keys": ["pier"], "id": "x"}),
+    ] {
+        let first = book(&bytes(&json!([row])));
+        for written in [lorebook::tavern(&first), lorebook::v3(&first)] {
+            let again = book(&bytes(&written));
+            assert_eq!(again.entries.len(), 1, "{written}");
+            assert_eq!(again.entries[0].keys, first.entries[0].keys, "{written}");
+        }
+    }
+}

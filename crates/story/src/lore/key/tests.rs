@@ -2,12 +2,12 @@ use super::*;
 
 fn occurs(key: &str, text: &str) -> Occurs {
     let key = Key::new(key, false, false, false).unwrap();
-    key.is_in(text, &text.to_lowercase())
+    key.is_in(text, &folded_letters(text))
 }
 
 fn is_in(key: &str, case: bool, whole: bool, text: &str) -> bool {
     let key = Key::new(key, case, whole, false).unwrap();
-    key.is_in(text, &text.to_lowercase()) == Occurs::Yes
+    key.is_in(text, &folded_letters(text)) == Occurs::Yes
 }
 
 #[test]
@@ -35,6 +35,25 @@ fn whole_words_of_scripts_without_spaces_stand_in_a_run() {
     }
     assert!(!is_in("Анна", false, true, "Марианна"));
     assert!(!is_in("été", false, true, "répétées"));
+}
+
+#[test]
+fn an_accent_or_a_case_is_the_same_however_it_is_stored() {
+    for (key, text) in [
+        ("Žofie", "a z\u{30c}ofie řekla"),
+        ("Z\u{30c}OFIE", "a Žofie řekla"),
+        ("Ма\u{438}\u{306}я", "там Майя"),
+        ("FUSSWEG", "der Fußweg am See"),
+        ("fußweg", "DER FUSSWEG"),
+        ("산책", "\u{1109}\u{1161}\u{11ab}\u{110e}\u{1162}\u{11a8}"),
+    ] {
+        assert!(is_in(key, false, true, text), "{key}");
+        assert!(is_in(key, false, false, text), "{key}");
+    }
+    assert!(is_in("Žofie", true, true, "a Z\u{30c}ofie"));
+    assert!(!is_in("Žofie", true, true, "a z\u{30c}ofie"));
+    assert!(!is_in("resume", false, true, "a re\u{301}sume\u{301}"));
+    assert!(!is_in("rou", false, true, "le roué"));
 }
 
 #[test]

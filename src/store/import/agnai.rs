@@ -1,0 +1,163 @@
+//! Imports Agnai's chats: JSON with `messages`, each with its words (`msg`) and its speaker.
+//!
+//! The export (Agnai's `ChatExport`) also has the fields of a card, which are the chat's own: the
+//! scenario and the sample chat. A message of the writer has a `userId`, one of a character a
+//! `characterId`; `parent` is the message before it, `retries` are other versions of it, and what is
+//! out of character (`ooc`) is hidden from the model. The short form has the messages alone.
+
+use super::fields::{flag, line, rows, text, words};
+use super::skipped::Skipped;
+use super::tavern::{ASIDE, ReadChat};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use story::import::ImportedStory;
+use story::node::SPEAKER;
+use story::sentence::count_noun;
+use story::{Author, Mode, Node, NodeId};
+
+/// The length to which the export cuts the names of messages.
+const SHORT_ID: usize = 8;
+
+pub fn is_chat(file: &Map<String, Value>) -> bool {
+    let spoken = |row: &Value| {
+        let speakers = ["handle", "userId", "characterId", "name"];
+        let has_speaker = speakers.iter().any(|key| row.get(*key).is_some());
+        has_speaker && row.get("msg").is_some()
+    };
+    let messages = file.get("messages").and_then(Value::as_array);
+    messages.is_some_and(|rows| {
+        let of_chat = file.contains_key("treeLeafId") && file.contains_key("sampleChat");
+        rows.iter().any(spoken) || (rows.is_empty() && of_chat)
+    })
+}
+
+/// Parses a chat, and says what was left out.
+pub fn parse_chat(file: &Map<String, Value>) -> ReadChat {
+    let mut chat = Chat::default();
+    let messages = file.get("messages").and_then(rows);
+    for (place, row) in messages.unwrap_or_default() {
+        match row.as_object() {
+            Some(message) => chat.add(message, place),
+            None => chat.skipped.note(place, "is no message"),
+        }
+    }
+    let scenario = text(file, "scenario").filter(|text| !text.trim().is_empty());
+    let sample = text(file, "sampleChat").filter(|text| !text.trim().is_empty());
+    let scenario = scenario.map(|text| format!("Scenario: {}", text.trim()));
+    let memory: Vec<String> = scenario.into_iter().chain(sample).collect();
+    let shown = chat.shown(line(file, "treeLeafId"));
+    let tale = ImportedStory {
+        head: shown,
+        nodes: chat.nodes,
+        mode: Mode::Chat,
+        memory: memory.join("\n\n"),
+        ..ImportedStory::default()
+    };
+    let mut notices: Vec<String> = chat.skipped.notice("message").into_iter().collect();
+    if chat.hidden > 0 {
+        let hidden = count_noun(chat.hidden, "message");
+        notices.push(format!(
+            "kept {hidden} out of character, hidden from the model"
+        ));
+    }
+    (tale, notices)
+}
+
+#[derive(Default)]
+struct Chat {
+    nodes: Vec<Node>,
+    /// The passage of each message, by the message's name.
+    known: HashMap<String, NodeId>,
+    last: Option<NodeId>,
+    skipped: Skipped,
+    hidden: usize,
+}
+
+impl Chat {
+    fn add(&mut self, message: &Map<String, Value>, place: String) {
+        let Some(said) = text(message, "msg") else {
+            return self.skipped.note(place, "has no text");
+        };
+        let parent = self.parent(message);
+        let name = line(message, "name").or_else(|| line(message, "handle"));
+        let author = author(message);
+        let id = match flag(message, "ooc").unwrap_or(false) {
+            true => {
+                self.hidden += 1;
+                let aside = json!({"name": name, "is_user": author == Author::User,
+                    "is_system": true, "mes": said});
+                let extra = Map::from_iter([(ASIDE.to_string(), aside)]);
+                self.push(parent, Author::Prompt, String::new(), extra)
+            }
+            false => {
+                let named = name.map(|name| (SPEAKER.to_string(), json!(name)));
+                let extra: Map<String, Value> = named.into_iter().collect();
+                let id = self.push(parent, author, said, extra.clone());
+                let others = message.get("retries").and_then(Value::as_array);
+                for other in others.into_iter().flatten().filter_map(Value::as_str) {
+                    self.push(parent, author, words(other), extra.clone());
+                }
+                id
+            }
+        };
+        if let Some(name) = line(message, "_id") {
+            self.known.insert(short(&name), id);
+        }
+        self.last = Some(id);
+    }
+
+    /// The passage before a message: the one that it names, or the one before it in the file.
+    fn parent(&self, message: &Map<String, Value>) -> Option<NodeId> {
+        let named = line(message, "parent");
+        let known = named.and_then(|name| self.known.get(&short(&name)).copied());
+        known.or(self.last)
+    }
+
+    fn push(
+        &mut self,
+        parent: Option<NodeId>,
+        author: Author,
+        text: String,
+        extra: Map<String, Value>,
+    ) -> NodeId {
+        let id = self.nodes.len() as NodeId;
+        self.nodes.push(Node {
+            id,
+            parent,
+            author,
+            turn: true,
+            apart: true,
+            text,
+            extra: (!extra.is_empty()).then(|| Box::new(extra)),
+            ..Node::default()
+        });
+        id
+    }
+
+    /// The last passage shown: the last message, or the leaf that the file names, if that stands on
+    /// another branch.
+    fn shown(&self, leaf: Option<String>) -> Option<NodeId> {
+        let leaf = self.known.get(&short(&leaf.unwrap_or_default())).copied();
+        let parent = |id: &NodeId| self.nodes.get(*id as usize)?.parent;
+        let path = std::iter::successors(self.last, parent);
+        let on_path = path.into_iter().any(|id| Some(id) == leaf);
+        match on_path {
+            true => self.last,
+            false => leaf.or(self.last),
+        }
+    }
+}
+
+fn short(name: &str) -> String {
+    name.chars().take(SHORT_ID).collect()
+}
+
+/// A writer who speaks for a character has both ids.
+fn author(message: &Map<String, Value>) -> Author {
+    let has = |key: &str| message.get(key).is_some_and(Value::is_string);
+    let you = line(message, "handle").is_some_and(|handle| handle == "You");
+    match has("userId") || (you && !has("characterId")) {
+        true => Author::User,
+        false => Author::Model,
+    }
+}
