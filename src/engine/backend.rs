@@ -67,16 +67,17 @@ pub trait Backend {
 
     fn capabilities(&self) -> Capabilities;
 
-    /// Writes one passage. The listener gets, in this order:
+    /// Writes one passage. The listener receives, in this order:
     ///
-    /// 1. [`Event::Prefill`] while the prompt is evaluated, at least once with `done == reused`:
-    /// its `cut` says what did not fit, and the studio reports it. 2. [`Event::Piece`] for each
-    /// piece of text, uncleaned (the outbox cleans it), with its token ids if they are known;
-    /// [`Event::Rewound`] before text that replaces a banned phrase, which no piece has contained.
+    /// 1. [`Event::Prefill`] while the prompt is evaluated, at least once with `done == reused`: its
+    ///    `cut` says what did not fit, and the studio reports it.
+    /// 2. [`Event::Piece`] for each piece of text, uncleaned (the outbox cleans it), with its token
+    ///    ids if they are known; [`Event::Rewound`] before text that replaces a banned phrase, which
+    ///    no piece has contained.
     ///
     /// The prompt is `request.context`, and the passage starts with the tokens `request.begin`. It
-    /// ends at the length goal, a stop sequence, the end of the model's turn, or when the listener
-    /// is cancelled, which is [`Status::Stopped`].
+    /// ends at the length goal, a stop string or the end of the model's turn, or when the listener is
+    /// cancelled, which is [`Status::Stopped`].
     fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer;
 
     /// Writes a passage for each request. Each except the last ends with [`Event::Ended`]; returns

@@ -122,10 +122,9 @@ pub fn run<C: ModelDescription>(
             checkpoint::write(&path, &state, &phase.parts()?)?;
             on_event(TrainingEvent::Checkpointed(done));
         }
-        if last || done % schedule.sample_every.max(1) == 0 {
-            if let Some(sheet) = phase.sheet()? {
-                on_event(TrainingEvent::Sheet(sheet));
-            }
+        let due = last || done % schedule.sample_every.max(1) == 0;
+        if due && let Some(sheet) = phase.sheet()? {
+            on_event(TrainingEvent::Sheet(sheet));
         }
         if cancelled {
             return Ok(RunOutcome::Stopped);
