@@ -24,7 +24,7 @@ pub struct TerminalPage {
     /// Whether the last line is unfinished.
     open: bool,
     show_end: bool,
-    /// Why standard output could not be written, if it was not that its reader went away.
+    /// Why writing to standard output failed, unless its reader went away.
     failure: Option<Failed>,
     /// Text that the next typed line starts with; None if the input is not a terminal.
     begun: Option<TypedAhead>,

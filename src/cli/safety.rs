@@ -1,5 +1,4 @@
-//! `illumine sessions conflicts`, `restore` and `check --salvage`: what a session can be had back
-//! from.
+//! `illumine sessions conflicts`, `restore` and `check --salvage`: ways to recover a session.
 
 use super::{Exit, Failed, print};
 use base::untrusted::clean_line;

@@ -1,7 +1,7 @@
 //! A model on a server as a backend: prompts as text, answers as they stream.
 //!
-//! What a server cannot do is done here where it can be (stop strings, lengths, bans by asking
-//! again), and otherwise said once, before writing. Its text is untrusted: sizes and waits are
+//! What a server cannot do is done here if possible (stop strings, lengths, bans by asking again),
+//! or else reported once, before writing. Its text is untrusted: sizes and waits are
 //! bounded, and control characters never leave this module.
 
 mod ahead;

@@ -3,8 +3,8 @@
 //! The content decides what a file is. Files are untrusted: their size is limited before anything
 //! is parsed, no length in them is trusted, and an error is one sentence. One row that cannot be
 //! used costs no other: it is left out, and a notice names it. Supported are SillyTavern, KoboldAI,
-//! NovelAI, AI Dungeon, Agnai, Risu and the character card specifications V1 to V3; what is known and
-//! cannot be read is refused by its name.
+//! NovelAI, AI Dungeon, Agnai, Risu and the character card specifications V1 to V3; known formats
+//! that cannot be read are refused by name.
 
 mod agnai;
 mod ai_dungeon;

@@ -10,8 +10,8 @@ use unicode_linebreak::{BreakClass, break_property};
 
 /// The places inside words without spaces, from `from` on, at which a line may break.
 ///
-/// They follow from each stretch of such a script as a whole, so they are the same wherever in it
-/// `from` is.
+/// They are computed for each whole stretch of such a script, so where `from` falls in it does not
+/// matter.
 pub fn breaks(text: &str, from: usize) -> Vec<usize> {
     if !text[from..].chars().any(is_complex) {
         return Vec::new();

@@ -1,6 +1,6 @@
 //! The decoding order of a picture's places: the Halton sequence (1960) in bases 2 and 3, each
-//! place when a point first falls into it (Halton-MaskGIT, Besnier et al. 2025). Any first few
-//! places are spread over the whole picture.
+//! place when a point first falls into it (Halton-MaskGIT, Besnier et al. 2025). Any prefix is
+//! spread over the whole picture.
 
 use super::config::{GRID, TOKENS};
 use std::sync::LazyLock;

@@ -36,8 +36,8 @@ impl Retriever {
         }
     }
 
-    /// The drawings of the prompt's concept, if it matches one, in styles other than the requested
-    /// one; if any of these styles share concepts with it, only drawings in those.
+    /// The drawings of the prompt's concept, if any, in styles other than the requested one; if
+    /// some of them share concepts with the requested style, only in those.
     pub fn retrieve(
         &self,
         concepts: &[Match],

@@ -2,8 +2,8 @@
 
 /// Turns what a server sends into what is new.
 ///
-/// The first pieces decide: where each of three begins with the one before it, all text so far is
-/// sent each time. A second piece that begins with the first is held back until the third.
+/// If each of the first three pieces begins with the one before it, the server sends all text so
+/// far each time. A second piece that begins with the first is held back until the third.
 #[derive(Debug, Default)]
 pub struct Deltas {
     state: State,

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Tokens are letters here; `|` breaks.
+    /// Letters are tokens; `|` a breaker.
     fn penalties(sampling: &Sampling, text: &str, breakers: &[&str]) -> Vec<(char, f32)> {
         let vocabulary = (0..128).map(|byte| (u32::from(byte), vec![byte]));
         let breakers: Vec<String> = breakers.iter().map(|s| s.to_string()).collect();

@@ -89,8 +89,8 @@ fn locate_byte(group: &[Passage], byte: usize) -> (usize, usize) {
     (last, group[last].text.len())
 }
 
-/// Copies everything from `from` bytes into the passage at `index` to the path's end, and appends
-/// it at `place`. Used after text was generated in the middle.
+/// Copies everything from byte `from` of the passage at `index` to the path's end, and appends it
+/// at `place`. Used after text was generated in the middle.
 pub fn copy_rest_to(
     story: &Story,
     path: &[Passage],

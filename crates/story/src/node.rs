@@ -63,7 +63,7 @@ pub struct Node {
 pub const SPEAKER: &str = "name";
 
 impl Node {
-    /// The name of who speaks in an imported chat.
+    /// The speaker's name in an imported chat.
     pub fn speaker(&self) -> Option<&str> {
         let name = self.extra.as_ref()?.get(SPEAKER)?.as_str()?;
         Some(name).filter(|name| self.turn && !name.trim().is_empty())

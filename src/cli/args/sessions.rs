@@ -59,7 +59,7 @@ pub enum Sessions {
     Conflicts {
         /// Session name
         name: String,
-        /// Number of the copy to make a session of [default: list and compare them all]
+        /// Number of the copy to open as a session [default: list and compare them all]
         copy: Option<usize>,
         /// Name of the new session [default: the session's name with -copy]
         to: Option<String>,
@@ -67,7 +67,7 @@ pub enum Sessions {
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
-    /// Make a new session of a daily backup; the session itself stays as it is
+    /// Create a session from a daily backup; the original stays as it is
     Restore {
         /// Session name
         name: String,

@@ -15,7 +15,7 @@ use story::context::{Context, ContextPart, PartKind};
 use story::message::{LengthGoal, Overflow};
 use story::{Event, Sampling, Status};
 
-/// Hears what a request tells, and can stop it.
+/// Records a request's events, and can stop it.
 #[derive(Default)]
 struct Heard {
     events: RefCell<Vec<Event>>,

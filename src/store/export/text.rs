@@ -76,7 +76,7 @@ impl SpeakerNames {
         }
     }
 
-    /// The name before a piece: that in the file it came from, or that of its author.
+    /// The name before a piece: the one in its source file, or its author's.
     pub fn speaker<'a>(&'a self, piece: &'a ExportPassage) -> Option<&'a str> {
         let name = match piece.author {
             Author::Model => &self.model,

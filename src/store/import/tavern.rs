@@ -203,8 +203,8 @@ impl Chat {
         }
     }
 
-    /// The versions of a message, each with the number of its swipe, and which of them is shown: its
-    /// text, which differs from the swipe that it names where another program edited only one.
+    /// The versions of a message, each with its swipe number, and the index of the one shown: the
+    /// message's text, which differs from its swipe if another program edited only one of them.
     fn take_versions(
         &mut self,
         message: &mut Map<String, Value>,

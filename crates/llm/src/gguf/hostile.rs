@@ -1,4 +1,4 @@
-//! Tests that what a header claims takes neither time nor memory.
+//! Tests that a header's false claims cost no time or memory.
 
 use super::Gguf;
 use std::time::{Duration, Instant};

@@ -46,7 +46,7 @@ pub struct PictureProvenance {
     pub size: u32,
     /// `#rrggbb`; None leaves the background transparent.
     pub background: Option<String>,
-    /// Whether the upscaler enlarged it four times before it was resized.
+    /// Whether the upscaler enlarged it fourfold before it was resized.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub enlarged: bool,
     /// The SHA-256 of the weights.

@@ -1,5 +1,5 @@
-//! Banned phrases: the text before one is kept, its first token made less likely, and one other word
-//! asked for in its place.
+//! Banned phrases: keeps the text before one, makes its first token less likely, and asks for
+//! another word in its place.
 
 use super::Run;
 use crate::engine::remote::asking::{Wish, prompt_after};

@@ -2,7 +2,7 @@
 //! with records (`r`: a list of keys once, and its number for each object after it) and with all
 //! strings in one bundle (`b`: at the end, and only lengths in their places).
 //!
-//! Nothing is allocated by a length in the file, and depth and number of values are limited.
+//! Lengths in the file allocate nothing, and depth and number of values are limited.
 
 /// A decoded value.
 #[derive(Clone, Debug, PartialEq)]
