@@ -3,9 +3,9 @@
 //! ```toml
 //! [backends.gpu]
 //! url = "http://gpu:8000"
-//! flavour = "vllm"        # found out where it is left out
+//! flavour = "vllm"        # detected if omitted
 //! key_env = "GPU_KEY"     # or key_file, a file that only its owner can read
-//! context = 32768         # for a server that does not tell it
+//! context = 32768         # if the server does not report it
 //! ```
 
 use super::args::Common;
@@ -80,7 +80,7 @@ fn backend(
     })
 }
 
-/// The key in a variable. That it is missing is said when the backend is used.
+/// The key in a variable. A missing one is reported when the backend is used.
 fn of_variable(
     name: &str,
     variable: &impl Fn(&str) -> Option<String>,
@@ -116,7 +116,7 @@ fn of_file(path: &Path) -> Result<Option<Key>, String> {
     })
 }
 
-/// The model that the flags name: one of this program, or one on a server.
+/// The model named by the flags: a local one, or one on a server.
 pub fn model_of(common: &Common) -> Result<Option<String>, Failed> {
     let model = match (&common.backend, &common.model) {
         (None, model) => model.clone(),

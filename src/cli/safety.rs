@@ -10,7 +10,7 @@ use story::sentence::excerpt;
 /// How many passages of each story are quoted.
 const QUOTED: usize = 5;
 
-/// Lists and compares the copies that a sync program left, or makes a session of one.
+/// Lists and compares the copies that a sync program left, or opens one as a session.
 pub fn conflicts(
     sessions: &Sessions,
     name: &str,
@@ -52,7 +52,7 @@ pub fn conflicts(
     print(&text)
 }
 
-/// Passages that only one of two stories has.
+/// Quotes the passages that only one of two stories has.
 fn quoted(whose: &str, passages: &[String]) -> String {
     let mut text = format!("   {whose}: {}\n", count(passages.len()));
     for passage in passages.iter().take(QUOTED) {
@@ -73,7 +73,7 @@ fn count(passages: usize) -> String {
     }
 }
 
-/// Lists the daily backups, or makes a session of one.
+/// Lists the daily backups, or creates a session from one.
 pub fn restore(
     sessions: &Sessions,
     name: &str,
@@ -100,7 +100,7 @@ pub fn restore(
     print(&rows.collect::<String>())
 }
 
-/// Reads past damaged records and writes the rest as a session of its own.
+/// Reads past damaged records and writes the rest to a new session.
 pub fn salvage(sessions: &Sessions, name: &str) -> Result<Exit, Failed> {
     let salvaged = sessions.salvage(name)?;
     if salvaged.left_out.is_empty() {
@@ -155,7 +155,7 @@ fn words(story: &Story) -> usize {
     nodes.map(|node| node.text.split_whitespace().count()).sum()
 }
 
-/// What tells a copy from the session: its file's name, or its folder's, safe to show.
+/// A copy's name, to tell it from the session: that of its file or folder, safe to show.
 pub fn copy_name(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
