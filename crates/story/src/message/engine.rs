@@ -44,7 +44,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// A sentence for the writer about inexact answers; None if all are exact.
+    /// A sentence for the writer about inexact answers; `None` if all are exact.
     pub fn caveats(&self) -> Option<String> {
         let all = [
             (self.reproducible, "the same seed may give another text"),
@@ -59,7 +59,7 @@ impl Capabilities {
         (!inexact.is_empty()).then(|| format!("With this engine {}", inexact.join("; ")))
     }
 
-    /// All capabilities, and all answers exact.
+    /// Every capability, with all answers exact.
     pub fn all() -> Capabilities {
         Capabilities {
             alternatives: true,
