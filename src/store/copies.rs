@@ -109,9 +109,9 @@ impl Sessions {
         Ok(journal)
     }
 
-    /// Creates a session from a journal at any path, under this name or the first free one made from
-    /// `own`, with the pictures if the journal is in a session's folder. None if not even its first
-    /// record can be parsed.
+    /// Creates a session from a journal at any path, under this name or the first free one made
+    /// from `own`, with the pictures if the journal is in a session's folder. None if not even its
+    /// first record can be parsed.
     pub fn import_journal(
         &self,
         path: &Path,

@@ -34,7 +34,8 @@ pub struct Fitted {
 /// Builds the prompt, leaving room for the new tokens if that is reasonable.
 pub fn build(remote: &Remote, request: &TextRequest) -> Result<Fitted, Failure> {
     let holds = remote.about.context;
-    // Text after the passage goes into an instruction: the server hides its fill-in-the-middle tokens.
+    // Text after the passage goes into an instruction: a server hides its fill-in-the-middle
+    // tokens.
     let (context, lore) = within_budget(&request.context, holds, false, |text| remote.count(text))?;
     let wanted = request.sampling.max_tokens as usize;
     let mut fitted = match context {
@@ -87,8 +88,8 @@ fn prose(
     })
 }
 
-/// Drops the oldest part of the story, in steps of an eighth of the context. The starting place stays
-/// as long as the story fits, so that the server's cache stays valid.
+/// Drops the oldest part of the story, in steps of an eighth of the context. The starting place
+/// stays as long as the story fits, so that the server's cache stays valid.
 fn fit_prose(
     remote: &Remote,
     context: Context,
