@@ -53,7 +53,7 @@ fn backend(
     let text = |name: &str| match fields.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(format!("{name} must be a text")),
+        Some(_) => Err(format!("{name} must be a string")),
     };
     let url = text("url")?.ok_or("url is missing, for example url = \"http://gpu:8000\"")?;
     let mut address = Address::parse(&url).map_err(|error| error.to_string())?;
@@ -91,7 +91,7 @@ fn of_variable(
     })?;
     let key = Key::new(&value);
     key.map(Some)
-        .ok_or_else(|| format!("The key in {shown} has characters that no key has; set it again"))
+        .ok_or_else(|| format!("The key in {shown} has characters no key may have; set it again"))
 }
 
 /// The key in a file that nobody else can read.

@@ -20,7 +20,7 @@ pub fn conflicts(
     if let Some(number) = copy {
         let journal = sessions.open_copy(name, number, to)?;
         return print(&format!(
-            "The copy is the session {} now, in {}; {name} and the copy are as they were\n",
+            "The copy is now the session {}, in {}; {name} and the copy are unchanged\n",
             journal.name(),
             journal.path().display()
         ));
@@ -46,7 +46,7 @@ pub fn conflicts(
         text.push_str(&quoted("only in the copy", &found.second));
     }
     text.push_str(&format!(
-        "illumine sessions conflicts {} N makes a session of copy N\n",
+        "illumine sessions conflicts {} N opens copy N as a session\n",
         shell_word(name)
     ));
     print(&text)
@@ -83,7 +83,7 @@ pub fn restore(
     if let Some(date) = date {
         let journal = sessions.restore(name, date, to)?;
         return print(&format!(
-            "The backup is the session {} now, in {}; {name} is as it was\n",
+            "The backup is now the session {}, in {}; {name} is unchanged\n",
             journal.name(),
             journal.path().display()
         ));

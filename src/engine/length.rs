@@ -8,7 +8,7 @@ use story::sentence::sentence_ends_between;
 
 /// Below this number of tokens, the length is exact and not rounded to a sentence.
 const EXACT: usize = 16;
-/// The number of tokens that a word may still need.
+/// How many more tokens a word may need.
 const WORD: usize = 8;
 
 /// An upper bound on the number of tokens in a passage.

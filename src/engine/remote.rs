@@ -1,7 +1,7 @@
 //! A model on a server as a backend: sends prompts as text and streams the answers.
 //!
-//! What a server cannot do is done here if possible (stop strings, lengths, bans by asking again),
-//! or else reported once, before writing. Its text is untrusted: sizes and waits are
+//! Features that a server lacks are provided here if possible (stop strings, lengths, bans by asking
+//! again), or else reported once, before writing. Its text is untrusted: sizes and waits are
 //! bounded, and control characters never leave this module.
 
 mod ahead;

@@ -69,7 +69,7 @@ pub enum ImportError {
     #[error("This NovelAI story cannot be decoded; export it in NovelAI as plain text")]
     NovelAi,
     #[error(
-        "The file is a journal of illumine; make a session of it with `illumine sessions import FILE`, or list a session's copies and backups with `illumine sessions conflicts NAME` and `illumine sessions restore NAME`"
+        "The file is a journal of illumine; import it with `illumine sessions import FILE`, or list a session's copies and backups with `illumine sessions conflicts NAME` and `illumine sessions restore NAME`"
     )]
     Journal,
     #[error(

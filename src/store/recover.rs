@@ -104,7 +104,7 @@ pub(super) fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
     }
     // An editor that saved the journal may have put a byte order mark before it.
     let bytes = bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes);
-    // A line that is not JSON is torn or damaged; other JSON may be from another version.
+    // A line that is not JSON is torn or damaged; one that is may be from another version.
     let line = match serde_json::from_slice::<Line>(bytes) {
         Ok(line) if line.v > VERSION => return Err(LineError::NewerVersion(line.v)),
         Ok(line) => line,

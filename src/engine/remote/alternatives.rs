@@ -21,7 +21,7 @@ pub fn alternatives(
 ) -> Result<Option<Vec<Alternative>>, Failure> {
     if !remote.completes() || !remote.flavour().tells_likely() {
         let why =
-            "This server does not tell which words could come next; /gen writes whole passages";
+            "This server does not report which words could come next; /gen writes whole passages";
         return Err(Failure::engine(why));
     }
     let fitted = build(remote, request)?;
@@ -39,7 +39,7 @@ pub fn alternatives(
         Err(error) => return Err(error.into()),
     };
     if chunk.likely.is_empty() {
-        let why = "The server told no other words; /gen writes whole passages";
+        let why = "The server reported no other words; /gen writes whole passages";
         return Err(Failure::engine(why));
     }
     let after = after(&request.sampling, request.seed, &chunk.likely);

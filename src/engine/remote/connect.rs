@@ -60,7 +60,7 @@ impl Remote {
         }
         if told.is_none() {
             notes.push(format!(
-                "the server does not tell the size of its context, so {context} tokens are assumed; set context of its backend in config.toml"
+                "the server does not report its context size, so {context} tokens are assumed; set context for its backend in config.toml"
             ));
         }
         if server.flavour.prose().is_none() {

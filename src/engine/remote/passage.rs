@@ -259,7 +259,7 @@ impl<'a> Passage<'a> {
 }
 
 impl Opening {
-    /// The beginning of the passage, once it is certain; `over` if nothing follows.
+    /// The beginning of the passage, once it is certain; `over` means that nothing follows.
     fn joined(&mut self, over: bool) -> Option<String> {
         let (begin, end) = THINKS;
         let mut text = self.text.as_str();

@@ -73,13 +73,14 @@ fn say_limits(remote: &mut Remote, request: &TextRequest, listener: &dyn Listene
     if !ignored.is_empty() {
         let names = ignored.join(", ");
         let flavour = remote.flavour().name();
-        let why =
-            format!("The server ({flavour}) cannot use {names}; the passage is written without");
+        let why = format!(
+            "The server ({flavour}) cannot use {names}; the passage is written without them"
+        );
         remote.say_once(why, listener);
     }
     let chats = matches!(request.context, Context::Chat { .. }) || !remote.completes();
     if chats && !request.bans.is_empty() {
-        let why = "Banned phrases may appear: this server cannot be asked to go on from the middle of a message";
+        let why = "Banned phrases may appear: this server cannot continue from the middle of a message";
         remote.say_once(why.to_string(), listener);
     }
 }
@@ -368,7 +369,7 @@ impl Remote {
         let word = |id: &u32| self.words.get(id).map(String::as_str);
         let words: Option<Vec<&str>> = ids.iter().map(word).collect();
         words.map(|words| words.concat()).ok_or_else(|| {
-            Failure::engine("The word that this passage began with is not known any more; choose again with /alts")
+            Failure::engine("The word that this passage began with is no longer known; choose again with /alts")
         })
     }
 }

@@ -92,7 +92,7 @@ impl Direction {
         }
     }
 
-    /// The attribute of the book itself: left to right is what readers assume.
+    /// The book's own attribute; without one, reading programs assume left to right.
     pub fn of_root(self) -> &'static str {
         match self {
             Direction::LeftToRight => "",

@@ -1,6 +1,6 @@
 //! Repairs JSON that contains half of a character.
 //!
-//! Programs that cut a text in the middle of an emoji write `\\ud83e` without its other half
+//! Programs that cut a text in the middle of an emoji write `\ud83e` without its other half
 //! (JavaScript and Python do so without an error). UTF-8 cannot represent that, so it becomes
 //! U+FFFD.
 

@@ -88,7 +88,7 @@ pub fn of_bytes(bytes: &[u8]) -> Option<Foreign> {
             "save the card as PNG or JSON in its program",
         ),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => {
-            ("", "an AVIF image or a film, which holds no card", NO_CARD)
+            ("", "an AVIF image or a video, which holds no card", NO_CARD)
         }
         [111, 0, length @ ..] if length.len() >= 4 && risu(length) => ENDINGS[1],
         _ if bytes.get(60..68) == Some(b"BOOKMOBI") => ENDINGS[5],
@@ -151,7 +151,7 @@ pub fn of_json(file: &Map<String, Value>) -> Option<Foreign> {
     ];
     if any(&["memoryTokens", "authorNoteTokens", "endpointAPI"]) {
         return Some(Foreign {
-            what: "a session of mikupad",
+            what: "a mikupad session",
             instead: "copy its text into a .txt file and import that",
         });
     }
@@ -200,12 +200,12 @@ fn of_stories(file: &Map<String, Value>) -> Option<Foreign> {
             || (has("role") && has("content")) =>
         {
             (
-                "a list of messages (OpenAI's form), which is for training",
+                "a list of messages (OpenAI's format), used for training",
                 "export the chat as SillyTavern's (.jsonl) or as text",
             )
         }
         () if has("spec") => (
-            "a card of a version that is not known",
+            "a card of an unknown version",
             "save it as version 2 or 3 in its program",
         ),
         () => return None,

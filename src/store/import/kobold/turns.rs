@@ -64,7 +64,7 @@ pub struct Turn<'a> {
 }
 
 impl Style {
-    /// Splits a chunk; `speaking` is who speaks before it, and then who speaks after it.
+    /// Splits a chunk; `speaking` is the speaker before it, and is set to the one after it.
     pub fn split<'a>(&self, chunk: &'a str, speaking: &mut Speaking) -> Vec<Turn<'a>> {
         let cuts = match self {
             Style::Plain => Vec::new(),

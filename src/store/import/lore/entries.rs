@@ -40,7 +40,7 @@ pub fn read(row: &Value, at: usize, form: LoreFormat) -> Result<LoreEntry, &'sta
     let row = match row {
         Value::Object(row) => row,
         Value::Null => return Err("is null"),
-        _ => return Err("is no entry"),
+        _ => return Err("is not an entry"),
     };
     if line(row, "mode").is_some_and(|mode| mode == "folder") && form == LoreFormat::Risu {
         return Err("is a folder");
