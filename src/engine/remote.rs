@@ -1,8 +1,8 @@
 //! A model on a server as a backend: sends prompts as text and streams the answers.
 //!
-//! Features that a server lacks are provided here if possible (stop strings, lengths, bans by asking
-//! again), or else reported once, before writing. Its text is untrusted: sizes and waits are
-//! bounded, and control characters never leave this module.
+//! Features that a server lacks are provided here if possible (stop strings, lengths, bans by
+//! asking again), or else reported once, before writing. The server's text is untrusted: sizes and
+//! waits are bounded, and control characters never leave this module.
 
 mod ahead;
 mod alternatives;

@@ -80,7 +80,8 @@ fn say_limits(remote: &mut Remote, request: &TextRequest, listener: &dyn Listene
     }
     let chats = matches!(request.context, Context::Chat { .. }) || !remote.completes();
     if chats && !request.bans.is_empty() {
-        let why = "Banned phrases may appear: this server cannot continue from the middle of a message";
+        let why =
+            "Banned phrases may appear: this server cannot continue from the middle of a message";
         remote.say_once(why.to_string(), listener);
     }
 }

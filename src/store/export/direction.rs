@@ -92,7 +92,7 @@ impl Direction {
         }
     }
 
-    /// The book's own attribute; without one, reading programs assume left to right.
+    /// The book's own attribute; none for left to right, which reading programs assume.
     pub fn of_root(self) -> &'static str {
         match self {
             Direction::LeftToRight => "",
