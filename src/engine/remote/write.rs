@@ -370,7 +370,9 @@ impl Remote {
         let word = |id: &u32| self.words.get(id).map(String::as_str);
         let words: Option<Vec<&str>> = ids.iter().map(word).collect();
         words.map(|words| words.concat()).ok_or_else(|| {
-            Failure::engine("The word that this passage began with is no longer known; choose again with /alts")
+            Failure::engine(
+                "The word that this passage began with is no longer known; choose again with /alts",
+            )
         })
     }
 }
