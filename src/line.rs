@@ -17,7 +17,7 @@ pub trait Page {
     fn message(&mut self, text: &str) -> Result<(), OutputClosed>;
     /// Writes a file's bytes as they are.
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), OutputClosed>;
-    /// Shows an unsolicited notice.
+    /// Shows a notice.
     fn notice(&mut self, text: &str);
     /// Shows pictures: their files, starting with the one on the page, and a description.
     fn pictures(&mut self, files: &[PictureSource], said: &str) -> Result<(), OutputClosed>;
@@ -70,9 +70,9 @@ pub enum FailureCause {
 /// The longest line in bytes.
 pub const LONGEST: usize = 4 << 20;
 
-/// Waits for the model, then reads and runs lines until they end, and saves the story. `next` is told
-/// whether the line continues one that ended with a backslash, which stands for a line break in the
-/// writer's text.
+/// Waits for the model, reads and runs lines until the input ends, and saves the story. `next` is
+/// called with whether its line continues one that ended with a backslash, which stands for a line
+/// break in the writer's text.
 pub fn run(
     studio: &mut Studio,
     events: &Receiver<Reply>,
@@ -100,7 +100,7 @@ fn run_lines(
     if let Ok(Some(trouble)) = settle(studio, events, page) {
         closing.add_cause(trouble);
     }
-    // The lines so far of a text whose last one ended with a backslash.
+    // The lines so far of a text to be continued, since the last one ended with a backslash.
     let mut begun: Option<String> = None;
     loop {
         let line = match (next(studio, begun.is_some()), begun.take()) {
@@ -125,7 +125,7 @@ fn run_lines(
                 closing.interrupted = true;
                 return closing;
             }
-            // What was begun is not lost.
+            // An unfinished text is not lost.
             (Input::End, Some(before)) => before,
             (Input::End, None) => return closing,
         };
@@ -215,7 +215,7 @@ fn show_outcome(
     Ok(Flow::On(settle(studio, events, page)?))
 }
 
-/// Shows what became of the session's files.
+/// Shows notices about the session's files.
 fn show_remarks(studio: &mut Studio, page: &mut dyn Page) {
     let remarks = studio.remarks();
     remarks.iter().for_each(|remark| page.notice(remark));
@@ -347,7 +347,7 @@ fn show_notice(
     Ok(trouble)
 }
 
-/// A remark about how a passage ended, if the reader should know.
+/// A remark about how a passage ended, if the writer should know.
 fn status_remark(status: Status) -> Option<&'static str> {
     match status {
         Status::Stopped => Some("Stopped; the text so far is kept, and an empty line continues it"),

@@ -1,4 +1,4 @@
-//! The headers of safetensors files: checkpoints of training.
+//! Feeds arbitrary bytes to the loader of training checkpoints (safetensors files).
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! GGUF metadata and tensor tables of any bytes.
+//! Parses arbitrary bytes as GGUF metadata and tensor tables.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

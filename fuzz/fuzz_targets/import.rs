@@ -1,5 +1,5 @@
-//! Files of other programs: cards (PNG, JSON, .charx), lorebooks, chats, stories, plain text. What
-//! comes in goes out again in every format.
+//! Imports other programs' files: cards (PNG, JSON, .charx), lorebooks, chats, stories, plain text.
+//! Lorebooks are then exported in every format.
 #![no_main]
 
 use illumine::store::import::{Import, parse_file};

@@ -1,4 +1,4 @@
-//! A journal of any bytes: what is read of it is sound, and is read the same again.
+//! Recovers a journal from arbitrary bytes; recovering the intact part again gives the same story.
 #![no_main]
 
 use illumine::store::recover_journal;

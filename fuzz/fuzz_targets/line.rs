@@ -1,4 +1,4 @@
-//! Lines that a writer types or a script holds.
+//! Parses lines as a writer types them or a script contains them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

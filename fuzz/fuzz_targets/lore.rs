@@ -1,5 +1,5 @@
-//! A lorebook against a story: keys, patterns and recursion. The scan ends, and an entry is active
-//! at most once.
+//! Scans a story with a lorebook: keys, regexes and recursion. The scan ends, and each entry is
+//! active at most once.
 #![no_main]
 
 use illumine::store::import::{Import, parse_file};

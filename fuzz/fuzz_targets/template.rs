@@ -1,6 +1,6 @@
-//! Chat templates: they may loop, recurse and raise errors, in bounded time and memory.
+//! Renders chat templates, which may loop, recurse and raise errors, in bounded time and memory.
 //!
-//! `ILLUMINE_FUZZ_MODEL` names a GGUF file, whose tokenizer the templates are rendered with.
+//! `ILLUMINE_FUZZ_MODEL` names a GGUF file with the tokenizer for rendering the templates.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -3,9 +3,9 @@
 //! ```toml
 //! [backends.gpu]
 //! url = "http://gpu:8000"
-//! flavour = "vllm"        # found out where it is left out
+//! flavour = "vllm"        # detected if omitted
 //! key_env = "GPU_KEY"     # or key_file, a file that only its owner can read
-//! context = 32768         # for a server that does not tell it
+//! context = 32768         # if the server does not report it
 //! ```
 
 use super::args::Common;
@@ -53,7 +53,7 @@ fn backend(
     let text = |name: &str| match fields.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(format!("{name} must be a text")),
+        Some(_) => Err(format!("{name} must be a string")),
     };
     let url = text("url")?.ok_or("url is missing, for example url = \"http://gpu:8000\"")?;
     let mut address = Address::parse(&url).map_err(|error| error.to_string())?;
@@ -80,7 +80,7 @@ fn backend(
     })
 }
 
-/// The key in a variable. That it is missing is said when the backend is used.
+/// The key in a variable. A missing one is reported when the backend is used.
 fn of_variable(
     name: &str,
     variable: &impl Fn(&str) -> Option<String>,
@@ -91,7 +91,7 @@ fn of_variable(
     })?;
     let key = Key::new(&value);
     key.map(Some)
-        .ok_or_else(|| format!("The key in {shown} has characters that no key has; set it again"))
+        .ok_or_else(|| format!("The key in {shown} has characters no key may have; set it again"))
 }
 
 /// The key in a file that nobody else can read.
@@ -116,7 +116,7 @@ fn of_file(path: &Path) -> Result<Option<Key>, String> {
     })
 }
 
-/// The model that the flags name: one of this program, or one on a server.
+/// The model named by the flags: a local one, or one on a server.
 pub fn model_of(common: &Common) -> Result<Option<String>, Failed> {
     let model = match (&common.backend, &common.model) {
         (None, model) => model.clone(),

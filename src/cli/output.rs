@@ -1,4 +1,4 @@
-//! Standard output. What could not be written is a failure, except that its reader went away.
+//! Standard output. Failing to write is an error, unless the reader went away.
 
 use super::{Exit, Failed};
 use std::io::{ErrorKind, Write, stdout};
@@ -16,7 +16,7 @@ pub fn write(bytes: &[u8]) -> Result<bool, Failed> {
     }
 }
 
-/// Prints to standard output; that its reader went away is not an error.
+/// Prints to standard output; it is no error if the reader went away.
 pub fn print(text: &str) -> Result<Exit, Failed> {
     write(text.as_bytes()).map(|_| Exit::Well)
 }

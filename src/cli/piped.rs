@@ -1,4 +1,4 @@
-//! Lines from a pipe or a file: whatever ends them and whatever they are stored as.
+//! Lines from a pipe or a file, with any line ending, in UTF-8 or UTF-16.
 
 use base::decode::{Encoding, unmarked_utf16};
 use illumine::line::{Input, LONGEST};
@@ -6,15 +6,15 @@ use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 
 type Source = Box<dyn BufRead>;
 
-/// The lines of a source, one at a time, so that each runs as soon as it is there.
+/// The lines of a source, one at a time, so that each can run as soon as it arrives.
 pub struct PipedInput {
     source: Source,
     number: usize,
-    /// The source is past a byte order mark, if it has one, and is read as UTF-8.
+    /// Any byte order mark has been skipped, and the source is read as UTF-8.
     begun: bool,
-    /// The last line ended with a carriage return, so a line feed after it ends no other.
+    /// The last line ended with a carriage return, so a line feed that follows ends no line.
     after_return: bool,
-    /// Nothing more can be read.
+    /// No more can be read.
     broken: bool,
 }
 
@@ -76,7 +76,7 @@ impl PipedInput {
         }
     }
 
-    /// Skips a byte order mark, and from then on reads UTF-8.
+    /// Skips any byte order mark, and prepares to read UTF-8.
     fn begin(&mut self) -> io::Result<()> {
         self.begun = true;
         let mut start = Vec::new();
@@ -106,7 +106,7 @@ impl PipedInput {
         Ok(())
     }
 
-    /// The next line without its end; None at the end of the input.
+    /// The next line without its line ending; None at the end of the input.
     fn line(&mut self) -> io::Result<Option<Line>> {
         let (mut line, mut fresh) = (Line::default(), true);
         loop {
@@ -136,7 +136,7 @@ impl PipedInput {
     }
 }
 
-/// What the source holds ready; empty at its end.
+/// The bytes that the source has buffered; empty at its end.
 fn peek(source: &mut Source) -> io::Result<&[u8]> {
     loop {
         match source.fill_buf() {
@@ -148,19 +148,19 @@ fn peek(source: &mut Source) -> io::Result<&[u8]> {
     source.fill_buf()
 }
 
-/// Whether bytes begin a byte order mark.
+/// Whether these bytes may be the start of a byte order mark.
 fn may_be_mark(start: &[u8]) -> bool {
     let marks: [&[u8]; 3] = [&[0xef, 0xbb, 0xbf], &[0xff, 0xfe], &[0xfe, 0xff]];
     marks.iter().any(|mark| mark.starts_with(start))
 }
 
-/// UTF-16 as UTF-8, as it comes. What is no character becomes a byte that is none in UTF-8 either.
+/// Converts UTF-16 to UTF-8 as it arrives. Invalid units become bytes that are invalid in UTF-8.
 struct Recoded {
     source: Source,
     encoding: Encoding,
-    /// The first byte of a code unit whose second has not come.
+    /// The first byte of a code unit whose second byte has not arrived.
     half: Option<u8>,
-    /// The first half of a pair of surrogates.
+    /// The first half of a surrogate pair.
     high: Option<u16>,
     done: Cursor<Vec<u8>>,
 }
@@ -228,7 +228,7 @@ impl Read for Recoded {
 mod tests {
     use super::*;
 
-    /// Hands out a byte at a time, as a slow pipe may.
+    /// Yields one byte at a time, as a slow pipe may.
     struct Slow(Cursor<Vec<u8>>);
 
     impl Read for Slow {

@@ -10,7 +10,7 @@ use story::sentence::excerpt;
 /// How many passages of each story are quoted.
 const QUOTED: usize = 5;
 
-/// Lists and compares the copies that a sync program left, or makes a session of one.
+/// Lists and compares the copies that a sync program left, or opens one as a session.
 pub fn conflicts(
     sessions: &Sessions,
     name: &str,
@@ -20,7 +20,7 @@ pub fn conflicts(
     if let Some(number) = copy {
         let journal = sessions.open_copy(name, number, to)?;
         return print(&format!(
-            "The copy is the session {} now, in {}; {name} and the copy are as they were\n",
+            "The copy is now the session {}, in {}; {name} and the copy are unchanged\n",
             journal.name(),
             journal.path().display()
         ));
@@ -46,13 +46,13 @@ pub fn conflicts(
         text.push_str(&quoted("only in the copy", &found.second));
     }
     text.push_str(&format!(
-        "illumine sessions conflicts {} N makes a session of copy N\n",
+        "illumine sessions conflicts {} N opens copy N as a session\n",
         shell_word(name)
     ));
     print(&text)
 }
 
-/// Passages that only one of two stories has.
+/// Quotes the passages that only one of two stories has.
 fn quoted(whose: &str, passages: &[String]) -> String {
     let mut text = format!("   {whose}: {}\n", count(passages.len()));
     for passage in passages.iter().take(QUOTED) {
@@ -73,7 +73,7 @@ fn count(passages: usize) -> String {
     }
 }
 
-/// Lists the daily backups, or makes a session of one.
+/// Lists the daily backups, or creates a session from one.
 pub fn restore(
     sessions: &Sessions,
     name: &str,
@@ -83,7 +83,7 @@ pub fn restore(
     if let Some(date) = date {
         let journal = sessions.restore(name, date, to)?;
         return print(&format!(
-            "The backup is the session {} now, in {}; {name} is as it was\n",
+            "The backup is now the session {}, in {}; {name} is unchanged\n",
             journal.name(),
             journal.path().display()
         ));
@@ -100,7 +100,7 @@ pub fn restore(
     print(&rows.collect::<String>())
 }
 
-/// Reads past damaged records and writes the rest as a session of its own.
+/// Reads past damaged records and writes the rest to a new session.
 pub fn salvage(sessions: &Sessions, name: &str) -> Result<Exit, Failed> {
     let salvaged = sessions.salvage(name)?;
     if salvaged.left_out.is_empty() {
@@ -155,7 +155,7 @@ fn words(story: &Story) -> usize {
     nodes.map(|node| node.text.split_whitespace().count()).sum()
 }
 
-/// What tells a copy from the session: its file's name, or its folder's, safe to show.
+/// A copy's name, to tell it from the session: that of its file or folder, safe to show.
 pub fn copy_name(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The models of the servers on this machine's usual ports and of config.toml, for `illumine models
-//! list`.
+//! The models on this machine's usual server ports and on the servers in config.toml, for `illumine
+//! models list`.
 
 use super::args::Common;
 use super::environment::{self, Paths};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// A model on a server.
 pub struct ServerModel {
-    /// What `--model` takes.
+    /// The value for `--model`.
     name: String,
     model: String,
     flavour: &'static str,
@@ -20,7 +20,7 @@ pub struct ServerModel {
     loaded: Option<bool>,
 }
 
-/// Asks the servers; none of them is waited for long.
+/// Asks the servers, with a short timeout for each.
 pub fn find(paths: &Paths) -> Result<Vec<ServerModel>, Failed> {
     let backends = environment::backends(paths, &Common::default())?;
     let mut found = Vec::new();
@@ -87,7 +87,7 @@ fn rows(
     }
 }
 
-/// The table of these models; empty without any.
+/// The table of these models; empty if there are none.
 pub fn table(models: &[ServerModel]) -> String {
     if models.is_empty() {
         return String::new();

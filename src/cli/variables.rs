@@ -1,4 +1,4 @@
-//! Environment variables that need nothing else of the command line.
+//! Environment variables that do not depend on the command line.
 
 use std::env;
 

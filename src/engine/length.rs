@@ -1,4 +1,4 @@
-//! When a passage is long enough: what every backend decides from text and a count of tokens.
+//! When a passage is long enough: every backend decides this from the text and a token count.
 
 use super::backend::Failure;
 use story::Context;
@@ -8,10 +8,10 @@ use story::sentence::sentence_ends_between;
 
 /// Below this number of tokens, the length is exact and not rounded to a sentence.
 const EXACT: usize = 16;
-/// The number of tokens that a word may still need.
+/// How many more tokens a word may need.
 const WORD: usize = 8;
 
-/// An upper bound for the number of tokens of a passage.
+/// An upper bound on the number of tokens in a passage.
 pub fn most_tokens(request: &TextRequest) -> usize {
     let wanted = request.sampling.max_tokens as usize;
     match &request.goal {
@@ -24,7 +24,7 @@ pub fn most_tokens(request: &TextRequest) -> usize {
     }
 }
 
-/// Whether the goal may be met after this many tokens.
+/// Whether the length goal may be met after this many tokens.
 pub fn may_end(request: &TextRequest, written: usize) -> bool {
     is_near(request, written)
         || matches!(request.goal, LengthGoal::Sentence | LengthGoal::Paragraph)
@@ -35,10 +35,10 @@ fn is_near(request: &TextRequest, written: usize) -> bool {
     request.goal == LengthGoal::Near && target >= EXACT && written * 5 >= target * 4
 }
 
-/// Whether the text said so far, which is not empty, reaches the goal if `piece` follows.
+/// Whether the text so far, which is not empty, meets the goal, given that `piece` comes next.
 pub fn goal_met_before(request: &TextRequest, written: usize, said: &str, piece: &str) -> bool {
     let target = request.sampling.max_tokens as usize;
-    // Where no sentence ends, a word does.
+    // If no sentence ends, stop at a word.
     let late = written >= target + target / 4;
     if is_near(request, written) && late && !piece.starts_with(char::is_alphanumeric) {
         return true;
@@ -54,8 +54,8 @@ pub fn overlap(text: &str, stop: &str) -> Option<usize> {
     (from..text.len()).find(|at| text.is_char_boundary(*at) && stop.starts_with(&text[*at..]))
 }
 
-/// Drops lore beyond the budget, and parts that the model does not need. Returns the titles of that
-/// lore. `holds` is the size of the context; `fills` says whether the model fills in a middle.
+/// Drops lore beyond the budget, and parts that the model does not need. Returns the titles of the
+/// dropped lore. `holds` is the context size; `fills` says whether the model can fill in a middle.
 pub fn within_budget<E>(
     context: &Context,
     holds: usize,
@@ -106,7 +106,7 @@ pub fn within_budget<E>(
     Ok((context, left_out))
 }
 
-/// The failure that nothing precedes a passage.
+/// The failure when no text precedes a passage.
 pub fn nothing_to_continue() -> Failure {
     Failure::engine("There is nothing to continue; write a first line")
 }

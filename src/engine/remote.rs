@@ -1,8 +1,8 @@
-//! A model on a server as a backend: prompts as text, answers as they stream.
+//! A model on a server as a backend: sends prompts as text and streams the answers.
 //!
-//! What a server cannot do is done here if possible (stop strings, lengths, bans by asking again),
-//! or else reported once, before writing. Its text is untrusted: sizes and waits are
-//! bounded, and control characters never leave this module.
+//! Features that a server lacks are provided here if possible (stop strings, lengths, bans by
+//! asking again), or else reported once, before writing. The server's text is untrusted: sizes and
+//! waits are bounded, and control characters never leave this module.
 
 mod ahead;
 mod alternatives;
@@ -35,15 +35,15 @@ pub struct Remote {
     counts: Counts,
     /// Whether the server is on this machine.
     local: bool,
-    /// Whether the server turned out to have no raw completion.
+    /// Whether the server turned out not to offer raw completion.
     only_chats: bool,
     /// Sampling fields that the server refused.
     refused: HashSet<String>,
-    /// The sentences that were said already.
+    /// The sentences already shown to the writer.
     said: HashSet<String>,
-    /// The words of the tokens that were listed.
+    /// The text of each token listed so far.
     words: HashMap<u32, String>,
-    /// Where the story began in the last prompt, which stays while it fits.
+    /// Where the story began in the last prompt; kept as long as the story fits.
     begins: Option<(NodeId, usize)>,
 }
 
@@ -57,7 +57,7 @@ impl Remote {
         self.flavour().prose().is_some() && !self.only_chats
     }
 
-    /// Says a sentence to the writer, the first time.
+    /// Shows a sentence to the writer, but only the first time.
     fn say_once(&mut self, sentence: String, listener: &dyn Listener) {
         if self.said.insert(sentence.clone()) {
             listener.tell(story::Event::Warned(sentence));

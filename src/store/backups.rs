@@ -1,4 +1,4 @@
-//! Daily backups: `<session>/backups/YYYY-MM-DD.jsonl`, a plain copy of the journal as it was when a
+//! Daily backups: `<session>/backups/YYYY-MM-DD.jsonl`, a plain copy of the journal from when the
 //! day's work began.
 
 use super::journal::{make_private_dir, open_private};
@@ -22,8 +22,8 @@ pub struct Backup {
 }
 
 impl Journal {
-    /// Copies the session for this day, unless it has a copy or did not change since the last one,
-    /// and removes the oldest copies beyond `keep`.
+    /// Copies the session for this day, unless there is a copy already or nothing has changed since
+    /// the last one, and removes the oldest copies beyond `keep`.
     pub fn back_up(&self, date: &str, keep: usize) -> Result<(), StoreError> {
         if keep == 0 || self.read_only().is_some() || !is_date(date) {
             return Ok(());
@@ -38,7 +38,7 @@ impl Journal {
         let path = folder.join(format!("{date}{ENDING}"));
         let draft = path.with_extension("part");
         let _ = fs::remove_file(&draft);
-        // Not synced: the journal is, and nobody should wait for a second copy of it.
+        // Not synced: the journal is synced, and the writer should not wait for a second copy.
         let written = open_private(&draft, true)?
             .write_all(self.written())
             .and_then(|()| fs::rename(&draft, &path));
@@ -64,7 +64,7 @@ impl Sessions {
         }
     }
 
-    /// Makes a new session of a backup, with the pictures; the session itself stays as it is.
+    /// Creates a session from a backup, with the pictures; the original stays as it is.
     pub fn restore(&self, name: &str, date: &str, to: Option<&str>) -> Result<Journal, StoreError> {
         let backups = self.backups(name)?;
         let backup = backups.iter().find(|backup| backup.date == date);

@@ -1,5 +1,5 @@
-//! Conflicting copies: what a sync program leaves in a session's folder when two machines wrote to
-//! the same session.
+//! Conflicting copies, which a sync program leaves in a session's folder when two machines have
+//! written to the same session.
 
 use super::place::FILE;
 use super::recover::{Recovered, recover_journal};
@@ -25,11 +25,11 @@ pub struct Difference {
     pub second: Vec<String>,
 }
 
-/// The paths of the copies beside a journal, in the order of their names.
+/// The paths of the copies beside a journal, sorted by name.
 ///
-/// Every sync program has a form of its own: `journal (Ann's conflicted copy 2026-11-01).jsonl`,
+/// Every sync program names them differently: `journal (Ann's conflicted copy 2026-11-01).jsonl`,
 /// `journal.sync-conflict-20261101-120000-ABCDEFG.jsonl`, `journal-LAPTOP.jsonl`,
-/// `journal 2.jsonl`. All keep the name's beginning and its ending somewhere.
+/// `journal 2.jsonl`. All start as the original name does and contain its extension.
 pub(super) fn paths(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_copy = |path: &PathBuf| {
@@ -43,8 +43,8 @@ pub(super) fn paths(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Copies of whole folders: `novel (Ann's conflicted copy 2026-11-01)`. Their names are no
-/// session's.
+/// Copies of whole folders: `novel (Ann's conflicted copy 2026-11-01)`. Their names are not valid
+/// for sessions.
 fn folders(root: &Path, name: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     let is_copy = |folder: &str| {
@@ -77,13 +77,13 @@ impl Sessions {
         self.copy_paths(name)?.into_iter().map(read).collect()
     }
 
-    /// How many conflicting copies are beside a session.
+    /// How many conflicting copies a session has.
     pub fn copy_count(&self, name: &str) -> usize {
         self.copy_paths(name).map_or(0, |paths| paths.len())
     }
 
-    /// Makes a session of its own of one of the copies, counted from 1, with the pictures. The copy
-    /// stays where it is.
+    /// Creates a session from one of the copies, counted from 1, with the pictures. The copy stays
+    /// where it is.
     pub fn open_copy(
         &self,
         name: &str,
@@ -101,7 +101,7 @@ impl Sessions {
             Some(to) => Journal::create_with(self.root(), &self.new_name(to)?, bytes)?,
             None => self.create_copy(&format!("{}-copy", self.resolve(name)?), &bytes)?,
         };
-        // A copy of the folder has pictures of its own.
+        // A copy of the folder contains its own pictures.
         let own = path.parent().map(Path::to_path_buf);
         own.into_iter()
             .chain([self.folder(name)?])
@@ -109,9 +109,9 @@ impl Sessions {
         Ok(journal)
     }
 
-    /// Makes a session of a journal that lies anywhere, under this name or the first free one made
-    /// from `own`. Of one in a session's folder, the pictures come too. None if not even its first
-    /// record can be read.
+    /// Creates a session from a journal at any path, under this name or the first free one made
+    /// from `own`, with the pictures if the journal is in a session's folder. None if not even its
+    /// first record can be parsed.
     pub fn import_journal(
         &self,
         path: &Path,
@@ -134,7 +134,7 @@ impl Sessions {
     }
 }
 
-/// Compares two stories, passage by passage, whatever their order.
+/// Compares two stories passage by passage, in any order.
 pub fn difference(first: &Story, second: &Story) -> Difference {
     Difference {
         first: only_in(first, second),
@@ -142,7 +142,7 @@ pub fn difference(first: &Story, second: &Story) -> Difference {
     }
 }
 
-/// The texts of passages that the other story does not have, or has less often.
+/// The texts of passages that the other story lacks, or contains fewer times.
 fn only_in(story: &Story, other: &Story) -> Vec<String> {
     let mut known: HashMap<&str, usize> = HashMap::new();
     for node in other.nodes() {
@@ -173,7 +173,7 @@ mod tests {
         })
     }
 
-    /// A session and a copy of it that goes on in another way, under this file name.
+    /// A session and a copy of it that continues differently, under this file name.
     fn conflict(file: &str) -> (tempfile::TempDir, Sessions) {
         let dir = tempfile::tempdir().unwrap();
         let sessions = Sessions::new(dir.path());

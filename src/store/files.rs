@@ -1,4 +1,4 @@
-//! Writes files for other programs: each completely or not at all.
+//! Writes files for other programs, each completely or not at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -17,12 +17,12 @@ pub enum FileError {
     Io { path: PathBuf, source: io::Error },
 }
 
-/// The number of links to follow before they count as a circle; Linux's own limit.
+/// The number of links to follow before they count as a loop; the same as Linux's limit.
 const MAX_LINKS: usize = 40;
 
 /// Writes a file; replaces an existing one only if `over` is set.
 ///
-/// A link stays a link, and the file that it names is written. A replaced file keeps its permissions.
+/// A link stays a link, and its target is written. A replaced file keeps its permissions.
 pub fn write_file(path: &Path, bytes: &[u8], over: bool) -> Result<(), FileError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::StorageFull => FileError::Full(path.to_path_buf()),
@@ -31,13 +31,13 @@ pub fn write_file(path: &Path, bytes: &[u8], over: bool) -> Result<(), FileError
             source,
         },
     };
-    // A link that leads nowhere is taken, too.
+    // A dangling link also counts as existing.
     if fs::symlink_metadata(path).is_ok() && !over {
         return Err(FileError::Taken(path.to_path_buf()));
     }
     let target = follow_links(path).map_err(failed)?;
     let old = fs::metadata(&target).ok();
-    // A complete file next to it comes first, so that a full disk does not leave half a file.
+    // First writes a complete file next to it, so that a full disk does not leave half a file.
     let mut name = target.file_name().unwrap_or_default().to_os_string();
     name.push(".part");
     let part = target.with_file_name(name);
@@ -78,7 +78,7 @@ fn write_part(part: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> io::Resu
     file.sync_all()
 }
 
-/// Whether a file has several names (hard links), which renaming another file over one would separate.
+/// Whether a file has several names (hard links), which renaming a file over it would separate.
 fn has_other_names(file: &fs::Metadata) -> bool {
     #[cfg(unix)]
     return std::os::unix::fs::MetadataExt::nlink(file) > 1;
@@ -92,7 +92,7 @@ fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Returns the first free path of `NAME.ENDING`, `NAME-2.ENDING`, … in a folder.
+/// Returns the first free path among `NAME.ENDING`, `NAME-2.ENDING`, … in a folder.
 pub fn free_path(folder: &Path, name: &str, ending: &str) -> PathBuf {
     let first = std::iter::once(format!("{name}.{ending}"));
     let others = (2..).map(|n| format!("{name}-{n}.{ending}"));

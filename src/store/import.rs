@@ -1,10 +1,10 @@
 //! Imports other programs' files: character cards, lorebooks, stories, chats, plain text.
 //!
 //! The content decides what a file is. Files are untrusted: their size is limited before anything
-//! is parsed, no length in them is trusted, and an error is one sentence. One row that cannot be
-//! used costs no other: it is left out, and a notice names it. Supported are SillyTavern, KoboldAI,
-//! NovelAI, AI Dungeon, Agnai, Risu and the character card specifications V1 to V3; known formats
-//! that cannot be read are refused by name.
+//! is parsed, no length in them is trusted, and an error is one sentence. A row that cannot be used
+//! is left out without affecting the others, and a notice names it. Supported formats are those of
+//! SillyTavern, KoboldAI, NovelAI, AI Dungeon, Agnai and Risu, and character cards V1 to V3; known
+//! formats that cannot be read are refused by name.
 
 mod agnai;
 mod ai_dungeon;
@@ -69,7 +69,7 @@ pub enum ImportError {
     #[error("This NovelAI story cannot be decoded; export it in NovelAI as plain text")]
     NovelAi,
     #[error(
-        "The file is a journal of illumine; make a session of it with `illumine sessions import FILE`, or list a session's copies and backups with `illumine sessions conflicts NAME` and `illumine sessions restore NAME`"
+        "The file is a journal of illumine; import it with `illumine sessions import FILE`, or list a session's copies and backups with `illumine sessions conflicts NAME` and `illumine sessions restore NAME`"
     )]
     Journal,
     #[error(
@@ -99,14 +99,14 @@ pub fn load_file(path: &Path) -> Result<ImportedFile, ImportError> {
         false => None,
     };
     match (parse_file(bytes, &stem), text) {
-        // A text in braces, of a file that says that it is one.
+        // Text in braces, in a file with an extension for text.
         (Err(ImportError::Unknown), Some(text)) => parse_text(&text),
         (Err(ImportError::Binary | ImportError::Encoding(_)), _)
             if kinds::of_ending(&ending).is_some() =>
         {
             Err(kinds::of_ending(&ending).map_or(ImportError::Binary, ImportError::Foreign))
         }
-        // A file that says what it is, and is not, is no story.
+        // Plain text in a file with another program's extension is not a story.
         (Ok(found), _) if is_of_program(&ending) && matches!(found.content, Import::Text(_)) => {
             Err(kinds::of_ending(&ending).map_or(ImportError::Unknown, ImportError::Foreign))
         }
@@ -138,7 +138,7 @@ pub fn parse_file(bytes: Vec<u8>, name: &str) -> Result<ImportedFile, ImportErro
     }
 }
 
-/// The newest card that is whole, or a lorebook.
+/// Parses the newest undamaged card, or a lorebook.
 fn parse_png(bytes: &[u8], name: &str) -> Result<ImportedFile, ImportError> {
     let found = png::extract(bytes)?;
     let mut wrong = None;
@@ -213,7 +213,7 @@ fn parse_string(text: &str, name: &str) -> Result<ImportedFile, ImportError> {
     Ok(found)
 }
 
-/// Whether a text is a journal of this program, whole or with another one merged into it.
+/// Whether a text is a journal of this program, even with another one merged into it.
 fn is_journal(text: &str) -> bool {
     const LOOKED_AT: usize = 3;
     let is_record = |line: &str| {
@@ -223,14 +223,14 @@ fn is_journal(text: &str) -> bool {
         let line = serde_json::from_str::<Map<String, Value>>(line).unwrap_or_default();
         let kind = line.get("kind").and_then(Value::as_str);
         let numbered = line.get("v").is_some_and(Value::is_u64);
-        // All else that programs write in lines has a message.
+        // Every other line-based format has a message in each line.
         numbered && kind.is_some() && !line.contains_key("mes")
     };
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.take(LOOKED_AT).any(is_record)
 }
 
-/// Parses JSON, or a text that begins as JSON does.
+/// Parses JSON, or text that begins like JSON.
 fn parse_brackets(text: &str, name: &str) -> Result<ImportedFile, ImportError> {
     if tavern::is_chat(text) {
         return told(tavern::parse_chat(check_json_size(text)?)?);
@@ -250,7 +250,7 @@ fn parse_brackets(text: &str, name: &str) -> Result<ImportedFile, ImportError> {
     }
 }
 
-/// Whether a text that begins with a bracket is damaged JSON, and no text in brackets.
+/// Whether text that begins with a bracket is damaged JSON, not plain text in brackets.
 fn is_broken_json(text: &str, error: &serde_json::Error) -> bool {
     let mut signs = text.chars().filter(|c| !c.is_whitespace());
     let (first, second, third) = (signs.next(), signs.next(), signs.next());
@@ -261,7 +261,7 @@ fn is_broken_json(text: &str, error: &serde_json::Error) -> bool {
     quoted || error.is_eof() || error.to_string().contains("recursion limit")
 }
 
-/// What is wrong with JSON; several objects in a row are named.
+/// The error in invalid JSON; several objects in a row get their own message.
 fn json_error(text: &str, error: &serde_json::Error) -> ImportError {
     let first = text.trim_start().lines().next().unwrap_or_default();
     let first = serde_json::from_str::<Map<String, Value>>(first).ok();
@@ -352,7 +352,7 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
     }
 }
 
-/// Text with plain line ends.
+/// Decodes text and normalizes its line endings.
 fn decode_text(bytes: Vec<u8>) -> Result<String, ImportError> {
     let text = decode::decode(bytes).map_err(ImportError::Encoding)?;
     Ok(unix_lines(&text).into_owned())
@@ -362,7 +362,7 @@ fn json_text(json: Vec<u8>) -> Result<String, ImportError> {
     decode_text(json)
 }
 
-/// Returns the text, unless it is too large to be parsed.
+/// Returns the text, unless it is too large to parse.
 fn check_json_size(text: &str) -> Result<&str, ImportError> {
     match text.len() > LARGEST_JSON {
         true => Err(ImportError::Large),

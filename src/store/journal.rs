@@ -17,19 +17,19 @@ pub struct Journal {
     file: File,
     dir: PathBuf,
     name: String,
-    /// All complete records, as they are in the file. The file can vanish under the program, and
-    /// then they are written anew.
+    /// All complete records, as they are in the file. If the file vanishes while it is open, they
+    /// are written again.
     written: Vec<u8>,
-    /// How many of those bytes are on the disk itself.
+    /// How many of those bytes have been synced to disk.
     synced: usize,
-    /// A sync failed, so the system may have dropped what was written since the last one.
+    /// A sync failed, so the system may have dropped the bytes written since the last one.
     sync_failed: bool,
-    /// The file may end with a part of a record that could not be written.
+    /// The file may end with part of a record whose write failed.
     torn: bool,
     /// The file as it was when this program last wrote to it.
     stamp: Stamp,
     read_only: Option<String>,
-    /// What became of the file, for the writer.
+    /// Notices for the writer about the file.
     news: Vec<String>,
 }
 
@@ -88,7 +88,7 @@ impl Journal {
         let mut journal = Journal::new(file, dir.to_path_buf(), name)?;
         let begun = journal.fill(written);
         if begun.is_err() {
-            // Half a session in the place of a whole one would be opened instead.
+            // Half a session must not be opened in place of a whole one.
             let _ = fs::remove_file(&path);
         }
         begun.map(|()| journal)
@@ -133,7 +133,7 @@ impl Journal {
         let recovered = recover_journal(&bytes);
         journal.read_only = recovered.read_only_reason.clone();
         let tail = bytes.split_off(recovered.len);
-        // Nothing is written to what is read-only, so nothing of it need be written anew.
+        // A read-only journal is never written to, so its records need not be written again.
         if journal.read_only.is_none() {
             journal.synced = bytes.len();
             journal.written = bytes;
@@ -158,7 +158,7 @@ impl Journal {
         &self.dir
     }
 
-    /// All complete records, as they are in the file; nothing of a read-only one.
+    /// All complete records, as they are in the file; empty for a read-only journal.
     pub fn written(&self) -> &[u8] {
         &self.written
     }
@@ -168,7 +168,7 @@ impl Journal {
         self.read_only.as_deref()
     }
 
-    /// Takes what became of the file, a sentence each.
+    /// Takes the notices about the file, one sentence each.
     pub fn take_news(&mut self) -> Vec<String> {
         std::mem::take(&mut self.news)
     }
@@ -184,8 +184,8 @@ impl Journal {
         }
     }
 
-    /// Appends all records, or none on an error. The file is compared with what stands at its path
-    /// before and after: a record in a file that nobody finds again is not saved.
+    /// Appends all records, or none on an error. Before and after, checks that the open file is
+    /// still the one at its path: a record in a file that has no path is not saved.
     pub fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
         self.writable()?;
         let lines = lines(records)?;
@@ -204,7 +204,7 @@ impl Journal {
     }
 
     /// Makes sure that the file at the journal's path holds the whole story. If it was removed,
-    /// moved, replaced or cut, writes the story anew beside it and goes on there.
+    /// moved, replaced or cut, writes the story to a new file and continues there.
     pub fn ensure_place(&mut self) -> Result<(), StoreError> {
         if self.read_only.is_some() {
             return Ok(());
@@ -219,8 +219,8 @@ impl Journal {
         }
     }
 
-    /// Goes on in another file with the same bytes, as a sync program leaves it that fetched what
-    /// it had sent.
+    /// Continues in another file with the same bytes, such as one that a sync program uploaded and
+    /// then downloaded again.
     fn adopt(&mut self, path: &Path) -> Result<(), StoreError> {
         let mut twin = Journal::new(open_private(path, false)?, self.dir.clone(), &self.name)?;
         twin.lock()?;
@@ -230,7 +230,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes the story anew and goes on there.
+    /// Writes the story to a new file and continues there.
     fn move_on(&mut self, why: &Misplaced) -> Result<(), StoreError> {
         let (mut rescued, said) = self.rescue(why)?;
         rescued.news = std::mem::take(&mut self.news);
@@ -239,7 +239,7 @@ impl Journal {
         Ok(())
     }
 
-    /// The file that is written, wherever it is.
+    /// The open file, wherever it is.
     pub(super) fn file(&self) -> &File {
         &self.file
     }
@@ -251,7 +251,7 @@ impl Journal {
             .seek(SeekFrom::Start(end))
             .and_then(|_| self.file.write_all(&lines));
         if let Err(error) = result {
-            // Half a line must not stay: the next record would be joined to it.
+            // Half a line must not stay: the next record would be appended to it.
             self.torn = true;
             let _ = self.cut_torn();
             return Err(StoreError::io("write", &self.path(), error));
@@ -260,14 +260,14 @@ impl Journal {
         self.look()
     }
 
-    /// Cuts off a part of a record that could not be written.
+    /// Cuts off part of a record whose write failed.
     fn cut_torn(&mut self) -> Result<(), StoreError> {
         if !self.torn {
             return Ok(());
         }
         self.look()?;
         let len = self.written.len() as u64;
-        // A file that another program cut must not be filled up with zeros.
+        // A file that another program cut must not be padded with zeros.
         if self.stamp.len() > len {
             let cut = self.file.set_len(len);
             cut.map_err(|error| StoreError::io("write", &self.path(), error))?;
@@ -277,7 +277,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes how the file is now, after this program changed it.
+    /// Notes the file's state after this program changed it.
     fn look(&mut self) -> Result<(), StoreError> {
         let stamp = Stamp::of(&self.file);
         self.stamp = stamp.map_err(|error| StoreError::io("read", &self.path(), error))?;

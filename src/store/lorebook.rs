@@ -1,15 +1,15 @@
 //! Exports lorebooks in other programs' formats.
 //!
-//! An entry exported to the format it was imported from keeps all of its original fields; in
-//! another format, it keeps the fields that this format does not define.
+//! An entry exported to the format it was imported from retains all of its original fields; in
+//! another format, it retains those that the new format does not define.
 
 use serde_json::{Map, Value, json};
 use story::lore::{InsertPosition, KeyLogic, LoreEntry, Lorebook};
 
-/// The key under which a book stores its original format.
+/// The key under which a lorebook stores its original format.
 pub const FORM: &str = "illumine_form";
 
-/// The key under which a book stores the rows of its file that could not be used.
+/// The key under which a lorebook stores the rows of its file that could not be used.
 pub const LEFT_OUT: &str = "illumine_left_out";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum LoreFormat {
     Tavern,
     /// `character_book` of a V2 card.
     V2,
-    /// `lorebook_v3`, and the book of a V3 card.
+    /// `lorebook_v3`, and the lorebook of a V3 card.
     V3,
     Kobold,
     Agnai,
@@ -81,14 +81,14 @@ pub fn kobold(book: &Lorebook) -> Vec<Value> {
     rows
 }
 
-/// Puts the rows that could not be used back into their places in a list.
+/// Puts the unusable rows back into their places in a list.
 fn put_back(book: &Lorebook, rows: &mut Vec<Value>) {
     for (at, _, row) in left_out(book) {
         rows.insert(at.min(rows.len()), row.clone());
     }
 }
 
-/// The rows that could not be used: place in the list, key, and the row.
+/// The unusable rows: place in the list, key, and the row itself.
 fn left_out(book: &Lorebook) -> impl Iterator<Item = (usize, &str, &Value)> {
     let rows = book.extra.get(LEFT_OUT).and_then(Value::as_array);
     rows.into_iter().flatten().filter_map(|row| {
@@ -114,7 +114,7 @@ fn came_as(book: &Lorebook, form: LoreFormat) -> bool {
     own.is_some_and(|own| is_same_form(own, form))
 }
 
-/// Whether fields of a form are those of another: V2 and V3 cards name them alike.
+/// Whether two formats have the same field names, as V2 and V3 cards do.
 fn is_same_form(own: &str, form: LoreFormat) -> bool {
     let card = |name: &str| {
         [LoreFormat::V2, LoreFormat::V3]
@@ -167,7 +167,7 @@ fn joined(
     written
 }
 
-/// A format's fields for the book as a whole.
+/// A format's fields for the whole lorebook.
 pub fn head(book: &Lorebook, form: LoreFormat) -> Map<String, Value> {
     let mut head = Map::new();
     let mut put = |key: &str, value: Value| _ = head.insert(key.to_string(), value);

@@ -1,15 +1,15 @@
-//! Names of sessions: which are folder names everywhere, which of them are the same, and what a file
-//! that is imported is called.
+//! Session names: which are valid folder names everywhere, which count as the same, and how an
+//! imported file's session is named.
 
 use super::StoreError;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The most letters of a name, as a reader counts them.
+/// The most letters in a name, as a reader counts them.
 const LONGEST: usize = 100;
-/// The most bytes of a name; file systems take 255.
+/// The most bytes in a name; file systems allow 255.
 const LONGEST_BYTES: usize = 200;
-/// The most bytes of a name that is made from a file's.
+/// The most bytes in a name derived from a file's.
 const MADE_BYTES: usize = 100;
 
 /// Checks that a name is a valid folder name and cannot escape the sessions folder.
@@ -29,7 +29,7 @@ pub(super) fn check_name(name: &str) -> Result<&str, StoreError> {
     }
 }
 
-/// Checks the name of a session to come: it also has to be a folder name on other systems, since
+/// Checks the name of a new session: it must also be a valid folder name on other systems, since
 /// folders are synchronized.
 pub(super) fn check_new_name(name: &str) -> Result<String, StoreError> {
     match is_reserved(check_name(name)?) {
@@ -38,20 +38,20 @@ pub(super) fn check_new_name(name: &str) -> Result<String, StoreError> {
     }
 }
 
-/// The name with composed accents (NFC). Keyboards and programs differ in how they write an accent;
-/// the name that is read is the same.
+/// The name with composed accents (NFC). Keyboards and programs store accents differently, but a
+/// reader sees the same name.
 pub(super) fn composed(name: &str) -> String {
     let normalizer = ComposingNormalizerBorrowed::new_nfc();
     normalizer.normalize(name).into_owned()
 }
 
-/// A letter or digit with its marks and vowel signs, or one of the signs that names may have.
+/// A letter or digit with its marks and vowel signs, or another character allowed in names.
 fn is_plain(grapheme: &str) -> bool {
     let first = grapheme.chars().next();
     first.is_some_and(|c| c.is_alphanumeric() || " .-_".contains(c))
 }
 
-/// Whether Windows keeps this name for a device, whatever its ending.
+/// Whether Windows reserves this name for a device, with any extension.
 fn is_reserved(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end();
     let stem = stem.to_ascii_lowercase();
@@ -62,8 +62,8 @@ fn is_reserved(name: &str) -> bool {
     ["con", "prn", "aux", "nul"].contains(&stem.as_str()) || numbered("com") || numbered("lpt")
 }
 
-/// Makes a valid session name from any text, such as a file's name; None if nothing of it can stand
-/// in one.
+/// Makes a valid session name from any text, such as a file's name; None if no part of it can be
+/// used.
 pub fn made_from(text: &str) -> Option<String> {
     let text = composed(text);
     let plain: String = text
@@ -81,7 +81,7 @@ pub fn made_from(text: &str) -> Option<String> {
     .filter(|name| check_name(name).is_ok())
 }
 
-/// A name as a shell takes it for one word, for commands in messages.
+/// A name quoted as one word for a shell, for commands in messages.
 pub fn shell_word(name: &str) -> String {
     match name.contains(' ') {
         true => format!("\"{name}\""),
@@ -89,7 +89,7 @@ pub fn shell_word(name: &str) -> String {
     }
 }
 
-/// The name with a number behind it: `NAME-2`.
+/// The name with a number after it: `NAME-2`.
 pub(super) fn numbered(name: &str, number: usize) -> String {
     let ending = format!("-{number}");
     let room = LONGEST_BYTES - ending.len();
@@ -97,7 +97,7 @@ pub(super) fn numbered(name: &str, number: usize) -> String {
     cut(&letters, room) + &ending
 }
 
-/// The beginning of a text that fits into so many bytes, ending with a whole letter or digit.
+/// The beginning of a text that fits into this many bytes and ends with a whole letter or digit.
 fn cut(text: &str, bytes: usize) -> String {
     let mut kept = String::new();
     for grapheme in text.graphemes(true) {

@@ -1,5 +1,5 @@
-//! Whether an open file is still the one at its path: folders are removed, moved, and replaced by
-//! sync programs while a session is open.
+//! Whether an open file is still the one at its path: while a session is open, its folder can be
+//! removed, moved, or replaced by a sync program.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The name of a session's journal in its folder.
 pub(super) const FILE: &str = "journal.jsonl";
 
-/// What tells one state of a file from another without reading it.
+/// Distinguishes states of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     file: (u64, u64),
@@ -17,7 +17,7 @@ pub(super) struct Stamp {
     modified: (i64, i64),
 }
 
-/// What stands where the journal was.
+/// What is now at the path of the journal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Misplaced {
     /// Nothing.
@@ -26,7 +26,7 @@ pub(super) enum Misplaced {
     Replaced,
     /// Another file with the same bytes.
     Twin,
-    /// The same file, cut to so many bytes.
+    /// The same file, cut to this many bytes.
     Cut(u64),
     /// The same file with other bytes.
     Changed,
@@ -52,8 +52,8 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// Compares what stands at a path with the file that was written last, and with its bytes only if it
-/// was touched since. None if all is well.
+/// Compares the file at a path with the one last written; compares bytes only if the file was
+/// touched since. None if all is well.
 pub(super) fn misplaced(
     path: &Path,
     stamp: &Stamp,
@@ -80,7 +80,7 @@ pub(super) fn misplaced(
     })
 }
 
-/// The folder that an open journal is in now, if it was moved to one that can be found.
+/// The folder to which an open journal was moved, if it can be found.
 pub(super) fn whereabouts(file: &File, root: &Path) -> Option<PathBuf> {
     let ours = Stamp::of(file).ok()?.file;
     let is_ours = |path: &PathBuf| {
@@ -93,7 +93,7 @@ pub(super) fn whereabouts(file: &File, root: &Path) -> Option<PathBuf> {
     found.parent().map(Path::to_path_buf)
 }
 
-/// The path of an open file, where the system tells it.
+/// The path of an open file, if the system can report it.
 fn name_of(file: &File) -> Option<PathBuf> {
     use std::os::fd::AsRawFd;
     fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()

@@ -15,11 +15,11 @@ pub struct Recovered {
     pub len: usize,
     /// The number of bytes after it: an incomplete record left by a crash.
     pub torn: usize,
-    /// Those bytes are all zero: a power cut left them.
+    /// Whether those bytes are all zero, as a power cut leaves them.
     pub zeros: bool,
     /// Why the journal is read-only, if something in it could not be parsed.
     pub read_only_reason: Option<String>,
-    /// That is damage, and not what a newer version wrote.
+    /// Whether the reason is damage, not a record from a newer version.
     pub damaged: bool,
     /// The number of records.
     pub records: usize,
@@ -34,7 +34,7 @@ pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// shown read-only.
 pub fn recover_journal(bytes: &[u8]) -> Recovered {
     let mut found = Recovered {
-        // Editors and sync programs of other systems put one in front of a text.
+        // Some editors and sync programs put a byte order mark before the text.
         len: if bytes.starts_with(BYTE_ORDER_MARK) {
             BYTE_ORDER_MARK.len()
         } else {
@@ -104,7 +104,7 @@ pub(super) fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
     }
     // An editor that saved the journal may have put a byte order mark before it.
     let bytes = bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes);
-    // What is not JSON is torn or damaged; what is may be from a version that writes otherwise.
+    // A line that is not JSON is torn or damaged; one that is may be from another version.
     let line = match serde_json::from_slice::<Line>(bytes) {
         Ok(line) if line.v > VERSION => return Err(LineError::NewerVersion(line.v)),
         Ok(line) => line,

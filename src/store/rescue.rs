@@ -1,6 +1,6 @@
-//! Writes a session anew whose journal was removed, moved, replaced or cut while it was open.
+//! Rewrites a session whose journal was removed, moved, replaced or cut while it was open.
 //!
-//! The program still has every record, so the new journal is a whole session. The file that took the
+//! The program still has every record, so the new journal is complete. Any file that took the
 //! journal's place is left as it is.
 
 use super::journal::{make_private_dir, sync_dir};
@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 impl Journal {
-    /// Writes all records to a new file: under the same name if that is free, else beside it.
+    /// Writes all records to a new session: under the same name if free, or else beside it.
     /// Returns the new journal and a sentence for the writer.
     pub(super) fn rescue(&self, why: &Misplaced) -> Result<(Journal, String), StoreError> {
         let root = self.folder().parent().unwrap_or(Path::new("."));
@@ -43,7 +43,7 @@ impl Journal {
         Ok((rescued, said))
     }
 
-    /// Under the same name, unless something else got it meanwhile.
+    /// Uses the same name, unless something else has taken it meanwhile.
     fn begin_again(&self, root: &Path) -> Result<Journal, StoreError> {
         let begun = match self.folder().is_dir() {
             true => Journal::begin(self.folder(), self.name(), self.written().to_vec()),
@@ -89,7 +89,7 @@ impl Journal {
     }
 }
 
-/// Copies pictures and imported cards, as far as they are still there.
+/// Copies pictures and imported cards, if they still exist.
 pub(super) fn bring_files(from: &Path, to: &Path) {
     let (old, new) = (from.join(pictures::FOLDER), to.join(pictures::FOLDER));
     if old.is_dir() && make_private_dir(&new, true).is_ok() {
@@ -104,7 +104,7 @@ fn copy_missing(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) {
         let name = entry.file_name();
         let target = to.join(&name);
         let wanted = wanted(&name.to_string_lossy()) && entry.path().is_file();
-        // What cannot be copied is missing there, and `sessions check` names it.
+        // `sessions check` reports files that could not be copied.
         if wanted && !target.exists() && fs::copy(entry.path(), &target).is_err() {
             let _ = fs::remove_file(&target);
         }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     impl Desk {
-        /// A session with a passage, a step undone, other settings and a picture's file.
+        /// A session with a passage, an undone step, changed settings and a picture file.
         fn new() -> Desk {
             let dir = tempfile::tempdir().unwrap();
             let sessions = Sessions::new(dir.path().join("sessions"));
@@ -172,7 +172,7 @@ mod tests {
             self.sessions.root().join(of)
         }
 
-        /// Writes on, and returns what was said about the file.
+        /// Writes more, and returns the notices about the file.
         fn writes_on(&mut self) -> String {
             let next = passage(1, "It took the boat.");
             self.journal.append(&next).unwrap();
@@ -180,7 +180,7 @@ mod tests {
             self.journal.take_news().join("\n")
         }
 
-        /// Checks that the session of this name is whole, is the one that is written, and locked.
+        /// Checks that the session of this name is complete, locked, and the one being written.
         fn is_whole(&self, name: &str) {
             assert_eq!(self.journal.name(), name);
             assert_eq!(self.journal.path(), self.path(name).join("journal.jsonl"));
@@ -235,7 +235,7 @@ mod tests {
             fs::read(desk.path("tide/pictures/7.png")).unwrap(),
             b"drawn"
         );
-        // Nobody holds what was moved away.
+        // The moved session is no longer locked.
         drop(desk.sessions.open("moved").unwrap());
     }
 
@@ -279,7 +279,7 @@ mod tests {
         for (case, change) in cases {
             let mut desk = Desk::new();
             let path = desk.journal.path();
-            // So that the clock of the file system has moved on.
+            // Lets the file system's clock advance.
             std::thread::sleep(std::time::Duration::from_millis(20));
             change(&path, &fs::read(&path).unwrap());
             let there = fs::read(&path).ok();
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_anew_is_an_error_and_stays_in_memory() {
         let mut desk = Desk::new();
-        // Nobody, not even root, makes a folder below a file.
+        // Not even root can create a folder below a file.
         fs::rename(desk.sessions.root(), desk.dir.path().join("away")).unwrap();
         fs::write(desk.sessions.root(), b"a file").unwrap();
         let next = passage(1, "It took the boat.");

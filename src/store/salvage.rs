@@ -1,4 +1,4 @@
-//! Reads past damaged records of a journal and makes a sound copy of the rest.
+//! Reads past the damaged records of a journal and makes a sound copy of the rest.
 
 use super::journal::lines;
 use super::recover::{BYTE_ORDER_MARK, parse_line};
@@ -8,22 +8,22 @@ use std::fs;
 use story::record::Change;
 use story::{Author, Node, NodeId, Record, Status, Story};
 
-/// A record that could not be read.
+/// A record that could not be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Its line, counted from 1.
+    /// Its line number, from 1.
     pub line: usize,
     pub why: String,
-    /// What can be read of its text.
+    /// The readable part of its text.
     pub text: String,
 }
 
-/// What could be read of a journal.
+/// The sound part of a journal.
 #[derive(Debug, Default)]
 pub struct Salvaged {
     pub story: Story,
     pub left_out: Vec<LeftOut>,
-    /// How many passages stand in for lost ones, or were put elsewhere because their place is lost.
+    /// How many passages replace lost ones, or were moved because their place is lost.
     pub adjusted: usize,
     /// The records as lines of a journal.
     bytes: Vec<u8>,
@@ -36,7 +36,7 @@ impl LeftOut {
 }
 
 impl Sessions {
-    /// Reads what can be read of a session's journal.
+    /// Reads the sound records of a session's journal.
     pub fn salvage(&self, name: &str) -> Result<Salvaged, StoreError> {
         let path = self.folder(name)?.join(super::place::FILE);
         if !path.is_file() {
@@ -46,7 +46,8 @@ impl Sessions {
         Ok(salvage(&bytes))
     }
 
-    /// Writes what was salvaged as a new session, with the pictures; the damaged one is not changed.
+    /// Saves the salvaged records as a new session, with the pictures; the damaged one stays as it
+    /// is.
     pub fn save_salvaged(&self, name: &str, salvaged: &Salvaged) -> Result<Journal, StoreError> {
         let beside = format!("{}-salvaged", self.resolve(name)?);
         let journal = self.create_copy(&beside, &salvaged.bytes)?;
@@ -60,7 +61,7 @@ fn salvage(bytes: &[u8]) -> Salvaged {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let mut found = Salvaged::default();
     for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        // Zeros are what a power cut leaves before a later record.
+        // A power cut can leave zeros before a later record.
         let zeros = line.iter().take_while(|byte| **byte == 0).count();
         let line = line[zeros..].trim_ascii();
         if line.is_empty() {
@@ -82,7 +83,7 @@ fn salvage(bytes: &[u8]) -> Salvaged {
 }
 
 impl Salvaged {
-    /// Applies a record; what it refers to and was lost is filled up with empty passages.
+    /// Applies a record; empty passages replace lost ones that it refers to.
     fn take(&mut self, record: Record, line: &[u8]) -> Result<(), String> {
         if record == Record::Unknown {
             return Err("its kind comes from a newer version".to_string());
@@ -100,7 +101,7 @@ impl Salvaged {
         let Record::Node(node) = record else {
             return Err(misfit.to_string());
         };
-        // Its place is inside of what is lost: it goes after what was there before.
+        // If its parent is lost, it goes after the passages that precede the loss.
         let parent = node.parent.filter(|parent| *parent < self.story.next_id());
         let moved = Record::Node(Node {
             parent: parent.or(self.latest()),
@@ -115,7 +116,7 @@ impl Salvaged {
         self.write(&moved)
     }
 
-    /// Where a lost passage most likely was: after the head, or after what was just written there.
+    /// The likely parent of a lost passage: the head, or a passage just written after it.
     fn latest(&self) -> Option<NodeId> {
         let head = self.story.head();
         let last = self.story.nodes().last();
@@ -129,7 +130,7 @@ impl Salvaged {
         Ok(())
     }
 
-    /// Adds empty passages up to the one that a record needs, if lost records can have been them.
+    /// Adds empty passages up to the one that a record needs, if lost records can account for them.
     fn fill_gap(&mut self, record: &Record) {
         let Some(needed) = needed(record) else {
             return;
@@ -144,7 +145,7 @@ impl Salvaged {
                 id: self.story.next_id(),
                 parent: self.latest(),
                 author: Author::Model,
-                // Pieces of its text may follow; if none ends it, opening the session does.
+                // More of its text may follow; if no record ends it, opening the session does.
                 status: Status::Running,
                 ..Node::default()
             });
@@ -157,7 +158,7 @@ impl Salvaged {
     }
 }
 
-/// The latest passage that a record presupposes.
+/// The latest passage that must exist before a record.
 fn needed(record: &Record) -> Option<NodeId> {
     let named = |change: &Change| match change {
         Change::Head { to } => *to,
@@ -180,7 +181,7 @@ fn needed(record: &Record) -> Option<NodeId> {
     }
 }
 
-/// The text of a damaged record, as far as it can be made out.
+/// The text of a damaged record, as far as it is legible.
 fn readable_text(line: &[u8]) -> String {
     const KEY: &str = "\"text\":\"";
     let line = String::from_utf8_lossy(line);
@@ -204,7 +205,7 @@ mod tests {
     use super::*;
     use story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
 
-    /// Three turns: a line of the writer's, and a passage in two pieces.
+    /// Three turns, each a line by the writer and a passage in two pieces.
     fn records() -> Vec<Record> {
         let mut records = Vec::new();
         for turn in 0..3 {
@@ -282,7 +283,7 @@ mod tests {
             let (opened, found) = sessions.open(&name).unwrap();
             assert_eq!(found.read_only_reason, None, "line {}", at + 1);
             let words = text(&found.story).split_whitespace().count();
-            // The last passage's head is where the story ends.
+            // Without the last head record, the story ends earlier.
             let lost_head = at == count - 4;
             if !lost_head {
                 assert_eq!(words + left_out.words(), whole.len(), "line {}", at + 1);

@@ -1,17 +1,15 @@
-//! Where lines may break in scripts that put no spaces between words: Thai, Lao, Khmer, Burmese and
-//! their like.
+//! Line breaks in scripts without spaces between words: Thai, Lao, Khmer, Burmese and similar ones.
 //!
-//! Unicode's line breaking leaves these to a dictionary or a model. ICU's models (LSTM) are small, and
-//! the words they find are those that browsers break at.
+//! Unicode's line breaking leaves these to a dictionary or a model. ICU's LSTM models are small,
+//! and find the same words as browsers do.
 
 use icu_segmenter::LineSegmenter;
 use icu_segmenter::options::LineBreakOptions;
 use unicode_linebreak::{BreakClass, break_property};
 
-/// The places inside words without spaces, from `from` on, at which a line may break.
+/// The places from `from` on, in text without spaces, where a line may break.
 ///
-/// They are computed for each whole stretch of such a script, so where `from` falls in it does not
-/// matter.
+/// They are computed for each whole stretch of such a script, wherever `from` falls in it.
 pub fn breaks(text: &str, from: usize) -> Vec<usize> {
     if !text[from..].chars().any(is_complex) {
         return Vec::new();
@@ -33,7 +31,7 @@ pub fn breaks(text: &str, from: usize) -> Vec<usize> {
     found
 }
 
-/// Whether a character is of such a script (class SA of UAX #14).
+/// Whether a character belongs to such a script (class SA of UAX #14).
 fn is_complex(c: char) -> bool {
     break_property(c.into()) == BreakClass::ComplexContext
 }

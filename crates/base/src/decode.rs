@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-/// UTF-8's byte order mark, which some editors and PowerShell write before a text.
+/// The byte order mark, with which some editors and PowerShell start UTF-8 files.
 pub const MARK: &str = "\u{feff}";
 
-/// Why bytes are no text: the rest of a sentence whose subject is their source.
+/// Why bytes could not be decoded: a predicate whose subject is the name of their source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     #[error("is not UTF-8 (at byte {0}); save it as UTF-8, or convert it, for example with iconv")]
@@ -20,17 +20,17 @@ pub enum DecodeError {
     Utf32,
 }
 
-/// How a text is stored.
+/// How text is encoded in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     Utf8,
-    /// The low byte first.
+    /// Little-endian: the low byte comes first.
     Utf16Le,
     Utf16Be,
 }
 
 impl Encoding {
-    /// The encoding that a byte order mark at the start names, and the mark's length.
+    /// The encoding according to a leading byte order mark, and the mark's length.
     pub fn of_mark(start: &[u8]) -> (Encoding, usize) {
         match start {
             [0xef, 0xbb, 0xbf, ..] => (Encoding::Utf8, 3),
@@ -40,7 +40,7 @@ impl Encoding {
         }
     }
 
-    /// The code unit that two bytes are.
+    /// The code unit stored in two bytes.
     pub fn unit(self, pair: [u8; 2]) -> u16 {
         match self {
             Encoding::Utf16Be => u16::from_be_bytes(pair),
@@ -49,7 +49,7 @@ impl Encoding {
     }
 }
 
-/// The text in some bytes, without a byte order mark: UTF-8, or UTF-16 that begins with a mark.
+/// Decodes UTF-8, or UTF-16 that begins with a byte order mark. The mark is removed.
 pub fn decode(bytes: Vec<u8>) -> Result<String, DecodeError> {
     if bytes.starts_with(&[0xff, 0xfe, 0, 0]) || bytes.starts_with(&[0, 0, 0xfe, 0xff]) {
         return Err(DecodeError::Utf32);
@@ -74,7 +74,7 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, DecodeError> {
     }
 }
 
-/// The text with a line feed in place of each other line end: CR LF, and CR alone.
+/// The text with CR LF and lone CR line endings replaced by line feeds.
 pub fn unix_lines(text: &str) -> Cow<'_, str> {
     match text.contains('\r') {
         true => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
@@ -82,7 +82,7 @@ pub fn unix_lines(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The name of the UTF-16 that bytes without a mark seem to be: every other one of them is zero.
+/// The name of the UTF-16 encoding that unmarked bytes seem to use: every other byte is zero.
 pub fn unmarked_utf16(bytes: &[u8]) -> Option<&'static str> {
     let (pairs, _) = bytes[..bytes.len().min(64)].as_chunks::<2>();
     let all = |zero: usize| {
@@ -115,7 +115,7 @@ mod tests {
         let text = |bytes: &[u8]| decode(bytes.to_vec());
         assert_eq!(text(b"\xef\xbb\xbfThe sea").as_deref(), Ok("The sea"));
         assert_eq!(text(b"\xef\xbb\xbf").as_deref(), Ok(""));
-        // Only the first one is a mark.
+        // Only the first is a byte order mark.
         assert_eq!(text("a\u{feff}b".as_bytes()).as_deref(), Ok("a\u{feff}b"));
     }
 

@@ -1,8 +1,8 @@
-//! Compares text as a reader does: without regard to case, in every script, and to how an accent is
-//! stored (`é` as one character or as two).
+//! Compares text as a reader does: in every script, it ignores case and how an accent is stored
+//! (`é` as one character or as two).
 //!
-//! Unicode's canonical caseless matching, with the two case mappings of the standard library in place
-//! of a table of foldings: what differs only in them is the same word in either.
+//! This is Unicode's canonical caseless matching, but with the standard library's two case mappings
+//! instead of a table of case foldings; both match the same words.
 
 use icu_normalizer::properties::CanonicalCombiningClassMapBorrowed;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
@@ -12,7 +12,7 @@ const NFC: ComposingNormalizerBorrowed = ComposingNormalizerBorrowed::new_nfc();
 const NFD: DecomposingNormalizerBorrowed = DecomposingNormalizerBorrowed::new_nfd();
 const CLASSES: CanonicalCombiningClassMapBorrowed = CanonicalCombiningClassMapBorrowed::new();
 
-/// The form in which equal texts are equal.
+/// A form that is identical for texts that count as the same.
 pub fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -21,8 +21,8 @@ pub fn folded(text: &str) -> String {
     NFD.normalize_iter(folded).collect()
 }
 
-/// Like [`folded`], with composed letters: a letter and the same one with an accent are then different
-/// characters, so that one is not found in the other.
+/// Like [`folded`], with composed letters: a letter with and without an accent are then different
+/// characters, so neither is found in the other.
 pub fn folded_letters(text: &str) -> String {
     let folded = folded(text);
     match folded.is_ascii() {
@@ -31,17 +31,17 @@ pub fn folded_letters(text: &str) -> String {
     }
 }
 
-/// Whether two texts are the same.
+/// Whether two texts are the same, apart from case and the storage of accents.
 pub fn same(one: &str, other: &str) -> bool {
     one == other || folded(one) == folded(other)
 }
 
-/// Whether `text` begins with `start`.
+/// Whether `text` begins with `start`, apart from case and the storage of accents.
 pub fn begins(text: &str, start: &str) -> bool {
     folded(text).starts_with(&folded(start))
 }
 
-/// Both ways to store the accents of a text, without regard to how it stores them.
+/// The text with its accents stored each of the two ways: composed, then decomposed.
 pub fn spellings(text: &str) -> [String; 2] {
     [
         NFC.normalize(text).into_owned(),
@@ -49,12 +49,12 @@ pub fn spellings(text: &str) -> [String; 2] {
     ]
 }
 
-/// Whether a character is a mark that combines with the one before it, such as an accent or a virama.
+/// Whether a character combines with the one before it, as accents and viramas do.
 pub fn combines(c: char) -> bool {
     !c.is_ascii() && CLASSES.get_u8(c) != 0
 }
 
-/// Words to be found.
+/// Words to search for.
 pub struct Needle(Vec<char>);
 
 impl Needle {
@@ -62,7 +62,7 @@ impl Needle {
         Needle(folded(words).chars().collect())
     }
 
-    /// Whether there is nothing to find.
+    /// Whether there are no words to search for.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -72,7 +72,7 @@ impl Needle {
         self.find_all(text).into_iter().next()
     }
 
-    /// All occurrences in a text, in order; those that overlap too.
+    /// All occurrences in a text, in order, including overlapping ones.
     pub fn find_all(&self, text: &str) -> Vec<Range<usize>> {
         let length = self.0.len();
         if length == 0 {
@@ -91,7 +91,7 @@ impl Needle {
 /// A text to be searched, as folded characters.
 struct Folded {
     folded: Vec<char>,
-    /// For each of them, and for the end, where the characters that it comes from start.
+    /// For each folded character, where its source in the text starts; then the text's length.
     starts: Vec<usize>,
 }
 
@@ -115,13 +115,13 @@ impl Folded {
         }
     }
 
-    /// Whether no character of the text is cut in two before this one.
+    /// Whether a cut before this folded character leaves every character of the text whole.
     fn is_whole(&self, at: usize) -> bool {
         at == 0 || self.starts[at - 1] != self.starts[at]
     }
 }
 
-/// A character with the marks that combine with it.
+/// The first character, with the marks that combine with it.
 fn first_segment(text: &str) -> Option<&str> {
     let mut chars = text.char_indices().skip(1);
     let next = chars.find(|(_, c)| !combines(*c));
@@ -161,7 +161,7 @@ mod tests {
         let finds = |words: &str, text: &str| folded_letters(text).contains(&folded_letters(words));
         assert!(finds("Señor", "el sen\u{303}or") && finds("GROSSE", "große"));
         assert!(finds("sen\u{303}or", "El SEÑOR"));
-        // Neither a letter without its accent nor a part of a syllable.
+        // Neither a letter without its accent nor part of a syllable is found.
         assert!(!finds("sen", "el sen\u{303}or") && !finds("가", "각"));
     }
 
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(found("strasse", "Die Straße."), Some(4..11));
         assert_eq!(found("ΣΟΦΟΣ", "ο σοφός"), None);
         assert_eq!(found("ΣΟΦΌΣ", "ο σοφός"), Some(3..13));
-        // No part of a letter: neither without its accent nor half of a ligature.
+        // Part of a letter is not found: neither one without its accent nor half a ligature.
         assert_eq!(found("cafe", "le cafe\u{301} noir"), None);
         assert_eq!(found("s", "ß"), None);
         assert_eq!(found("", "x"), None);

@@ -10,12 +10,12 @@ use super::design::Renumber;
 use super::retrieval_index::{RetrievalIndex, RetrievedExamples};
 use super::style_coverage::StyleCoverage;
 
-/// Weakens retrieval if no example is in a style that shares concepts with the requested one
-/// (silhouettes would stay black in colour, and a restyled picture would stay unchanged), and if
-/// only a part of a picture is sampled again, which must fit the rest and not another drawing.
+/// The factor that weakens retrieval if no example is in a style that shares concepts with the
+/// requested one (otherwise silhouettes would stay black, and a restyled picture unchanged), or if
+/// only part of a picture is sampled again, since that part must fit the rest of the picture.
 const UNRELATED: f64 = 0.4;
 
-/// Whether a drawing in this style may be an example for a picture of its concept in the wanted
+/// Whether a drawing in `style` may be an example for a picture of the same concept in the `wanted`
 /// style: never if the styles are the same, so that nothing is copied. Drawing and training both
 /// follow this rule.
 pub fn may_be_example(style: u32, wanted: Option<u32>) -> bool {
@@ -28,7 +28,7 @@ pub struct Retriever {
 }
 
 impl Retriever {
-    /// `counts`: how many concepts and styles there are.
+    /// `counts`: the numbers of concepts and styles.
     pub fn new(index: RetrievalIndex, counts: (usize, usize)) -> Retriever {
         Retriever {
             coverage: StyleCoverage::new(&index, counts),
@@ -58,7 +58,7 @@ impl Retriever {
         }
     }
 
-    /// The factor on the retrieval strength. `partly`: only a part of the picture is sampled.
+    /// The factor on the retrieval strength. `partly`: only part of the picture is sampled.
     pub fn strength(&self, examples: &RetrievedExamples, style: Option<u32>, partly: bool) -> f64 {
         match partly || !self.any_related(examples, style) {
             true => UNRELATED,
@@ -71,7 +71,7 @@ impl Retriever {
         self.coverage.covers(concept, style)
     }
 
-    /// Removes drawings: `renumber` gives the concepts' new numbers, `counts` how many are left.
+    /// Removes drawings. `renumber` gives the concepts' new numbers, `counts` how many are left.
     pub fn remove_drawings(&mut self, renumber: Renumber, counts: (usize, usize)) {
         self.index = self.index.renumbered(renumber);
         self.coverage = StyleCoverage::new(&self.index, counts);

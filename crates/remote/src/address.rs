@@ -2,16 +2,16 @@
 
 use ureq::http::Uri;
 
-/// Where a server is, and which of its models is meant.
+/// Where a server is, and which of its models to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// Scheme, host, port and path, without `/v1` and without a slash at the end.
+    /// Scheme, host, port and path, without `/v1` or a trailing slash.
     pub root: String,
-    /// The model; None for the server's own choice.
+    /// The model; `None` lets the server choose.
     pub model: Option<String>,
 }
 
-/// Why a text is no address. The text itself may hold a secret, so it is not repeated.
+/// Why a text is not an address. The text may contain a secret, so it is not quoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     #[error(
@@ -24,7 +24,7 @@ pub enum AddressError {
     Secret,
 }
 
-/// The ends of addresses that name a route instead of the server.
+/// Endings of addresses that name a route rather than the server.
 const ROUTES: [&str; 8] = [
     "/v1/chat/completions",
     "/v1/completions",
@@ -36,7 +36,7 @@ const ROUTES: [&str; 8] = [
     "/v1",
 ];
 
-/// Whether a model's name is the address of a server.
+/// Whether a model's name is really a server's address.
 pub fn is_address(name: &str) -> bool {
     let starts = |scheme: &str| {
         name.get(..scheme.len())
@@ -100,7 +100,7 @@ trait LowercaseHost {
 }
 
 impl LowercaseHost for String {
-    /// Scheme and host are the same in any case, a path is not.
+    /// Ignores case in scheme and host, but not in the path.
     fn to_lowercase_host(self) -> String {
         let start = self.find("://").map_or(0, |at| at + 3);
         let end = self[start..].find('/').map_or(self.len(), |at| start + at);

@@ -1,4 +1,4 @@
-//! From an event to text, the end of the text, and numbers.
+//! Parses an event: its text, whether and why the text ended, and statistics.
 
 use super::error::said;
 use super::flavour::Protocol;
@@ -21,26 +21,26 @@ pub enum Finish {
     Aborted,
 }
 
-/// What one event says.
+/// The contents of one event.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chunk {
     pub text: String,
-    /// Whether the model was thinking: text that is no part of the answer.
+    /// Whether the model was thinking: such text is not part of the answer.
     pub thinks: bool,
     pub finish: Option<Finish>,
-    /// Nothing follows.
+    /// Whether this is the last event.
     pub last: bool,
     pub prompt_tokens: Option<usize>,
-    /// The number of the prompt's tokens that the server had read before.
+    /// The number of the prompt's tokens that were already in the server's KV cache.
     pub cached: Option<usize>,
     pub new_tokens: Option<usize>,
     pub prompt_ms: Option<f64>,
     pub progress: Option<Progress>,
-    /// The likeliest tokens at the first position of `text`.
+    /// The most likely tokens at the first position of `text`.
     pub likely: Vec<Likely>,
 }
 
-/// How much of the prompt is read, in tokens.
+/// How much of the prompt has been prefilled, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     pub done: usize,
@@ -51,13 +51,13 @@ pub struct Progress {
 /// A token that could come next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Likely {
-    /// Its id, where the server tells it.
+    /// Its id, if the server reports it.
     pub id: Option<u32>,
     pub text: String,
     pub log_probability: f64,
 }
 
-/// Reads an event. An error is what the server says went wrong, or None if it cannot be understood.
+/// Parses an event. The error is the server's own message, or `None` if the event is malformed.
 pub fn decode(protocol: Protocol, event: &str) -> Result<Chunk, Option<String>> {
     let event = event.trim();
     if event == "[DONE]" {
@@ -102,7 +102,7 @@ fn llama(json: &Value) -> Chunk {
         Some("limit") if yes("truncated") => Some(Finish::ContextFull),
         Some("limit") => Some(Finish::Length),
         Some("eos") => Some(Finish::Complete),
-        // An earlier version says it in three fields.
+        // An earlier version reports this in three fields.
         _ if yes("stopped_word") => Some(Finish::StopString),
         _ if yes("stopped_limit") => Some(Finish::Length),
         _ => Some(Finish::Complete),

@@ -1,4 +1,4 @@
-//! A request for text, in each protocol's words.
+//! A request for text, in the form that each protocol expects.
 
 use super::events::Framing;
 use super::flavour::{Flavour, Prefill, Protocol};
@@ -13,16 +13,16 @@ pub struct Ask<'a> {
     pub prompt: Prompt,
     pub sampling: &'a Sampling,
     pub seed: u64,
-    /// The most tokens to be written.
+    /// The most tokens to write.
     pub most: usize,
     pub stop: Vec<String>,
-    /// How many of the likeliest tokens to tell with each.
+    /// How many of the most likely tokens to report at each position.
     pub likely: usize,
-    /// Tokens to be made more or less likely.
+    /// Tokens to make more or less likely.
     pub bias: Vec<(u32, f32)>,
-    /// Phrases never to be written, for a server that sees to it itself.
+    /// Phrases never to write, for a server that bans phrases itself.
     pub banned: Vec<String>,
-    /// The context to reserve, where a request says it.
+    /// The context size to reserve, for servers that take it from the request.
     pub context: usize,
     pub stream: bool,
 }
@@ -31,15 +31,15 @@ pub struct Ask<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Prompt {
     Text(String),
-    /// Turns for the server's chat template; with `open`, the last one is the model's own and is
-    /// to be continued.
+    /// Turns for the server's chat template; with `open`, the last turn is the model's, to be
+    /// continued.
     Turns {
         turns: Vec<Turn>,
         open: bool,
     },
 }
 
-/// A message of a conversation.
+/// A message in a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// `system`, `user` or `assistant`.
@@ -56,10 +56,10 @@ pub struct Call {
     pub protocol: Protocol,
 }
 
-/// What some servers allow at most.
+/// The most stop strings that some servers allow.
 const STOPS: usize = 4;
 
-/// The request of `ask` in the flavour's words.
+/// The HTTP request for `ask`, in the form that the flavour expects.
 pub fn call(flavour: Flavour, ask: &Ask) -> Call {
     let protocol = match &ask.prompt {
         Prompt::Text(_) => flavour.prose().unwrap_or(Protocol::OpenAiText),
@@ -131,7 +131,7 @@ fn open_ai(flavour: Flavour, ask: &Ask, mut body: Fields) -> Fields {
     };
     body.insert(most.into(), json!(ask.most));
     body.insert("stream".into(), json!(ask.stream));
-    // The strictest of them refuses fields that it does not know.
+    // The strictest of these servers refuses unknown fields.
     let strict = flavour == Flavour::TransformersServe;
     let hosted = matches!(
         flavour,
@@ -155,7 +155,7 @@ fn open_ai(flavour: Flavour, ask: &Ask, mut body: Fields) -> Fields {
         }
     }
     if !ask.bias.is_empty() {
-        // The range that all of them take.
+        // The range that all these servers accept.
         let row = |(id, by): &(u32, f32)| (id.to_string(), json!(by.clamp(-100.0, 100.0)));
         let rows: Fields = ask.bias.iter().map(row).collect();
         body.insert("logit_bias".into(), Value::Object(rows));
@@ -167,7 +167,7 @@ fn ollama(ask: &Ask, mut options: Fields) -> Fields {
     options.insert("num_predict".into(), json!(ask.most));
     options.insert("stop".into(), json!(ask.stop));
     if ask.context > 0 {
-        // Its own default is small, and it drops the beginning of a prompt without a word.
+        // Ollama's default is small, and it silently drops the beginning of a longer prompt.
         options.insert("num_ctx".into(), json!(ask.context));
     }
     let mut body = Map::new();
@@ -218,7 +218,7 @@ fn anthropic(ask: &Ask, mut body: Fields) -> Fields {
             .collect();
         body.insert("messages".into(), messages(&said));
     }
-    // It refuses those of white space alone.
+    // Anthropic refuses stop strings that are only white space.
     let stop: Vec<&String> = ask.stop.iter().filter(|it| !it.trim().is_empty()).collect();
     if !stop.is_empty() {
         body.insert("stop_sequences".into(), json!(stop));

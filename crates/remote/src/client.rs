@@ -1,5 +1,5 @@
-//! HTTP to a model server: calls and streams. ureq blocks, so each request has a thread, and a stop
-//! closes its connection at once.
+//! HTTP to a model server: calls and streams. ureq blocks, so each request has its own thread;
+//! stopping a request closes its connection at once.
 //!
 //! Redirects are never followed: a key belongs to one server.
 
@@ -23,18 +23,18 @@ use ureq::Agent;
 use ureq::http::Response;
 use ureq::tls::TlsConfig;
 
-/// How often a wait looks for a stop.
+/// How often a wait checks whether to stop.
 const TICK: Duration = Duration::from_millis(30);
-/// The most bytes of an answer that is no stream.
+/// The size limit of an answer that is not a stream, in bytes.
 const LARGEST: u64 = 16 << 20;
 
 /// How long each step of a request may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub connect: Duration,
-    /// Of an answer that is no stream.
+    /// For an answer that is not a stream.
     pub answer: Duration,
-    /// From the request to the first token: the prompt is read meanwhile.
+    /// From the request to the first token, while the server prefills the prompt.
     pub first: Duration,
     /// From one token to the next.
     pub between: Duration,
@@ -51,39 +51,40 @@ impl Default for Limits {
     }
 }
 
-/// The network as the environment describes it.
+/// The network settings from the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
-    /// Trusted certificates in PEM, in the place of the system's.
+    /// A PEM file of certificates to trust instead of the system's.
     pub certificates: Option<PathBuf>,
     pub limits: Limits,
 }
 
-/// One server and how to talk to it.
+/// One server, and how to talk to it.
 #[derive(Clone, Debug)]
 pub struct Client {
     root: String,
     key: Option<Key>,
-    /// Whether the key goes into `x-api-key`.
+    /// Whether the key is sent in `x-api-key`.
     own_header: bool,
     config: ureq::config::Config,
     limits: Limits,
-    /// For calls, so that connections are used again.
+    /// Shared by calls, so that connections are reused.
     agent: Agent,
 }
 
-/// An answer that is no stream.
+/// An answer that is not a stream.
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
     pub status: u16,
-    /// The names of the headers, and the value of `server`.
+    /// The names of the headers.
     pub headers: Vec<String>,
+    /// The value of the `server` header.
     pub server: String,
     pub body: String,
 }
 
 impl Client {
-    /// A client for a server; `local` leaves proxies out.
+    /// A client for a server; with `local`, it bypasses proxies.
     pub fn new(root: &str, key: Option<Key>, local: bool, network: &Network) -> Client {
         let limits = network.limits;
         let roots = root.starts_with("https://").then(|| roots(network));
@@ -115,7 +116,7 @@ impl Client {
         }
     }
 
-    /// The same for a server of this flavour: one wants its key in a header of its own.
+    /// Adapts the client to a flavour: Anthropic expects the key in its own header.
     pub fn speaking(mut self, flavour: Option<Flavour>) -> Client {
         self.own_header = flavour == Some(Flavour::Anthropic);
         self
@@ -199,7 +200,7 @@ impl Client {
         body: &Value,
         framing: Framing,
     ) -> Result<Stream, RemoteError> {
-        // An agent of its own, so that a stop closes this connection and no other.
+        // A separate agent, so that stopping closes only this connection.
         let agent = self.config.new_agent();
         let send = self.sender(agent.clone(), path, Some(body));
         let (sender, receiver) = sync_channel(64);
@@ -271,7 +272,7 @@ impl Client {
         headers
     }
 
-    /// The error that a status stands for.
+    /// Turns an error status into an error.
     pub(crate) fn checked(
         &self,
         status: u16,
@@ -290,7 +291,7 @@ impl Client {
         error.map_or(Ok(()), Err)
     }
 
-    /// What a server says, without the key.
+    /// A server's message, with the key removed.
     pub fn quoted(&self, said: &str) -> String {
         self.key
             .as_ref()

@@ -1,6 +1,6 @@
-//! Servers that send all text so far with each event, instead of what is new.
+//! Handles servers that send all text so far with each event, instead of only the new text.
 
-/// Turns what a server sends into what is new.
+/// Extracts the new text from each piece that a server sends.
 ///
 /// If each of the first three pieces begins with the one before it, the server sends all text so
 /// far each time. A second piece that begins with the first is held back until the third.
@@ -13,7 +13,7 @@ pub struct Deltas {
 enum State {
     #[default]
     Fresh,
-    /// The first piece, which has been passed on.
+    /// The first piece, already passed on.
     First(String),
     /// The first piece, and a second one that begins with it.
     Suspect(String, String),
@@ -22,11 +22,11 @@ enum State {
     Whole(String),
 }
 
-/// From this length on, a repeated beginning is no chance.
+/// A repeated beginning of at least this many bytes is no coincidence.
 const LONG: usize = 12;
 
 impl Deltas {
-    /// The new text of a piece.
+    /// The new text in a piece.
     pub fn push(&mut self, piece: &str) -> String {
         if piece.is_empty() {
             return String::new();
@@ -54,7 +54,7 @@ impl Deltas {
         new
     }
 
-    /// What was held back, once the text has ended.
+    /// The text still held back when the answer has ended.
     pub fn finish(&mut self) -> String {
         match std::mem::take(&mut self.state) {
             State::Suspect(first, second) if first.len() >= LONG => {

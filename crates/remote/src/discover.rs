@@ -1,10 +1,10 @@
-//! The servers on this machine's usual ports.
+//! Finds servers on this machine's usual ports.
 
 use super::client::{Client, Limits, Network};
 use super::probe::{Server, probe};
 use std::time::Duration;
 
-/// The usual ports, and whose they are.
+/// The usual ports, and the servers that use them.
 pub const LOCAL_PORTS: [(u16, &str); 7] = [
     (8080, "llama-server"),
     (8000, "vLLM, llama-cpp-python, transformers serve"),
@@ -22,7 +22,7 @@ pub struct FoundServer {
     pub server: Server,
 }
 
-/// Asks all these addresses at once, without a key, and waits for none of them long.
+/// Asks all these addresses at once, without a key and with short time limits.
 pub fn look_around(roots: &[String]) -> Vec<FoundServer> {
     let limits = Limits {
         connect: Duration::from_millis(300),

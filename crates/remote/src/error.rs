@@ -1,10 +1,10 @@
-//! What can go wrong with a server, each in one sentence that says what to do.
+//! What can go wrong with a server. Each error is one sentence that says what to do.
 
 use base::untrusted::clean_line;
 use serde_json::Value;
 use std::time::Duration;
 
-/// A failure of a server or of the way to it.
+/// A failure of a server or of the connection to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoteError {
     pub kind: Kind,
@@ -22,44 +22,44 @@ pub enum Kind {
         doing: &'static str,
         after: Duration,
     },
-    /// It refused the key, or wants one.
+    /// It refused the key, or requires one.
     Unauthorized {
         had_key: bool,
     },
-    /// It does not have the route or the model.
+    /// It has no such route or model.
     NotFound(String),
     /// The prompt does not fit its context.
     TooLong(String),
     /// It is still loading its model.
     Loading,
-    /// It has too much to do.
+    /// It is overloaded.
     Busy {
         status: u16,
         said: String,
         retry_after: Option<Duration>,
     },
-    /// It refuses the request.
+    /// It refused the request.
     Refused {
         status: u16,
         said: String,
     },
-    /// It wants to be asked elsewhere.
+    /// It redirects to another address.
     Redirects(String),
-    /// It answered with something else than asked.
+    /// Its answer is not what was requested.
     Garbage,
-    /// It answered nothing.
+    /// Its answer was empty.
     Empty,
-    /// It reported an error while it wrote.
+    /// It reported an error while writing.
     Broke(String),
     /// The connection ended before the text did.
     Gone,
 }
 
-/// The most characters of a server's own words in a sentence.
+/// The most characters of a server's message to quote.
 const QUOTED: usize = 200;
 
 impl RemoteError {
-    /// The error that an HTTP status and its body stand for; None for a success.
+    /// The error for an HTTP status and body; `None` for success.
     pub(crate) fn of_status(
         server: &str,
         status: u16,
@@ -104,7 +104,7 @@ fn is_too_long(body: &str) -> bool {
     .any(|words| body.contains(words))
 }
 
-/// The server's own words in an error: from JSON of any shape, or the text itself.
+/// The server's message in an error body: from JSON of any shape, or the text itself.
 pub(crate) fn said(body: &str) -> String {
     let json: Value = serde_json::from_str(body).unwrap_or_default();
     let error = &json["error"];
@@ -186,7 +186,7 @@ impl std::fmt::Display for RemoteError {
             }
             Kind::Refused { status, said } => write!(
                 f,
-                "{server} refuses the request ({status}{}); see the server's log, or take another with /model",
+                "{server} refuses the request ({status}{}); see the server's log, or choose another model with /model",
                 quoted(said)
             ),
             Kind::Redirects(to) => write!(
@@ -195,7 +195,7 @@ impl std::fmt::Display for RemoteError {
             ),
             Kind::Garbage => write!(
                 f,
-                "{server} answers with something that is no model's text; check the address, or set flavour of its backend in config.toml"
+                "{server} answers with something that is not a model's text; check the address, or set flavour of its backend in config.toml"
             ),
             Kind::Empty => write!(
                 f,
@@ -203,12 +203,12 @@ impl std::fmt::Display for RemoteError {
             ),
             Kind::Broke(said) => write!(
                 f,
-                "{server} failed while it wrote{}; the text so far is kept, and /continue goes on",
+                "{server} failed while writing{}; the text so far is kept, and /continue resumes it",
                 quoted(said)
             ),
             Kind::Gone => write!(
                 f,
-                "The connection to {server} ended before the text did; the text so far is kept, and /continue goes on, also with another /model"
+                "The connection to {server} ended before the text did; the text so far is kept, and /continue resumes it, even with another model"
             ),
         }
     }

@@ -1,7 +1,7 @@
-//! From bytes to events: server-sent events, or a JSON value a line.
+//! Splits bytes into events: server-sent events, or one JSON value per line.
 //!
-//! Lines are split by `sseer`'s parser, which knows no thread and no I/O; how their fields make an
-//! event stands here, with the limits that keep a hostile server from filling the memory.
+//! `sseer`'s parser, which uses no threads or I/O, splits the lines; this module assembles their
+//! fields into events, within limits that keep a hostile server from filling the memory.
 
 use bytes::BytesMut;
 use sseer::parser::{RawEventLineOwned, parse_line_from_buffer};
@@ -12,16 +12,16 @@ use std::collections::VecDeque;
 pub enum Framing {
     /// Server-sent events.
     Sse,
-    /// A JSON value a line.
+    /// One JSON value per line.
     Lines,
-    /// One JSON value.
+    /// A single JSON value.
     Whole,
 }
 
-/// The most bytes of one line or one event.
+/// The size limit of one line or event, in bytes.
 const LARGEST: usize = 4 << 20;
 
-/// A line or an event was longer than any model's answer.
+/// A line or event exceeded the size limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
@@ -32,7 +32,7 @@ pub struct Events {
     begun: bool,
     buffer: BytesMut,
     scanned: usize,
-    /// The lines of data of the event that is not over yet.
+    /// The data lines of the event that is still incomplete.
     data: Vec<u8>,
     has_data: bool,
     ready: VecDeque<String>,
@@ -51,7 +51,7 @@ impl Events {
         }
     }
 
-    /// Takes the next bytes of the body.
+    /// Adds the next bytes of the body.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
         self.buffer.extend_from_slice(bytes);
         if !self.begun {
@@ -74,8 +74,8 @@ impl Events {
         self.ready.pop_front()
     }
 
-    /// What is left when the body has ended, if it is whole: a server may leave out the last line
-    /// break.
+    /// The event still pending when the body ends, if it is complete: a server may omit the last
+    /// line break.
     pub fn rest(&mut self) -> Option<String> {
         let mut rest = std::mem::take(&mut self.data);
         let line = std::mem::take(&mut self.buffer);
@@ -92,7 +92,7 @@ impl Events {
         (whole && !text.is_empty()).then_some(text)
     }
 
-    /// Looks at the first bytes: a body that is one JSON value is no stream, whatever its header
+    /// Checks the first bytes: a body that is one JSON value is not a stream, whatever its header
     /// says.
     fn begin(&mut self) {
         const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -126,7 +126,7 @@ impl Events {
                         .extend_from_slice(&field_value.unwrap_or_default());
                     self.has_data = true;
                 }
-                // An older llama-server's way of saying it.
+                // Older llama-servers report errors this way.
                 RawEventLineOwned::Field {
                     field_name,
                     field_value: Some(value),

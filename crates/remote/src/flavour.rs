@@ -1,4 +1,4 @@
-//! The flavours of model servers: the same question has other names at each of them.
+//! The flavours of model servers, which differ in how they take the same request.
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,11 +15,11 @@ pub enum Flavour {
     OpenAi,
     Anthropic,
     OpenRouter,
-    /// Any other server that speaks OpenAI's language.
+    /// Any other OpenAI-compatible server.
     Compatible,
 }
 
-/// The language of one request and its answer.
+/// The format of one request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// llama-server's `/completion`.
@@ -38,14 +38,14 @@ pub enum Protocol {
     AnthropicChat,
 }
 
-/// How the model is brought to continue a message of its own.
+/// How to make the model continue its own message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefill {
-    /// A last message of the assistant is continued.
+    /// The server continues a final assistant message.
     LastMessage,
-    /// It is continued if asked for with `continue_final_message`.
+    /// The server continues it only with `continue_final_message`.
     Flag,
-    /// It is not: only an instruction helps.
+    /// The server cannot continue it; an instruction must ask for it.
     Instruction,
 }
 
@@ -90,7 +90,7 @@ impl Flavour {
         Flavour::ALL.into_iter().find(|one| one.name() == name)
     }
 
-    /// The flavour of a service that is known by its host.
+    /// The flavour of a service recognized by its host name.
     pub fn of_host(host: &str) -> Option<Flavour> {
         match host {
             "api.openai.com" => Some(Flavour::OpenAi),
@@ -100,7 +100,7 @@ impl Flavour {
         }
     }
 
-    /// How prose is continued; None where a server only chats.
+    /// How to continue prose; `None` if the server only chats.
     pub fn prose(self) -> Option<Protocol> {
         match self {
             Flavour::LlamaServer => Some(Protocol::LlamaText),
@@ -151,7 +151,7 @@ impl Flavour {
         }
     }
 
-    /// Whether raw completion tells the likeliest tokens.
+    /// Whether raw completion reports the most likely tokens.
     pub fn tells_likely(self) -> bool {
         match self {
             Flavour::LlamaServer | Flavour::LlamaCppPython | Flavour::Vllm | Flavour::Sglang => {
@@ -169,7 +169,7 @@ impl Flavour {
         }
     }
 
-    /// Whether raw completion can make single tokens less likely, which a ban needs.
+    /// Whether raw completion can make individual tokens less likely, as bans require.
     pub fn takes_bias(self) -> bool {
         self.tells_likely()
     }

@@ -1,13 +1,13 @@
-//! A server's key, which nothing prints.
+//! A server's key, which is never printed.
 
 use std::fmt;
 
-/// The key of a server.
+/// A server's key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key(String);
 
 impl Key {
-    /// A key as a variable or a file holds it; None if it is empty or cannot be part of a header.
+    /// A key from a variable or file; `None` if it is empty or not valid in a header.
     pub fn new(text: &str) -> Option<Key> {
         let text = text.trim();
         let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -18,7 +18,7 @@ impl Key {
         &self.0
     }
 
-    /// The text without the key, in case a server repeats it.
+    /// Removes the key from a text, in case a server repeats it.
     pub(crate) fn strike_from(&self, text: &str) -> String {
         text.replace(&self.0, "(the key)")
     }

@@ -1,19 +1,19 @@
-//! Model servers: what each flavour of server is asked, what it answers, and how its text comes.
+//! Model servers: requests for each flavour of server, their answers, and streams of text.
 //!
 //! | module | what |
 //! |---|---|
 //! | `address` | the address of a server, and the model on it |
 //! | `client` | HTTP: calls and streams, with time limits; a stop closes the connection |
-//! | `events` | bytes to events: server-sent events or a JSON value a line |
+//! | `events` | bytes to events: server-sent events or one JSON value per line |
 //! | `flavour` | the kinds of servers, and what each can do |
-//! | `ask` | a request for text, in each protocol's words |
+//! | `ask` | a request for text, in the form that each protocol expects |
 //! | `samplers` | the sampling settings under each flavour's names |
-//! | `answer` | an event to text, its end and its numbers |
-//! | `deltas` | servers that send all text so far each time |
+//! | `answer` | parses an event: text, why it ended, and statistics |
+//! | `deltas` | handles servers that send all text so far each time |
 //! | `probe` | which flavour answers at an address, and with which models |
 //! | `discover` | the servers on this machine's usual ports |
 //!
-//! Knows no story and no terminal. No key is ever part of an error, of `Debug` or of a redirect.
+//! Independent of stories and terminals. Errors, `Debug` output and redirects never contain a key.
 
 #![warn(unreachable_pub)]
 

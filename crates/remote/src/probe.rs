@@ -1,21 +1,21 @@
-//! Which flavour of server answers at an address, with which models.
+//! Finds out which flavour of server answers at an address, and with which models.
 
 use super::client::{Client, Reply};
 use super::error::{Kind, RemoteError};
 use super::flavour::Flavour;
 use serde_json::{Value, json};
 
-/// A server as it described itself.
+/// A server, as it describes itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     pub flavour: Flavour,
-    /// The model that is asked for; empty where the server has one and does not name it.
+    /// The model to use; empty if the server has only one and does not name it.
     pub model: String,
     pub models: Vec<ListedModel>,
-    /// The size of the context in tokens, where the server tells it.
+    /// The size of the context in tokens, if the server reports it.
     pub context: Option<usize>,
     pub vocabulary: Option<usize>,
-    /// What it says about the model, by which another model is told from this one.
+    /// What the server says about the model, to distinguish it from other models.
     pub fingerprint: String,
 }
 
@@ -24,7 +24,7 @@ pub struct Server {
 pub struct ListedModel {
     pub name: String,
     pub context: Option<usize>,
-    /// Whether it is in memory, where that is told.
+    /// Whether it is loaded, if the server reports that.
     pub loaded: Option<bool>,
     vocabulary: Option<usize>,
     fingerprint: String,
@@ -32,7 +32,7 @@ pub struct ListedModel {
 
 type Stopped<'a> = &'a dyn Fn() -> bool;
 
-/// Asks a server what it is. `flavour` and `model` are the writer's, if they said them.
+/// Asks a server what it is. `flavour` and `model` are the writer's choices, if any.
 pub fn probe(
     client: &Client,
     flavour: Option<Flavour>,
@@ -79,7 +79,7 @@ pub fn probe(
     Ok(server)
 }
 
-/// Ollama's names may leave out their usual tag.
+/// Whether two model names are the same; Ollama's may omit the tag `:latest`.
 fn same(listed: &str, wanted: &str) -> bool {
     listed == wanted || listed.strip_suffix(":latest") == Some(wanted)
 }
@@ -102,7 +102,7 @@ fn detect(client: &Client, listed: &Reply, stopped: Stopped) -> Result<Flavour, 
         "vllm" => return Ok(Flavour::Vllm),
         "sglang" => return Ok(Flavour::Sglang),
         "koboldcpp" => return Ok(Flavour::KoboldCpp),
-        // Both of these say so; only one of them has a version.
+        // The default namespace of Ollama's models.
         "library" => return Ok(Flavour::Ollama),
         "me" if json["data"][0]["permissions"].is_array() => return Ok(Flavour::LlamaCppPython),
         _ => {}
@@ -221,7 +221,7 @@ fn models(
         .collect())
 }
 
-/// What only other routes tell.
+/// Adds details that only other routes report.
 fn details(client: &Client, server: &mut Server, stopped: Stopped) -> Result<(), RemoteError> {
     match server.flavour {
         Flavour::LlamaServer => {
@@ -231,7 +231,7 @@ fn details(client: &Client, server: &mut Server, stopped: Stopped) -> Result<(),
             }
             let props = props.json().unwrap_or_default();
             let slot = number(&props["default_generation_settings"]["n_ctx"]);
-            // The context is shared out among slots: a slot's is what a story has.
+            // The slots share the context; a story gets only one slot's.
             server.context = slot.or(server.context);
             server.fingerprint += &format!(" {} {}", props["model_path"], props["model_ftype"]);
         }
@@ -251,7 +251,7 @@ fn details(client: &Client, server: &mut Server, stopped: Stopped) -> Result<(),
             let info = shown["model_info"].as_object();
             let longest = info.into_iter().flatten();
             let longest = longest.filter(|(key, _)| key.ends_with(".context_length"));
-            // Its memory grows with the context that a request asks for.
+            // Ollama's memory use grows with the requested context.
             const USUAL: usize = 8192;
             let longest = longest.filter_map(|(_, value)| number(value)).next();
             server.context = longest.map(|longest| longest.min(USUAL));
@@ -271,8 +271,8 @@ fn details(client: &Client, server: &mut Server, stopped: Stopped) -> Result<(),
     Ok(())
 }
 
-/// The tokens of a text by the server's own tokenizer; None if it has no such route. The ids come
-/// where the server tells them.
+/// Counts a text's tokens with the server's tokenizer; `None` if it has no such route. The token
+/// ids are empty if the server does not report them.
 pub fn count_tokens(
     client: &Client,
     flavour: Flavour,

@@ -1,16 +1,16 @@
 //! The sampling settings under each flavour's names.
 //!
-//! All that a flavour takes is always sent: servers have defaults of their own, such as a
-//! repetition penalty of 1.1, that nobody would see.
+//! Every setting that a flavour takes is always sent; otherwise a server would silently use its own
+//! default, such as a repetition penalty of 1.1.
 
 use super::flavour::{Flavour, Protocol};
 use sampler::Sampling;
 use serde_json::{Map, Value, json};
 
-/// A setting, and its name on the wire.
+/// A setting, and its name in requests.
 type Row = (&'static str, &'static str);
 
-/// What nearly every server takes.
+/// Settings that nearly every server takes.
 const COMMON: [Row; 4] = [
     ("temperature", "temperature"),
     ("top_p", "top_p"),
@@ -93,13 +93,13 @@ const LM_STUDIO: &[Row] = &[
 
 const OPEN_ROUTER: &[Row] = VLLM;
 
-/// The settings that a flavour takes: those in common, and its own.
+/// The settings that a flavour takes: the common ones, and its own.
 fn rows(flavour: Flavour) -> impl Iterator<Item = &'static Row> {
     let (common, own): (&[Row], &[Row]) = match flavour {
         Flavour::LlamaServer => (&COMMON, LLAMA),
         Flavour::LlamaCppPython => (&COMMON, LLAMA_CPP_PYTHON),
         Flavour::Vllm | Flavour::Sglang => (&COMMON, VLLM),
-        // It refuses every field that it does not know.
+        // This server refuses unknown fields.
         Flavour::TransformersServe => (&COMMON[..2], &[]),
         Flavour::Ollama => (&COMMON, OLLAMA),
         Flavour::KoboldCpp => (&[], KOBOLD),
@@ -111,7 +111,7 @@ fn rows(flavour: Flavour) -> impl Iterator<Item = &'static Row> {
     common.iter().chain(own)
 }
 
-/// The fields of a request's sampling.
+/// The sampling fields of a request.
 pub(crate) fn fields(
     flavour: Flavour,
     protocol: Protocol,
@@ -145,13 +145,13 @@ pub(crate) fn fields(
         fields.insert("top_a".into(), json!(0));
         fields.insert("sampler_seed".into(), json!(seed % 999_999 + 1));
     } else if protocol != Protocol::AnthropicChat {
-        // Servers keep a seed in 32 bits, and some take the highest for "any".
+        // Servers store a seed in 32 bits, and some take the highest value to mean "random".
         fields.insert("seed".into(), json!(seed & 0x7fff_ffff));
     }
     fields
 }
 
-/// The settings that have an effect but that the flavour cannot honour.
+/// The settings that would have an effect but that the flavour does not support.
 pub fn ignored(flavour: Flavour, sampling: &Sampling) -> Vec<&'static str> {
     let heads: [(&'static str, bool); 11] = [
         ("top_k", sampling.top_k > 0),
@@ -172,7 +172,7 @@ pub fn ignored(flavour: Flavour, sampling: &Sampling) -> Vec<&'static str> {
     let taken = |name: &str| rows(flavour).any(|(setting, _)| *setting == name);
     heads
         .into_iter()
-        // At temperature 0 the best token is taken, whatever the cuts.
+        // At temperature 0, sampling is greedy, so truncation has no effect.
         .filter(|(name, _)| sampling.temperature > 0.0 || !is_cut(name))
         .filter(|(name, on)| *on && !taken(name))
         .map(|(name, _)| name)
@@ -192,7 +192,7 @@ fn is_cut(name: &str) -> bool {
     .contains(&name)
 }
 
-/// A setting's value within the range that the flavour takes; None where it must not be sent.
+/// A setting's value within the range that the flavour takes; `None` if it must not be sent.
 fn wire_value(flavour: Flavour, setting: &str, s: &Sampling) -> Option<Value> {
     let kobold = flavour == Flavour::KoboldCpp;
     let value = match setting {
@@ -204,7 +204,7 @@ fn wire_value(flavour: Flavour, setting: &str, s: &Sampling) -> Option<Value> {
             };
             number(s.temperature.min(highest))
         }
-        // A newer model of this service takes either, not both.
+        // Anthropic's newer models take either temperature or top_p, not both.
         "top_p" if flavour == Flavour::Anthropic && s.top_p >= 1.0 => return None,
         "top_k" if flavour == Flavour::Anthropic && s.top_k == 0 => return None,
         "top_p" => number(s.top_p),
@@ -218,7 +218,7 @@ fn wire_value(flavour: Flavour, setting: &str, s: &Sampling) -> Option<Value> {
         "dry_multiplier" => number(s.dry_multiplier),
         "dry_base" => number(s.dry_base),
         "dry_allowed_length" => json!(s.dry_allowed_length),
-        // Its 0 is the whole context.
+        // For KoboldCpp, 0 means the whole context.
         "dry_penalty_last_n" if kobold => json!(s.dry_penalty_last_n.max(0)),
         "dry_penalty_last_n" => json!(s.dry_penalty_last_n),
         "dry_sequence_breakers" => json!(s.dry_sequence_breakers),
@@ -235,7 +235,7 @@ fn wire_value(flavour: Flavour, setting: &str, s: &Sampling) -> Option<Value> {
     Some(value)
 }
 
-/// The number as a person wrote it: 0.05, not 0.05000000074505806.
+/// The number as a person would write it: 0.05, not 0.05000000074505806.
 fn number(value: f32) -> Value {
     let short: f64 = value.to_string().parse().unwrap_or_default();
     json!(short)

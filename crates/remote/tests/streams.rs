@@ -1,7 +1,7 @@
-//! Answers of real servers, each cut at every position and split at every byte: no panic, and no
-//! lost or doubled word. `streams/README.md` says what was recorded.
+//! Real servers' answers, cut at every position and split at every byte, cause no panic and no lost
+//! or doubled words. `streams/README.md` lists the recordings.
 
-#![allow(clippy::expect_used, reason = "helpers of tests may fail as tests do")]
+#![allow(clippy::expect_used, reason = "test helpers may fail as tests do")]
 
 use remote::{Deltas, Events, Finish, Framing, Protocol, decode};
 
@@ -9,7 +9,7 @@ const NATIVE: Protocol = Protocol::LlamaText;
 const TEXT: Protocol = Protocol::OpenAiText;
 const CHAT: Protocol = Protocol::OpenAiChat;
 
-/// Each recording, its protocol, how its text begins and ends, and why it ended.
+/// Each recording: its protocol, how its text begins and ends, and why it ended.
 const STREAMS: &[(&str, Protocol, &str, &str, Option<Finish>)] = &[
     (
         "llama-server-native-stream",
@@ -121,7 +121,7 @@ const STREAMS: &[(&str, Protocol, &str, &str, Option<Finish>)] = &[
     ),
 ];
 
-/// The text of some events, and why it ended.
+/// The text in some events, and why it ended.
 fn read(protocol: Protocol, events: &[String]) -> (String, Option<Finish>) {
     let (mut deltas, mut text, mut finish) = (Deltas::default(), String::new(), None);
     for event in events {
@@ -133,7 +133,7 @@ fn read(protocol: Protocol, events: &[String]) -> (String, Option<Finish>) {
     (text, finish)
 }
 
-/// The events of a body, given in parts.
+/// The events of a body that arrives in parts.
 fn events(parts: &[&[u8]]) -> Vec<String> {
     let mut events = Events::new(Framing::Sse);
     let mut found = Vec::new();
@@ -193,7 +193,7 @@ fn a_cut_at_any_byte_leaves_a_beginning_without_an_end() {
             }
             let (text, ended) = read(*protocol, &[&found[..], rest.as_slice()].concat());
             assert!(whole.starts_with(&text), "{name} cut at {at}: {text:?}");
-            // A text that lacks words has no end either.
+            // A text with words missing must not have a finish reason either.
             assert!(
                 ended.is_none() || (ended == finish && text == whole),
                 "{name} cut at {at}"

@@ -1,4 +1,4 @@
-//! Lets a server on this machine read a prompt before it is requested.
+//! Lets a server on this machine prefill a prompt before it is requested.
 
 use super::Remote;
 use super::asking::Wish;
@@ -7,7 +7,7 @@ use base::progress::Observer;
 use remote::{Prompt, Step};
 use story::message::TextRequest;
 
-/// Lets the server read a prompt that may be requested soon.
+/// Lets the server prefill a prompt that may be requested soon.
 pub fn read_ahead(remote: &mut Remote, request: &TextRequest, observer: &dyn Observer) {
     let Ok(fitted) = build(remote, request) else {
         return;
@@ -25,7 +25,7 @@ pub fn read_ahead(remote: &mut Remote, request: &TextRequest, observer: &dyn Obs
     };
     let mut call = remote.call(request, wish);
     call.body["n_predict"] = 0.into();
-    // A stream is closed by dropping it, and the server stops reading.
+    // Dropping the stream closes it, and the server stops.
     if let Ok(mut stream) = remote.client.stream(call.path, &call.body, call.framing) {
         let stopped = || observer.is_cancelled();
         while let Ok(Step::Event(_)) = stream.next(&stopped) {}

@@ -1,4 +1,4 @@
-//! The words that could come next, as far as a server tells them.
+//! The words that could come next, as far as a server reports them.
 
 use super::Remote;
 use super::asking::Wish;
@@ -10,7 +10,7 @@ use sampler::dry::SequenceBreakers;
 use sampler::{Sampler, Sampling};
 use story::message::{Alternative, TextRequest};
 
-/// The number of words to ask for: more are refused by some servers.
+/// The number of words to request: some servers refuse more.
 const MOST: usize = 20;
 
 /// The most likely next tokens, before and after the samplers; None if stopped.
@@ -21,7 +21,7 @@ pub fn alternatives(
 ) -> Result<Option<Vec<Alternative>>, Failure> {
     if !remote.completes() || !remote.flavour().tells_likely() {
         let why =
-            "This server does not tell which words could come next; /gen writes whole passages";
+            "This server does not report which words could come next; /gen writes whole passages";
         return Err(Failure::engine(why));
     }
     let fitted = build(remote, request)?;
@@ -39,7 +39,7 @@ pub fn alternatives(
         Err(error) => return Err(error.into()),
     };
     if chunk.likely.is_empty() {
-        let why = "The server told no other words; /gen writes whole passages";
+        let why = "The server reported no other words; /gen writes whole passages";
         return Err(Failure::engine(why));
     }
     let after = after(&request.sampling, request.seed, &chunk.likely);
@@ -61,8 +61,8 @@ pub fn alternatives(
     Ok(Some(found.collect()))
 }
 
-/// The probabilities after the cuts and the temperature. Penalties need the tokens of the story,
-/// which only the server has.
+/// The probabilities after truncation and temperature. Penalties are not applied: they need the
+/// tokens of the story, which only the server has.
 fn after(sampling: &Sampling, seed: u64, likely: &[Likely]) -> Vec<f64> {
     let sampling = Sampling {
         repetition_penalty: 1.0,

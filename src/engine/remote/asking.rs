@@ -1,4 +1,4 @@
-//! Requests of a passage: what is asked, again where a server refused a field or was busy.
+//! The requests for a passage, with retries if a server refuses a field or is busy.
 
 use super::Remote;
 use super::passage::Passage;
@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use story::message::TextRequest;
 
-/// How often a busy server is asked again, and the longest wait that it may ask for.
+/// How often a busy server is retried, and the longest wait that it may request.
 const TRIES: usize = 3;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How long a server may load its model in the middle of a story.
@@ -28,7 +28,7 @@ pub struct Wish {
     pub stream: bool,
 }
 
-/// A stream whose first event has come.
+/// A stream whose first event has arrived.
 pub struct Begun {
     pub call: Call,
     pub stream: Stream,
@@ -36,7 +36,7 @@ pub struct Begun {
 }
 
 impl Remote {
-    /// The request in the server's words, without the fields that it refused.
+    /// The request in the server's format, without the fields that it refused.
     pub(super) fn call(&self, request: &TextRequest, wish: Wish) -> Call {
         let sampling = &request.sampling;
         let stop = sampling.stop.iter().filter(|stop| !stop.is_empty());
@@ -58,7 +58,7 @@ impl Remote {
         if let Some(fields) = call.body.as_object_mut() {
             for name in &self.refused {
                 if let (Some(value), "max_tokens") = (fields.remove(name), name.as_str()) {
-                    // Newer models of one service want the longer name.
+                    // Newer OpenAI models require the longer name.
                     fields.insert("max_completion_tokens".into(), value);
                 }
             }
@@ -133,7 +133,7 @@ impl Remote {
         Ok(())
     }
 
-    /// Asks for a short text in one piece.
+    /// Requests a short text in one piece.
     pub(super) fn ask_whole(
         &self,
         request: &TextRequest,
@@ -166,7 +166,7 @@ impl Remote {
     }
 }
 
-/// The prompt with what the passage already says; None where the server could not go on from there.
+/// The prompt extended by the passage so far; None if the server could not continue it.
 pub fn prompt_after(prompt: &Prompt, passage: &Passage) -> Option<Prompt> {
     if passage.is_empty() {
         return Some(prompt.clone());
@@ -183,7 +183,7 @@ pub fn prompt_after(prompt: &Prompt, passage: &Passage) -> Option<Prompt> {
     }
 }
 
-/// The field that a server's complaint names, if the request can do without it.
+/// The field named in a server's complaint, if the request can do without it.
 fn refused_field(body: &Value, said: &str) -> Option<String> {
     const NEEDED: [&str; 4] = ["model", "prompt", "messages", "stream"];
     let fields = body.as_object()?;

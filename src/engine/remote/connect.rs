@@ -1,4 +1,4 @@
-//! Connects to a server: what it is, which model it has, and how much that model reads.
+//! Connects to a server: finds out its kind, its model, and the size of the context.
 
 use super::counts::Counts;
 use super::settings::Target;
@@ -22,7 +22,7 @@ pub enum NotConnected {
 
 /// How long a server may load its model.
 const LOADING: Duration = Duration::from_secs(900);
-/// The context of a server that does not tell it.
+/// The context size of a server that does not report it.
 const UNTOLD: usize = 4096;
 
 impl Remote {
@@ -47,7 +47,7 @@ impl Remote {
         let told = target.context.or(server.context);
         let context = told.unwrap_or(match server.flavour {
             Flavour::OpenAi | Flavour::Anthropic => 128_000,
-            // The default of its own command line.
+            // Its command line's default.
             Flavour::LlamaCppPython => 2048,
             _ => UNTOLD,
         });
@@ -60,7 +60,7 @@ impl Remote {
         }
         if told.is_none() {
             notes.push(format!(
-                "the server does not tell the size of its context, so {context} tokens are assumed; set context of its backend in config.toml"
+                "the server does not report its context size, so {context} tokens are assumed; set context for its backend in config.toml"
             ));
         }
         if server.flavour.prose().is_none() {
@@ -82,13 +82,13 @@ impl Remote {
         })
     }
 
-    /// Whether a message of the model's own is continued as it stands.
+    /// Whether the server continues an unfinished message of the model as it stands.
     pub(super) fn prefills(&self) -> bool {
         self.flavour().prefill() != Prefill::Instruction
     }
 }
 
-/// Why the model has to be named, if the writer did not and the server cannot choose.
+/// Why a model must be named, if the writer named none and the server cannot choose.
 fn unnamed(root: &str, named: Option<&str>, server: &Server) -> Option<String> {
     if named.is_some() {
         return None;
@@ -103,7 +103,7 @@ fn unnamed(root: &str, named: Option<&str>, server: &Server) -> Option<String> {
         Flavour::TransformersServe | Flavour::Sglang if server.model.is_empty() => Some(format!(
             "{root} does not say which model it has; name it, for example {root}#MODEL"
         )),
-        // A service has many, and they cost money.
+        // Services offer many models, and they cost money.
         Flavour::OpenAi | Flavour::Anthropic | Flavour::OpenRouter => Some(format!(
             "{root} has many models, such as {}; name one, for example {root}#MODEL",
             names.join(", ")
@@ -151,8 +151,8 @@ fn about(
     began: Instant,
 ) -> ModelInfo {
     let flavour = server.flavour.name();
-    // No file is there to be hashed: what stands for it is where the model is and what its server
-    // says about it, so that another model at the same address is another model.
+    // There is no file to hash, so the model's address and what its server says about it are hashed
+    // instead: another model at the same address has another checksum.
     let identity = format!(
         "{root}\n{flavour}\n{}\n{}",
         server.model, server.fingerprint
@@ -184,7 +184,7 @@ fn about(
     }
 }
 
-/// Settings of which every one has an effect.
+/// Settings in which every field has an effect.
 fn everything() -> sampler::Sampling {
     sampler::Sampling {
         temperature: 1.0,

@@ -1,4 +1,4 @@
-//! The number of tokens of texts: by the server's own tokenizer where it has one, else an estimate.
+//! Counts the tokens in a text: with the server's tokenizer if it has one, otherwise by estimate.
 
 use super::Remote;
 use base::hash::fnv1a;
@@ -6,15 +6,15 @@ use remote::{RemoteError, count_tokens};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-/// How many counts are remembered.
+/// How many counts are cached.
 const REMEMBERED: usize = 4096;
 
-/// Counts that were made, and whether they are exact.
+/// Cached counts, and whether they are exact.
 #[derive(Debug)]
 pub struct Counts {
     exact: Cell<bool>,
     known: RefCell<HashMap<(u64, usize), usize>>,
-    /// By how much estimates turned out too low, in percent.
+    /// The correction applied to counts, in percent; raised when they prove too low.
     scale: Cell<usize>,
 }
 
@@ -31,7 +31,7 @@ impl Counts {
         self.exact.get()
     }
 
-    /// Makes later estimates higher, after the server found a prompt too long.
+    /// Raises later estimates after the server found a prompt too long.
     pub fn were_too_low(&self) {
         self.scale.set(self.scale.get() * 5 / 4);
         self.known.borrow_mut().clear();
@@ -39,7 +39,7 @@ impl Counts {
 }
 
 impl Remote {
-    /// The number of tokens of a text.
+    /// The number of tokens in a text.
     pub(super) fn count(&self, text: &str) -> Result<usize, RemoteError> {
         if text.is_empty() {
             return Ok(0);
@@ -67,7 +67,7 @@ impl Remote {
         Ok(count)
     }
 
-    /// The tokens of a text by the server's tokenizer; None if it has none.
+    /// The tokens of a text, from the server's tokenizer; None if it has none.
     pub(super) fn tokenize(&self, text: &str) -> Result<Option<(usize, Vec<u32>)>, RemoteError> {
         count_tokens(
             &self.client,
@@ -79,8 +79,8 @@ impl Remote {
     }
 }
 
-/// About the number of tokens of a text: a token has some four letters of a Latin script, and one or
-/// two of any other.
+/// Estimates the number of tokens in a text: a token is about four letters of Latin script, or one
+/// or two of any other.
 pub fn estimate(text: &str) -> usize {
     let (ascii, others) =
         text.chars()

@@ -1,13 +1,13 @@
-//! The servers of this machine and of config.toml, looked for only when somebody opens a list.
+//! The servers on this machine and in config.toml, searched for only when a list is opened.
 
 use remote::{FoundServer, LOCAL_PORTS, look_around};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long an answer counts as new.
+/// How long an answer stays fresh.
 const NEW: Duration = Duration::from_secs(10);
 
-/// A look around, which waits in the background. A clone shares what was found.
+/// A background search for servers. Clones share its results.
 #[derive(Clone, Default)]
 pub struct NearbyServers(Arc<Mutex<Found>>);
 
@@ -18,7 +18,7 @@ struct Found {
 }
 
 impl NearbyServers {
-    /// The names of models found so far; looks for more in the background.
+    /// The model names found so far; searches for more in the background.
     pub fn look(&self) -> Vec<String> {
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if found.asked.is_none_or(|asked| asked.elapsed() > NEW) {
@@ -38,7 +38,7 @@ impl NearbyServers {
         found.names.clone()
     }
 
-    /// The names found so far, without another look.
+    /// The names found so far, without another search.
     pub fn known(&self) -> Vec<String> {
         self.0
             .lock()
@@ -48,7 +48,7 @@ impl NearbyServers {
     }
 }
 
-/// The addresses of this machine's usual ports.
+/// The local addresses with the usual ports of model servers.
 pub fn local_roots() -> Vec<String> {
     LOCAL_PORTS
         .iter()
@@ -56,7 +56,7 @@ pub fn local_roots() -> Vec<String> {
         .collect()
 }
 
-/// What to type for each model of these servers.
+/// The name to type for each model on these servers.
 fn names(found: &[FoundServer]) -> Vec<String> {
     let models = found.iter().flat_map(|one| {
         let name = |model: &str| match one.server.models.len() {

@@ -1,4 +1,4 @@
-//! A passage of a server's in progress: from pieces of text to text that is final.
+//! A passage that a server is writing: turns pieces of text into final text.
 //!
 //! As in the local backend, text is held back while it may still become a stop string, a banned
 //! phrase, or the first word of a sentence beyond the goal.
@@ -13,20 +13,20 @@ use std::collections::HashSet;
 use story::message::{LengthGoal, TextRequest};
 use story::{Event, Status};
 
-/// The number of bytes of text that goals look back over.
+/// How many bytes back a length goal is checked.
 const LOOK_BACK: usize = 512;
-/// The tags of a model that thinks aloud.
+/// The tags around the thoughts of a reasoning model.
 const THINKS: (&str, &str) = ("<think>", "</think>");
 
 pub struct Passage<'a> {
     request: &'a TextRequest,
     bans: Bans,
     opening: Option<Opening>,
-    /// The text that was sent, and the one that is held back.
+    /// The text already sent, and the text held back.
     sent: String,
     held: String,
     tokens: usize,
-    /// Phrases that were let through: where, and which.
+    /// Banned phrases that are let through: the byte, and which phrase.
     let_through: HashSet<(usize, usize)>,
 }
 
@@ -43,7 +43,7 @@ struct Opening {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     On,
-    /// A banned phrase begins at this byte of the passage.
+    /// A banned phrase begins at byte `at` of the passage.
     Banned {
         at: usize,
         ban: usize,
@@ -85,17 +85,17 @@ impl<'a> Passage<'a> {
         self.tokens
     }
 
-    /// How many tokens may still follow.
+    /// How many more tokens are allowed.
     pub fn room(&self) -> usize {
         most_tokens(self.request).saturating_sub(self.tokens)
     }
 
-    /// Sets the number of tokens to what the server counted.
+    /// Sets the number of tokens to the server's count.
     pub fn counted(&mut self, tokens: usize) {
         self.tokens = self.tokens.max(tokens);
     }
 
-    /// Takes a piece of text of so many tokens.
+    /// Adds a piece of text that has this many tokens.
     pub fn push(&mut self, piece: &str, tokens: usize, listener: &dyn Listener) -> Look {
         let piece = clean(piece);
         let piece = match &mut self.opening {
@@ -129,7 +129,7 @@ impl<'a> Passage<'a> {
         self.check_length()
     }
 
-    /// A server that does not know when to stop is stopped.
+    /// Stops a server that does not stop by itself.
     fn check_length(&self) -> Look {
         match self.tokens > most_tokens(self.request) {
             true => Look::Over(Status::Length),
@@ -193,7 +193,7 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// The first banned phrase that was not let through: its byte in the passage, and which it is.
+    /// The first banned phrase not let through: its byte in the passage, and which one it is.
     fn banned(&self) -> Option<(usize, usize)> {
         let mut from = 0;
         while let Some((ban, range)) = self.bans.find(self.held.get(from..)?) {
@@ -207,7 +207,7 @@ impl<'a> Passage<'a> {
         None
     }
 
-    /// Takes the text from a byte on back, with the space before it; returns it.
+    /// Takes back and returns the text from a byte on, with the space before it.
     pub fn rewind(&mut self, at: usize) -> String {
         let mut from = at.saturating_sub(self.sent.len()).min(self.held.len());
         if self.held[..from].ends_with(' ') {
@@ -218,7 +218,7 @@ impl<'a> Passage<'a> {
         taken
     }
 
-    /// The words of a ban in a text that begins with them.
+    /// The banned phrase at the start of a text.
     pub fn phrase<'t>(&self, text: &'t str, ban: usize) -> &'t str {
         match self.bans.find(text) {
             Some((found, range)) if found == ban => &text[range],
@@ -226,12 +226,12 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Lets a phrase through at a byte from now on.
+    /// From now on, lets a phrase through at this byte.
     pub fn let_through(&mut self, at: usize, ban: usize) {
         self.let_through.insert((at, ban));
     }
 
-    /// Sends what is held back.
+    /// Sends the text held back.
     pub fn finish(&mut self, status: Status, listener: &dyn Listener) -> Status {
         if let Some(mut opening) = self.opening.take() {
             self.held
@@ -241,7 +241,7 @@ impl<'a> Passage<'a> {
         status
     }
 
-    /// Sends the text up to a byte. Returns false if nobody is listening any more.
+    /// Sends the text up to a byte. Returns false if the listener is gone.
     fn release(&mut self, certain: usize, listener: &dyn Listener) -> bool {
         if certain == 0 {
             return true;
@@ -259,7 +259,7 @@ impl<'a> Passage<'a> {
 }
 
 impl Opening {
-    /// The beginning of the passage, once it is certain; `over` if nothing follows.
+    /// The beginning of the passage, once it is certain; `over` means that nothing follows.
     fn joined(&mut self, over: bool) -> Option<String> {
         let (begin, end) = THINKS;
         let mut text = self.text.as_str();
@@ -300,7 +300,7 @@ impl Opening {
     }
 }
 
-/// The words of a piece, each with the white space before it.
+/// The words of a piece, each with its leading white space.
 fn words(piece: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let (mut start, mut spaced) = (0, true);

@@ -9,11 +9,11 @@ use story::context::{ContextPart, Message, PartKind, Role, prompt_budget};
 use story::message::{ContextReport, FailureKind, Overflow, Segment, TextRequest, Truncation};
 use story::{Context, NodeId};
 
-/// What a model without raw completion is told.
+/// The instruction for a model without raw completion.
 const CONTINUE: &str = "You continue stories. The user gives you the story so far; write what comes next, in the same language, voice and tense. Answer only with the continuation: no title, no comment, and nothing of what is already there.";
 const GO_ON: &str =
     "(Continue your last message from exactly where it stopped. Answer only with what follows.)";
-/// What a message costs besides its words, in tokens.
+/// The overhead of a message, in tokens.
 const MESSAGE: usize = 8;
 
 /// A prompt, and what did not fit.
@@ -22,19 +22,20 @@ pub struct Fitted {
     pub prompt: Prompt,
     pub tokens: usize,
     pub cut: Truncation,
-    /// The text whose repetition at the start of the answer is no part of it.
+    /// Text to remove if the answer starts by repeating it.
     pub echo: String,
-    /// The text before the passage ends in a space that the prompt does not: the answer's own first
-    /// space is left out.
+    /// The text before the passage ends in a space that the prompt omits, so a leading space in the
+    /// answer is dropped.
     pub space_is_there: bool,
-    /// The answer is a message of its own, so a space may be missing before it.
+    /// The answer is a separate message, so a space may be missing before it.
     pub joins: bool,
 }
 
 /// Builds the prompt, leaving room for the new tokens if that is reasonable.
 pub fn build(remote: &Remote, request: &TextRequest) -> Result<Fitted, Failure> {
     let holds = remote.about.context;
-    // What follows is told as an instruction: the fill-in-the-middle tokens are the server's secret.
+    // Text after the passage goes into an instruction: a server hides its fill-in-the-middle
+    // tokens.
     let (context, lore) = within_budget(&request.context, holds, false, |text| remote.count(text))?;
     let wanted = request.sampling.max_tokens as usize;
     let mut fitted = match context {
@@ -61,7 +62,7 @@ fn prose(
 ) -> Result<Fitted, Failure> {
     let (context, tokens, cut) = fit_prose(remote, context, wanted, request.overflow)?;
     let text = context.text();
-    // A space at the end of a prompt is no token that models know: it belongs to the next word.
+    // A final space in a prompt is a token that models rarely see: it belongs to the next word.
     let bare = text.trim_end_matches(' ');
     let heal = request.heal && bare.len() < text.len() && !bare.is_empty();
     let (prompt, joins) = match remote.completes() {
@@ -87,8 +88,8 @@ fn prose(
     })
 }
 
-/// Drops the oldest part of the story, in steps of an eighth of the context; while the place where it
-/// begins still fits, it stays, so that the server's cache does.
+/// Drops the oldest part of the story, in steps of an eighth of the context. The starting place
+/// stays as long as the story fits, so that the server's cache stays valid.
 fn fit_prose(
     remote: &Remote,
     context: Context,
@@ -152,7 +153,7 @@ fn fit_prose(
     ))
 }
 
-/// The place after about so many bytes of the story, at the start of a word.
+/// The start of a word after about this many bytes of the story.
 fn place(context: &Context, bytes: usize) -> Option<(NodeId, usize)> {
     let Context::Prose { parts, .. } = context else {
         return None;
@@ -238,11 +239,11 @@ fn chat(
     })
 }
 
-/// The turns of a conversation, and the text whose repetition is no part of the answer.
+/// The turns of a conversation, and the text to remove if the answer repeats it.
 fn turns(remote: &Remote, messages: &[&Message], open: bool) -> (Prompt, String) {
     let mut turns: Vec<Turn> = Vec::new();
     let mut add = |role: Role, text: String| match turns.last_mut() {
-        // Templates want turns to alternate.
+        // Templates require turns to alternate.
         Some(last) if last.role == role.name() => {
             last.text.push_str("\n\n");
             last.text.push_str(&text);

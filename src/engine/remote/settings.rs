@@ -1,4 +1,4 @@
-//! Which servers a writer has named, and which key belongs to which.
+//! The servers that the writer named, and the key for each.
 
 use remote::{Address, Flavour, Key, Network, is_address};
 use std::collections::BTreeMap;
@@ -6,29 +6,29 @@ use std::collections::BTreeMap;
 /// The servers that a model's name may mean.
 #[derive(Clone, Debug, Default)]
 pub struct Backends {
-    /// Those of config.toml, by name.
+    /// The servers in config.toml, by name.
     pub named: BTreeMap<String, NamedBackend>,
-    /// ILLUMINE_API_KEY. It goes only to servers of this machine and to those in `given`: an address
-    /// in a story that came from elsewhere must not draw it out.
+    /// ILLUMINE_API_KEY. Sent only to servers on this machine and to those in `given`: an address
+    /// in someone else's story must not obtain it.
     pub key: Option<Key>,
     /// The addresses that the writer gave on the command line, in a variable or in config.toml.
     pub given: Vec<String>,
     pub network: Network,
 }
 
-/// A server of config.toml.
+/// A server in config.toml.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedBackend {
     pub address: Address,
-    /// None to find out.
+    /// None means to detect it.
     pub flavour: Option<Flavour>,
-    /// The key, or the sentence why there is none.
+    /// The key, or a sentence that says why there is none.
     pub key: Result<Option<Key>, String>,
-    /// The size of the context, for a server that does not tell it.
+    /// The context size, if the server does not report it.
     pub context: Option<usize>,
 }
 
-/// A model on a server, with all that is needed to ask for it.
+/// A model on a server, with everything needed to connect to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     pub address: Address,
@@ -38,7 +38,7 @@ pub struct Target {
 }
 
 impl Backends {
-    /// The server that a model's name means; None for a model of this program.
+    /// The server that a model's name refers to; None for a local model.
     pub fn find(&self, model: &str) -> Option<Result<Target, String>> {
         if is_address(model) {
             let address = Address::parse(model).map_err(|error| error.to_string());
@@ -62,7 +62,7 @@ impl Backends {
     }
 
     fn of_address(&self, address: Address) -> Target {
-        // A server that config.toml describes is meant also by its bare address.
+        // A bare address also refers to the server that config.toml has at that address.
         let known = self
             .named
             .values()

@@ -1,4 +1,4 @@
-//! One passage, from prompt to end.
+//! Writes one passage, from prompt to end.
 
 mod rewind;
 
@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use story::message::{Overflow, PassageStats, TextRequest};
 use story::{Context, Event, Status};
 
-/// How long to wait for the numbers that come after the end of a text.
+/// How long to wait for the token counts that follow the end of a text.
 const AFTERWORD: Duration = Duration::from_millis(1500);
 
-/// How a request of a passage ended.
+/// How one request for a passage ended.
 enum Ended {
     Over(Status),
     Banned {
@@ -43,13 +43,13 @@ pub fn write(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener
         let plain = matches!(fitted.prompt, Prompt::Text(_));
         match error.kind {
             Kind::Stopped => return Ok((Status::Stopped, PassageStats::default())),
-            // One of them answers nothing instead.
+            // One kind of server sends an empty answer instead.
             Kind::TooLong(_) | Kind::Empty
                 if request.overflow == Overflow::Crop && tries < 5 && remote.guesses(&error) =>
             {
                 remote.fits_less();
             }
-            // Some servers of this language only chat.
+            // Some servers with this API only chat.
             Kind::NotFound(_) if plain && !remote.only_chats && may_only_chat(remote.flavour()) => {
                 remote.only_chats = true;
                 let why = "This server has no raw completion: the story is continued by an instruction, and banned phrases may appear";
@@ -67,24 +67,26 @@ fn may_only_chat(flavour: Flavour) -> bool {
     )
 }
 
-/// Says once what this server cannot honour of what was asked.
+/// Tells the writer, once, which parts of the request this server cannot honour.
 fn say_limits(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener) {
     let ignored = remote::ignored(remote.flavour(), &request.sampling);
     if !ignored.is_empty() {
         let names = ignored.join(", ");
         let flavour = remote.flavour().name();
-        let why =
-            format!("The server ({flavour}) cannot use {names}; the passage is written without");
+        let why = format!(
+            "The server ({flavour}) cannot use {names}; the passage is written without them"
+        );
         remote.say_once(why, listener);
     }
     let chats = matches!(request.context, Context::Chat { .. }) || !remote.completes();
     if chats && !request.bans.is_empty() {
-        let why = "Banned phrases may appear: this server cannot be asked to go on from the middle of a message";
+        let why =
+            "Banned phrases may appear: this server cannot continue from the middle of a message";
         remote.say_once(why.to_string(), listener);
     }
 }
 
-/// Writes a passage from this prompt. An error means that not a word came.
+/// Writes a passage from this prompt. On an error, no text has arrived.
 fn attempt(
     remote: &mut Remote,
     request: &TextRequest,
@@ -145,7 +147,7 @@ fn attempt(
             Err(error) if error.kind == Kind::Stopped => Status::Stopped,
             Err(error) if passage.is_empty() => return Err(error),
             Err(error) => {
-                // What came is kept, and can be gone on from.
+                // The text so far is kept and can be continued.
                 passage.finish(Status::Interrupted, listener);
                 listener.tell(Event::Warned(error.to_string()));
                 Status::Interrupted
@@ -183,7 +185,7 @@ fn tell_progress(
     });
 }
 
-/// One request of a passage.
+/// One request for a passage.
 struct Run<'a, 'b> {
     remote: &'a mut Remote,
     request: &'a TextRequest,
@@ -192,7 +194,7 @@ struct Run<'a, 'b> {
     passage: &'a mut Passage<'b>,
     stats: &'a mut PassageStats,
     rewinds: &'a mut Rewinds,
-    /// Which request of the passage it is; each has a seed of its own.
+    /// The number of this request within the passage; each has its own seed.
     round: u64,
 }
 
@@ -259,7 +261,7 @@ impl Run<'_, '_> {
             step = match finish {
                 None if chunk.last => Step::Ended,
                 None => stream.next(&stopped)?,
-                // Only numbers follow, and they are worth no long wait.
+                // Only token counts follow, and they are not worth a long wait.
                 Some(_) => {
                     let over = Instant::now();
                     let late = || stopped() || over.elapsed() > AFTERWORD;
@@ -284,7 +286,7 @@ impl Run<'_, '_> {
         self.passage.push(text, tokens, self.listener)
     }
 
-    /// What the end of a stream means. The end of a body alone is not the end of a text.
+    /// The status at the end of a stream. If only the body ends, the text is not finished.
     fn status(
         &self,
         finish: Option<Finish>,
@@ -316,7 +318,7 @@ impl Run<'_, '_> {
             self.stats.reused = cached;
         }
         if let Some(tokens) = chunk.prompt_tokens {
-            // A later request of the passage has some of its words in the prompt.
+            // Prompts of later requests already contain part of the passage.
             if self.round == 0 {
                 self.stats.prompt_tokens = tokens.max(self.stats.reused);
             }
@@ -350,7 +352,7 @@ impl Run<'_, '_> {
 }
 
 impl Remote {
-    /// Whether a prompt may have been too long because its length or the context was guessed.
+    /// Whether the prompt may be too long because its length or the context was estimated.
     fn guesses(&self, error: &RemoteError) -> bool {
         error.kind != Kind::Empty || self.flavour() == Flavour::LlamaCppPython
     }
@@ -363,12 +365,14 @@ impl Remote {
         }
     }
 
-    /// The words of the tokens that a passage must start with.
+    /// The text of the tokens that a passage must start with.
     fn begin_words(&self, ids: &[u32]) -> Result<String, Failure> {
         let word = |id: &u32| self.words.get(id).map(String::as_str);
         let words: Option<Vec<&str>> = ids.iter().map(word).collect();
         words.map(|words| words.concat()).ok_or_else(|| {
-            Failure::engine("The word that this passage began with is not known any more; choose again with /alts")
+            Failure::engine(
+                "The word that this passage began with is no longer known; choose again with /alts",
+            )
         })
     }
 }

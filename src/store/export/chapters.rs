@@ -5,7 +5,7 @@ use base::search::same;
 use base::untrusted::is_visible;
 use story::sentence::excerpt;
 
-/// Splits the story into chapters at lines that are headings.
+/// Splits the story into chapters at its heading lines.
 pub(super) fn split(pieces: &[ExportPassage]) -> Vec<(Option<String>, Vec<ExportPassage>)> {
     let mut chapters: Vec<(Option<String>, Vec<ExportPassage>)> = vec![(None, Vec::new())];
     let mut fresh = true;
@@ -21,7 +21,7 @@ pub(super) fn split(pieces: &[ExportPassage]) -> Vec<(Option<String>, Vec<Export
                 if let Some(heading) = heading(line).filter(|_| fresh && line.ends_with('\n')) {
                     give(&mut own.spans, span, &mut words);
                     let told = std::mem::take(&mut own.spans);
-                    // The pictures stand after all of it.
+                    // The pictures go after all of its text.
                     last(
                         &mut chapters,
                         ExportPassage {
@@ -59,7 +59,7 @@ fn last(chapters: &mut [(Option<String>, Vec<ExportPassage>)], piece: ExportPass
     }
 }
 
-/// Parses a heading: `# Title`, as in Markdown, or a chapter with its number.
+/// Parses a heading: `# Title`, as in Markdown, or the word for a chapter with a number.
 fn heading(line: &str) -> Option<String> {
     let line = line.trim();
     let marks = line.len() - line.trim_start_matches('#').len();
@@ -71,7 +71,7 @@ fn heading(line: &str) -> Option<String> {
     (short && (counted(line) || counted_together(line))).then(|| line.to_string())
 }
 
-/// The word for a chapter in languages that write it apart from its number.
+/// The word for a chapter in languages that separate it from its number.
 const WORDS: &str = "chapter chapitre kapitel capítulo capitolo capítol capitolul hoofdstuk kapittel \
     kapitola rozdział fejezet poglavje poglavlje luku peatükk nodaļa skyrius bölüm chương bab kabanata \
     глава розділ раздзел поглавље κεφάλαιο գլուխ თავი פרק الفصل فصل باب अध्याय অধ্যায় ਅਧਿਆਇ અધ્યાય \
@@ -99,7 +99,7 @@ fn counted_together(line: &str) -> bool {
     let unit = rest.trim_start_matches(number);
     let counts = unit.len() < rest.len() && unit.starts_with(|c| UNITS.contains(c));
     let after = unit.chars().nth(1);
-    // "第一回目" is a word, and no heading.
+    // "第一回目" is a word, not a heading.
     counts && after.is_none_or(|c| c.is_whitespace() || !c.is_alphanumeric())
 }
 

@@ -1,4 +1,4 @@
-//! The direction of a text, left to right or right to left, and the languages that say it.
+//! The direction of a text, left to right or right to left, also as determined by its language.
 
 use super::ExportError;
 use super::pages::ExportPassage;
@@ -23,7 +23,7 @@ impl Direction {
         }
     }
 
-    /// The direction of a character, if it has one (Unicode's strong ones).
+    /// The direction of a character, if it has one (a strong character in Unicode).
     fn of_char(c: char) -> Option<Direction> {
         match CodePointMapData::<BidiClass>::new().get(c) {
             BidiClass::LeftToRight => Some(Direction::LeftToRight),
@@ -32,12 +32,12 @@ impl Direction {
         }
     }
 
-    /// The direction of a paragraph: its first strong character's.
+    /// The direction of a paragraph: that of its first strong character.
     pub fn of_text(text: &str) -> Option<Direction> {
         text.chars().find_map(Direction::of_char)
     }
 
-    /// The direction of the script that a language is written in, as far as it is known.
+    /// The direction of the script that a language is written in, if known.
     pub fn of_language(tag: &str) -> Option<Direction> {
         let tag = LanguageTag::parse(tag).ok()?;
         let script = tag.script().map(|script| format!("-{script}"));
@@ -48,7 +48,7 @@ impl Direction {
             region.as_deref().unwrap_or_default(),
         ];
         let mut locale = Locale::try_from_str(&plain.concat()).ok()?;
-        // Names of three letters and older names are names of the same language.
+        // Three-letter codes and older codes name the same languages.
         LocaleCanonicalizer::new_extended().canonicalize(&mut locale);
         let language = locale.id;
         let scripts = LocaleDirectionality::new_extended();
@@ -62,7 +62,7 @@ impl Direction {
         }
     }
 
-    /// The direction that most letters of a story have.
+    /// The direction of most letters in a story.
     fn of_most(pieces: &[ExportPassage]) -> Direction {
         let texts = pieces.iter().flat_map(|piece| &piece.spans);
         let letters = texts.flat_map(|span| span.text.chars().filter_map(Direction::of_char));
@@ -79,12 +79,12 @@ impl Direction {
         }
     }
 
-    /// The direction of a book in this language; without one, that of its text.
+    /// The direction of a book in this language; without a language, that of its text.
     pub fn of_book(language: &str, pieces: &[ExportPassage]) -> Direction {
         Direction::of_language(language).unwrap_or_else(|| Direction::of_most(pieces))
     }
 
-    /// The attribute of an element with this text, where it is of the other direction than the book.
+    /// The attribute of an element with this text, if its direction differs from the book's.
     pub fn attribute(self, text: &str) -> String {
         match Direction::of_text(text) {
             Some(own) if own != self => format!(" dir=\"{}\"", own.name()),
@@ -92,7 +92,7 @@ impl Direction {
         }
     }
 
-    /// The attribute of the book itself: left to right is what readers assume.
+    /// The book's own attribute; none for left to right, which reading programs assume.
     pub fn of_root(self) -> &'static str {
         match self {
             Direction::LeftToRight => "",
@@ -105,7 +105,7 @@ impl Direction {
 pub fn language_tag(tag: &str) -> Result<String, ExportError> {
     let tag = tag.trim();
     let parsed = LanguageTag::parse_and_normalize(tag).ok();
-    // Names of five letters and more may be registered as languages, but none is.
+    // Codes of five or more letters may be registered as languages, but none are.
     let parsed = parsed.filter(|parsed| {
         let begins = parsed.as_str().split('-').next().unwrap_or_default();
         matches!(begins, "x" | "i") || (2..=3).contains(&begins.len())

@@ -1,9 +1,9 @@
-//! Imports Agnai's chats: JSON with `messages`, each with its words (`msg`) and its speaker.
+//! Imports Agnai's chats: JSON with `messages`, each with its text (`msg`) and its speaker.
 //!
-//! The export (Agnai's `ChatExport`) also has the fields of a card, which are the chat's own: the
-//! scenario and the sample chat. A message of the writer has a `userId`, one of a character a
-//! `characterId`; `parent` is the message before it, `retries` are other versions of it, and what is
-//! out of character (`ooc`) is hidden from the model. The short form has the messages alone.
+//! The export (Agnai's `ChatExport`) also has the chat's own card fields: the scenario and the
+//! sample chat. A message by the writer has a `userId`, one by a character a `characterId`;
+//! `parent` is the message before it, `retries` are other versions of it, and messages out of
+//! character (`ooc`) are hidden from the model. The short form has only the messages.
 
 use super::fields::{flag, line, rows, text, words};
 use super::skipped::Skipped;
@@ -15,7 +15,7 @@ use story::node::SPEAKER;
 use story::sentence::count_noun;
 use story::{Author, Mode, Node, NodeId};
 
-/// The length to which the export cuts the names of messages.
+/// The length to which the export shortens message ids.
 const SHORT_ID: usize = 8;
 
 pub fn is_chat(file: &Map<String, Value>) -> bool {
@@ -31,7 +31,7 @@ pub fn is_chat(file: &Map<String, Value>) -> bool {
     })
 }
 
-/// Parses a chat, and says what was left out.
+/// Parses a chat; the notices say what was left out.
 pub fn parse_chat(file: &Map<String, Value>) -> ReadChat {
     let mut chat = Chat::default();
     let messages = file.get("messages").and_then(rows);
@@ -66,7 +66,7 @@ pub fn parse_chat(file: &Map<String, Value>) -> ReadChat {
 #[derive(Default)]
 struct Chat {
     nodes: Vec<Node>,
-    /// The passage of each message, by the message's name.
+    /// The passage of each message, by the message's id.
     known: HashMap<String, NodeId>,
     last: Option<NodeId>,
     skipped: Skipped,
@@ -106,7 +106,7 @@ impl Chat {
         self.last = Some(id);
     }
 
-    /// The passage before a message: the one that it names, or the one before it in the file.
+    /// The passage before a message: its stated parent, or the one before it in the file.
     fn parent(&self, message: &Map<String, Value>) -> Option<NodeId> {
         let named = line(message, "parent");
         let known = named.and_then(|name| self.known.get(&short(&name)).copied());
@@ -134,7 +134,7 @@ impl Chat {
         id
     }
 
-    /// The last passage shown: the last message, or the leaf that the file names, if that stands on
+    /// The last passage shown: the last message, or the leaf named in the file, if that is on
     /// another branch.
     fn shown(&self, leaf: Option<String>) -> Option<NodeId> {
         let leaf = self.known.get(&short(&leaf.unwrap_or_default())).copied();
@@ -152,7 +152,7 @@ fn short(name: &str) -> String {
     name.chars().take(SHORT_ID).collect()
 }
 
-/// A writer who speaks for a character has both ids.
+/// A message has both ids if the writer speaks for a character.
 fn author(message: &Map<String, Value>) -> Author {
     let has = |key: &str| message.get(key).is_some_and(Value::is_string);
     let you = line(message, "handle").is_some_and(|handle| handle == "You");

@@ -1,12 +1,12 @@
 //! Imports AI Dungeon's adventures and scenarios as JSON.
 //!
-//! An adventure has `actions`, each with a text and a type (`start`, `continue`; `do`, `say`, `story`
-//! are the player's); undone ones have `undoneAt` or `deletedAt`. Beside them stand the memory (plot
-//! essentials), the author's note, and `storyCards` (before 2024: `worldInfo`). A scenario has a
-//! prompt. Older exports hold `stories`, the first release's `story_start` with `results`, and those
-//! of the prompt archives `promptContent` with `worldInfos`. What exporters ask of AI Dungeon's
-//! GraphQL stands in `data.adventure` or `data.scenario`. The forms were learned from KoboldAI's
-//! importer and from public exporters.
+//! An adventure has `actions`, each with a text and a type (`start`, `continue`; `do`, `say`,
+//! `story` are the player's); undone ones have `undoneAt` or `deletedAt`. The file also has the
+//! memory (plot essentials), the author's note, and `storyCards` (before 2024: `worldInfo`). A
+//! scenario has a prompt. Older exports have `stories`, those of the first release `story_start`
+//! with `results`, and those of prompt archives `promptContent` with `worldInfos`. Exporters that
+//! use AI Dungeon's GraphQL API store the content in `data.adventure` or `data.scenario`. The
+//! formats were learned from KoboldAI's importer and from public exporters.
 
 use super::fields::{first_text, rows, words};
 use super::lore::{self, ReadBook};
@@ -55,7 +55,7 @@ fn is_own(file: &Map<String, Value>) -> bool {
         || (file.contains_key("story_start") && file.contains_key("results"))
 }
 
-/// Parses an adventure or scenario, and says what was left out.
+/// Parses an adventure or scenario; the notices say what was left out.
 pub fn parse_story(
     whole: &Map<String, Value>,
     own: &Map<String, Value>,
@@ -88,7 +88,7 @@ pub fn parse_story(
     let prompt = first_text(own, &PROMPTS);
     let again = said.first().zip(prompt.as_ref());
     if let Some(prompt) = prompt.clone().filter(|_| {
-        // An adventure begins with its scenario's prompt.
+        // An adventure already begins with its scenario's prompt.
         said.is_empty()
             || (own.contains_key("story_start") && again.is_some_and(|(it, p)| it.1 != *p))
     }) {
@@ -143,7 +143,7 @@ fn author(action: &Value) -> Author {
     }
 }
 
-/// The first release had the player's actions and what came of them in two lists.
+/// Merges the first release's two lists: the player's actions and their results.
 fn interleave_results(own: &Map<String, Value>, said: &mut Vec<(Author, String)>) {
     let Some(results) = own.get("results").and_then(Value::as_array) else {
         return;

@@ -1,12 +1,12 @@
-//! Reads what stands in zip archives: `.charx` (`card.json` and the card's files), also behind a
-//! picture, and KoboldAI United's stories (`story.json`).
+//! Reads zip archives: `.charx` (`card.json` and the card's files), even if appended to a picture,
+//! and KoboldAI United's stories (`story.json`).
 
 use super::kinds::{self, Foreign};
 use super::{ImportError, LARGEST_CARD, LARGEST_JSON};
 use std::io::{Cursor, Read};
 use zip::ZipArchive;
 
-/// What was found in an archive.
+/// The content found in an archive.
 pub enum Content {
     /// The JSON of a card.
     Card(Vec<u8>),
@@ -14,11 +14,11 @@ pub enum Content {
     Story(Vec<u8>),
 }
 
-/// The signature at the end of an archive, and how near the end it stands.
+/// The signature at the end of an archive, and how many last bytes are searched for it.
 const END: &[u8] = b"PK\x05\x06";
 const END_WITHIN: usize = 1 << 17;
 
-/// Reads an archive. None if the bytes are none; they may have something else before the archive.
+/// Reads an archive, which may follow other data. None if the bytes contain no archive.
 pub fn read(bytes: &[u8]) -> Option<Result<Content, ImportError>> {
     let own = bytes.starts_with(b"PK\x03\x04");
     let end = &bytes[bytes.len().saturating_sub(END_WITHIN)..];
@@ -61,7 +61,7 @@ fn member(
 ) -> Result<Vec<u8>, ImportError> {
     let member = archive.by_name(name).map_err(|_| ImportError::Archive)?;
     let mut json = Vec::new();
-    // The size that an archive states is not believed.
+    // The size that an archive states is not trusted.
     let read = member.take(largest + 1).read_to_end(&mut json);
     read.map_err(|_| ImportError::Archive)?;
     match json.len() as u64 > largest {

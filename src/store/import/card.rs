@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use story::card::Card;
 use story::import::Import;
 
-/// Parses the JSON of a card, and says what was left out.
+/// Parses the JSON of a card; the notices say what was left out.
 pub fn parse(json: Vec<u8>, name: &str) -> Result<(Import, Vec<String>), ImportError> {
     let text = json_text(json)?;
     let (json, halves) = escapes::mend_halves(text.trim_end_matches('\0'));

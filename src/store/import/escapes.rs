@@ -1,7 +1,8 @@
-//! Mends JSON that holds half of a character.
+//! Repairs JSON that contains half of a character.
 //!
-//! Programs that cut a text in the middle of an emoji write `\\ud83e` without the half that belongs to
-//! it (JavaScript and Python do so without a word). No text can hold that, so it becomes U+FFFD.
+//! Programs that cut a text in the middle of an emoji write `\ud83e` without its other half
+//! (JavaScript and Python do so without an error). UTF-8 cannot represent that, so it becomes
+//! U+FFFD.
 
 use std::borrow::Cow;
 
@@ -27,7 +28,7 @@ pub fn mend_halves(json: &str) -> (Cow<'_, str>, usize) {
                 copied
             }
             (Some(_), _) => here + LENGTH,
-            // The character after a backslash is no backslash of its own.
+            // The character after a backslash is escaped, so it starts no escape itself.
             (None, _) => here + 1 + json[here + 1..].chars().next().map_or(0, char::len_utf8),
         };
     }
@@ -37,14 +38,14 @@ pub fn mend_halves(json: &str) -> (Cow<'_, str>, usize) {
     }
 }
 
-/// The code unit that is written at this place as `\uXXXX`.
+/// The code unit written as `\uXXXX` at this position.
 fn escape_at(json: &str, at: usize) -> Option<u16> {
     let digits = json.get(at..at + LENGTH)?.strip_prefix("\\u")?;
     let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     u16::from_str_radix(digits, 16).ok().filter(|_| hex)
 }
 
-/// What to tell the writer about them.
+/// The notice about them for the writer.
 pub fn notice(halves: usize) -> Option<String> {
     let halves = (halves > 0).then(|| story::sentence::count_noun(halves, "character"))?;
     Some(format!("{halves} cut in half in the file became \u{fffd}"))

@@ -1,11 +1,11 @@
-//! Names what cannot be imported, so that a refusal says what the file is.
+//! Recognizes files that cannot be imported, so that the error can say what they are.
 
 use serde_json::{Map, Value};
 
-/// A known kind of file that holds nothing to import, or nothing that can be read.
+/// A known kind of file with nothing to import, or with nothing that can be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// With its article.
+    /// The kind, with an article.
     pub what: &'static str,
     pub instead: &'static str,
 }
@@ -15,7 +15,7 @@ const UNPACK: &str = "unpack it and import the files in it";
 const NO_CARD: &str = "use the original file, since copies often lose the card";
 const NO_STORY: &str = "it holds settings, and no story, card or lore";
 
-/// What bytes begin with.
+/// The first bytes of binary formats.
 const SIGNATURES: &[(&[u8], &str, &str)] = &[
     (b"%PDF", "a PDF document", AS_TEXT),
     (b"{\\rtf", "an RTF document", AS_TEXT),
@@ -35,7 +35,7 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     ),
 ];
 
-/// Kinds that are told by their ending alone.
+/// Kinds that only the file extension identifies.
 const ENDINGS: &[(&str, &str, &str)] = &[
     (
         "naidata",
@@ -88,7 +88,7 @@ pub fn of_bytes(bytes: &[u8]) -> Option<Foreign> {
             "save the card as PNG or JSON in its program",
         ),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => {
-            ("", "an AVIF image or a film, which holds no card", NO_CARD)
+            ("", "an AVIF image or a video, which holds no card", NO_CARD)
         }
         [111, 0, length @ ..] if length.len() >= 4 && risu(length) => ENDINGS[1],
         _ if bytes.get(60..68) == Some(b"BOOKMOBI") => ENDINGS[5],
@@ -100,12 +100,12 @@ pub fn of_bytes(bytes: &[u8]) -> Option<Foreign> {
     Some(foreign(&row))
 }
 
-/// The kind of a file whose bytes are no text, by its ending.
+/// The kind of a file that is not text, by its extension.
 pub fn of_ending(ending: &str) -> Option<Foreign> {
     ENDINGS.iter().find(|row| row.0 == ending).map(foreign)
 }
 
-/// A text that is the source of a page.
+/// The kind of a text, if it is the source of a web page.
 pub fn of_text(text: &str) -> Option<Foreign> {
     let begins = |tag: &str| {
         let head = text.trim_start().get(..tag.len());
@@ -120,7 +120,7 @@ pub fn of_text(text: &str) -> Option<Foreign> {
     Some(Foreign { what, instead })
 }
 
-/// The kind of an archive, by the names of its files.
+/// The kind of an archive, by its file names.
 pub fn of_archive(names: &[String]) -> Option<Foreign> {
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
     let what = match () {
@@ -136,7 +136,7 @@ pub fn of_archive(names: &[String]) -> Option<Foreign> {
     })
 }
 
-/// The kind of a JSON object of another program.
+/// The kind of another program's JSON object.
 pub fn of_json(file: &Map<String, Value>) -> Option<Foreign> {
     let has = |key: &str| file.get(key).is_some_and(|value| !value.is_null());
     let any = |keys: &[&str]| keys.iter().any(|key| has(key));
@@ -151,7 +151,7 @@ pub fn of_json(file: &Map<String, Value>) -> Option<Foreign> {
     ];
     if any(&["memoryTokens", "authorNoteTokens", "endpointAPI"]) {
         return Some(Foreign {
-            what: "a session of mikupad",
+            what: "a mikupad session",
             instead: "copy its text into a .txt file and import that",
         });
     }
@@ -180,7 +180,7 @@ pub fn of_json(file: &Map<String, Value>) -> Option<Foreign> {
     })
 }
 
-/// Cards and chats in forms that are not read.
+/// Cards and chats in unsupported formats.
 fn of_stories(file: &Map<String, Value>) -> Option<Foreign> {
     let has = |key: &str| file.get(key).is_some_and(|value| !value.is_null());
     let (what, instead) = match () {
@@ -200,12 +200,12 @@ fn of_stories(file: &Map<String, Value>) -> Option<Foreign> {
             || (has("role") && has("content")) =>
         {
             (
-                "a list of messages (OpenAI's form), which is for training",
+                "a list of messages (OpenAI's format), used for training",
                 "export the chat as SillyTavern's (.jsonl) or as text",
             )
         }
         () if has("spec") => (
-            "a card of a version that is not known",
+            "a card of an unknown version",
             "save it as version 2 or 3 in its program",
         ),
         () => return None,

@@ -1,11 +1,12 @@
 //! Imports NovelAI's stories and scenarios: JSON with a context (the memory and the author's note),
 //! a lorebook, and the text.
 //!
-//! A `.scenario` (`scenarioVersion`) has a prompt. A `.story` (`storyContainerVersion`) of the first
-//! editor has `story.fragments`, or only `story.text`; of the present one, a `document`: MessagePack in base64 as the
-//! library msgpackr writes it ([`msgpackr`]), of which the sections with text are read in their
-//! order, after the changes not yet merged into them (`dirtySections`). The forms were learned from
-//! the readers of Aedial/novelai-api and of other public programs.
+//! A `.scenario` (`scenarioVersion`) has a prompt. A `.story` (`storyContainerVersion`) from the
+//! first editor has `story.fragments`, or only `story.text`; one from the present editor has a
+//! `document`: base64 of MessagePack as the library msgpackr writes it ([`msgpackr`]). Its sections
+//! with text are read in order, once the changes not yet merged into them (`dirtySections`) are
+//! applied. The formats were learned from the parsers of Aedial/novelai-api and of other public
+//! programs.
 
 mod msgpackr;
 
@@ -28,7 +29,7 @@ pub fn is_story(file: &Map<String, Value>) -> bool {
     scenario || (file.contains_key("storyContainerVersion") && content)
 }
 
-/// Parses a story or scenario, and says what was left out.
+/// Parses a story or scenario; the notices say what was left out.
 pub fn parse_story(
     file: &Map<String, Value>,
     name: &str,
@@ -86,8 +87,8 @@ pub fn parse_story(
     }
 }
 
-/// The text of the first editor's stories: that of the fragments, or, where they hold none, the
-/// whole as it stands beside them.
+/// The text of a story from the first editor: that of the fragments, or, if they have none, the
+/// whole text stored beside them.
 fn first_editor(content: &Map<String, Value>, skipped: &mut Skipped) -> Vec<(Author, String)> {
     let said = fragments(content, skipped);
     if said.iter().any(|(_, text)| !text.trim().is_empty()) {
@@ -199,7 +200,7 @@ fn apply(
     Some(())
 }
 
-/// Applies one part of a text's changes: at a place, in UTF-16 units, words for others.
+/// Applies one part of a text's changes: replaces words at an offset in UTF-16 units.
 fn patched(text: &str, part: &Packed) -> Option<String> {
     let units: Vec<u16> = text.encode_utf16().collect();
     let field = |key| part.get(key).and_then(Packed::text).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What an import leaves out, in words.
+//! Describes the rows that an import leaves out.
 
 use story::sentence::count_noun;
 
@@ -9,11 +9,11 @@ pub struct Skipped {
     count: usize,
 }
 
-/// The number of rows that are named; the others are counted.
+/// The number of rows to name; the others are only counted.
 const NAMED: usize = 4;
 
 impl Skipped {
-    /// Notes a row: its place in the file, and why it was left out.
+    /// Notes a row that was left out: its place in the file, and the reason.
     pub fn note(&mut self, place: impl std::fmt::Display, why: &'static str) {
         self.count += 1;
         if self.rows.len() < NAMED {
@@ -22,13 +22,13 @@ impl Skipped {
         }
     }
 
-    /// The first row, for a file of which nothing can be used.
+    /// The first row and its reason, for a file in which no row can be used.
     pub fn first(&self) -> Option<String> {
         let (place, why) = self.rows.first()?;
         Some(format!("{place} {why}"))
     }
 
-    /// Half a sentence about all of them; None if there are none.
+    /// A clause about all of them; None if there are none.
     pub fn notice(&self, one: &str) -> Option<String> {
         if self.count == 0 {
             return None;

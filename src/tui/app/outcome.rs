@@ -1,4 +1,4 @@
-//! Runs commands and shows what came of them.
+//! Runs commands and shows their outcomes.
 
 use super::App;
 use crate::studio::{Outcome, Refusal};
@@ -57,7 +57,7 @@ impl App {
         true
     }
 
-    /// Shows what became of the session's files.
+    /// Shows notices about the session's files.
     pub(super) fn show_remarks(&mut self) {
         let remarks = self.studio.remarks();
         if !remarks.is_empty() {

@@ -1,12 +1,12 @@
-//! Tells what a file is that is not a GGUF file, from how it begins: most often it is not the file
-//! that its name promises.
+//! Identifies a file that is not GGUF by its first bytes; most often its name is simply wrong
+//! about its contents.
 
 use super::error::GgufError;
 use std::path::Path;
 
 /// What a file is, and what to do about it.
 struct Kind {
-    /// After "not a GGUF file but".
+    /// Completes "not a GGUF file but".
     what: &'static str,
     next: &'static str,
 }
@@ -15,7 +15,7 @@ const CONVERT: &str = "convert it with llama.cpp's convert_hf_to_gguf.py, or dow
 const UNPACK: &str = "unpack it and give the GGUF file in it";
 const AGAIN: &str = "download it again";
 
-/// The error for a file that does not begin as a GGUF file does.
+/// The error for a file that does not begin like a GGUF file.
 pub(super) fn foreign(path: &Path, start: &[u8]) -> GgufError {
     let path = path.to_path_buf();
     match kind(start) {
@@ -30,17 +30,17 @@ fn kind(start: &[u8]) -> Option<Kind> {
         return kind("an empty one", AGAIN);
     }
     if start.iter().all(|byte| *byte == 0) {
-        return kind("zeros, as a download leaves that was broken off", AGAIN);
+        return kind("zeros, as an interrupted download leaves", AGAIN);
     }
     if let Some(text) = text_kind(start) {
         return Some(text);
     }
     let begins = |magic: &[u8]| start.starts_with(magic);
-    // JSON after its length.
+    // A safetensors file begins with the length of its JSON header, then the header.
     if start.get(8..10) == Some(b"{\"") {
         return kind("a safetensors file", CONVERT);
     }
-    // Their names are numbers, so they stand in the file from back to front.
+    // These names are stored as little-endian numbers, so in the file they are spelled backwards.
     if [
         b"lmgg", b"fmgg", b"tjgg", b"algg", b"ggml", b"ggmf", b"ggjt", b"ggla",
     ]
@@ -78,7 +78,7 @@ fn kind(start: &[u8]) -> Option<Kind> {
     row.and_then(|(_, what, next)| kind(what, next))
 }
 
-/// What a text is that stands in a model's place.
+/// Identifies a text file found in place of a model.
 fn text_kind(start: &[u8]) -> Option<Kind> {
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let text = text.trim_ascii_start();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const TEXT: u32 = 8;
 const ARRAY: u32 = 9;
 
-/// A file whose only value of metadata is of this type and has these bytes.
+/// A file with a single metadata value, of this type and with these bytes.
 fn file(kind: u32, value: &[u8]) -> Vec<u8> {
     let mut file = b"GGUF".to_vec();
     file.extend(3u32.to_le_bytes());
@@ -57,7 +57,7 @@ fn counts_of_gigabytes_are_lies() {
 
 #[test]
 fn arrays_in_arrays_end() {
-    // A million inside each other, and a million beside each other that are not all there.
+    // A million nested arrays, then a million sibling arrays of which some are missing.
     refused(file(ARRAY, &array(ARRAY, 1).repeat(1_000_000)));
     let beside = [array(ARRAY, 1_000_000), array(0, 0).repeat(900_000)].concat();
     refused(file(ARRAY, &beside));

@@ -1,4 +1,4 @@
-//! Refuses a part of a model that was split into several files.
+//! Refuses one part of a model that was split into several files.
 
 use super::Gguf;
 use super::error::GgufError;
@@ -19,7 +19,7 @@ pub(super) fn check_whole(gguf: &Gguf) -> Result<(), GgufError> {
     })
 }
 
-/// The name of the first part, where the name is one of `NAME-00002-of-00003.gguf`.
+/// The name of the first part, if the file's name has the form `NAME-00002-of-00003.gguf`.
 fn first_part(name: &str) -> String {
     let stem = name.strip_suffix(".gguf").unwrap_or(name);
     let split = stem.rsplit_once("-of-");

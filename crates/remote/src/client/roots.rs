@@ -1,9 +1,9 @@
-//! The certificates that a server's is checked against.
+//! The root certificates against which a server's certificate is checked.
 
 use super::Network;
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
-/// The certificates to trust: those given, or the system's, or Mozilla's if it has none.
+/// The configured certificates, or else the system's; Mozilla's if there are none.
 pub(super) fn roots(network: &Network) -> RootCerts {
     let given = network
         .certificates

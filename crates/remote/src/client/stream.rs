@@ -1,4 +1,4 @@
-//! An answer that comes event by event, within the time limits.
+//! An answer that arrives event by event, within the time limits.
 
 use super::{Client, TICK};
 use crate::error::{Kind, RemoteError};
@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use ureq::Agent;
 
-/// The next news of a stream.
+/// What a stream returns next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     Event(String),
@@ -16,7 +16,7 @@ pub enum Step {
     Ended,
 }
 
-/// What the thread of a stream reports.
+/// What a stream's thread reports.
 pub(super) enum Part {
     Failed(ureq::Error),
     Status(u16, Option<Duration>),
@@ -25,7 +25,7 @@ pub(super) enum Part {
     Broken,
 }
 
-/// An answer that comes event by event. Dropping it closes the connection.
+/// An answer that arrives event by event. Dropping it closes the connection.
 pub struct Stream {
     client: Client,
     agent: Option<Agent>,
@@ -33,7 +33,7 @@ pub struct Stream {
     events: Events,
     status: Option<(u16, Option<Duration>)>,
     error_body: Vec<u8>,
-    /// Since when no token has come.
+    /// When the last token or progress report arrived, or the request was sent.
     waiting: Instant,
     begun: bool,
     ready: VecDeque<String>,
@@ -82,7 +82,7 @@ impl Stream {
         }
     }
 
-    /// Notes that a token or progress came; pings and empty events do not count.
+    /// Records that a token or progress report arrived; pings and empty events do not count.
     pub fn lives(&mut self, token: bool) {
         self.waiting = Instant::now();
         self.begun |= token;

@@ -1,4 +1,4 @@
-//! Tests of what an import makes of a session.
+//! Tests of how an import changes a session.
 
 use super::*;
 use serde_json::json;

@@ -1,8 +1,8 @@
-//! Regexes of JavaScript, as lorebooks have them, in the syntax of Rust's engines.
+//! Translates JavaScript regexes, as used in lorebooks, to the syntax of Rust's engines.
 //!
-//! Follows ECMA-262 with its Annex B (a lone brace or bracket is itself, a reference to a group that
-//! does not exist is a character), since that is what browsers run. Look-around and references need
-//! an engine that backtracks; all else runs in linear time.
+//! Follows ECMA-262 with its Annex B (a lone brace or bracket is literal, a reference to a missing
+//! group is a character), as browsers do. Look-around and references need a backtracking engine;
+//! everything else runs in linear time.
 
 mod sets;
 
@@ -15,12 +15,12 @@ pub(super) struct Flags {
     pub multi_line: bool,
     pub dot_all: bool,
     pub unicode: bool,
-    /// Matches at the beginning of the text only.
+    /// Matches only at the beginning of the text.
     pub sticky: bool,
 }
 
 impl Flags {
-    /// None if JavaScript would refuse them.
+    /// `None` if JavaScript would refuse the flags.
     pub(super) fn parse(text: &str) -> Option<Flags> {
         let mut flags = Flags::default();
         let mut global = false;
@@ -42,17 +42,17 @@ impl Flags {
     }
 }
 
-/// Which engine is to run the result.
+/// The engine that will run the translated regex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Engine {
-    /// Linear time, without look-around and references.
+    /// Linear time, without look-around or references.
     Linear,
     Backtracking,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Untranslated {
-    /// Only the other engine runs it.
+    /// Only the backtracking engine can run it.
     NeedsBacktracking,
     /// JavaScript would refuse it.
     Invalid(&'static str),
@@ -60,7 +60,7 @@ pub(super) enum Untranslated {
 
 const LINE_ENDS: &str = "\\n\\r\\x{2028}\\x{2029}";
 
-/// Translates a pattern. The flags that have no counterpart in the pattern (`i`) are the caller's.
+/// Translates a pattern. The caller must apply flags that the pattern cannot express (`i`).
 pub(super) fn translate(
     pattern: &str,
     flags: Flags,
@@ -85,7 +85,7 @@ pub(super) fn translate(
     })
 }
 
-/// The names of the capturing groups, in order; empty for one without a name.
+/// The names of the capturing groups, in order; empty for unnamed ones.
 fn group_names(chars: &[char]) -> Vec<String> {
     let mut names = Vec::new();
     let (mut at, mut in_class) = (0, false);
@@ -117,7 +117,7 @@ struct Translator {
     flags: Flags,
     engine: Engine,
     groups: Vec<String>,
-    /// The number of groups that are open.
+    /// The number of open groups.
     open: usize,
     /// Whether a quantifier may follow.
     repeats: bool,
@@ -154,7 +154,7 @@ impl Translator {
                     self.open -= 1;
                     self.atom(")");
                 }
-                ')' => return Err(Untranslated::Invalid("a group is closed that is not open")),
+                ')' => return Err(Untranslated::Invalid("it closes a group that is not open")),
                 '|' => self.unrepeated("|"),
                 '^' if self.flags.multi_line => self.unrepeated("(?m:^)"),
                 '^' => self.unrepeated("\\A"),
@@ -197,7 +197,7 @@ impl Translator {
         Ok(())
     }
 
-    /// `{2,5}` is a quantifier; any other brace is itself.
+    /// `{2,5}` is a quantifier; any other brace is literal.
     fn brace(&mut self) -> Translated {
         let inner: String = self.rest().iter().take_while(|c| **c != '}').collect();
         let closed = self.rest().len() > inner.chars().count();
@@ -230,7 +230,7 @@ impl Translator {
             self.unrepeated("(");
         } else if self.rest().first() == Some(&'?') {
             return Err(Untranslated::Invalid(
-                "a group begins with ? and an unknown sign",
+                "a group begins with ? and an unknown character",
             ));
         } else {
             self.unrepeated("(");
@@ -296,7 +296,7 @@ impl Translator {
         }
     }
 
-    /// A group that took no part in the match is as empty.
+    /// A reference to a group that did not take part in the match matches the empty string.
     fn reference(&mut self, group: usize) -> Translated {
         if self.engine == Engine::Linear {
             return Err(Untranslated::NeedsBacktracking);

@@ -1,18 +1,18 @@
-//! Matches the keys of entries in a text, within bounds: a book has up to many thousands of keys.
+//! Matches entries' keys in a text, within limits: a lorebook can have many thousands of keys.
 
 use super::key::{Key, Occurs};
 use super::{KeyLogic, LoreEntry};
 use crate::card::Macros;
 use base::untrusted::clean_line;
 
-/// A text to search, and the same without regard to case and accents' storage.
+/// A text to search, and a copy that ignores case and how accents are stored.
 pub(super) struct Haystack {
     pub text: String,
     folded: String,
 }
 
 impl Haystack {
-    /// The length in bytes that is searched, from the end.
+    /// The most bytes to search, counted from the end.
     pub const LONGEST: usize = 256 << 10;
 
     pub fn new(text: &str) -> Haystack {
@@ -42,18 +42,18 @@ struct NamedKey {
 pub(super) enum KeyMatch {
     Matched(String),
     NotMatched,
-    /// A primary key matched, but a rule rejects the entry; or a key cannot be looked for.
+    /// A primary key matched but a rule rejects the entry, or a key cannot be searched for.
     Blocked(String),
 }
 
-/// The number of regexes in one scan, since each takes memory.
+/// The most regexes in one scan, since each takes memory.
 const MOST_PATTERNS: usize = 2000;
-/// The number of bytes in one scan that regexes may search which backtrack.
+/// The most bytes that backtracking regexes may search in one scan.
 const MOST_BACKTRACKED: usize = 8 << 20;
-/// The number of regexes that may be stopped, after which none that backtracks is looked for.
+/// After this many regexes have been stopped, backtracking regexes are skipped.
 const MOST_STOPPED: usize = 3;
 
-/// Matches keys, and counts what that costs.
+/// Matches keys, and tracks the cost.
 #[derive(Default)]
 pub(super) struct KeyMatcher {
     patterns: usize,

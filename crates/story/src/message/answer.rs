@@ -1,4 +1,4 @@
-//! Answers of an engine: alternatives, the context, and statistics.
+//! An engine's answers: alternatives, the context, and statistics.
 
 use crate::NodeId;
 use crate::sentence::excerpt;
@@ -25,7 +25,7 @@ pub struct ContextReport {
     pub holds: usize,
     /// The number of tokens already in the KV cache.
     pub reused: usize,
-    /// The number of dropped tokens of the story.
+    /// The number of the story's tokens that were dropped.
     pub dropped: usize,
     /// The dropped lore entries.
     pub lore: Vec<String>,
@@ -79,7 +79,7 @@ pub struct PassageStats {
     pub begins: Option<(NodeId, usize)>,
     pub prefill_ms: f64,
     pub new_tokens: usize,
-    /// The number of accepted draft tokens among them.
+    /// The number of accepted draft tokens among the new tokens.
     #[serde(rename = "guessed")]
     pub accepted_drafts: usize,
     pub decode_ms: f64,
@@ -88,7 +88,7 @@ pub struct PassageStats {
 }
 
 impl PassageStats {
-    /// Prefill speed in tokens per second, without the reused tokens.
+    /// Prefill speed in tokens per second, not counting reused tokens.
     pub fn prefill_tps(&self) -> f64 {
         per_second(
             self.prompt_tokens.saturating_sub(self.reused),

@@ -19,32 +19,32 @@ pub struct ModelInfo {
     /// A remark about the model file, for the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// The settings that the engine cannot apply, by name.
+    /// The names of settings that the engine cannot apply.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cannot: Vec<String>,
 }
 
-/// The capabilities of an engine with the loaded model, and which of its answers are exact.
+/// What an engine can do with the loaded model, and which of its answers are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// It can list the tokens that could come next, with their probabilities.
     pub alternatives: bool,
     /// It can report the parts of a prompt.
     pub explain: bool,
-    /// It can prefill a prompt before the request to continue it.
+    /// It can prefill a prompt before it is asked to continue it.
     pub prefetch: bool,
     /// Its KV cache can be saved to disk and restored.
     pub warm_cache: bool,
-    /// It never writes banned phrases. Otherwise they may appear.
+    /// It never writes banned phrases; otherwise they may appear.
     pub banned_phrases: bool,
-    /// The same request gives the same text, whatever requests came before.
+    /// The same request gives the same text, regardless of earlier requests.
     pub reproducible: bool,
     /// Tokens are counted as the model reads them, not estimated.
     pub exact_token_counts: bool,
 }
 
 impl Capabilities {
-    /// A sentence for the writer about inexact answers; None if all are exact.
+    /// A sentence for the writer about inexact answers; `None` if all are exact.
     pub fn caveats(&self) -> Option<String> {
         let all = [
             (self.reproducible, "the same seed may give another text"),
@@ -59,7 +59,7 @@ impl Capabilities {
         (!inexact.is_empty()).then(|| format!("With this engine {}", inexact.join("; ")))
     }
 
-    /// All capabilities, and all answers exact.
+    /// Every capability, with all answers exact.
     pub fn all() -> Capabilities {
         Capabilities {
             alternatives: true,

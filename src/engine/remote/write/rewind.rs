@@ -8,7 +8,7 @@ use remote::RemoteError;
 use std::collections::HashMap;
 use story::Event;
 
-/// How often phrases are avoided at one place before one is let through, and in one passage.
+/// How often phrases are avoided at one place before one is let through, and in a whole passage.
 const TRIES: usize = 8;
 const IN_ALL: usize = 64;
 
@@ -32,7 +32,7 @@ impl Run<'_, '_> {
         let enough = *tries > TRIES || self.rewinds.in_all > IN_ALL;
         let prompt = prompt_after(&self.fitted.prompt, self.passage).filter(|_| !enough);
         if strength.is_some() || prompt.is_none() {
-            // Made less likely once, it may stand if it comes nevertheless.
+            // If it still comes after being made less likely, it may stay.
             self.passage.let_through(at, ban);
         }
         let Some(prompt) = prompt else {
@@ -55,7 +55,7 @@ impl Run<'_, '_> {
             ..self.wish(prompt)
         };
         let chunk = self.remote.ask_whole(self.request, wish, self.listener)?;
-        // Whether the other word begins a phrase too, the next request finds out.
+        // If the other word also begins a phrase, the next request finds out.
         _ = self.passage.push(&chunk.text, 1, self.listener);
         Ok(())
     }

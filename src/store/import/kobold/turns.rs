@@ -1,7 +1,7 @@
 //! The turns in a Kobold chunk: between the marks of an instruct story, or after the names of a
 //! chat.
 //!
-//! Each turn keeps its stretch of the chunk as it was, so that the chunk goes out again unchanged.
+//! Each turn retains its part of the original chunk, so that export writes the chunk unchanged.
 
 use story::Author;
 
@@ -11,12 +11,12 @@ pub enum Style {
     /// Prose, without turns.
     #[default]
     Plain,
-    /// `{{[INPUT]}}` before what the writer says, `{{[OUTPUT]}}` before what the model says.
+    /// `{{[INPUT]}}` before the writer's text, `{{[OUTPUT]}}` before the model's.
     Instruct,
     /// `Name: ` at the beginning of a line.
     Chat {
         user: String,
-        /// The other speakers; empty if anybody may be one.
+        /// The other speakers; empty if any name may be one.
         others: Vec<String>,
     },
 }
@@ -39,7 +39,7 @@ const MARKS: [(&str, Option<Author>); 6] = [
 pub struct Speaking {
     pub author: Author,
     pub name: Option<String>,
-    /// Whether a mark or a name stands there, and nothing after it yet.
+    /// Whether the text ends right after a mark or a name.
     pub fresh: bool,
 }
 
@@ -52,19 +52,19 @@ impl Speaking {
     };
 }
 
-/// One turn of a chunk, or what it adds to the turn before.
+/// One turn of a chunk, or text that it adds to the turn before.
 #[derive(Debug, PartialEq)]
 pub struct Turn<'a> {
     pub author: Author,
     pub name: Option<String>,
-    /// Whether it is a message of its own.
+    /// Whether it begins a new message.
     pub begins: bool,
     pub text: String,
     pub raw: &'a str,
 }
 
 impl Style {
-    /// Splits a chunk; `speaking` is who speaks before it, and then who speaks after it.
+    /// Splits a chunk; `speaking` is the speaker before it, and is set to the one after it.
     pub fn split<'a>(&self, chunk: &'a str, speaking: &mut Speaking) -> Vec<Turn<'a>> {
         let cuts = match self {
             Style::Plain => Vec::new(),
@@ -86,9 +86,9 @@ impl Style {
             if said.trim().is_empty() {
                 continue;
             }
-            // What stood before it without words belongs to it; so does what follows the last.
+            // Text without words before a turn belongs to it, as does any after the last turn.
             let begins = speaking.fresh;
-            // The next chunk may go on where this one ends.
+            // The next chunk may continue where this one ends.
             let trimmed = match end < chunk.len() {
                 true => said.trim_end_matches('\n'),
                 false => said,

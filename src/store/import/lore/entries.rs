@@ -1,19 +1,19 @@
-//! Reads one entry of a lorebook, in each program's form.
+//! Parses one entry of a lorebook, in each program's format.
 //!
-//! NovelAI's entries are as its `.lorebook` files of versions 3 to 6 have them, AI Dungeon's as its
-//! exports of story cards (before 2024: of world info), Risu's as its lorebook and module files.
+//! NovelAI's entries have the format of its `.lorebook` files, versions 3 to 6; AI Dungeon's, of
+//! its exported story cards (before 2024: world info); Risu's, of its lorebook and module files.
 
 use super::super::fields::{count, first_text, flag, line, real, text, texts, whole};
 use crate::store::lorebook::{self, LoreFormat};
 use serde_json::{Map, Value};
 use story::lore::{InsertPosition, KeyLogic, LoreEntry, decorators};
 
-/// The form of a row. Books are put together by hand, so each row is looked at.
+/// The format of a row. Lorebooks may be assembled by hand, so each row is checked.
 pub fn form_of(row: &Map<String, Value>, book: LoreFormat) -> LoreFormat {
     let has = |key: &str| row.contains_key(key);
     let is_card = matches!(book, LoreFormat::V2 | LoreFormat::V3);
     match () {
-        // What stands beside the fields of these forms came from another one.
+        // A row with these fields has this format; any other fields came from another one.
         () if has("uid") && has("key") && has("content") => LoreFormat::Tavern,
         () if has("keys") && has("content") && has("insertion_order") => match book {
             LoreFormat::V2 | LoreFormat::V3 => book,
@@ -35,12 +35,12 @@ pub fn form_of(row: &Map<String, Value>, book: LoreFormat) -> LoreFormat {
     }
 }
 
-/// Reads a row; the reason if it cannot be used.
+/// Parses a row, or returns the reason that it cannot be used.
 pub fn read(row: &Value, at: usize, form: LoreFormat) -> Result<LoreEntry, &'static str> {
     let row = match row {
         Value::Object(row) => row,
         Value::Null => return Err("is null"),
-        _ => return Err("is no entry"),
+        _ => return Err("is not an entry"),
     };
     if line(row, "mode").is_some_and(|mode| mode == "folder") && form == LoreFormat::Risu {
         return Err("is a folder");
@@ -83,14 +83,14 @@ fn content_fields(form: LoreFormat) -> &'static [&'static str] {
     }
 }
 
-/// Whether a row of a card's book has SillyTavern's rule about whole words.
+/// Whether a row of a card's lorebook has SillyTavern's whole-words rule.
 pub fn is_of_tavern(row: &Map<String, Value>) -> bool {
     let rules = row.get("extensions");
     rules.is_some_and(|rules| rules.get("match_whole_words").is_some())
 }
 
-/// Whether SillyTavern wrote this row of a card's book: it writes all of its rules, whatever they
-/// are, and `use_regex` in each, although for it a regex is what stands between slashes (its
+/// Whether SillyTavern wrote this row of a card's lorebook: it always writes all of its rules, and
+/// `use_regex` in each, although to SillyTavern only keys between slashes are regexes (its
 /// `src/endpoints/characters.js`).
 fn is_written_by_tavern(row: &Map<String, Value>) -> bool {
     let always = ["display_index", "exclude_recursion", "useProbability"];
@@ -146,8 +146,8 @@ fn parse_risu_entry(row: &Map<String, Value>) -> LoreEntry {
     }
 }
 
-/// SillyTavern's World Info. What it leaves to SillyTavern's settings has the values with which
-/// SillyTavern is installed (its `default/content/settings.json`).
+/// Parses an entry of SillyTavern's World Info. Values that it leaves to SillyTavern's settings get
+/// SillyTavern's defaults (its `default/content/settings.json`).
 fn parse_tavern_entry(row: &Map<String, Value>) -> LoreEntry {
     let mut entry = LoreEntry {
         name: line(row, "comment").unwrap_or_default(),
@@ -162,7 +162,7 @@ fn parse_tavern_entry(row: &Map<String, Value>) -> LoreEntry {
     };
     parse_rules(row, &mut entry, TAVERN);
     entry.whole_words = entry.whole_words.or(Some(true));
-    // An outlet is read where a template asks for it, and nowhere else.
+    // The model reads an outlet only where a template inserts it.
     if whole(row, "position").is_some_and(|position| !(0..=6).contains(&position)) {
         entry.enabled = false;
     }
@@ -219,7 +219,7 @@ fn parse_rules(row: &Map<String, Value>, entry: &mut LoreEntry, names: RuleField
     entry.depth = count(row, "depth").unwrap_or(entry.depth);
     entry.exclude_recursion = flag(row, names.exclude).unwrap_or(false);
     entry.prevent_recursion = flag(row, names.prevent).unwrap_or(false);
-    // A level of recursion is a delay too.
+    // A recursion level is also a delay.
     let level = whole(row, names.delay_until).is_some_and(|level| level > 0);
     entry.delay_until_recursion = flag(row, names.delay_until).unwrap_or(level);
     entry.probability = real(row, "probability").unwrap_or(100.0).clamp(0.0, 100.0);
@@ -257,7 +257,7 @@ fn parse_card_entry(row: &Map<String, Value>) -> LoreEntry {
             entry.whole_words = entry.whole_words.or(Some(true));
         }
     }
-    // What the card itself says stands above what a program added.
+    // The card's own fields take precedence over those that a program added.
     match (row.get("position").and_then(Value::as_str), entry.position) {
         (Some("after_char"), InsertPosition::Before) => entry.position = InsertPosition::After,
         (Some("before_char"), InsertPosition::After) => entry.position = InsertPosition::Before,
@@ -266,7 +266,7 @@ fn parse_card_entry(row: &Map<String, Value>) -> LoreEntry {
     entry
 }
 
-/// Parses a row of Kobold's: keys are joined by commas, and the order is that of the rows.
+/// Parses one of Kobold's rows: commas separate keys, and the rows' order is the entries' order.
 fn parse_kobold_entry(row: &Map<String, Value>, at: usize) -> LoreEntry {
     let secondary = texts(row, "keysecondary").unwrap_or_default();
     let anti = texts(row, "keyanti").unwrap_or_default();
@@ -277,7 +277,7 @@ fn parse_kobold_entry(row: &Map<String, Value>, at: usize) -> LoreEntry {
     LoreEntry {
         name: line(row, "comment").unwrap_or_default(),
         keys: texts(row, "key").unwrap_or_default(),
-        // Kobold looks at second keys where it is told to, and at the others always.
+        // Kobold checks secondary keys only if `selective` is set, but keys to exclude always.
         selective: logic == KeyLogic::NotAny || flag(row, "selective").unwrap_or(false),
         secondary,
         logic,

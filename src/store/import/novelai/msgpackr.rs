@@ -1,13 +1,13 @@
-//! Decodes MessagePack as the JavaScript library msgpackr writes it, which no MessagePack crate does:
-//! with records (`r`: a list of keys once, and its number for each object after it) and with all
-//! strings in one bundle (`b`: at the end, and only lengths in their places).
+//! Decodes MessagePack as the JavaScript library msgpackr writes it, which no MessagePack crate
+//! can: with records (`r`: a list of keys once, then its number for each object that has them) and
+//! with all strings in one bundle (`b`: at the end, with only their lengths where they belong).
 //!
-//! Lengths in the file allocate nothing, and depth and number of values are limited.
+//! No memory is allocated by a length in the file, and depth and number of values are limited.
 
 /// A decoded value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Packed {
-    /// Null, a truth value, or what is of no use here.
+    /// Null, a boolean, or a value of no use here.
     Nothing,
     Number(i64),
     Text(String),
@@ -67,7 +67,7 @@ pub fn decode(bytes: &[u8]) -> Option<Packed> {
     reader.value(0)
 }
 
-/// The strings of a bundle in UTF-16, those beyond Latin-1 apart, and how many units were taken.
+/// The strings of a bundle in UTF-16, those beyond Latin-1 separate, and how many units are used.
 struct Bundle {
     wide: Vec<u16>,
     narrow: Vec<u16>,
@@ -221,7 +221,7 @@ impl<'a> Reader<'a> {
                 self.at = here;
                 self.value(depth + 1)
             }
-            // NovelAI's own classes: the extension says which, and the value follows it.
+            // NovelAI's own classes: the extension says which one, and the value follows.
             (20 | 30 | 31 | 40 | 41 | 42, 1) => {
                 self.byte()?;
                 self.value(depth + 1)
@@ -233,7 +233,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string of the bundle: its length in UTF-16 units, negative for one beyond Latin-1.
+    /// Takes a string from the bundle by its length in UTF-16 units, negative beyond Latin-1.
     fn bundled(&mut self, depth: usize) -> Option<Packed> {
         let length = self.value(depth + 1)?.number()?;
         let bundle = self.bundle.as_mut()?;
@@ -288,7 +288,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The number of a record that has two bytes.
+/// The number of a record, from two bytes.
 fn wide_id(low: i64, high: u8) -> i64 {
     let id = (i64::from(high) << 5) + low;
     match (low < 32, high) {

@@ -138,7 +138,7 @@ fn what_is_not_read_is_refused_by_its_name() {
         (
             br#"{"name": "Fog", "prompt": [{"type": "user", "content": "Fog."}], "temperature": 1,
                 "top_p": 1, "endpointAPI": 0, "memoryTokens": {"text": ""}}"#,
-            "a session of mikupad",
+            "a mikupad session",
         ),
         (
             br#"{"spec": "chara_card_v2", "data": {"name": "", "description": "", "scenario": "Fog."}}"#,

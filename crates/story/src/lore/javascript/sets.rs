@@ -1,4 +1,4 @@
-//! Escapes and classes: what stands for one character or for a set of them.
+//! Escapes and classes, which match one character or any of a set.
 
 use super::{Translated, Translator, Untranslated};
 
@@ -7,7 +7,7 @@ pub(super) const WORD: &str = "A-Za-z0-9_";
 const SPACE: &str = "\\t-\\r \\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{feff}";
 
 impl Translator {
-    /// What a backslash and this character stand for, inside a class or outside.
+    /// What a backslash followed by this character matches, inside or outside a class.
     pub(super) fn escaped(&mut self, c: char) -> Result<Set, Untranslated> {
         Ok(match c {
             'd' => Set::Ranges(DIGIT.to_string()),
@@ -27,7 +27,7 @@ impl Translator {
                     self.at += 1;
                     Set::Char(char::from(letter as u8 % 32))
                 }
-                _ => return Err(Untranslated::Invalid("\\c stands before no letter")),
+                _ => return Err(Untranslated::Invalid("\\c is not followed by a letter")),
             },
             'x' => Set::Char(self.hex(2).unwrap_or('x')),
             'u' => Set::Char(self.code_point().unwrap_or('u')),
@@ -52,7 +52,7 @@ impl Translator {
         Some(c)
     }
 
-    /// `\u0041`, a pair of surrogates, or `\u{1F4A1}`.
+    /// Parses `\u0041`, a surrogate pair or `\u{1F4A1}`.
     fn code_point(&mut self) -> Option<char> {
         if self.flags.unicode && self.rest().first() == Some(&'{') {
             let text: String = self.rest()[1..].iter().take_while(|c| **c != '}').collect();
@@ -77,7 +77,7 @@ impl Translator {
     pub(super) fn class(&mut self) -> Translated {
         let negated = self.takes("^");
         let mut members = String::new();
-        // A member that may begin a range, and whether a hyphen stands after it.
+        // A member that may begin a range, and whether a hyphen follows it.
         let mut last: Option<char> = None;
         let mut ranges = false;
         loop {
@@ -104,7 +104,7 @@ impl Translator {
                     last = None;
                 }
                 (from, set) => {
-                    // The hyphen before a set of characters is itself.
+                    // A hyphen before a set of characters is literal.
                     let before = if ranges { Some('-') } else { last };
                     let pending = from.into_iter().chain(before);
                     members.extend(pending.map(member));
@@ -166,7 +166,7 @@ pub(super) fn literal(c: char) -> String {
     }
 }
 
-/// A character as a member of a class, where many signs have a meaning.
+/// A character escaped for use in a class, where many characters are special.
 fn member(c: char) -> String {
     format!("\\x{{{:x}}}", c as u32)
 }

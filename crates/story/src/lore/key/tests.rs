@@ -115,7 +115,7 @@ fn what_javascript_refuses_is_refused_with_a_reason() {
         ("/oar++/", "nothing to repeat"),
         ("/[z-a]/", "backwards"),
         ("/[oar/", "not closed"),
-        ("/(?#oar)/", "unknown sign"),
+        ("/(?#oar)/", "unknown character"),
         ("/(?<a>x)\\k<b>/", "does not have"),
     ] {
         let error = Key::new(key, false, false, false).unwrap_err();

@@ -1,11 +1,11 @@
-//! Of the active entries of one group, only one is inserted.
+//! Inserts only one active entry of each group.
 
 use super::{Activation, ActiveEntry, Scan};
 use base::untrusted::clean_line;
 
 impl Scan<'_, '_> {
-    /// Keeps one entry of each group: the overriding one with the highest order, or a random one by
-    /// weight.
+    /// Keeps one entry of each group: a sticky one, or else the overriding one with the highest
+    /// order, or else a random one by weight.
     pub(super) fn resolve_groups(&mut self) {
         let mut groups: Vec<String> = Vec::new();
         for active in &self.active {
