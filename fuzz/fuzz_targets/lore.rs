@@ -2,14 +2,16 @@
 //! active at most once.
 #![no_main]
 
-use illumine::store::import::{Import, parse_file};
+use illumine::store::import::parse_file;
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;
+use story::import::Import;
 use story::lore::{ScanInput, scan};
 
 fuzz_target!(|input: (&str, &str)| {
     let (book, text) = input;
-    let Ok(Import::Book(book)) = parse_file(book.as_bytes().to_vec(), "fuzzed") else {
+    let file = parse_file(book.as_bytes().to_vec(), "fuzzed");
+    let Ok(Import::Book(book)) = file.map(|file| file.content) else {
         return;
     };
     let found = scan(

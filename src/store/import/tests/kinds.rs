@@ -121,7 +121,7 @@ fn what_is_not_read_is_refused_by_its_name() {
         ),
         (
             br#"{"spec": "chara_card_v9", "data": {}}"#,
-            "a card of a version",
+            "a card of an unknown version",
         ),
         (
             br#"[{"findRegex": "a", "replaceString": "b"}]"#,
