@@ -13,6 +13,7 @@ mod environment;
 mod eval;
 mod exchange;
 mod exit;
+mod follow;
 #[cfg(feature = "train")]
 mod gallery;
 mod inline;

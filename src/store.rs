@@ -160,6 +160,21 @@ impl Sessions {
 
     /// Lists the sessions, most recently written first.
     pub fn list(&self) -> Result<Vec<SessionListing>, StoreError> {
+        let mut listed = self.list_journals()?;
+        for one in &mut listed {
+            one.copies = self.copy_count(&one.name);
+        }
+        Ok(listed)
+    }
+
+    /// The names of the sessions in the same order, without a look into their folders.
+    pub fn names(&self) -> Result<Vec<String>, StoreError> {
+        let listed = self.list_journals()?;
+        Ok(listed.into_iter().map(|one| one.name).collect())
+    }
+
+    /// The sessions, most recently written first, with their copies not yet counted.
+    fn list_journals(&self) -> Result<Vec<SessionListing>, StoreError> {
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -172,7 +187,7 @@ impl Sessions {
                 name: check_name(&name).ok()?.to_string(),
                 bytes: meta.len(),
                 changed: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-                copies: self.copy_count(&name),
+                copies: 0,
             })
         });
         let mut listed: Vec<SessionListing> = listed.collect();

@@ -1,18 +1,16 @@
 //! Parses arbitrary bytes as GGUF metadata and tensor tables.
 #![no_main]
 
+mod file;
+
 use libfuzzer_sys::fuzz_target;
 use llm::gguf::Gguf;
 use llm::transformer::Config;
-use std::io::Write;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(mut file) = tempfile::NamedTempFile::new() else {
+    let Some(file) = file::with(bytes) else {
         return;
     };
-    if file.write_all(bytes).is_err() {
-        return;
-    }
     match Gguf::open(file.path()) {
         Ok(gguf) => {
             let _ = gguf.check_formats();

@@ -30,6 +30,12 @@ fuzz_target!(|bytes: &[u8]| {
     }
     for (format, ..) in FORMATS {
         let meta = ExportMeta::default();
-        let _ = encode_export(&story, *format, ExportScope::Tree, &meta, Path::new("x.json"));
+        let _ = encode_export(
+            &story,
+            *format,
+            ExportScope::Tree,
+            &meta,
+            Path::new("x.json"),
+        );
     }
 });

@@ -2,8 +2,8 @@
 
 use super::args::{Common, Draw as Args};
 use super::environment::{self, Paths};
-use super::page::Meter;
-use super::{Exit, Failed, complain, inline, note, print, signals, studio};
+use super::follow::follow;
+use super::{Exit, Failed, inline, note, print, signals, studio};
 use base::untrusted::{clean, clean_line};
 use illumine::engine::image_pipeline::MAX_PICTURES;
 use illumine::store::files::write_file;
@@ -94,41 +94,18 @@ fn follow_events(
     studio: &mut Studio,
     replies: &Receiver<Reply>,
 ) -> Result<(Vec<NodeId>, Instant), Failed> {
-    let mut meter = Meter::new();
     let (mut nodes, mut loaded) = (Vec::new(), None);
-    while studio.busy() {
-        let Ok(reply) = replies.recv() else {
-            let why = "The engine stopped unexpectedly; try again";
-            return Err(Failed::new(Exit::Engine, why));
-        };
-        for notice in studio.absorb(reply) {
-            match notice {
-                Notice::Progress => {
-                    if matches!(studio.work(), Work::Drawing { .. }) {
-                        loaded.get_or_insert_with(Instant::now);
-                    }
-                    meter.show(studio.work());
-                }
-                Notice::Drawn { nodes: drawn, .. } => nodes = drawn,
-                Notice::Answered(_) => meter.clear(),
-                Notice::Warning(why) => complain(&why),
-                Notice::Error(why, fault) => {
-                    meter.clear();
-                    return Err(Failed::new(fault.into(), why));
-                }
-                // Notices for an interactive writer.
-                Notice::Text { .. }
-                | Notice::LeftOut(_)
-                | Notice::Info(_)
-                | Notice::Advice(_)
-                | Notice::Ended(..)
-                | Notice::Stopped
-                | Notice::List(..)
-                | Notice::Suggested(_)
-                | Notice::Explained(_) => {}
+    follow(studio, replies, |studio, notice| {
+        match notice {
+            Notice::Progress if matches!(studio.work(), Work::Drawing { .. }) => {
+                loaded.get_or_insert_with(Instant::now);
             }
+            Notice::Drawn { nodes: drawn, .. } => nodes = drawn,
+            // Notices for an interactive writer.
+            _ => {}
         }
-    }
+        Ok(())
+    })?;
     Ok((nodes, loaded.unwrap_or_else(Instant::now)))
 }
 

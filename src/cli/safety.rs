@@ -5,7 +5,7 @@ use base::untrusted::clean_line;
 use illumine::store::{Sessions, difference, shell_word};
 use std::path::Path;
 use story::Story;
-use story::sentence::excerpt;
+use story::sentence::{count_noun, excerpt};
 
 /// How many passages of each story are quoted.
 const QUOTED: usize = 5;
@@ -68,8 +68,7 @@ fn quoted(whose: &str, passages: &[String]) -> String {
 fn count(passages: usize) -> String {
     match passages {
         0 => "nothing".to_string(),
-        1 => "1 passage".to_string(),
-        many => format!("{many} passages"),
+        some => count_noun(some, "passage"),
     }
 }
 

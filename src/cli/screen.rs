@@ -47,11 +47,11 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
 
 /// Opens the last session, or a new one if another illumine has it open.
 fn resume(studio: &mut Studio) -> Result<Option<String>, Failed> {
-    let listed = studio.sessions().list()?;
-    let Some(last) = listed.first() else {
+    let names = studio.sessions().names()?;
+    let Some(last) = names.first() else {
         return Ok(None);
     };
-    match studio.open(&last.name) {
+    match studio.open(last) {
         Ok(Outcome::Moved(said)) => Ok(Some(said)),
         Err(Refusal::Store(busy @ StoreError::Busy(_))) => {
             Ok(Some(format!("{busy}. Starting a new story instead")))

@@ -99,14 +99,14 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
 fn grep(sessions: &Sessions, words: &str) -> Result<Exit, Failed> {
     let wanted = Needle::new(words);
     let mut hits = 0;
-    for one in sessions.list()? {
-        let found = sessions.read(&one.name)?;
+    for name in sessions.names()? {
+        let found = sessions.read(&name)?;
         for node in found.story.nodes() {
             let Some(around) = excerpt_around(&node.text, &wanted, 80) else {
                 continue;
             };
             hits += 1;
-            print(&format!("{} #{}: {around}\n", one.name, node.id))?;
+            print(&format!("{name} #{}: {around}\n", node.id))?;
         }
     }
     match hits {
@@ -125,7 +125,7 @@ fn rename(sessions: &Sessions, name: &str, to: &str) -> Result<Exit, Failed> {
 fn check(sessions: &Sessions, name: Option<&str>) -> Result<Exit, Failed> {
     let names = match name {
         Some(name) => vec![name.to_string()],
-        None => sessions.list()?.into_iter().map(|one| one.name).collect(),
+        None => sessions.names()?,
     };
     let mut sound = true;
     for name in names {

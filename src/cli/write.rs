@@ -2,7 +2,7 @@
 
 use super::args::Write as Args;
 use super::environment::{self, Paths};
-use super::page::Meter;
+use super::follow::follow;
 use super::signals;
 use super::{Exit, Failed};
 use base::decode::{MARK, decode, unix_lines};
@@ -174,46 +174,22 @@ fn follow_events(
     replies: &Receiver<Reply>,
     stream: bool,
 ) -> Result<(), Failed> {
-    let mut meter = Meter::new();
-    while studio.busy() {
-        let notices = match replies.recv() {
-            Ok(reply) => studio.absorb(reply),
-            Err(_) => {
-                let why = "The engine stopped unexpectedly; try again";
-                return Err(Failed::new(Exit::Engine, why));
-            }
-        };
-        for notice in notices {
-            match notice {
-                Notice::Text { text, .. } => {
-                    meter.clear();
-                    if stream && !super::output::write(text.as_bytes())? {
-                        studio.stop();
-                    }
+    follow(studio, replies, |studio, notice| {
+        match notice {
+            Notice::Text { text, .. } if stream => {
+                let reader_is_there = super::output::write(text.as_bytes())?;
+                if !reader_is_there {
+                    studio.stop();
                 }
-                Notice::Progress => meter.show(studio.work()),
-                Notice::Answered(_) => meter.clear(),
-                Notice::Warning(why) => super::complain(&why),
-                Notice::LeftOut(tokens) => super::complain(&format!(
-                    "The oldest {tokens} tokens of the prompt were left out"
-                )),
-                Notice::Error(why, fault) => {
-                    meter.clear();
-                    return Err(Failed::new(fault.into(), why));
-                }
-                // Notices for an interactive writer.
-                Notice::Info(_)
-                | Notice::Advice(_)
-                | Notice::Ended(..)
-                | Notice::Stopped
-                | Notice::Drawn { .. }
-                | Notice::List(..)
-                | Notice::Suggested(_)
-                | Notice::Explained(_) => {}
             }
+            Notice::LeftOut(tokens) => super::complain(&format!(
+                "The oldest {tokens} tokens of the prompt were left out"
+            )),
+            // Notices for an interactive writer.
+            _ => {}
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn report(studio: &Studio, written: Option<&Node>, seed: u64) -> Result<String, Failed> {

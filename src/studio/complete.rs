@@ -53,10 +53,7 @@ impl Studio {
     fn names(&self, kind: ArgumentKind) -> Vec<String> {
         match kind {
             ArgumentKind::Models => self.setup.models.clone(),
-            ArgumentKind::Sessions => {
-                let listed = self.setup.sessions.list().unwrap_or_default();
-                listed.into_iter().map(|one| one.name).collect()
-            }
+            ArgumentKind::Sessions => self.setup.sessions.names().unwrap_or_default(),
             ArgumentKind::Voices => self.voices(),
             ArgumentKind::Styles => self.setup.styles.clone(),
             ArgumentKind::Marks => self.story().marks().keys().cloned().collect(),

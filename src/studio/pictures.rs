@@ -80,11 +80,6 @@ impl Studio {
         Some(PictureSource::File(pictures::path(folder, id)))
     }
 
-    /// The names of the image model's styles.
-    pub fn styles(&self) -> &[String] {
-        &self.setup.styles
-    }
-
     pub(super) fn draw(&mut self, what: PictureCommand) -> Result<Outcome, Refusal> {
         let parent = self.session.story.head();
         match what {

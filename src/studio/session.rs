@@ -251,7 +251,7 @@ impl Session {
         let Some(journal) = self.journal.as_ref().filter(|_| self.backed_up != today) else {
             return;
         };
-        // Once a day also if it fails: the writer is told, and what is written goes on.
+        // Tried once a day even if it fails: the writer is told, and saving continues.
         if let Err(error) = journal.back_up(&today, setup.backups) {
             let why = format!("Today's backup could not be written: {error}");
             self.remarks.push(why);
@@ -302,7 +302,7 @@ fn opened(journal: &Journal, recovered: &Recovered, copies: usize) -> String {
         (Some(why), _) => format!("Opened {name} read-only because {why}"),
         (None, 0) => format!("Opened {name}"),
         (None, torn) if recovered.zeros => format!(
-            "Opened {name}; moved {torn} bytes of zeros at its end, left by a power cut, to a file beside its journal: what was written last may be missing"
+            "Opened {name}; moved {torn} bytes of zeros at its end, left by a power cut, to a file beside its journal: the newest text may be missing"
         ),
         (None, torn) => format!(
             "Opened {name}; moved an incomplete record of {torn} bytes, left by a crash, to a file beside its journal"

@@ -174,25 +174,6 @@ impl Flavour {
         self.tells_likely()
     }
 
-    /// Whether the server has a route that counts tokens.
-    pub fn counts_tokens(self) -> bool {
-        match self {
-            Flavour::LlamaServer
-            | Flavour::LlamaCppPython
-            | Flavour::Vllm
-            | Flavour::Sglang
-            | Flavour::Ollama
-            | Flavour::KoboldCpp => true,
-            Flavour::TransformersServe
-            | Flavour::LiteLlm
-            | Flavour::LmStudio
-            | Flavour::OpenAi
-            | Flavour::Anthropic
-            | Flavour::OpenRouter
-            | Flavour::Compatible => false,
-        }
-    }
-
     /// Whether each event of a stream is one token, so that events can be counted.
     pub fn streams_tokens(self) -> bool {
         !matches!(

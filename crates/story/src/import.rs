@@ -56,6 +56,28 @@ pub struct ImportedStory {
     pub kept: Option<(&'static str, Map<String, Value>)>,
 }
 
+impl ImportedStory {
+    /// Adds a passage, whatever its `id`; returns its number.
+    pub fn push(&mut self, node: Node) -> NodeId {
+        let id = self.nodes.len() as NodeId;
+        self.nodes.push(Node { id, ..node });
+        id
+    }
+
+    /// Continues the story with these texts, each as a passage; skips empty ones.
+    pub fn append(&mut self, texts: Vec<(Author, String)>) {
+        for (author, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+            let passage = Node {
+                parent: self.head,
+                author,
+                text,
+                ..Node::default()
+            };
+            self.head = Some(self.push(passage));
+        }
+    }
+}
+
 /// The records of an import, and a message for the writer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImportResult {

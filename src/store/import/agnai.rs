@@ -7,13 +7,13 @@
 
 use super::fields::{flag, line, rows, text, words};
 use super::skipped::Skipped;
-use super::tavern::{ASIDE, ReadChat};
+use super::tavern::{ASIDE, ReadChat, message};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use story::import::ImportedStory;
 use story::node::SPEAKER;
 use story::sentence::count_noun;
-use story::{Author, Mode, Node, NodeId};
+use story::{Author, Mode, NodeId};
 
 /// The length to which the export shortens message ids.
 const SHORT_ID: usize = 8;
@@ -48,7 +48,7 @@ pub fn parse_chat(file: &Map<String, Value>) -> ReadChat {
     let shown = chat.shown(line(file, "treeLeafId"));
     let tale = ImportedStory {
         head: shown,
-        nodes: chat.nodes,
+        nodes: chat.tale.nodes,
         mode: Mode::Chat,
         memory: memory.join("\n\n"),
         ..ImportedStory::default()
@@ -65,7 +65,7 @@ pub fn parse_chat(file: &Map<String, Value>) -> ReadChat {
 
 #[derive(Default)]
 struct Chat {
-    nodes: Vec<Node>,
+    tale: ImportedStory,
     /// The passage of each message, by the message's id.
     known: HashMap<String, NodeId>,
     last: Option<NodeId>,
@@ -120,25 +120,14 @@ impl Chat {
         text: String,
         extra: Map<String, Value>,
     ) -> NodeId {
-        let id = self.nodes.len() as NodeId;
-        self.nodes.push(Node {
-            id,
-            parent,
-            author,
-            turn: true,
-            apart: true,
-            text,
-            extra: (!extra.is_empty()).then(|| Box::new(extra)),
-            ..Node::default()
-        });
-        id
+        self.tale.push(message(parent, author, text, extra))
     }
 
     /// The last passage shown: the last message, or the leaf named in the file, if that is on
     /// another branch.
     fn shown(&self, leaf: Option<String>) -> Option<NodeId> {
         let leaf = self.known.get(&short(&leaf.unwrap_or_default())).copied();
-        let parent = |id: &NodeId| self.nodes.get(*id as usize)?.parent;
+        let parent = |id: &NodeId| self.tale.nodes.get(*id as usize)?.parent;
         let path = std::iter::successors(self.last, parent);
         let on_path = path.into_iter().any(|id| Some(id) == leaf);
         match on_path {

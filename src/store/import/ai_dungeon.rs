@@ -13,10 +13,10 @@ use super::lore::{self, ReadBook};
 use super::skipped::Skipped;
 use crate::store::lorebook::LoreFormat;
 use serde_json::{Map, Value};
+use story::Author;
 use story::frame::Note;
 use story::import::ImportedStory;
 use story::sentence::count_noun;
-use story::{Author, Node, NodeId};
 
 const ACTIONS: [&str; 3] = ["actions", "actionWindow", "allActions"];
 const CARDS: [&str; 4] = ["storyCards", "worldInfo", "worldInfos", "worldInfoCards"];
@@ -94,17 +94,7 @@ pub fn parse_story(
     }) {
         said.insert(0, (Author::Prompt, prompt));
     }
-    for (author, text) in said.into_iter().filter(|(_, text)| !text.is_empty()) {
-        let id = tale.nodes.len() as NodeId;
-        tale.nodes.push(Node {
-            id,
-            parent: tale.head,
-            author,
-            text,
-            ..Node::default()
-        });
-        tale.head = Some(id);
-    }
+    tale.append(said);
     let mut notices: Vec<String> = skipped.notice("action").into_iter().collect();
     if undone > 0 {
         notices.push(format!(

@@ -19,9 +19,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use msgpackr::Packed;
 use serde_json::{Map, Value};
+use story::Author;
 use story::frame::Note;
 use story::import::ImportedStory;
-use story::{Author, Node, NodeId};
 
 pub fn is_story(file: &Map<String, Value>) -> bool {
     let content = file.get("content").is_some_and(Value::is_object);
@@ -47,17 +47,7 @@ pub fn parse_story(
         (None, _) => first_editor(content, &mut skipped),
     };
     let mut tale = ImportedStory::default();
-    for (author, text) in said.into_iter().filter(|(_, text)| !text.is_empty()) {
-        let id = tale.nodes.len() as NodeId;
-        tale.nodes.push(Node {
-            id,
-            parent: tale.head,
-            author,
-            text,
-            ..Node::default()
-        });
-        tale.head = Some(id);
-    }
+    tale.append(said);
     let context = |at: usize| content.get("context")?.get(at)?.as_object();
     tale.memory = context(0)
         .and_then(|it| text(it, "text"))

@@ -254,6 +254,24 @@ impl Chat {
     }
 }
 
+/// A message of a chat, which stays apart from the messages around it.
+pub(super) fn message(
+    parent: Option<NodeId>,
+    author: Author,
+    text: String,
+    extra: Map<String, Value>,
+) -> Node {
+    Node {
+        parent,
+        author,
+        turn: true,
+        apart: true,
+        text,
+        extra: (!extra.is_empty()).then(|| Box::new(extra)),
+        ..Node::default()
+    }
+}
+
 fn add_node(
     tale: &mut ImportedStory,
     parent: Option<NodeId>,
@@ -261,18 +279,7 @@ fn add_node(
     said: &str,
     extra: Map<String, Value>,
 ) -> NodeId {
-    let id = tale.nodes.len() as NodeId;
-    tale.nodes.push(Node {
-        id,
-        parent,
-        author,
-        turn: true,
-        apart: true,
-        text: words(said),
-        extra: (!extra.is_empty()).then(|| Box::new(extra)),
-        ..Node::default()
-    });
-    id
+    tale.push(message(parent, author, words(said), extra))
 }
 
 /// The name in a header under this key; SillyTavern writes "unused" in those of groups.

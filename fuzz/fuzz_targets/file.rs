@@ -1,0 +1,10 @@
+//! A temporary file with the fuzzer's bytes, for readers that take a path.
+
+use std::io::Write;
+use tempfile::NamedTempFile;
+
+pub fn with(bytes: &[u8]) -> Option<NamedTempFile> {
+    let mut file = NamedTempFile::new().ok()?;
+    file.write_all(bytes).ok()?;
+    Some(file)
+}
