@@ -34,10 +34,10 @@ pub fn conflicts(
     for (at, copy) in copies.iter().enumerate() {
         let found = difference(&story, &copy.recovered.story);
         text.push_str(&format!(
-            "{}  {}, {} passages\n",
+            "{}  {}, {}\n",
             at + 1,
             copy_name(&copy.path),
-            copy.recovered.story.nodes().len()
+            count_noun(copy.recovered.story.nodes().len(), "passage")
         ));
         if let Some(why) = &copy.recovered.read_only_reason {
             text.push_str(&format!("   read up to the point where {why}\n"));

@@ -7,7 +7,7 @@ use base::search::Needle;
 use illumine::store::export::bare_text;
 use illumine::store::{Recovered, Sessions, StoreError, shell_word};
 use std::path::PathBuf;
-use story::sentence::excerpt_around;
+use story::sentence::{count_noun, excerpt_around};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -157,9 +157,9 @@ fn verdict(
 ) -> Result<String, StoreError> {
     let story = &found.story;
     let counts = format!(
-        "{} records, {} passages, {} of them in the current story",
-        found.records,
-        story.nodes().len(),
+        "{}, {}, {} of them in the current story",
+        count_noun(found.records, "record"),
+        count_noun(story.nodes().len(), "passage"),
         story.path().len()
     );
     let word = shell_word(name);

@@ -1,8 +1,8 @@
 //! Daily backups: `<session>/backups/YYYY-MM-DD.jsonl`, a plain copy of the journal from when the
 //! day's work began.
 
-use super::journal::{make_private_dir, open_private};
 use super::place::FILE;
+use super::private::{make_private_dir, open_private};
 use super::rescue::bring_files;
 use super::{Journal, Sessions, StoreError};
 use std::fs;

@@ -1,11 +1,13 @@
 //! The journal of one open session: append-only.
 
+use super::held::HeldFiles;
 use super::names::check_new_name;
 use super::place::{FILE, Misplaced, Stamp};
+use super::private::{make_private_dir, open_private, sync_dir};
 use super::recover::{Recovered, recover_journal};
 use super::{StoreError, place};
 use serde::Serialize;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use story::Record;
@@ -31,6 +33,7 @@ pub struct Journal {
     read_only: Option<String>,
     /// Notices for the writer about the file.
     news: Vec<String>,
+    held: HeldFiles,
 }
 
 /// A record as a line of the journal, with the version first.
@@ -108,6 +111,7 @@ impl Journal {
             stamp,
             read_only: None,
             news: Vec::new(),
+            held: HeldFiles::default(),
         })
     }
 
@@ -141,6 +145,7 @@ impl Journal {
                 journal.set_aside(&tail)?;
             }
             journal.look()?;
+            journal.held = HeldFiles::of(&journal.dir);
         }
         Ok((journal, recovered))
     }
@@ -226,6 +231,7 @@ impl Journal {
         twin.lock()?;
         twin.written = std::mem::take(&mut self.written);
         twin.news = std::mem::take(&mut self.news);
+        twin.held = std::mem::take(&mut self.held);
         *self = twin;
         Ok(())
     }
@@ -233,10 +239,17 @@ impl Journal {
     /// Writes the story to a new file and continues there.
     fn move_on(&mut self, why: &Misplaced) -> Result<(), StoreError> {
         let (mut rescued, said) = self.rescue(why)?;
+        self.held.restore(&rescued.dir);
+        rescued.held = HeldFiles::of(&rescued.dir);
         rescued.news = std::mem::take(&mut self.news);
         rescued.news.push(said);
         *self = rescued;
         Ok(())
+    }
+
+    /// Holds a file of the session's folder open, so that it can be written again.
+    pub(super) fn hold_open(&mut self, path: &Path) {
+        self.held.hold(&self.dir, path);
     }
 
     /// The open file, wherever it is.
@@ -365,32 +378,4 @@ pub(super) fn lines(records: &[Record]) -> Result<Vec<u8>, StoreError> {
         lines.push(b'\n');
     }
     Ok(lines)
-}
-
-pub(super) fn make_private_dir(path: &Path, recursive: bool) -> Result<(), StoreError> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(recursive);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(path)
-        .map_err(|error| StoreError::io("create the folder", path, error))
-}
-
-pub(super) fn open_private(path: &Path, new: bool) -> Result<File, StoreError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(new);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-        .open(path)
-        .map_err(|error| StoreError::io("open", path, error))
-}
-
-/// Syncs a folder, so that a new name in it is durable; ignores file systems that do not support
-/// it.
-pub(super) fn sync_dir(path: &Path) {
-    if let Ok(dir) = File::open(path) {
-        let _ = dir.sync_all();
-    }
 }

@@ -1,7 +1,7 @@
 //! A session's pictures: `<session>/pictures/<number>.png`, each complete on disk before the
 //! journal mentions it.
 
-use super::journal::{make_private_dir, open_private, sync_dir};
+use super::private::{make_private_dir, open_private, sync_dir};
 use super::{Journal, Sessions, StoreError};
 use base::hash::sha256;
 use std::fs;
@@ -20,7 +20,7 @@ pub fn path(session: &Path, id: NodeId) -> PathBuf {
 impl Journal {
     /// Saves a picture's file. Returns once the file is safely on disk, so that a record written
     /// afterwards never names a missing file.
-    pub fn save_picture(&self, id: NodeId, bytes: &[u8]) -> Result<(), StoreError> {
+    pub fn save_picture(&mut self, id: NodeId, bytes: &[u8]) -> Result<(), StoreError> {
         self.writable()?;
         let path = path(self.folder(), id);
         let folder = self.folder().join(FOLDER);
@@ -39,6 +39,7 @@ impl Journal {
             return Err(StoreError::io("write", &path, error));
         }
         sync_dir(&folder);
+        self.hold_open(&path);
         Ok(())
     }
 }
@@ -76,7 +77,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let sessions = Sessions::new(dir.path());
-        let journal = sessions.create(Some("s"), "", "1").unwrap();
+        let mut journal = sessions.create(Some("s"), "", "1").unwrap();
         journal.save_picture(7, b"first").unwrap();
         journal.save_picture(7, b"second").unwrap();
         let path = dir.path().join("s/pictures/7.png");

@@ -3,9 +3,10 @@
 //! The program still has every record, so the new journal is complete. Any file that took the
 //! journal's place is left as it is.
 
-use super::journal::{make_private_dir, sync_dir};
+use super::held::{files_in, is_card, is_picture};
 use super::names::numbered;
 use super::place::{Misplaced, whereabouts};
+use super::private::{make_private_dir, sync_dir};
 use super::{Journal, StoreError, pictures};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -93,19 +94,19 @@ impl Journal {
 pub(super) fn bring_files(from: &Path, to: &Path) {
     let (old, new) = (from.join(pictures::FOLDER), to.join(pictures::FOLDER));
     if old.is_dir() && make_private_dir(&new, true).is_ok() {
-        copy_missing(&old, &new, |name| name.ends_with(".png"));
+        copy_missing(&files_in(&old, is_picture), &new);
     }
-    copy_missing(from, to, |name| name.starts_with("card"));
+    copy_missing(&files_in(from, is_card), to);
     sync_dir(to);
 }
 
-fn copy_missing(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) {
-    for entry in fs::read_dir(from).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let target = to.join(&name);
-        let wanted = wanted(&name.to_string_lossy()) && entry.path().is_file();
+fn copy_missing(files: &[PathBuf], to: &Path) {
+    for file in files {
+        let Some(target) = file.file_name().map(|name| to.join(name)) else {
+            continue;
+        };
         // `sessions check` reports files that could not be copied.
-        if wanted && !target.exists() && fs::copy(entry.path(), &target).is_err() {
+        if !target.exists() && fs::copy(file, &target).is_err() {
             let _ = fs::remove_file(&target);
         }
     }
@@ -207,9 +208,30 @@ mod tests {
         assert!(said.contains("was removed"), "{said}");
         assert!(said.contains(&desk.journal.path().display().to_string()));
         desk.is_whole("tide");
+        let picture = desk.path("tide/pictures/7.png");
+        assert_eq!(fs::read(&picture).unwrap(), b"drawn");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&desk.path("tide")), 0o700);
         assert_eq!(mode(&desk.journal.path()), 0o600);
+        assert_eq!(mode(&picture), 0o600);
+    }
+
+    #[test]
+    fn pictures_of_an_opened_session_come_again_each_time_its_folder_is_removed() {
+        let mut desk = Desk::new();
+        fs::write(desk.path("tide/card.png"), b"a face").unwrap();
+        drop(desk.journal);
+        desk.journal = desk.sessions.open("tide").unwrap().0;
+        for id in [8, 9] {
+            desk.journal.save_picture(id, &[id as u8]).unwrap();
+            fs::remove_dir_all(desk.path("tide")).unwrap();
+            desk.journal.ensure_place().unwrap();
+        }
+        let there = |name: &str| fs::read(desk.path("tide").join(name)).unwrap();
+        assert_eq!(there("pictures/7.png"), b"drawn");
+        assert_eq!(there("pictures/8.png"), [8]);
+        assert_eq!(there("pictures/9.png"), [9]);
+        assert_eq!(there("card.png"), b"a face");
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Journal {
         whole.extend(warm.ids.iter().flat_map(|id| id.to_le_bytes()));
         whole.extend(&warm.bytes);
         let _ = fs::remove_file(&draft);
-        let written = super::journal::open_private(&draft, true)?
+        let written = super::private::open_private(&draft, true)?
             .write_all(&whole)
             .and_then(|()| fs::rename(&draft, &path));
         if let Err(error) = written {

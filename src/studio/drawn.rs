@@ -150,7 +150,7 @@ impl Studio {
     fn keep_picture(&mut self, id: NodeId, bytes: Vec<u8>) -> Result<(), Refusal> {
         self.session.ensure_journal(&self.setup)?;
         self.session.ensure_place()?;
-        match &self.session.journal {
+        match &mut self.session.journal {
             Some(journal) => journal.save_picture(id, &bytes)?,
             None => drop(self.session.in_memory_pictures.insert(id, bytes.into())),
         }

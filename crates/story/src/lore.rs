@@ -5,6 +5,7 @@
 //! files.
 
 pub mod decorators;
+mod haystack;
 mod javascript;
 mod key;
 mod matching;

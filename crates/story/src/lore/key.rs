@@ -5,9 +5,9 @@
 //! Which keys are regexes, and what they match, is as in SillyTavern: JavaScript's regexes with the
 //! flags `gimsuy`; what looks like one and is none is looked for as words.
 
+use super::haystack::Haystack;
 use super::javascript::{Engine, Flags, Untranslated, translate};
 use base::search::{folded_letters, spellings};
-
 use regex::{Regex, RegexBuilder};
 use std::sync::LazyLock;
 
@@ -67,21 +67,32 @@ impl Key {
         }
     }
 
-    /// Whether the key occurs in the text; `folded` is the text as [`folded_letters`].
-    pub fn is_in(&self, text: &str, folded: &str) -> Occurs {
+    /// Whether the key occurs in the text. A regex is looked for in the text as it is stored and
+    /// with composed accents.
+    pub(super) fn is_in(&self, text: &Haystack) -> Occurs {
+        let mut forms = [Some(&text.text), text.composed.as_ref()]
+            .into_iter()
+            .flatten();
         let found = match self {
-            Key::Pattern(pattern) => pattern.is_match(text),
-            Key::Backtracking(pattern) => return backtrack(pattern, text),
+            Key::Pattern(pattern) => forms.any(|text| pattern.is_match(text)),
+            Key::Backtracking(pattern) => {
+                let mut found = forms.map(|text| backtrack(pattern, text));
+                let first = found.next().unwrap_or(Occurs::No);
+                return found.fold(first, |found, next| match found {
+                    Occurs::No => next,
+                    Occurs::Yes | Occurs::Stopped => found,
+                });
+            }
             Key::Words { folded, .. } if folded.is_empty() => false,
             Key::Words {
                 folded: words,
                 whole,
                 case: false,
                 ..
-            } => contains(folded, words, *whole),
-            Key::Words { exact, whole, .. } => {
-                exact.iter().any(|words| contains(text, words, *whole))
-            }
+            } => contains(&text.folded, words, *whole),
+            Key::Words { exact, whole, .. } => exact
+                .iter()
+                .any(|words| contains(&text.text, words, *whole)),
         };
         if found { Occurs::Yes } else { Occurs::No }
     }
@@ -130,6 +141,8 @@ fn shortened(key: &str) -> String {
 }
 
 fn compile_pattern(pattern: &str, flags: Flags) -> Result<Key, String> {
+    // The text is also searched with composed accents, so this finds decomposed ones too.
+    let [pattern, _] = &spellings(pattern);
     let wrong = |why: &str| format!("the key /{}/ is no valid regex: {why}", shortened(pattern));
     if pattern.len() > LONGEST {
         return Err(wrong("it is too long"));

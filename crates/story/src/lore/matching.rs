@@ -1,30 +1,10 @@
 //! Matches entries' keys in a text, within limits: a lorebook can have many thousands of keys.
 
+use super::haystack::Haystack;
 use super::key::{Key, Occurs};
 use super::{KeyLogic, LoreEntry};
 use crate::card::Macros;
 use base::untrusted::clean_line;
-
-/// A text to search, and a copy that ignores case and how accents are stored.
-pub(super) struct Haystack {
-    pub text: String,
-    folded: String,
-}
-
-impl Haystack {
-    /// The most bytes to search, counted from the end.
-    pub const LONGEST: usize = 256 << 10;
-
-    pub fn new(text: &str) -> Haystack {
-        let from = text.len().saturating_sub(Haystack::LONGEST);
-        let from = (from..=text.len()).find(|at| text.is_char_boundary(*at));
-        let text = &text[from.unwrap_or(0)..];
-        Haystack {
-            text: text.to_string(),
-            folded: base::search::folded_letters(text),
-        }
-    }
-}
 
 /// The keys of one entry.
 #[derive(Default)]
@@ -108,7 +88,7 @@ impl KeyMatcher {
                 ));
             }
         }
-        match compiled.is_in(&text.text, &text.folded) {
+        match compiled.is_in(text) {
             Occurs::Yes => Ok(true),
             Occurs::No => Ok(false),
             Occurs::Stopped => {

@@ -7,7 +7,8 @@
 
 mod groups;
 
-use super::matching::{EntryKeys, Haystack, KeyMatch, KeyMatcher};
+use super::haystack::Haystack;
+use super::matching::{EntryKeys, KeyMatch, KeyMatcher};
 use super::{LoreEntry, Lorebook, SCAN_DEPTH};
 use crate::card::Macros;
 use crate::sentence::count_noun;

@@ -2,12 +2,12 @@ use super::*;
 
 fn occurs(key: &str, text: &str) -> Occurs {
     let key = Key::new(key, false, false, false).unwrap();
-    key.is_in(text, &folded_letters(text))
+    key.is_in(&Haystack::new(text))
 }
 
 fn is_in(key: &str, case: bool, whole: bool, text: &str) -> bool {
     let key = Key::new(key, case, whole, false).unwrap();
-    key.is_in(text, &folded_letters(text)) == Occurs::Yes
+    key.is_in(&Haystack::new(text)) == Occurs::Yes
 }
 
 #[test]
@@ -141,5 +141,18 @@ fn keys_that_seem_regexes_and_are_none_are_remarked_on() {
     assert!(Key::remark("/oar/y").unwrap().contains("beginning"));
     for plain in ["/oar/gi", "oar", "/usr/share/doc", "//", "/"] {
         assert_eq!(Key::remark(plain), None, "{plain}");
+    }
+}
+
+#[test]
+fn a_regex_finds_accents_however_they_are_stored() {
+    let (one, two) = ("caf\u{e9}", "cafe\u{301}");
+    for key in [one, two] {
+        for text in [one, two] {
+            let text = format!("In the {text}.");
+            for pattern in [format!("/{key}/"), format!("/(?<=the ){key}\\./")] {
+                assert_eq!(occurs(&pattern, &text), Occurs::Yes, "{pattern}: {text}");
+            }
+        }
     }
 }

@@ -1,0 +1,82 @@
+//! Files beside the journal, held open with it: their contents outlive the removal of the session's
+//! folder, so that a rescued session has its pictures.
+
+use super::pictures;
+use super::private::{make_private_dir, open_private};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Seek};
+use std::path::{Path, PathBuf};
+
+/// The most files held open. A process may usually open 1,024.
+const MOST: usize = 256;
+
+/// Open files, by their path in the session's folder.
+#[derive(Debug, Default)]
+pub(super) struct HeldFiles(BTreeMap<PathBuf, File>);
+
+impl HeldFiles {
+    /// The files of a session that its journal refers to; the newest pictures if there are too many.
+    pub(super) fn of(folder: &Path) -> HeldFiles {
+        let mut found = files_in(folder, is_card);
+        let mut drawn = files_in(&folder.join(pictures::FOLDER), is_picture);
+        drawn.sort_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok());
+        found.extend(drawn.into_iter().rev());
+        let mut held = HeldFiles::default();
+        found.iter().for_each(|path| held.hold(folder, path));
+        held
+    }
+
+    /// Holds a file open, unless there are already too many.
+    pub(super) fn hold(&mut self, folder: &Path, path: &Path) {
+        let Ok(inner) = path.strip_prefix(folder) else {
+            return;
+        };
+        // Only a replaced file keeps its place if there are too many.
+        if (self.0.len() < MOST || self.0.contains_key(inner))
+            && let Ok(file) = File::open(path)
+        {
+            self.0.insert(inner.to_path_buf(), file);
+        }
+    }
+
+    /// Writes the files that a folder lacks to it.
+    pub(super) fn restore(&mut self, folder: &Path) {
+        let missing = |path: &Path| !folder.join(path).exists();
+        for (inner, file) in self.0.iter_mut().filter(|(inner, _)| missing(inner)) {
+            let path = folder.join(inner);
+            let parent = path.parent().unwrap_or(folder);
+            // `sessions check` reports files that could not be written.
+            if make_private_dir(parent, true).is_ok() && copy(file, &path).is_err() {
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+}
+
+fn copy(file: &mut File, to: &Path) -> io::Result<()> {
+    let mut new = open_private(to, true).map_err(io::Error::other)?;
+    file.rewind()?;
+    io::copy(file, &mut new)?;
+    new.sync_all()
+}
+
+/// Whether a file beside the journal is the original of an imported card.
+pub(super) fn is_card(name: &str) -> bool {
+    name.starts_with("card")
+}
+
+/// Whether a file in the folder of pictures is a finished one.
+pub(super) fn is_picture(name: &str) -> bool {
+    name.ends_with(".png")
+}
+
+/// The files of a folder whose names are wanted.
+pub(super) fn files_in(folder: &Path, wanted: fn(&str) -> bool) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| wanted(&entry.file_name().to_string_lossy()))
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+        .collect()
+}
