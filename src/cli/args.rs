@@ -390,8 +390,8 @@ pub struct Bench {
     pub on: On,
 }
 
-/// Parses the command line. Prints help itself, and then returns None; a usage error becomes one
-/// sentence, as every other failure does.
+/// Parses the command line. If it requests help, prints the help and returns None; a usage error
+/// becomes one sentence, like every other failure.
 pub fn read() -> Result<Option<Cli>, Failed> {
     let error = match Cli::try_parse() {
         Ok(cli) => return Ok(Some(cli)),

@@ -75,7 +75,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     report(args, &files, &drawn, timings)
 }
 
-/// A picture that was drawn: its PNG file and its provenance.
+/// A drawn picture: its PNG file and its provenance.
 struct Drawn<'a> {
     file: Arc<[u8]>,
     provenance: &'a PictureProvenance,
@@ -250,7 +250,7 @@ fn save_pictures(args: &Args, drawn: &[Drawn]) -> Result<Vec<PathBuf>, Failed> {
             1 => args.out.clone(),
             _ => numbered_path(&args.out, number),
         };
-        // A picture that is drawn again takes the old one's place.
+        // A redrawn picture replaces the old one.
         let written = write_file(&path, &drawing.file, true);
         written.map_err(|why| Failed::new(Exit::Session, why))?;
         files.push(path);

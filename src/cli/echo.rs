@@ -11,7 +11,8 @@ static BEFORE: Mutex<Option<(File, libc::termios)>> = Mutex::new(None);
 /// A guard during whose lifetime the terminal does not echo its input.
 pub struct EchoGuard(());
 
-/// Whether the program runs as a shell's background job, which querying the terminal would stop.
+/// Whether the program is a shell's background job, which would be stopped if it queried the
+/// terminal.
 pub fn in_background() -> bool {
     terminal().is_some_and(|terminal| {
         // SAFETY: both calls only query an open descriptor of our own.

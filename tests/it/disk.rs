@@ -100,7 +100,7 @@ fn a_journal_from_elsewhere_becomes_a_session_with_its_words() {
         run.run()
     };
     let said = import(&copy, "rescued").expect(0);
-    assert!(said.text().contains("Made a session of the journal"));
+    assert!(said.text().contains("Created a session from the journal"));
     assert_eq!(
         typed(&home.recovered("rescued").story),
         ["The lamp burned."]
@@ -152,7 +152,7 @@ fn a_session_that_went_is_written_anew_once_the_disk_has_room() {
     live.complained("Opened s");
     fs::remove_dir_all(home.sessions().join("s")).unwrap();
     live.say("/save");
-    live.complained("cannot be written anew (the disk is full)");
+    live.complained("cannot be written to a new file (the disk is full)");
     assert!(!home.journal("s").exists());
     live.lift_file_limit();
     live.say("/save");

@@ -51,7 +51,7 @@ pub enum Sessions {
         /// one, which is not changed
         #[arg(long, requires = "name")]
         salvage: bool,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
@@ -63,7 +63,7 @@ pub enum Sessions {
         copy: Option<usize>,
         /// Name of the new session [default: the session's name with -copy]
         to: Option<String>,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
@@ -75,7 +75,7 @@ pub enum Sessions {
         date: Option<String>,
         /// Name of the new session [default: the session's name with the date]
         to: Option<String>,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },

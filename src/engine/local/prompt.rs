@@ -279,7 +279,7 @@ pub fn segments(
                 let parts = parts.filter(|part| part.kind != PartKind::Separator);
                 let kinds: Vec<String> = parts.map(|part| part.kind.label()).collect();
                 let label = clean_line(&format!("{}: {}", message.role.name(), kinds.join(", ")));
-                // The template's own signs are not shown; messages stand apart in it.
+                // The template's own marks are not shown, but they separate messages.
                 let line_end = if end < messages.len() { "\n" } else { "" };
                 found.push(segment(
                     label,

@@ -1,4 +1,4 @@
-//! The remote backend against servers of the tests' own: honest ones, broken ones, hostile ones.
+//! Tests the remote backend with fake servers: honest, broken and hostile ones.
 
 mod fake;
 mod flavours;
@@ -139,7 +139,7 @@ fn a_server_writes_a_passage() {
     assert_eq!(connect(&server).about().sha256, about.sha256);
     let heard = Heard::default();
     let (status, stats) = remote.write(&request("Once. "), &heard).unwrap();
-    // The space at the end of the prompt is there once.
+    // The space at the end of the prompt is not repeated.
     assert_eq!(heard.text(), "The sea rose.");
     assert_eq!(status, Status::Complete);
     assert_eq!(

@@ -21,7 +21,7 @@ pub(super) fn split(pieces: &[ExportPassage]) -> Vec<(Option<String>, Vec<Export
                 if let Some(heading) = heading(line).filter(|_| fresh && line.ends_with('\n')) {
                     give(&mut own.spans, span, &mut words);
                     let told = std::mem::take(&mut own.spans);
-                    // The pictures go after all of its text.
+                    // The pictures go after all of the passage's text.
                     last(
                         &mut chapters,
                         ExportPassage {

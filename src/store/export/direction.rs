@@ -1,4 +1,4 @@
-//! The direction of a text, left to right or right to left, also as determined by its language.
+//! The direction of a text, left to right or right to left, from its characters or its language.
 
 use super::ExportError;
 use super::pages::ExportPassage;

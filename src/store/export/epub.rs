@@ -49,7 +49,7 @@ pub fn book(story: &Story, extent: ExportScope, meta: &ExportMeta) -> Result<Vec
         let told = |branch: &Branch| chapter(title(story, branch), &branch.pieces);
         chapters.extend(branches.iter().map(told));
     }
-    // A book has something to turn to, even if nothing but spaces was written.
+    // A book has at least one chapter, even if only spaces were written.
     if chapters.is_empty() {
         chapters.push(chapter(meta.title.clone(), &[]));
     }

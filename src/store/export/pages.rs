@@ -1,4 +1,4 @@
-//! A story as pieces for export: authors, separators and branches.
+//! Splits a story into pieces for export, with their authors, separators and branches.
 
 use super::ExportScope;
 use base::untrusted::clean_line;
@@ -16,7 +16,7 @@ pub struct ExportPassage {
     pub turn: bool,
     /// The speaker's name, in an imported chat.
     pub speaker: Option<String>,
-    /// Whether it is another message than the piece before it.
+    /// Whether it starts a new message after the piece before it.
     pub apart: bool,
     /// Whether it is a single part, unchanged since it was written.
     pub whole: bool,

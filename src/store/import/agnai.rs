@@ -66,7 +66,7 @@ pub fn parse_chat(file: &Map<String, Value>) -> ReadChat {
 #[derive(Default)]
 struct Chat {
     tale: ImportedStory,
-    /// The passage of each message, by the message's id.
+    /// The passage for each message id.
     known: HashMap<String, NodeId>,
     last: Option<NodeId>,
     skipped: Skipped,
