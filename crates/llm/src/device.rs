@@ -1,4 +1,4 @@
-//! The device that computes: the one named by a flag, or the best one present.
+//! The compute device: the one named by a flag, or else the best one available.
 
 use crate::error::ModelError;
 use candle_core::Device;

@@ -45,7 +45,7 @@ pub enum Kind {
     },
     /// It redirects to another address.
     Redirects(String),
-    /// Its answer is not what was requested.
+    /// Its answer does not have the expected form.
     Garbage,
     /// Its answer was empty.
     Empty,
@@ -55,7 +55,7 @@ pub enum Kind {
     Gone,
 }
 
-/// The most characters of a server's message to quote.
+/// The maximum number of characters to quote from a server's message.
 const QUOTED: usize = 200;
 
 impl RemoteError {
@@ -191,7 +191,7 @@ impl std::fmt::Display for RemoteError {
             ),
             Kind::Redirects(to) => write!(
                 f,
-                "{server} redirects to {to}; if that is right, give this address, since a key is never sent on"
+                "{server} redirects to {to}; if that is right, use this address, since keys are never forwarded"
             ),
             Kind::Garbage => write!(
                 f,

@@ -25,8 +25,9 @@ impl Mirostat {
         }
     }
 
-    /// Cuts the tokens whose surprise −log2 p is above μ (the best always stays), samples from the
-    /// rest, and moves the cut: μ ← μ − η (s − τ), where s is the surprise of the sampled token.
+    /// Removes the tokens whose surprise −log2 p is above μ (the best always stays), samples from
+    /// the rest, and moves the cut: μ ← μ − η (s − τ), where s is the surprise of the sampled
+    /// token.
     ///
     /// Basu et al., "Mirostat", ICLR 2021, arXiv:2007.14966, algorithm 2. As in llama.cpp, s is
     /// computed among the tokens that are left, and the probabilities are those at `temperature`.

@@ -1,13 +1,13 @@
 //! Repetition, presence and frequency penalties: tokens already used become less likely.
 //!
-//! All three look at the same range of the last tokens, of prompt and output alike. Sequences are
-//! handled by DRY.
+//! All three look at the same range of the last tokens, of prompt and output alike. DRY handles
+//! sequences.
 
 use std::collections::BTreeMap;
 
 use crate::params::Sampling;
 
-/// Counts the tokens of the range as they come and go.
+/// Counts the tokens in the range as they enter and leave it.
 #[derive(Clone, Debug)]
 pub(crate) struct Penalties {
     repetition: f32,

@@ -44,7 +44,7 @@ pub(crate) fn top_p(items: &mut Vec<Candidate>, top_p: f32) {
 }
 
 /// Keeps the tokens whose surprise −ln p is closest to the expected one (the entropy), until their
-/// probabilities sum to `typical_p` or more. 1 is off. The best token may be lost.
+/// probabilities sum to `typical_p` or more. 1 is off. The best token may be removed.
 ///
 /// Meister et al., "Locally Typical Sampling", 2023, arXiv:2202.00666. Since −ln p is −z up to a
 /// constant, the distance |−ln p − H| is the distance of the logit from its own expectation, which

@@ -1,4 +1,4 @@
-//! The contents of a GGUF file: metadata values, and tensors.
+//! The contents of a GGUF file: metadata values and tensors.
 
 use super::tensor_type::TensorType;
 use std::ops::Range;
@@ -28,7 +28,7 @@ pub(super) struct Array {
     /// The type of its elements, as a number.
     pub element: u32,
     pub count: usize,
-    /// Where it begins.
+    /// Where it begins in the file.
     pub at: usize,
 }
 

@@ -37,11 +37,11 @@ pub struct Transformer {
     weights: Weights,
     layers: Vec<Layer>,
     rope: RopeTables,
-    /// For layers with a window, if their base differs.
+    /// The tables for layers with a window, if their base differs.
     local_rope: Option<RopeTables>,
     norm: Norm,
     head: Linear,
-    /// How many tokens the cache holds.
+    /// The number of tokens in the KV cache.
     len: usize,
 }
 
@@ -62,8 +62,8 @@ impl Transformer {
             RopeTables::new(&plain, base, None, device, on_host)
         });
         // Small models tie the output matrix to the embedding. It is the largest and is loaded
-        // first, so that memory never holds all other packed weights together with this one's file
-        // pages.
+        // first, so that its file pages are never in memory together with all the other packed
+        // weights.
         let head = match weights.has("output.weight") {
             true => "output.weight",
             false => "token_embd.weight",

@@ -9,7 +9,7 @@ const ROW: usize = 1024;
 const MAX_COUNT: usize = ROW / 2;
 
 /// The logits `[.., vocabulary]` of one row, with those below the `count` best set to `-inf`. None
-/// if these are ambiguous because of ties.
+/// if ties make the choice ambiguous.
 ///
 /// Sorting happens on the device, and the result arrives in one copy.
 pub fn top_k(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {
@@ -19,7 +19,7 @@ pub fn top_k(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {
     if count == 0 || count > MAX_COUNT.min(all) || all > 1 << 24 {
         return Ok(None);
     }
-    // NaN would have no place in the order.
+    // NaN cannot be sorted.
     let nothing = Tensor::full(f32::NEG_INFINITY, all, logits.device())?;
     let logits = logits.eq(&logits)?.where_cond(&logits, &nothing)?;
     let (values, ids) = sorted(&logits, count)?;
