@@ -1,8 +1,9 @@
 //! Makes text from models, files and pasted input safe to show.
 //!
 //! A terminal obeys escape sequences wherever they come from (CWE-150), so control characters are
-//! replaced where text enters the program, one character at a time: a piece of a stream is cleaned
-//! exactly as the whole would be. The token ids still prove what the model read and generated.
+//! replaced where text enters the program, one character at a time, so that a piece of a stream is
+//! cleaned just as it would be within the whole. The token ids still show what the model read and
+//! generated.
 
 use std::borrow::Cow;
 
@@ -33,8 +34,9 @@ pub fn clean_key(key: &str) -> String {
     clean_line(&short)
 }
 
-/// Whether anything of a text is seen: more than spaces, and characters that only steer how others
-/// are shown (Unicode's default ignorables), also where they were cleaned away.
+/// Whether any character of a text is visible: not a space, nor a character that only affects how
+/// others are shown (Unicode's default ignorables), nor the U+FFFD that [`clean`] puts in its
+/// place.
 pub fn is_visible(text: &str) -> bool {
     let unseen = |c: char| {
         matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{2800}' | '\u{3164}' | '\u{feff}'
