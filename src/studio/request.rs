@@ -15,7 +15,7 @@ pub(super) struct Ask {
     pub instruct: Option<String>,
     /// The tokens to start with.
     pub begin: Vec<u32>,
-    /// The text after the place.
+    /// The text that follows the passage's place.
     pub after: Option<String>,
     /// Whether the passage is outside the story, such as a summary.
     pub aside: bool,

@@ -1,4 +1,4 @@
-//! Everything that belongs to one session, in one value that another session replaces as a whole.
+//! Everything that belongs to one session, in one value, which opening another session replaces.
 
 use super::{Listed, Refusal, Setup, cannot};
 use crate::store::{Journal, Recovered, pictures, shell_word};
@@ -55,7 +55,7 @@ pub(super) struct Session {
     pub(super) in_memory_pictures: BTreeMap<NodeId, Arc<[u8]>>,
     /// The saved KV cache, until a model is loaded that can restore it.
     pub(super) warm: Option<WarmCache>,
-    /// What became of its files, for the writer.
+    /// Notices for the writer about the session's files.
     pub(super) remarks: Vec<String>,
     /// The day of the last backup.
     pub(super) backed_up: String,
@@ -102,7 +102,7 @@ impl Session {
         let journal = setup.sessions.create(Some(name), &began, &setup.build)?;
         let mut session = Session {
             journal: Some(journal),
-            // There is nothing yet to lose.
+            // A new session has nothing to back up.
             backed_up: today(setup),
             ..Session::new(settings)
         };
@@ -223,7 +223,7 @@ impl Session {
         Ok(())
     }
 
-    /// Notes what became of the journal, and which pictures did not come along.
+    /// Collects the journal's notices, and adds the number of pictures that are now missing.
     fn gather_news(&mut self) {
         let Some(journal) = &mut self.journal else {
             return;

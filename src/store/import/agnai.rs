@@ -38,7 +38,7 @@ pub fn parse_chat(file: &Map<String, Value>) -> ReadChat {
     for (place, row) in messages.unwrap_or_default() {
         match row.as_object() {
             Some(message) => chat.add(message, place),
-            None => chat.skipped.note(place, "is no message"),
+            None => chat.skipped.note(place, "is not a message"),
         }
     }
     let scenario = text(file, "scenario").filter(|text| !text.trim().is_empty());

@@ -197,7 +197,7 @@ fn current<'a>(file: &'a Map<String, Value>, skipped: &mut Skipped) -> Option<Ve
         {
             Some(chunk) => chunks.push(chunk),
             None if action.is_null() => skipped.note(place, "is null"),
-            None => skipped.note(place, "is no text"),
+            None => skipped.note(place, "is not text"),
         }
     }
     Some(chunks)

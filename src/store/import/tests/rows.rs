@@ -1,4 +1,4 @@
-//! One row that cannot be used costs no other, and is named.
+//! Tests that an unusable row does not affect the others, and is named in a notice.
 
 use super::*;
 use crate::store::lorebook::LEFT_OUT;
