@@ -1,6 +1,6 @@
-//! The loop's inputs besides engine events: keys, signals, a terminal hangup.
+//! The loop's inputs other than engine events: keys, signals, a terminal hangup.
 //!
-//! Two threads only read inputs and send them on. One blocks in crossterm, which knows every
+//! Two threads only read inputs and send them on. One blocks in crossterm, which supports every
 //! terminal's keys but never reports a hangup (it keeps reading the closed terminal), so the other
 //! waits for signals and for the hangup.
 

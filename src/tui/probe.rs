@@ -35,7 +35,7 @@ struct ProbeAnswers {
     sixel: bool,
     /// The size of a cell in pixels: width and height.
     cell: Option<(u16, u16)>,
-    /// Whether it has answered the last query, after which no more answers come.
+    /// Whether it has answered the last query, so that no more answers follow.
     all: bool,
 }
 

@@ -27,7 +27,7 @@ pub fn fitting_prefix(text: &str, width: usize) -> &str {
     text
 }
 
-/// The same, with `…` if something was cut off.
+/// Like `fitting_prefix`, but ends in `…` if something was cut off.
 pub fn shorten(text: &str, width: usize) -> String {
     if cells(text) <= width {
         return text.to_string();

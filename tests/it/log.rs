@@ -4,7 +4,7 @@ use crate::support::Home;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-/// Words that no model writes by itself.
+/// Words that a model would not write by itself.
 const PHRASE: &str = "the quinquireme of Nineveh";
 
 fn logged(home: &Home, args: &[&str], input: &str) -> String {
