@@ -61,7 +61,7 @@ pub const FORMATS: &[(ExportFormat, &[&str], &str, &str)] = &[
         ExportFormat::Html,
         &["html", "htm"],
         "html",
-        "one HTML page that marks the authors",
+        "one HTML page with authors marked",
     ),
     (ExportFormat::Epub, &["epub"], "epub", "an e-book"),
     (

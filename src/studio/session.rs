@@ -297,7 +297,7 @@ fn opened(journal: &Journal, recovered: &Recovered, copies: usize) -> String {
     };
     let opened = match (&recovered.read_only_reason, recovered.torn) {
         (Some(why), _) if recovered.damaged => format!(
-            "Opened {name} read-only because {why}; illumine sessions check --salvage {word} makes a sound copy of the rest"
+            "Opened {name} read-only because {why}; illumine sessions check --salvage {word} copies the sound records to a new session"
         ),
         (Some(why), _) => format!("Opened {name} read-only because {why}"),
         (None, 0) => format!("Opened {name}"),

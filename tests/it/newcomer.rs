@@ -26,7 +26,7 @@ const THINGS: [&str; 4] = ["red disc", "blue bar", "green frame", "black post"];
 const EACH: usize = 50;
 const STEPS: u64 = 100;
 const DRAWN: usize = 8;
-/// How much better than chance, which is right in a quarter of the cases.
+/// How much better than chance the model must be; chance is right in a quarter of the cases.
 const MARGIN: f64 = 0.25;
 
 fn pictures() -> Dataset {

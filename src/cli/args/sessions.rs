@@ -43,12 +43,12 @@ pub enum Sessions {
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
-    /// Check one session or all for damage
+    /// Check one session, or all of them, for damage
     Check {
         /// Session name [default: all sessions]
         name: Option<String>,
-        /// Read past damaged records and write what is sound to a new session beside the damaged
-        /// one, which is not changed
+        /// Read past damaged records and copy the sound ones to a new session; the damaged one
+        /// stays unchanged
         #[arg(long, requires = "name")]
         salvage: bool,
         /// Sessions folder
