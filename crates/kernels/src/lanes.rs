@@ -41,7 +41,7 @@ pub trait Lanes {
 
 pub(crate) const WIDTH: usize = 16;
 
-/// Prefetches the line at this address. An invalid one is ignored.
+/// Prefetches the cache line at this address; an invalid address is harmless.
 #[inline(always)]
 pub(crate) fn prefetch<N>(at: *const N) {
     #[cfg(target_arch = "x86_64")]
@@ -53,9 +53,9 @@ pub(crate) fn prefetch<N>(at: *const N) {
     let _ = at;
 }
 
-/// An element of the KV cache: a float, or a code with a scale that it shares with others.
+/// An element of the KV cache: a float, or a code that shares its scale with others.
 pub trait KvElement: Pod + Send + Sync + 'static {
-    /// Whether conversion to a float takes more than a load, so that many rows share one
+    /// Whether converting to a float takes more than a load, so that many rows should share one
     /// conversion.
     const NARROW: bool;
     /// Whether elements have scales.

@@ -40,7 +40,7 @@ impl<N: Pod> Aligned<N> {
         self.len = len;
     }
 
-    /// How long it can become without a new allocation.
+    /// The length that it can reach without a new allocation.
     pub fn capacity(&self) -> usize {
         self.lines.len() * 64 / size_of::<N>()
     }

@@ -25,7 +25,7 @@ use crate::tile_registers::{self, TileConfig};
 const ROWS: usize = 16;
 /// Bytes of 32 columns of a strip.
 const COLUMNS: usize = BLOCK * STRIP;
-/// How far ahead to prefetch.
+/// How far ahead to prefetch, in bytes.
 const AHEAD: usize = 4096;
 
 /// The kernels for strips of this layout; plain floats have none.
@@ -111,7 +111,8 @@ unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
     }
 }
 
-/// Registers 0 to 3 hold sums, 4 and 5 input, 6 and 7 weights.
+/// Register shapes for products over `columns` columns: registers 0 to 3 hold sums, 4 and 5 input,
+/// 6 and 7 weights.
 const fn shapes(columns: u8) -> TileConfig {
     let (bytes, quads) = (columns as u16, columns / 4);
     TileConfig::new(
@@ -121,7 +122,7 @@ const fn shapes(columns: u8) -> TileConfig {
 }
 
 static WHOLE: TileConfig = shapes(32);
-/// For formats whose blocks have two halves of 16 columns.
+/// The shapes for formats whose blocks have two halves of 16 columns.
 static HALVES: TileConfig = shapes(16);
 
 /// # Safety
@@ -132,15 +133,15 @@ unsafe fn configure<const IN_HALVES: bool>() {
     unsafe { tile_registers::load_config(shapes) };
 }
 
-/// Products computed before their floats are summed. Enough of them, because the processor does one
-/// kind of work faster than both at once; few enough for the L1 cache.
+/// How many products are computed before they are scaled and summed as floats: several, because
+/// alternating between the two kinds of work is slow, but few enough for the L1 cache.
 const PHASE: usize = 4;
 
-/// Sums of 16 rows of input and 16 of weights, for each product of a phase.
+/// Sums for 16 rows of input and 16 of weights, for each product of a phase.
 #[repr(align(64))]
 struct Products([[[i32; STRIP]; ROWS]; PHASE]);
 
-/// Where 32 columns of up to two groups of rows and two strips begin.
+/// Pointers to 32 columns of up to two groups of rows and of up to two strips.
 struct Pieces {
     x: [*const i8; 2],
     w: [*const i8; 2],
@@ -166,7 +167,7 @@ macro_rules! run {
     };
 }
 
-/// One product, and where its sums go.
+/// The instructions for one product and for storing its sums.
 macro_rules! product {
     ($sum:literal, $x:literal, $w:literal, $place:literal) => {
         concat!(
@@ -188,7 +189,7 @@ macro_rules! product {
     };
 }
 
-/// The products of one block; each loaded piece serves two.
+/// Computes the products of one block; each loaded piece is used for up to two.
 ///
 /// # Safety
 /// [`configure`] was called, the pieces are complete, and `to` has space for 16 by 16 sums per

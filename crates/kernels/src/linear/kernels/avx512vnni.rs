@@ -1,7 +1,7 @@
 //! AVX-512 with VNNI: a register holds 4 columns of 16 rows, and one instruction multiplies it with
 //! 4 input codes and accumulates into 16 sums.
 //!
-//! The weights are read once for up to 8 rows of input; with one row memory is the bottleneck, so
+//! The weights are read once for up to 8 rows of input; with one row, memory is the bottleneck, so
 //! data is prefetched a few kilobytes ahead.
 
 pub(super) mod read;
@@ -18,7 +18,7 @@ use super::super::group::{Group, Part, ROUND, SMALL};
 use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 
-/// How far ahead to prefetch.
+/// How far ahead to prefetch, in bytes.
 const AHEAD: usize = 4096;
 
 pub(super) fn kernel(layout: Layout) -> Kernel {
@@ -50,7 +50,7 @@ pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize_with(k, |values, codes| quantize_block(values, codes));
 }
 
-/// Like [`Part::quantize`], in two registers.
+/// Quantizes a block as [`Part::quantize`] does, in two registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
@@ -103,7 +103,7 @@ unsafe fn integer<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut 
 }
 
 /// # Safety
-/// As for `Kernel`; `M` rows from there on are within the group.
+/// As for `Kernel`; the group has at least `M` rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
     strip: &Strip,
@@ -169,7 +169,7 @@ unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
     }
 }
 
-/// Prefetches the lines `AHEAD` of these; an invalid address is harmless.
+/// Prefetches the lines that lie `AHEAD` bytes beyond these; an invalid address is harmless.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 fn prefetch(start: *const u8, bytes: usize) {
@@ -179,7 +179,7 @@ fn prefetch(start: *const u8, bytes: usize) {
     }
 }
 
-/// Four input codes, the same for all rows.
+/// Broadcasts four input codes to all rows.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and four codes can be read.
@@ -207,7 +207,7 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
 }
 
 /// # Safety
-/// As for `Kernel`; `M` rows from there on are within the group.
+/// As for `Kernel`; the group has at least `M` rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn float_rows<W: Floats, const M: usize>(
     strip: &Strip,

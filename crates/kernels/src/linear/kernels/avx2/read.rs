@@ -1,4 +1,4 @@
-//! How the weights and scales of a strip are read into registers of 8 rows.
+//! Loads the weights and scales of a strip into registers of 8 rows.
 
 use std::arch::x86_64::*;
 
@@ -21,13 +21,13 @@ pub(crate) trait Codes {
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2];
 }
 
-/// Where the scales of a block are.
+/// How the scales of a block are stored.
 pub(crate) trait Scales {
-    /// Whether there are minima.
+    /// Whether blocks have minima.
     const MINIMA: bool = false;
     /// Whether each half of a block has its own integer scale.
     const HALVES: bool = false;
-    /// Scale and minimum of block `b` in the rows from `side * 8` on.
+    /// The scale and minimum of block `b` in the rows from `side * 8` on.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
@@ -45,7 +45,7 @@ pub(crate) trait Scales {
     }
 }
 
-/// Weights that are floats.
+/// Weights stored as floats.
 pub(super) trait Floats {
     /// Bytes of one weight.
     const BYTES: usize;
@@ -286,7 +286,7 @@ impl Floats for F32 {
     }
 }
 
-/// 32 bytes.
+/// Loads 32 bytes.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and 32 bytes can be read.
@@ -297,7 +297,7 @@ unsafe fn register(at: *const u8) -> __m256i {
     unsafe { _mm256_loadu_si256(at.cast()) }
 }
 
-/// Half of 16 half floats: those of a side.
+/// Loads 8 of 16 half floats: those of one side.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and sixteen half floats can be read.
@@ -308,7 +308,7 @@ unsafe fn f16_values(at: *const u8, side: usize) -> __m256 {
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(at.add(side * 16).cast()) })
 }
 
-/// Half of 16 signed bytes: those of a side.
+/// Loads 8 of 16 signed bytes: those of one side.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and sixteen bytes can be read.
