@@ -100,8 +100,8 @@ impl Phase for ReconstructPhase<'_> {
     }
 }
 
-/// Weight of the squared error relative to the other losses: it falls to 0 over the first steps,
-/// and is 0 if training starts from weights.
+/// The weight of the squared error relative to the other losses: it falls to 0 over the first
+/// steps, and is 0 if training starts from existing weights.
 ///
 /// If drawings fill little of the square, an untrained generator lowers the absolute error most by
 /// drawing nothing, and then its saturated tanh has too little gradient to recover. The squared
@@ -115,7 +115,7 @@ pub fn squared_error_weight(number: u64, from_scratch: bool) -> f64 {
     }
 }
 
-/// Rows of pictures, each above its reconstructions.
+/// Rows of pictures, each row above their reconstructions.
 pub fn reconstruction_sheet(
     batches: &Batches,
     encoder: &Encoder,

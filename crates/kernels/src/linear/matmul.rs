@@ -293,7 +293,7 @@ pub(super) fn with_scratch(work: impl FnOnce(&mut Scratch)) {
 }
 
 /// The strips of unit `unit` of `units`, as an index into `weights` and a range of strips for each
-/// matrix. All units have about as many bytes to read.
+/// matrix. All units read about the same number of bytes.
 fn strips_of_unit<'a>(
     weights: &'a [&Packed],
     unit: usize,
