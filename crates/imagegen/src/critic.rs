@@ -8,7 +8,7 @@ use super::layers::leaky_relu;
 use super::weights::{Linear, Weights};
 use candle_core::{D, Error, Result, Tensor};
 
-/// Channels of its input features: EfficientNet-lite1's second, third and fifth stage.
+/// Channels of its input features: EfficientNet-lite1's second, third and fifth stages.
 pub const CHANNELS: [usize; 3] = [24, 40, 112];
 /// Places of the last feature map of a 64-pixel picture: 4 by 4.
 const PLACES: usize = TOKENS / 4;

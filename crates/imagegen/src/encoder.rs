@@ -1,4 +1,4 @@
-//! The encoder: pictures to tokens, the first half of the autoencoder.
+//! The encoder: turns pictures into tokens. It is the first half of the autoencoder.
 
 use super::config::{CHANNELS, Config, GRID, TOKENS};
 use super::layers::{Block, Dropout, layer_norm};
@@ -36,7 +36,7 @@ impl Encoder {
         })
     }
 
-    /// `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, depth]`, not yet
+    /// Maps `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, depth]`, not yet
     /// quantized.
     pub fn forward(&self, pictures: &Tensor) -> Result<Tensor> {
         let x = self

@@ -24,7 +24,7 @@ pub struct Norm {
     pub shift: Vec<f32>,
 }
 
-/// `x` `[batch, tokens, width]` to the same shape.
+/// Maps `x` `[batch, tokens, width]` to the same shape.
 pub fn block(
     pool: &Pool,
     matrices: &Matrices,

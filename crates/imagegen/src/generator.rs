@@ -1,5 +1,5 @@
-//! The decoder, called generator when trained against a discriminator: tokens and conditioning to
-//! pixels. It is the second half of the autoencoder.
+//! The decoder, called generator when trained against a discriminator: turns tokens and
+//! conditioning into pixels. It is the second half of the autoencoder.
 
 use super::conditioning::{ConditionEncoder, Conditioning};
 use super::config::{CHANNELS, Config, GRID, TOKENS};
@@ -77,8 +77,7 @@ impl Generator {
         self.condition.null_text()
     }
 
-    /// Quantized values `[batch, 64, codes]` to `[batch, 4, 64, 64]`, -1 to 1
-    /// premultiplied.
+    /// Maps quantized values `[batch, 64, codes]` to `[batch, 4, 64, 64]`, -1 to 1 premultiplied.
     pub fn forward(&self, values: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
         self.forward_conditioned(values, &self.condition(conditioning)?)
     }

@@ -23,8 +23,8 @@ impl Quantizer {
         })
     }
 
-    /// Any numbers `[.., codes]` to the nearest values; the gradient passes straight
-    /// through the rounding.
+    /// Rounds any numbers `[.., codes]` to the nearest values; the gradient passes straight through
+    /// the rounding.
     pub fn quantize(&self, z: &Tensor) -> Result<Tensor> {
         let bounded = z.tanh()?.broadcast_mul(&self.halves)?;
         let step = (bounded.round()? - &bounded)?.detach();

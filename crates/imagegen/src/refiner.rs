@@ -1,7 +1,7 @@
 //! The refiner: corrects all tokens of a sampled picture in one pass, before the decoder.
 //!
-//! The token Transformer learns one token at a time, so where it is unsure, each place is likely by
-//! itself but the places do not fit together. The refiner sees all tokens with the same
+//! The token Transformer learns one token at a time, so where it is unsure, each place is plausible
+//! by itself but the places do not fit together. The refiner sees all tokens with the same
 //! conditioning and examples, and is trained together with the generator against a critic of whole
 //! pictures.
 

@@ -1,7 +1,7 @@
 //! Encodes retrieved examples as one vector for each of the 64 places.
 //!
 //! Each token of an example is the sum of its codes' rows in a table that has separate rows for
-//! every style; how relevant one style is to another is learned. Training computes with tensors,
+//! every style; the relevance of one style to another is learned. Training computes with tensors;
 //! drawing sums the few rows in plain numbers.
 
 use super::conditioning::Conditioning;

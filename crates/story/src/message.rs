@@ -1,6 +1,6 @@
 //! Messages between the studio's thread and the engine's: requests down, events up.
 //!
-//! Closed enums of plain data, below both sides, so that neither imports the other.
+//! They are closed enums of plain data that both sides import, so that neither imports the other.
 
 mod answer;
 mod engine;
@@ -25,7 +25,7 @@ pub struct Reply {
     pub event: Event,
 }
 
-/// A request to the engine. Contains everything that the answer depends on.
+/// A request to the engine, with everything that the answer depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Load a model: a catalogue name, a path, a server's address, or empty for the default.

@@ -1,4 +1,4 @@
-//! Messages between the studio's thread and the engine's for drawing.
+//! Messages for drawing, between the studio's thread and the engine's.
 
 use super::{Derivation, PictureProvenance};
 use crate::NodeId;
