@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 use story::message::FailureKind;
 use story::{Author, Command, NodeId, Reply, Status, command, diff};
 
-/// The destination of the transcript. Only story text is shown exactly.
+/// The destination of the transcript. Only story text is shown unchanged.
 pub trait Page {
     /// Shows a piece of the story as it arrives.
     fn text(&mut self, text: &str) -> Result<(), OutputClosed>;
@@ -70,9 +70,9 @@ pub enum FailureCause {
 /// The longest line in bytes.
 pub const LONGEST: usize = 4 << 20;
 
-/// Waits for the model, reads and runs lines until the input ends, and saves the story. `next` is
-/// called with whether its line continues one that ended with a backslash, which stands for a line
-/// break in the writer's text.
+/// Waits for the model, reads and runs lines until the input ends, and saves the story. `next`
+/// returns the next line; its argument says whether that line continues one that ended with a
+/// backslash, which stands for a line break in the writer's text.
 pub fn run(
     studio: &mut Studio,
     events: &Receiver<Reply>,

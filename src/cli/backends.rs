@@ -19,7 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Reads the named backends of the configuration file.
+/// Reads the named backends in the configuration file.
 pub fn read(
     path: &Path,
     variable: impl Fn(&str) -> Option<String>,

@@ -59,7 +59,8 @@ pub fn begin(args: &Log, command: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Logs how the program ended. An error may quote the writer, so it counts as words.
+/// Logs how the program ended. An error may quote the writer, so its text is logged only with
+/// `--log-words`.
 pub fn end(result: &Result<Exit, Failed>) {
     match result {
         Ok(exit) => info!(code = exit.code(), "ended"),

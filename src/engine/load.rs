@@ -238,7 +238,7 @@ impl ModelLoader {
             Ok(_) => "its vocabulary differs".to_string(),
             Err(why) => why,
         };
-        // Nobody requested the catalogue's choice.
+        // Nobody requested the catalogue's choice, so its failure is not reported.
         if self.draft.is_some() {
             let wanted = clean_line(wanted);
             loaded.about.note = Some(format!("Cannot use {wanted} as the draft model: {why}"));

@@ -22,7 +22,7 @@ pub struct Script {
     pub passages: VecDeque<ScriptedPassage>,
     pub alternatives: Vec<Alternative>,
     pub explained: ContextReport,
-    /// The KV cache that it returns; restoring another one replaces it.
+    /// The KV cache that saving returns; restoring another one replaces it.
     pub warm: Option<WarmCache>,
 }
 

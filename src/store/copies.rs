@@ -134,7 +134,7 @@ impl Sessions {
     }
 }
 
-/// Compares two stories passage by passage, in any order.
+/// Compares the passages of two stories, whatever their order.
 pub fn difference(first: &Story, second: &Story) -> Difference {
     Difference {
         first: only_in(first, second),

@@ -22,11 +22,11 @@ pub enum LoreFormat {
     V3,
     Kobold,
     Agnai,
-    /// NovelAI's `.lorebook`; read only.
+    /// NovelAI's `.lorebook`; import only.
     NovelAi,
-    /// AI Dungeon's story cards and world info; read only.
+    /// AI Dungeon's story cards and world info; import only.
     AiDungeon,
-    /// Risu's lorebooks and modules; read only.
+    /// Risu's lorebooks and modules; import only.
     Risu,
 }
 

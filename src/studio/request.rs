@@ -27,7 +27,7 @@ pub(super) struct Ask {
 }
 
 impl Studio {
-    /// A request about a place, without generating a passage.
+    /// A request about a place that generates no passage.
     pub(super) fn question(&self, place: Place, ask: Ask, seed: u64) -> TextRequest {
         let id = self.session.story.next_id();
         self.ask(id, &self.session.story.path_at(place), &ask, seed)

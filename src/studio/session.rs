@@ -214,7 +214,7 @@ impl Session {
         Ok(())
     }
 
-    /// Makes sure that the session's folder holds the whole story.
+    /// Makes sure that the session's folder contains the whole story.
     pub(super) fn ensure_place(&mut self) -> Result<(), Refusal> {
         if let Some(journal) = &mut self.journal {
             journal.ensure_place()?;
@@ -251,7 +251,8 @@ impl Session {
         let Some(journal) = self.journal.as_ref().filter(|_| self.backed_up != today) else {
             return;
         };
-        // Tried once a day even if it fails: the writer is told, and saving continues.
+        // A backup is tried only once a day, even if it fails; the writer is told, and saving
+        // continues.
         if let Err(error) = journal.back_up(&today, setup.backups) {
             let why = format!("Today's backup could not be written: {error}");
             self.remarks.push(why);

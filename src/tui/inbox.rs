@@ -80,7 +80,7 @@ impl Pause {
     /// Pauses reading, and returns once it has stopped.
     pub fn on(&self) {
         self.0.on.store(true, Ordering::SeqCst);
-        // The thread may be gone, so the wait is limited; a running one pauses within it.
+        // The thread may be gone, so the wait is limited; a running thread pauses within that time.
         for _ in 0..30 {
             if self.0.resting.load(Ordering::SeqCst) {
                 return;

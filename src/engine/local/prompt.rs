@@ -68,7 +68,7 @@ pub fn prompt(loaded: &mut Loaded, request: &TextRequest) -> Result<Prompt, Prom
     Ok(prompt)
 }
 
-/// Builds the prompt, leaving room for the new tokens if reasonable.
+/// Builds the prompt, leaving room for the new tokens if that is reasonable.
 pub fn build(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
     let wanted = request.sampling.max_tokens as usize;
     let (context, lore) = within_budget(loaded, &request.context)?;
@@ -271,7 +271,7 @@ pub fn segments(
             let mut before = 0;
             for end in 1..=messages.len() {
                 let open = *open && end == messages.len();
-                // Templates may reject a truncated conversation; its tokens count later.
+                // Templates may reject a truncated conversation; its tokens are then counted later.
                 let tokens = encode_chat(loaded, &messages[..end], open);
                 let tokens = tokens.map_or(before, |ids| ids.len());
                 let message = &messages[end - 1];

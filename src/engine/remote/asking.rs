@@ -17,7 +17,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How long to wait for a server to load its model in the middle of a story.
 const LOADING: Duration = Duration::from_secs(300);
 
-/// What differs between the requests of one passage.
+/// The parameters that differ between the requests for one passage.
 #[derive(Clone, Debug)]
 pub struct Wish {
     pub prompt: Prompt,

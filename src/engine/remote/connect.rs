@@ -112,7 +112,7 @@ fn unnamed(root: &str, named: Option<&str>, server: &Server) -> Option<String> {
     }
 }
 
-/// Asks until the server has loaded its model.
+/// Polls the server until it has loaded its model.
 fn ready(
     client: &Client,
     flavour: Option<Flavour>,

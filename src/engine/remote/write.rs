@@ -194,7 +194,7 @@ struct Run<'a, 'b> {
     passage: &'a mut Passage<'b>,
     stats: &'a mut PassageStats,
     rewinds: &'a mut Rewinds,
-    /// The number of this request within the passage; each has its own seed.
+    /// The number of this request within the passage; each request has its own seed.
     round: u64,
 }
 

@@ -92,7 +92,7 @@ impl Direction {
         }
     }
 
-    /// The book's own attribute; none for left to right, which reading programs assume.
+    /// The book's own attribute; empty for left to right, which reading programs assume.
     pub fn of_root(self) -> &'static str {
         match self {
             Direction::LeftToRight => "",

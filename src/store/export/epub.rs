@@ -72,7 +72,8 @@ fn archive(
     direction: Direction,
 ) -> zip::result::ZipResult<Vec<u8>> {
     let mut out = ZipWriter::new(Cursor::new(Vec::new()));
-    // The media type comes first and uncompressed, so that the first bytes identify the file.
+    // The media type is the first entry and uncompressed, so that the first bytes identify the
+    // file.
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     out.start_file("mimetype", stored)?;
     out.write_all(b"application/epub+zip")?;

@@ -23,7 +23,7 @@ pub struct ExportPassage {
     /// The separator between it and the previous piece.
     pub gap: &'static str,
     pub spans: Vec<Span>,
-    /// The number of passages of the path up to its end.
+    /// How many passages the path has up to the end of this piece.
     pub until: usize,
     /// The pictures after it.
     pub pictures: Vec<NodeId>,
@@ -88,7 +88,7 @@ pub fn text_of(path: &[Passage]) -> String {
         .collect()
 }
 
-/// The pieces of a path that contain text or pictures. Pictures before all text belong to an empty
+/// The pieces of a path that contain text or pictures. Pictures before any text belong to an empty
 /// first piece.
 pub fn with_pictures(story: &Story, path: &[Passage]) -> Vec<ExportPassage> {
     let mut pieces = pieces_with_empty(path);

@@ -70,7 +70,7 @@ pub fn parse_list(entries: &Value, name: &str, form: LoreFormat) -> Option<ReadB
     parse_book(&json!({ "entries": entries }), name, Some(form))
 }
 
-/// Whether a list holds entries of lore, which have keys.
+/// Whether a list contains lore entries, which have keys.
 pub fn is_list_of_lore(list: &[Value]) -> bool {
     let usable = |row: &Value| {
         let fields = row.as_object().filter(|row| {

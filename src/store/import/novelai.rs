@@ -3,10 +3,9 @@
 //!
 //! A `.scenario` (`scenarioVersion`) has a prompt. A `.story` (`storyContainerVersion`) from the
 //! first editor has `story.fragments`, or only `story.text`; one from the current editor has a
-//! `document`: base64 of MessagePack in the variant of the library msgpackr ([`msgpackr`]). Its
-//! sections with text are read in order, once the changes not yet merged into them
-//! (`dirtySections`) are applied. The formats were learned from the parsers of Aedial/novelai-api
-//! and of other public programs.
+//! `document`: base64 of MessagePack in the variant of the library msgpackr ([`msgpackr`]). Pending
+//! changes (`dirtySections`) are applied to its text sections, which are then read in order. The
+//! formats were learned from the parsers of Aedial/novelai-api and of other public programs.
 
 mod msgpackr;
 

@@ -48,7 +48,7 @@ pub fn is_chat(text: &str) -> bool {
     })
 }
 
-/// Whether a list holds messages.
+/// Whether a list contains messages.
 pub fn is_list_of_messages(list: &[Value]) -> bool {
     list.iter().any(is_message)
 }
@@ -282,7 +282,7 @@ fn add_node(
     tale.push(message(parent, author, words(said), extra))
 }
 
-/// The name in a header under this key; SillyTavern writes "unused" in those of groups.
+/// The name in a header under this key; SillyTavern writes "unused" in headers of group chats.
 pub fn header_name<'a>(header: Option<&'a Map<String, Value>>, key: &str) -> Option<&'a str> {
     let name = header?.get(key)?.as_str()?;
     Some(name).filter(|name| !name.trim().is_empty() && *name != "unused")

@@ -85,7 +85,8 @@ impl Style {
             if said.trim().is_empty() {
                 continue;
             }
-            // Text without words before a turn belongs to it, as does any after the last turn.
+            // Blank text before a turn belongs to that turn, and blank text after the last turn to
+            // the last.
             let begins = speaking.fresh;
             // The next chunk may continue where this one ends.
             let trimmed = match end < chunk.len() {
