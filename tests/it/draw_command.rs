@@ -5,7 +5,7 @@ use crate::pictures::weights;
 use crate::support::{Home, Output};
 use std::path::Path;
 
-/// `illumine draw` with the weights of a folder.
+/// Runs `illumine draw` with a folder's weights.
 fn draws(home: &Home, weights: &Path, args: &[&str]) -> Output {
     let weights = ["draw", "--weights", weights.to_str().unwrap()];
     home.illumine(&[&weights, args].concat()).run()

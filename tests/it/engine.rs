@@ -588,7 +588,7 @@ fn several(
                 done += 1;
             }
             Event::Done { node, stats, .. } => {
-                // The last passage's node is in the request, not in its end.
+                // The last passage ends with the request, whose end may name no node.
                 if let Some(node) = node {
                     answers.entry(node).or_default().2 = stats;
                 }

@@ -293,7 +293,8 @@ fn an_e_book_is_valid() {
     }
 }
 
-/// It finds none in another script either, or if the story contains characters that markup forbids.
+/// epubcheck finds no fault either if the story is in another script or contains characters that
+/// markup forbids.
 #[test]
 fn an_e_book_is_valid_whatever_it_holds() {
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! The editor in a real terminal, with the real model: what a writer sees and what is on disk.
+//! The editor in a real terminal, with the real model: checks the screen and the files on disk.
 //!
 //! Seeds are fixed and the kernels agree on every processor, so the screens are reproducible; the
 //! snapshots leave out only speeds.
@@ -10,7 +10,7 @@ use insta::assert_snapshot;
 /// The names of kernel families, on which results do not depend.
 const KERNELS: [&str; 5] = ["amx", "avx512vnni", "avxvnni", "avx2", "portable"];
 
-/// A screen without what differs from run to run or machine to machine: speeds, kernels, and blank
+/// A screen without the parts that differ between runs or machines: speeds, kernels, and blank
 /// space around them.
 fn steady(screen: &str) -> String {
     let word = |word: &str| match word.parse::<f64>() {

@@ -320,7 +320,7 @@ impl Output {
         let output = self.expect(code);
         let said = output.stderr.as_str();
         plain(said);
-        // On a slow machine the progress of a checksum comes before it.
+        // On a slow machine, the progress of a checksum may be printed first.
         let mut lines = said.lines().filter(|line| !line.starts_with("Checking "));
         let line = lines.next().unwrap_or_default();
         assert_eq!(lines.next(), None, "more than one line: {said}");
