@@ -1,8 +1,8 @@
 //! The full-screen front end: the story, an input line, a status line.
 //!
 //! The loop handles waiting events, draws when something changed and sleeps otherwise. The studio
-//! stores the story, and commands make every decision about it. [`App`] is the state, `view` draws
-//! it; only `terminal` and `inbox` do I/O.
+//! stores the story, which only commands change. [`App`] is the state, `view` draws it; only
+//! `terminal` and `inbox` do I/O.
 
 mod app;
 mod areas;

@@ -1,4 +1,4 @@
-//! Switches the terminal's echo off while it may answer queries, because answers arrive as if
+//! Switches off the echo while the terminal may answer queries, because answers arrive as if
 //! somebody had typed them.
 
 use std::fs::File;

@@ -104,7 +104,7 @@ fn features() -> String {
 }
 
 /// Writes lines, one event each, and escapes control characters, so that they never reach the
-/// terminal of whoever reads the log.
+/// terminal of a reader.
 struct Lines(File);
 
 impl Write for Lines {

@@ -76,8 +76,8 @@ pub trait Backend {
     ///    phrase itself is never sent).
     ///
     /// The prompt is `request.context`, and the passage starts with the tokens `request.begin`. It
-    /// ends at the length goal, a stop string or the end of the model's turn, or when the listener is
-    /// cancelled, which is [`Status::Stopped`].
+    /// ends at the length goal, a stop string or the end of the model's turn, or when the listener
+    /// is cancelled ([`Status::Stopped`]).
     fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer;
 
     /// Writes a passage for each request. Each except the last ends with [`Event::Ended`]; returns

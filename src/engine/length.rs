@@ -1,4 +1,4 @@
-//! When a passage is long enough: every backend decides this from the text and a token count.
+//! Decides for every backend when a passage is long enough, from the text and a token count.
 
 use super::backend::Failure;
 use story::Context;

@@ -29,7 +29,7 @@ pub struct Difference {
 ///
 /// Each sync program names them differently: `journal (Ann's conflicted copy 2026-11-01).jsonl`,
 /// `journal.sync-conflict-20261101-120000-ABCDEFG.jsonl`, `journal-LAPTOP.jsonl`, `journal
-/// 2.jsonl`. All start as the original name does and contain its extension.
+/// 2.jsonl`. All begin with the journal's name and contain its extension.
 pub(super) fn paths(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_copy = |path: &PathBuf| {

@@ -45,7 +45,8 @@ pub(super) fn composed(name: &str) -> String {
     normalizer.normalize(name).into_owned()
 }
 
-/// A letter or digit with its marks and vowel signs, or another character allowed in names.
+/// Whether this is a letter or digit with its marks and vowel signs, or another character allowed
+/// in names.
 fn is_plain(grapheme: &str) -> bool {
     let first = grapheme.chars().next();
     first.is_some_and(|c| c.is_alphanumeric() || " .-_".contains(c))

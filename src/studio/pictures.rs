@@ -334,7 +334,7 @@ impl Studio {
         file_source(&path, name.into_owned()).map_err(|why| wrong(&why))
     }
 
-    /// Parses an end of an interpolation: a picture of the story, a file with provenance, or a
+    /// Parses one end of an interpolation: a picture of the story, a file with provenance, or a
     /// prompt.
     fn sight(&self, name: &str) -> Result<PromptOrPicture, Refusal> {
         if let Some(picture) = self

@@ -1,8 +1,8 @@
 //! The story as rows: which rows are on the screen, and the scroll position.
 //!
 //! Only changes are laid out again: a growing passage re-wraps the last rows of its paragraph, and
-//! paragraphs off the screen are wrapped once they are scrolled to. Uses no colours and draws
-//! nothing.
+//! paragraphs off the screen are wrapped only when they are scrolled into view. Uses no colours and
+//! draws nothing.
 
 use super::items::{ContextStart, ItemKey, PageItem, items, speaker, text_role};
 use super::paragraph::{Paragraph, PictureBlock};

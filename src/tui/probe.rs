@@ -1,6 +1,6 @@
 //! Queries the terminal once, before any key is read, about its graphics.
 //!
-//! ratatui-image can do that too, but if no answer comes, its thread keeps reading keys and text
+//! ratatui-image can do that too, but if no answer comes, its thread keeps reading keys, and text
 //! typed meanwhile is lost. So this module sends the library's queries itself, returns everything
 //! that is not an answer as typed text, and gives up after a while.
 

@@ -1,4 +1,4 @@
-//! The text of the status line, and which parts are dropped on a narrow screen.
+//! The text of the status line, and the order in which a narrow screen drops its parts.
 
 use super::app::App;
 use super::message::Tone;

@@ -1,5 +1,5 @@
-//! Line breaking at the opportunities of Unicode's algorithm (UAX #14) and between the words of scripts
-//! without spaces, never inside a grapheme.
+//! Breaks lines where Unicode's algorithm (UAX #14) allows it and between the words of scripts
+//! without spaces, but never inside a grapheme.
 //!
 //! Pure functions from text and a width to byte ranges. Grapheme widths are ratatui's, so that text
 //! that fits here fits on the screen.

@@ -40,7 +40,7 @@ pub struct Draw {
         allow_negative_numbers = true
     )]
     pub retrieval: Option<f64>,
-    /// Decoding steps; more is slower and finer; one-pass weights ignore it [default: 8]
+    /// Decoding steps; more are slower but finer; one-pass weights ignore them [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub steps: Option<u8>,
     /// Width and height of the PNG in pixels; the drawing itself is 64 by 64 [default: 256]

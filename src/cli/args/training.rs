@@ -93,7 +93,7 @@ pub struct EvalImage {
         allow_negative_numbers = true
     )]
     pub retrieval: Option<f64>,
-    /// Decoding steps; more is slower and finer [default: 8]
+    /// Decoding steps; more are slower but finer [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub steps: Option<u8>,
     /// Start from the real pictures and redraw this share of each; 0 measures encoder and decoder alone

@@ -59,7 +59,7 @@ fn last(chapters: &mut [(Option<String>, Vec<ExportPassage>)], piece: ExportPass
     }
 }
 
-/// Parses a heading: `# Title`, as in Markdown, or the word for a chapter with a number.
+/// Parses a heading: `# Title`, as in Markdown, or a word for "chapter" with a number.
 fn heading(line: &str) -> Option<String> {
     let line = line.trim();
     let marks = line.len() - line.trim_start_matches('#').len();

@@ -191,7 +191,7 @@ pub fn escaped(text: &str) -> String {
     plain
 }
 
-/// Whether Unicode will never assign a character to this number; XML forbids two of them.
+/// Whether this is a noncharacter, which Unicode never assigns; XML forbids two of them.
 fn is_noncharacter(c: char) -> bool {
     let number = u32::from(c);
     number & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&number)

@@ -1,9 +1,9 @@
 //! Reads and writes character cards in PNG files: the text chunks `chara` and `ccv3`, and NovelAI's
 //! lorebooks (`naidata`).
 //!
-//! Chunks as in the PNG specification (third edition, 5.3): length, type, data, CRC. The picture is
-//! not decoded, so its pixels stay unchanged, and a card survives damage to them. Lengths are
-//! checked against the file's size, and decompressed data is limited in size.
+//! Chunks have the format of the PNG specification (third edition, 5.3): length, type, data, CRC.
+//! The picture is not decoded, so its pixels stay unchanged, and a card survives damage to them.
+//! Lengths are checked against the file's size, and decompressed data is limited in size.
 
 use super::{ImportError, LARGEST_CARD};
 use base64::Engine;

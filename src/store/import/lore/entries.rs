@@ -1,7 +1,8 @@
 //! Parses one entry of a lorebook, in each program's format.
 //!
-//! NovelAI's entries have the format of its `.lorebook` files, versions 3 to 6; AI Dungeon's, of
-//! its exported story cards (before 2024: world info); Risu's, of its lorebook and module files.
+//! NovelAI's entries have the format of its `.lorebook` files, versions 3 to 6; AI Dungeon's have
+//! that of its exported story cards (before 2024: world info), and Risu's that of its lorebook and
+//! module files.
 
 use super::super::fields::{count, first_text, flag, line, real, text, texts, whole};
 use crate::store::lorebook::{self, LoreFormat};
