@@ -1,7 +1,7 @@
 //! Makes text from models, files and pasted input safe to show.
 //!
 //! A terminal obeys escape sequences wherever they come from (CWE-150), so control characters are
-//! replaced where text enters the program, one character at a time, so that a piece of a stream is
+//! replaced where text enters the program. They are replaced one by one, so a piece of a stream is
 //! cleaned just as it would be within the whole. The token ids still show what the model read and
 //! generated.
 
@@ -34,9 +34,9 @@ pub fn clean_key(key: &str) -> String {
     clean_line(&short)
 }
 
-/// Whether any character of a text is visible: not a space, nor a character that only affects how
-/// others are shown (Unicode's default ignorables), nor the U+FFFD that [`clean`] puts in its
-/// place.
+/// Whether a text has a visible character. Spaces are not visible, nor are characters that only
+/// affect how others are shown (Unicode's default ignorables), nor U+FFFD, which replaces some of
+/// them.
 pub fn is_visible(text: &str) -> bool {
     let unseen = |c: char| {
         matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{2800}' | '\u{3164}' | '\u{feff}'

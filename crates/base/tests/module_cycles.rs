@@ -164,7 +164,7 @@ impl CrateSource {
         uses
     }
 
-    /// The module that a path written in module `from` leads to.
+    /// The module that a path in the code of module `from` refers to.
     fn resolve(&self, from: &Module, path: &[String], depth: usize) -> Option<Module> {
         let mut at = match path.first()?.as_str() {
             "crate" => Module::new(),

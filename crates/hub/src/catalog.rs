@@ -87,7 +87,7 @@ pub enum Architecture {
     Esrgan,
 }
 
-/// A download source.
+/// Where a model's file can be downloaded.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Source {
@@ -192,7 +192,7 @@ impl Catalog {
         &self.entries
     }
 
-    /// The text encoder.
+    /// The entry of the image model's text encoder.
     pub fn encoder(&self) -> &Entry {
         &self.encoder
     }
@@ -207,7 +207,7 @@ impl Catalog {
         &self.perceptual
     }
 
-    /// The upscaler.
+    /// The entry of the upscaler, which enlarges pictures.
     pub fn enlarger(&self) -> &Entry {
         &self.enlarger
     }
@@ -223,7 +223,7 @@ impl Catalog {
         self.entries.iter().chain(others)
     }
 
-    /// The default model.
+    /// The entry of the default model.
     pub fn default_entry(&self) -> &Entry {
         &self.entries[self.default]
     }
@@ -325,7 +325,7 @@ impl Architecture {
     }
 }
 
-/// Checks that no name or file, which become paths on disk, leads out of its folder.
+/// Checks an entry. Its name and file become paths on disk, so they must not lead out of a folder.
 fn check(entry: &Entry) -> Result<(), CatalogError> {
     let wrong = |what: &str| Err(CatalogError::Wrong(format!("'{}' {what}", entry.name)));
     let plain = |text: &str| {

@@ -191,8 +191,8 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// The training pictures of picture `at`'s concept in other styles, each after its style's
-    /// number.
+    /// The training pictures of picture `at`'s concept in other styles, as pairs of style number
+    /// and index.
     pub fn other_styles(&self, at: usize) -> impl Iterator<Item = (u32, usize)> {
         let (pictures, own) = (self.pictures, self.pictures.style[at]);
         let styles = self

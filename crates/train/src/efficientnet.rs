@@ -98,7 +98,7 @@ pub fn weights_error(why: &dyn Display) -> TrainError {
 }
 
 impl Depthwise {
-    /// How many pixels of padding precede the first one; TensorFlow puts an odd pixel at the end.
+    /// How many pixels of padding precede the first pixel; TensorFlow puts an odd pixel at the end.
     pub fn padding_before(&self, size: usize) -> usize {
         ((self.output_size(size) - 1) * self.stride + self.kernel).saturating_sub(size) / 2
     }

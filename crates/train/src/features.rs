@@ -17,7 +17,7 @@ pub const WIDTH: usize = 1280;
 /// The width and height of the network's input in pixels: drawings of 64 pixels at double size.
 pub const SIZE: usize = 128;
 
-/// The loaded network.
+/// EfficientNet-lite0, loaded.
 pub struct FeatureExtractor {
     stem: Dense,
     blocks: Vec<Block>,
@@ -152,7 +152,7 @@ impl Depthwise {
     }
 }
 
-/// ReLU6: clamps to 0 to 6.
+/// Clamps all values to the range from 0 to 6 (ReLU6).
 fn relu6(mut rows: FeatureMap) -> FeatureMap {
     rows.values.iter_mut().for_each(|x| *x = x.clamp(0.0, 6.0));
     rows

@@ -63,7 +63,7 @@ pub fn train(
     let device = device::open(job.device).map_err(|why| TrainError::Compute(why.to_string()))?;
     let first = first_phase(job, start.as_ref(), &device)?;
     let config = match (&first, &start) {
-        // Otherwise, style numbers would mean other styles.
+        // With other styles, the style numbers would change their meaning.
         (Some((state, _)), _) if state.config.styles != dataset.styles => {
             let path = PhaseKind::Reconstruct.checkpoint(&job.run);
             return Err(TrainError::DifferentRun(path, "dataset"));

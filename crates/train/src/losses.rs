@@ -62,7 +62,7 @@ impl Default for LossWeights {
     }
 }
 
-/// An adversarial loss.
+/// The kinds of adversarial loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GanLoss {
     /// Cross-entropy with the non-saturating generator loss (Goodfellow et al. 2014).

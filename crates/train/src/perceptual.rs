@@ -183,7 +183,7 @@ fn normalized(x: &Tensor) -> Result<Tensor> {
     x.broadcast_div(&length)
 }
 
-/// ReLU6: clamps to 0 to 6.
+/// Clamps all values to the range from 0 to 6 (ReLU6).
 fn relu6(x: &Tensor) -> Result<Tensor> {
     x.relu()? - (x - 6.0)?.relu()?
 }

@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// A phase of training.
+/// The phases of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PhaseKind {
@@ -97,7 +97,7 @@ impl FromStr for PhaseKind {
     }
 }
 
-/// A phase in training.
+/// A phase, as the training loop sees it.
 pub trait Phase {
     /// The name of the phase's checkpoint; for the image model, that of a [`PhaseKind`].
     fn name(&self) -> &'static str;
@@ -154,7 +154,7 @@ impl<'a> PhaseInput<'a> {
         self.batches.device()
     }
 
-    /// A network to train, with the tensors in `start`, and random values for all others.
+    /// A network to train, with the tensors in `start`, and random values for those that it lacks.
     pub fn trainable<N>(
         &self,
         start: Tensors,
@@ -186,7 +186,7 @@ pub struct Autoencoder {
     pub generator: Tensors,
 }
 
-/// A step of a run.
+/// A step of a run: its number and learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// The number of the step, counted from 1.

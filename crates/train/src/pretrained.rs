@@ -143,7 +143,7 @@ impl PretrainedWeights {
         }
     }
 
-    /// A warning about styles that the weights lack; None if they lack none.
+    /// A warning about the styles that the weights lack, if any.
     pub fn new_styles_warning(&self) -> Option<String> {
         let named = self.new_styles.join(", ");
         (!self.new_styles.is_empty()).then(|| {

@@ -29,7 +29,7 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: true,
 };
-/// The maximum shift of a picture in pixels, either way; pixels wrap around its edges.
+/// The maximum shift of a picture in pixels, in each direction; pixels wrap around its edges.
 const MAX_SHIFT: usize = 2;
 
 impl<'a> ReconstructPhase<'a> {
@@ -115,7 +115,7 @@ pub fn squared_error_weight(number: u64, from_scratch: bool) -> f64 {
     }
 }
 
-/// Rows of pictures, each row above their reconstructions.
+/// A sample sheet: each picture above its reconstruction.
 pub fn reconstruction_sheet(
     batches: &Batches,
     encoder: &Encoder,

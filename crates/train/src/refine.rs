@@ -47,7 +47,7 @@ pub struct RefinePhase<'a> {
     weights: LossWeights,
 }
 
-/// The weights from earlier phases; `refiner` is set only if one has already been trained.
+/// The weights from earlier phases; `refiner` is set only if a refiner has already been trained.
 pub struct RefineStart {
     pub autoencoder: Autoencoder,
     pub tokens: Tensors,
@@ -333,7 +333,8 @@ impl Phase for RefinePhase<'_> {
         ])
     }
 
-    /// Real pictures, each above the drawing from its caption before and after refining.
+    /// A sample sheet: each real picture above a drawing from its caption, before and after
+    /// refining.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let batches = self.input.batches;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// The metrics of a step, by name.
 pub type Metrics = Vec<(&'static str, f64)>;
 
-/// The schedule of a phase: steps, batch size, learning rate, and how often it saves.
+/// The schedule of a phase: steps, batch size, learning rate, and how often it saves checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     pub seed: u64,
@@ -182,14 +182,14 @@ struct Monitor {
     smooth: Option<f64>,
     best: f64,
     steps: u64,
-    /// Steps in a row with a large gap between real and fake scores, and with near-identical
-    /// pictures.
+    /// For how many steps in a row real and fake scores have been far apart, and for how many the
+    /// pictures have been near-identical.
     won: u64,
     alike: u64,
     warned: [bool; 3],
 }
 
-/// Steps in a row before a warning.
+/// How many steps must pass, or show the same failure in a row, before a warning.
 const PATIENCE: u64 = 200;
 
 impl Monitor {

@@ -1,6 +1,5 @@
-//! Tokens that the token Transformer samples for the captions of training pictures, as it does to
-//! draw them: for a few pictures at each step, until every picture of the dataset has sampled
-//! tokens.
+//! Tokens that the token Transformer samples for the captions of training pictures, just as when it
+//! draws: for a few pictures at each step, until every picture of the dataset has sampled tokens.
 
 use super::batches::Batch;
 use super::phase::PhaseInput;
@@ -31,8 +30,8 @@ pub struct TokenPool {
 }
 
 impl TokenPool {
-    /// `transformer`: the token Transformer's weights. On a CPU it runs in 8 bits, as it does to
-    /// draw.
+    /// `transformer`: the token Transformer's weights. On a CPU it runs in 8 bits, just as when it
+    /// draws.
     pub fn new(input: &PhaseInput, transformer: &Tensors) -> Result<TokenPool> {
         Ok(TokenPool {
             transformer: input.frozen(transformer, |w, config| {

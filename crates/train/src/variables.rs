@@ -19,8 +19,7 @@ pub type Tensors = BTreeMap<String, Tensor>;
 #[derive(Clone)]
 pub struct Variables(BTreeMap<String, Var>);
 
-/// A network and its variables: those in `known` start with these values, the others with random
-/// ones.
+/// A network and its variables, which start with their values in `known`, or else with random ones.
 pub fn trainable<T>(
     known: Tensors,
     seed: u64,

@@ -1,7 +1,7 @@
 //! The HTTP client: ureq (blocking, rustls), which hf-hub depends on anyway, with timeouts.
 //!
-//! Requests run on their own thread, because a read on a dead network cannot be interrupted, but
-//! the user must be able to stop it immediately.
+//! Requests run on their own thread, because a read from a dead network cannot be interrupted, and
+//! the user must be able to stop a download immediately.
 
 use super::error::FetchError;
 use super::progress::ProgressReporter;

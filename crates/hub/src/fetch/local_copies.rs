@@ -39,7 +39,8 @@ impl ModelStore {
         bad.map_or(Ok(None), |bad| Err(CopyError::Copy(bad)))
     }
 
-    /// Moves a bad file in our own folder aside, and returns what happened to it as a clause.
+    /// Moves a bad file in our own folder aside, and returns a clause that says what happened to
+    /// it.
     pub(super) fn set_aside(&self, path: &Path) -> Result<String, FetchError> {
         if !path.starts_with(&self.root) {
             return Ok("it is in the model hub's shared cache and was left there".into());

@@ -84,9 +84,10 @@ impl ModelStore {
 
     /// The model's path; downloads and verifies the model if necessary.
     ///
-    /// If the model exists, this costs only a few file look-ups. If two processes call it at the
-    /// same time, only one downloads. `watch` receives progress many times a second; `Break` stops
-    /// the download within a fifth of a second, and the next call resumes the partial file.
+    /// If the model exists, this costs only a few file look-ups. If two processes call this at the
+    /// same time, only one downloads the model. `watch` receives progress many times a second;
+    /// `Break` stops the download within a fifth of a second, and the next call resumes the partial
+    /// file.
     pub fn ensure(&self, entry: &Entry, watch: OnProgress) -> Result<PathBuf, FetchError> {
         let reporter = &mut ProgressReporter::new(&entry.name, watch);
         let bad = match self.verified_copy(entry, reporter) {

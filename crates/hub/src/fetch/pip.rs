@@ -64,7 +64,7 @@ impl Wheels<'_> {
         packages.iter().map(wheel).collect()
     }
 
-    /// The first command that is a working pip.
+    /// The first of the commands that is a working pip.
     fn pip(
         &self,
         packages: &[&str],

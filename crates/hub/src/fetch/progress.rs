@@ -79,8 +79,8 @@ pub struct ProgressMeter {
 }
 
 impl ProgressMeter {
-    /// "Downloading smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left"; `now` is the time since
-    /// some fixed moment.
+    /// Formats "Downloading smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left"; `now` is the time
+    /// since some fixed moment.
     pub fn line(&mut self, now: Duration, progress: &Progress) -> String {
         let speed = self.speed(now, progress);
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
@@ -147,7 +147,7 @@ mod tests {
         let mut pace = ProgressMeter::default();
         let second = Duration::from_secs(1);
         assert_eq!(pace.line(second, &at(0)), "Downloading it: 0.0 of 98.4 MB");
-        // A resumed fetch starts at 40 MB: those are done, but are not this run's speed.
+        // A resumed fetch starts at 40 MB: these count as done, but not towards this run's speed.
         pace.line(second, &at(40_000_000));
         assert_eq!(
             pace.line(second * 2, &at(50_000_000)),

@@ -1,5 +1,5 @@
-//! A minimal web server on 127.0.0.1 for tests: a closure answers each request, and the server
-//! records them.
+//! A minimal web server on 127.0.0.1 for tests: a closure answers the requests, which the server
+//! records.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -42,7 +42,7 @@ impl HubSettings {
     }
 }
 
-/// Network settings.
+/// Certificates, proxies and timeouts.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
     /// A PEM file of trusted certificates (SSL_CERT_FILE and similar variables); Mozilla's by

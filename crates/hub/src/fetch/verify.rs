@@ -15,7 +15,7 @@ use std::time::UNIX_EPOCH;
 
 const CHUNK: usize = 1 << 20;
 
-/// The folder of stamps.
+/// Checksums cached as stamps in this folder.
 pub(super) struct ChecksumCache(pub PathBuf);
 
 #[derive(Serialize, Deserialize, PartialEq)]

@@ -43,7 +43,7 @@ pub struct Job<'a> {
 /// The possible numbers of query rows in a tile, roughly: with more, keys and values are widened to
 /// floats less often; with fewer, there are more tiles to share among threads.
 const ROWS: [usize; 3] = [96, 48, 24];
-/// How many scores of a tile fit in a core's own cache.
+/// How many scores fit in a core's own cache.
 const SCORES: usize = 128 << 10;
 /// The number of products above which threads share one token's work.
 const SHARE: usize = 100_000;
@@ -201,7 +201,7 @@ struct Rows<'a> {
     out: *mut f32,
 }
 
-/// The query heads of some tokens that share one key head.
+/// The query heads that share one key head, for some consecutive tokens.
 struct Tile<'a, N> {
     shape: Shape,
     q: &'a [f32],
@@ -224,7 +224,7 @@ unsafe impl<N: Sync> Sync for Tile<'_, N> {}
 /// Some blocks of the past.
 struct Piece<'a, N> {
     kv: &'a Blocks<N>,
-    /// The position in the story of `kv`'s position 0.
+    /// The position in the story at which `kv` begins.
     start: usize,
     blocks: Range<usize>,
     /// The range of its positions that the tile's rows see.
@@ -297,7 +297,7 @@ impl<'a, N: KvElement> Tile<'a, N> {
         self.position + row / self.group() + 1
     }
 
-    /// How many positions all rows together see.
+    /// How many positions the rows see, counted together.
     fn span(&self) -> usize {
         self.position + self.rows / self.group() - self.base
     }

@@ -2,9 +2,9 @@
 //!
 //! Positions are grouped into blocks of 16. In a block, a head's keys are `[dim, 16 positions]`, so
 //! that 16 scores are computed side by side without sums across a register; its values are `[16
-//! positions, width]`, where width is dim rounded up to whole registers. 8-bit values have scales,
-//! one per 32 values of a position's head: those of keys are `[dim / 32, 16 positions]`, those of
-//! values `[16 positions, dim / 32]`.
+//! positions, width]`, where width is dim rounded up to whole registers. 8-bit elements have
+//! scales, one per 32 elements of a position's head: those of keys are `[dim / 32, 16 positions]`,
+//! those of values `[16 positions, dim / 32]`.
 
 use crate::lanes::{KvElement, SCALE_GROUP, WIDTH};
 use crate::linear::{Aligned, Pool};
@@ -216,7 +216,7 @@ impl<N: KvElement> Blocks<N> {
         self.heads
     }
 
-    /// Block `index`.
+    /// The elements of block `index`.
     pub fn block(&self, index: usize) -> &[N] {
         let len = self.heads.block();
         &self.numbers[index * len..][..len]

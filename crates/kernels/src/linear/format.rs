@@ -1,5 +1,5 @@
-//! The quantization formats: one table of their blocks in a GGUF file and the strips that these are
-//! packed into.
+//! The quantization formats: one table of their blocks in a GGUF file, and of the strips that
+//! blocks are packed into.
 //!
 //! Kernels depend only on [`Layout`]s: how wide the codes are and which scales they have. So a new
 //! format that fits one of these needs only a row here, a function in `dequantize.rs` and another

@@ -229,7 +229,7 @@ impl Shared {
     }
 }
 
-/// A worker's loop.
+/// Runs the units of each new task on a worker thread, until the pool closes.
 fn worker_loop(shared: &Shared, index: usize) {
     let mut seen = 0;
     while !shared.closing.load(Ordering::Relaxed) {

@@ -5,9 +5,9 @@
 //! formats with minima, and the plain sums of both halves of the block, for formats whose codes
 //! have a zero point.
 //!
-//! Rows are grouped by as many as the kernels take at once (16 or 8), and the remainder by 8, 4, 2
-//! and 1. A group is stored block by block with its rows side by side, so that a kernel finds them
-//! at fixed distances from one pointer.
+//! Rows form groups of as many as the kernels take at once (16 or 8); the remainder forms groups of
+//! 8, 4, 2 and 1. A group is stored block by block with its rows side by side, so that a kernel
+//! finds them at fixed distances from one pointer.
 //!
 //! Rows that must first be computed (as a norm or an activation) are computed and quantized a few
 //! at a time, so that they stay in a core's own cache in between.
@@ -224,7 +224,7 @@ pub(super) struct Target {
 unsafe impl Sync for Target {}
 
 impl Target {
-    /// Quantizes block `block` of the rows of a group, `[rows, 32]`, that begins at `row`.
+    /// Quantizes block `block`, `[rows, 32]`, of the group that begins at `row`.
     ///
     /// # Safety
     /// There is space for the group, and nothing else accesses this block of it.

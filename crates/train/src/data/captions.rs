@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The names of a folder's caption table; the first file found is used.
+/// The possible names of a folder's caption table; the first that exists is used.
 pub const CAPTION_FILES: [&str; 2] = ["captions.csv", "metadata.csv"];
 /// The style of pictures outside subfolders.
 pub const DEFAULT_STYLE: &str = "own";

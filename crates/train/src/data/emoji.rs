@@ -56,7 +56,7 @@ pub struct EmojiIndex {
     by_squashed: HashMap<String, usize>,
 }
 
-/// The groups by emojibase's numbers.
+/// emojibase's group numbers.
 const SMILEYS: u32 = 0;
 const PEOPLE: u32 = 1;
 const NATURE: u32 = 3;

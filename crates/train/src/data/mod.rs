@@ -2,9 +2,9 @@
 //! loaded from a folder of the user's own pictures.
 //!
 //! `sets` lists the packages; `archive` downloads and opens them; `iconify` and `emoji` find the
-//! concept of a drawing; `render` rasterizes it; `split` holds some out; `dataset` is the file that
-//! training reads. `folder`, `captions` and `csv` load the user's own pictures. Runs no model, and
-//! uses the network only through the package client that it starts.
+//! concept of a drawing; `render` rasterizes it; `split` determines which pictures are held out;
+//! `dataset` is the file that training reads. `folder`, `captions` and `csv` load the user's own
+//! pictures. Runs no model, and uses the network only through the package client that it starts.
 
 pub mod archive;
 pub mod captions;

@@ -1,4 +1,4 @@
-//! Drawing with the one-pass design.
+//! Draws with the one-pass design.
 
 use super::latent::{decoded_latent, encoded_latent, moved, random_latents};
 use super::networks::{OnePassEncoder, OnePassGenerator};

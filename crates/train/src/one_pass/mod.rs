@@ -76,7 +76,7 @@ impl Sizes {
         }
     }
 
-    /// The section of `config.json`.
+    /// These sizes as the section `direct` of `config.json`.
     pub fn section(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()
     }

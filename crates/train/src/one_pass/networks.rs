@@ -97,7 +97,8 @@ impl OnePassGenerator {
         self.forward_conditioned(z, &self.condition(conditioning)?)
     }
 
-    /// [`OnePassGenerator::forward`] with condition vectors from [`OnePassGenerator::condition`].
+    /// Like [`OnePassGenerator::forward`], but with condition vectors from
+    /// [`OnePassGenerator::condition`].
     pub fn forward_conditioned(&self, z: &Tensor, condition: &Tensor) -> Result<Tensor> {
         self.generator
             .forward_conditioned(&self.grid(z, condition)?, condition)

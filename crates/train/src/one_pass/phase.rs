@@ -119,8 +119,8 @@ impl Phase for OnePassPhase<'_> {
         ])
     }
 
-    /// Rows of pictures, each row above their reconstructions and above drawings of their labels in
-    /// their styles.
+    /// A sample sheet: each picture above its reconstruction and above a drawing of its label in
+    /// its style.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let (input, batches) = (&self.input, self.input.batches);

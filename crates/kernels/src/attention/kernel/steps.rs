@@ -7,8 +7,8 @@ use crate::linear::KernelFamily;
 use crate::math::softmax;
 use std::ops::Range;
 
-/// Runs a step of a tile. The pointer leads to the tile's scores, `[rows, stride]`; the slice is
-/// scratch space for widened keys and values, [`widened`] long.
+/// Runs a step of a tile. It takes a pointer to the tile's scores, `[rows, stride]`, and scratch
+/// space for widened keys and values, [`widened`] long.
 ///
 /// # Safety
 /// The processor supports the family's instructions, and nothing else accesses what it writes.
@@ -126,7 +126,7 @@ struct Keys<N> {
     scales: *const f32,
     /// The distance from these keys to those to prefetch.
     ahead: usize,
-    /// The place of their scores in a row, and how many of the keys are valid.
+    /// The place of the keys' scores in a row, and how many of the keys are valid.
     place: usize,
     count: usize,
 }

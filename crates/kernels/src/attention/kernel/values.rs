@@ -6,7 +6,7 @@ use crate::attention::kv::Heads;
 use crate::lanes::{KvElement, Lanes, SCALE_GROUP, WIDTH, prefetch};
 use std::ops::Range;
 
-/// For how many positions values are widened at a time: as many as fit in the L1 cache.
+/// The number of positions whose values are widened at a time: as many as fit in the L1 cache.
 const CHUNK: usize = 4 * WIDTH;
 
 /// The length of the scratch space: a chunk of widened values and the rows' partial sums.

@@ -1,9 +1,9 @@
 //! AMX: a matrix register holds 16 rows of 64 bytes, and one instruction multiplies 16 rows of
 //! input with 32 columns of 16 rows of weights.
 //!
-//! Only step 1 of [`super`] uses them: a product is 32 columns deep, half of what a register could
-//! hold, so that each sum covers one block and the float operations after it keep their order. The
-//! compiler does not track these registers; each piece of assembly names those that it uses.
+//! Only step 1 of [`super`] uses these registers: a product is 32 columns deep, half of what a
+//! register could hold, so that each sum covers one block and the float operations after it keep
+//! their order. The compiler does not track them; each piece of assembly names those that it uses.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 

@@ -32,7 +32,7 @@ pub(super) trait Dot {
     /// # Safety
     /// The processor supports this family's instructions, and sixteen codes can be read at `x`.
     unsafe fn quad(bits: u32, quad: &Quad, x: *const i8, sum: __m256i) -> __m256i;
-    /// `integer` for this way of multiplying, compiled with the instructions that it needs.
+    /// Runs `integer` with this way of multiplying, compiled for the instructions that it needs.
     ///
     /// # Safety
     /// As for `Kernel`.
@@ -68,7 +68,7 @@ pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize(k);
 }
 
-/// AVX-VNNI.
+/// Multiplies codes with AVX-VNNI.
 pub(super) struct Vnni;
 
 impl Dot for Vnni {
@@ -91,7 +91,7 @@ impl Dot for Vnni {
     }
 }
 
-/// AVX2 without VNNI.
+/// Multiplies codes with AVX2 alone.
 pub(super) struct Avx2Only;
 
 impl Dot for Avx2Only {

@@ -258,14 +258,14 @@ fn super_block_halves(scales: &[u8], b: usize) -> Block {
     }
 }
 
-/// 16 half floats.
+/// Loads 16 half floats.
 fn f16_values(bytes: &[u8]) -> Lanes<f32> {
     let (bytes, _) = bytes.as_chunks();
     std::array::from_fn(|row| half_float(bytes[row]))
 }
 
-/// Converts a half float without branches: its bits, placed in an f32, give a number that is 2^112
-/// times too small.
+/// Converts a half float without branches: its bits, placed in an f32, give a number 2^112 times
+/// too small, which is then scaled up.
 #[inline(always)]
 fn half_float(bytes: [u8; 2]) -> f32 {
     let bits = u32::from(u16::from_le_bytes(bytes));
