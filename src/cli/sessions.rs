@@ -174,7 +174,7 @@ fn verdict(
         ),
         (None, 0) => format!("{name}: OK, {counts}"),
         (None, torn) if found.zeros => format!(
-            "{name}: OK, {counts}; {torn} bytes of zeros at the end, left by a power cut, will be moved to a file of their own"
+            "{name}: OK, {counts}; {torn} bytes of zeros at the end, left by a power cut, will be moved to a separate file"
         ),
         (None, torn) => format!(
             "{name}: OK, {counts}; an incomplete record of {torn} bytes at the end, left by a crash, will be moved to a separate file"

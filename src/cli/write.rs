@@ -133,7 +133,7 @@ fn read_stdin() -> Result<String, Failed> {
     read.map_err(|error| usage(&format!("Cannot read standard input ({error})")))?;
     if bytes.len() as u64 > LONGEST {
         return Err(usage(&format!(
-            "The prompt is longer than {} MB; give a part of it",
+            "The prompt is longer than {} MB; shorten it",
             LONGEST >> 20
         )));
     }

@@ -28,8 +28,8 @@ pub struct Difference {
 /// The paths of the copies beside a journal, sorted by name.
 ///
 /// Each sync program names them differently: `journal (Ann's conflicted copy 2026-11-01).jsonl`,
-/// `journal.sync-conflict-20261101-120000-ABCDEFG.jsonl`, `journal-LAPTOP.jsonl`, `journal
-/// 2.jsonl`. All begin with the journal's name and contain its extension.
+/// `journal.sync-conflict-20261101-120000-ABCDEFG.jsonl`, `journal-LAPTOP.jsonl`,
+/// `journal 2.jsonl`. All contain the journal's name and extension.
 pub(super) fn paths(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_copy = |path: &PathBuf| {
