@@ -20,10 +20,10 @@ pub struct Config {
     pub styles: Vec<String>,
     /// The width of the text embedding.
     pub text: usize,
-    /// Mean and standard deviation of the training captions' embeddings.
+    /// The mean and standard deviation of the training captions' embeddings.
     pub text_mean: Vec<f32>,
     pub text_scale: f32,
-    /// Width of the condition vector.
+    /// The width of the condition vector.
     pub condition: usize,
     pub encoder: Stack,
     pub generator: Generator,
@@ -62,7 +62,7 @@ pub struct Generator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     pub stack: Stack,
-    /// Numbers per code in the code head.
+    /// How many numbers the code head has per code.
     pub hidden: usize,
 }
 
@@ -71,7 +71,7 @@ pub struct Tokens {
 pub struct Discriminator {
     /// The channels at the start and after each of three halvings.
     pub stages: [usize; 4],
-    /// Width of the projections of picture and conditioning.
+    /// The width of the projections of picture and conditioning.
     pub width: usize,
 }
 

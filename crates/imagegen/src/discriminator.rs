@@ -1,5 +1,5 @@
-//! The discriminator: scores whether a picture is a real drawing of a text in a style. Used in
-//! training only.
+//! The discriminator: scores whether a picture is a real drawing of a text in a style. It is used
+//! only in training.
 //!
 //! Text and style enter by projection (Miyato and Koyama 2018), once for the whole picture and once
 //! for each patch.

@@ -19,7 +19,7 @@ impl Encoder {
         Encoder::with_depth(weights, config, config.codes_per_token())
     }
 
-    /// `depth`: output numbers at each of the 64 places.
+    /// `depth`: how many numbers to output at each of the 64 places.
     pub fn with_depth(weights: &Weights, config: &Config, depth: usize) -> Result<Encoder> {
         let stack = config.encoder;
         let side = config.size / GRID;

@@ -36,7 +36,7 @@ impl WeightsFolder<'_> {
         }
     }
 
-    /// Whether the folder has a file.
+    /// Whether the folder contains this file.
     pub fn has(&self, name: &str) -> bool {
         self.path.join(name).is_file()
     }

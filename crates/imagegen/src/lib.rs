@@ -10,7 +10,7 @@
 //! networks are built from [`weights`] and [`layers`] and sized by [`config`];
 //! tests/peers/illuminator has the same networks in PyTorch.
 //!
-//! The crate gets prompts as embeddings, and accesses no files but its weights.
+//! The crate receives prompts as embeddings, and accesses no files but its weights.
 
 #[cfg(feature = "train")]
 use ::autograd;
@@ -115,7 +115,7 @@ pub struct TextCondition {
     pub concepts: Vec<Match>,
 }
 
-/// The files of weights of the token design.
+/// The weights files of the token design.
 pub const FILES: [&str; 6] = [
     "config.json",
     "concepts.safetensors",
@@ -288,7 +288,7 @@ impl Illuminator {
         self.concepts = concepts;
     }
 
-    /// Parses the encoded picture of a provenance; None if other weights made it.
+    /// Parses the encoded picture from a picture's provenance; None if other weights made it.
     pub fn encoded_from_hex(&self, text: &str) -> Option<EncodedPicture> {
         EncodedPicture::from_hex(text).filter(|picture| self.design.accepts(picture))
     }

@@ -185,7 +185,8 @@ mod tests {
         let mut wide = RgbaImage::from_pixel(64, 32, Rgba([0, 0, 200, 255]));
         (0..32 * 32).for_each(|at| wide.put_pixel(at % 32, at / 32, Rgba([200, 0, 0, 255])));
         let plain = file(&wide, ImageFormat::Jpeg);
-        // Exif 2.32: one field, 0x0112 orientation, of one short: 6, the first row is on the right.
+        // Exif 2.32: one field, 0x0112 (orientation), with one short: 6, so the first row is on the
+        // right.
         let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
         let mut noted = plain[..2].to_vec();
         noted.extend([0xff, 0xe1, 0, exif.len() as u8 + 2]);

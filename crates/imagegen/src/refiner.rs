@@ -36,7 +36,7 @@ impl Refiner {
         self.backbone.null_text()
     }
 
-    /// `tokens` and their `values` `[batch, 64, codes]`, -1 to 1, to the decoder's input
+    /// Maps `tokens` and their `values` `[batch, 64, codes]`, -1 to 1, to the decoder's input
     /// values.
     pub fn forward(
         &self,

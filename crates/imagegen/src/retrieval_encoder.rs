@@ -31,7 +31,7 @@ pub struct RetrievalEncoder {
 }
 
 impl RetrievalEncoder {
-    /// `use_autograd`: train with the [`autograd`] crate.
+    /// `use_autograd`: whether to train with the [`autograd`] crate.
     pub fn new(weights: &Weights, config: &Config, use_autograd: bool) -> Result<RetrievalEncoder> {
         let (width, styles) = (config.tokens.stack.width, config.styles.len());
         let rows = (styles + 1) * config.code_values();

@@ -28,7 +28,7 @@ pub struct Retriever {
 }
 
 impl Retriever {
-    /// `counts`: the numbers of concepts and styles.
+    /// `counts`: how many concepts and styles there are.
     pub fn new(index: RetrievalIndex, counts: (usize, usize)) -> Retriever {
         Retriever {
             coverage: StyleCoverage::new(&index, counts),

@@ -9,12 +9,12 @@ use crate::ImageError;
 use candle_core::{Device, Result, Tensor};
 use std::path::Path;
 
-/// Factor of width and height.
+/// The factor by which width and height grow.
 pub const SCALE: usize = 4;
 
-/// Name, kernel side, input and output channels, in the order of the weights' file. For each
-/// layer the file holds the kernel `[side, side, in, out]` and then the bias, as little-endian
-/// f32.
+/// Each layer's name, kernel side, input and output channels, in the order of the weights' file.
+/// For each layer the file holds the kernel `[side, side, in, out]` and then the bias, as
+/// little-endian f32.
 const LAYERS: [(&str, usize, usize, usize); 12] = [
     ("F_0", 3, 64, 64),
     ("F_1_1", 3, 64, 4),

@@ -68,7 +68,7 @@ pub trait TextModel {
     }
 
     /// Forgets every token after the first `keep`. A model that cannot cut its cache exactly there
-    /// forgets fewer: [`TextModel::len`] returns how many are left.
+    /// forgets more: [`TextModel::len`] returns how many are left.
     fn rewind(&mut self, keep: usize);
 
     /// Evaluates `tokens` after those in the KV cache. Returns logits, `[rows, vocabulary]` flat,

@@ -10,7 +10,8 @@ use std::ops::Range;
 pub struct Ban {
     /// Words, or a regex between slashes; case-insensitive.
     pub phrase: String,
-    /// Subtracted once from the logit of the phrase's first token; None bans the phrase entirely.
+    /// The amount subtracted once from the logit of the phrase's first token; None bans the phrase
+    /// entirely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<f32>,
 }

@@ -77,8 +77,8 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// `seed` is the seed to use; `sampling.seed` is ignored. Invalid values, which a file may
-    /// contain, count as off.
+    /// Creates a sampler that uses `seed`; `sampling.seed` is ignored. Invalid values, which a file
+    /// may contain, count as off.
     pub fn new(sampling: &Sampling, seed: u64, breakers: SequenceBreakers) -> Sampler {
         Sampler {
             sampling: sampling.clone(),

@@ -24,7 +24,7 @@ impl Rng {
         }
     }
 
-    /// 64 fair bits.
+    /// 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let result = a.wrapping_add(d).rotate_left(23).wrapping_add(a);

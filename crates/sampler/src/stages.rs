@@ -9,7 +9,7 @@
 
 use crate::Sampler;
 
-/// A stage from logits to a token.
+/// A stage on the way from logits to a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     Penalties,

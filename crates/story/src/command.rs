@@ -125,7 +125,7 @@ pub enum ContinueLength {
 pub enum Swipe {
     Next,
     Previous,
-    /// Counted from 1.
+    /// Switch to this version, counted from 1.
     To(usize),
 }
 

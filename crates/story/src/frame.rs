@@ -1,6 +1,6 @@
 //! The texts that the model reads alongside the story: voice, memory, author's note, lorebooks, and
-//! a summary of passages that no longer fit. Plain data; [`super::context`] decides where each is
-//! placed.
+//! a summary of passages that no longer fit. This module has plain data; [`super::context`] decides
+//! where each text is placed.
 
 use super::card::Character;
 use super::lore::{LoreEntry, Lorebook};

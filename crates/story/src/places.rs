@@ -115,7 +115,7 @@ pub fn index_on_path(story: &Story, path: &[Passage], id: NodeId) -> Option<usiz
                 .map(|of| of.node)
         };
         path.iter().position(|passage| {
-            // A copy may be a copy of a copy.
+            // The copied passage may itself be a copy.
             std::iter::successors(from(passage.id), |id| from(*id)).any(|of| of == id)
         })
     };

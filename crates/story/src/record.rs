@@ -62,7 +62,7 @@ pub struct SessionHeader {
     pub name: String,
     /// The version of illumine that created it.
     pub build: String,
-    /// RFC 3339, UTC.
+    /// When it was created: RFC 3339, UTC.
     #[serde(default)]
     pub began: String,
 }

@@ -3,7 +3,7 @@
 use super::error::GgufError;
 use std::path::Path;
 
-/// What a file is, and what to do about it.
+/// The kind of a file, and what to do about it.
 struct Kind {
     /// Completes "not a GGUF file but".
     what: &'static str,

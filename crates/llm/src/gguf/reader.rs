@@ -19,7 +19,7 @@ pub(super) type Parts = (HashMap<String, Value>, HashMap<String, TensorInfo>);
 /// A tensor as the header describes it.
 pub(super) struct Header {
     name: String,
-    /// Dimensions, fastest first.
+    /// The dimensions, fastest-varying first.
     dims: Vec<u64>,
     /// The number of its type.
     kind: u32,

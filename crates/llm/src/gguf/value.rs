@@ -3,7 +3,8 @@
 use super::tensor_type::TensorType;
 use std::ops::Range;
 
-/// The position of a tensor's blocks. `shape` is in row-major order, slowest dimension first.
+/// The position of a tensor's blocks. `shape` is in row-major order, slowest-varying dimension
+/// first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorInfo {
     pub shape: Vec<usize>,

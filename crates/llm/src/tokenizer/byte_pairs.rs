@@ -14,9 +14,9 @@ use tokenizers::{
 };
 
 pub struct BytePairs {
-    /// Tokens with their numbers.
+    /// The ids of the tokens.
     pub vocabulary: StringMap,
-    /// Merges as listed, `left right`, with their places in the list.
+    /// Merges as listed, `left right`, with their positions in the list.
     pub merges: StringMap,
     /// Splits text into words.
     pub words: PreTokenizerWrapper,

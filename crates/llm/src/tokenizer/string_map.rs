@@ -8,8 +8,8 @@ pub struct StringMap {
     /// Where each text ends; it begins where the previous one ends.
     ends: Vec<u32>,
     numbers: Vec<u32>,
-    /// Hash slots, a power of two, at least twice as many as texts: an index into `ends` plus one,
-    /// or 0 if empty.
+    /// Hash slots: each is an index into `ends` plus one, or 0 if empty. Their number is a power of
+    /// two, at least twice that of the texts.
     places: Vec<u32>,
     hasher: RandomState,
 }

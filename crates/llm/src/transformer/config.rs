@@ -119,7 +119,7 @@ impl Config {
             Some(experts) => need("expert_used_count")?.min(experts),
             None => 0,
         };
-        // Other families apply these; ignoring them here would compute a different model.
+        // Ignoring these would compute a different model.
         for name in UNSUPPORTED {
             if gguf
                 .float(&key(name))
@@ -138,7 +138,8 @@ impl Config {
         let dim = count("rope.dimension_count").filter(|dim| *dim <= head_dim && dim % 2 == 0);
         let layers = need("block_count")?;
         let large_gemma = gemma && layers == GEMMA_27B_LAYERS;
-        // Beyond its original context a model needs its long factors, which are not supported here.
+        // Beyond its original context, a model needs its long factors, which are not supported
+        // here.
         let short = gguf.tensor(SHORT_DIVISORS).is_some();
         let original = count("rope.scaling.original_context_length").filter(|_| short);
         let context = need("context_length")?;

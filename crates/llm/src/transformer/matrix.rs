@@ -17,7 +17,7 @@ pub struct Vector {
     pub tensor: Tensor,
 }
 
-/// Rows in memory that the next buffer reuses, since every layer needs the same sizes.
+/// Rows in memory that later buffers reuse, since every layer needs the same sizes.
 #[derive(Default)]
 pub struct Buffer {
     values: Aligned<f32>,

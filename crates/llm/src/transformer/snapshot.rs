@@ -1,5 +1,5 @@
-//! The warm cache: the KV cache of a run of tokens as bytes to save. Loading it takes a fraction of
-//! the time that evaluating the tokens again would.
+//! The warm cache: the KV cache of a run of tokens as bytes that can be saved. Loading it takes a
+//! fraction of the time that evaluating the tokens again would.
 //!
 //! The fields, in this order and little-endian:
 //!

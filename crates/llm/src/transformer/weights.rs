@@ -1,4 +1,4 @@
-//! Weights from the mapped file to the device.
+//! Loads weights from the mapped file onto the device.
 //!
 //! On a CPU a matrix is packed straight from the file for illumine's own kernels
 //! ([`kernels::linear`]). Candle's quantized matrices are used for the few formats that the kernels
@@ -279,8 +279,8 @@ impl Weights {
 
 const EMBEDDING: &str = "token_embd.weight";
 
-/// Whether a part duplicates another, as old converters wrote them: RoPE's frequencies, which are
-/// computed here, or single experts beside the stacked ones.
+/// Whether a part is a duplicate of the kind that old converters wrote: RoPE's frequencies, which
+/// are computed here, or single experts beside the stacked ones.
 fn is_duplicate(part: &str) -> bool {
     let expert = part
         .strip_suffix(".weight")

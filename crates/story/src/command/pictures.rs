@@ -49,7 +49,7 @@ pub struct DrawOptions {
     pub retrieval_strength: Option<f64>,
     /// The output size in pixels.
     pub size: Option<u32>,
-    /// `#rrggbb`.
+    /// The background colour, as `#rrggbb`.
     pub background: Option<String>,
 }
 

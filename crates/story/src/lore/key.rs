@@ -2,8 +2,8 @@
 //!
 //! Words are found in any case, and however their accents are stored.
 //!
-//! Which keys are regexes, and what they match, is as in SillyTavern: JavaScript's regexes with the
-//! flags `gimsuy`; a key that only looks like a regex is matched as words.
+//! Which keys are regexes, and what they match, is decided as in SillyTavern: JavaScript's regexes
+//! with the flags `gimsuy`; a key that only looks like a regex is matched as words.
 
 use super::javascript::{Engine, Flags, Untranslated, translate};
 use base::search::{folded_letters, spellings};
@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 #[derive(Debug)]
 pub enum Key {
     Words {
-        /// The words as [`folded_letters`].
+        /// The words, folded by [`folded_letters`].
         folded: String,
         /// The words with their accents stored in either way.
         exact: [String; 2],
@@ -67,7 +67,7 @@ impl Key {
         }
     }
 
-    /// Whether the key occurs in the text; `folded` is the text as [`folded_letters`].
+    /// Whether the key occurs in the text; `folded` is the text folded by [`folded_letters`].
     pub fn is_in(&self, text: &str, folded: &str) -> Occurs {
         let found = match self {
             Key::Pattern(pattern) => pattern.is_match(text),

@@ -89,7 +89,7 @@ const MOST_PASSES: usize = 200;
 
 /// Scans all lorebooks that are on; `off` returns whether the writer turned an entry off. The
 /// active entries are in order of priority, in case tokens run out: constant ones first, then those
-/// matched in the story, then those matched in other entries, each by descending order.
+/// matched in the story, then those matched in other entries, each kind by descending order.
 pub fn scan<'a>(
     books: &[&'a Lorebook],
     off: &dyn Fn(&Lorebook, &LoreEntry) -> bool,

@@ -13,7 +13,7 @@ pub struct PictureRequest {
     pub style: StyleChoice,
     /// The seeds; one picture is drawn for each.
     pub seeds: Vec<u64>,
-    /// None for the weights' own defaults.
+    /// Sampling settings; None for the weights' own defaults.
     pub temperature: Option<f64>,
     pub guidance: Option<f64>,
     pub retrieval_strength: Option<f64>,

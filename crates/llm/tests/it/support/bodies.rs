@@ -18,9 +18,9 @@ pub const VOCABULARY: usize = 160;
 
 /// How far logits may differ, in standard deviations: the effect of a different order of summation.
 pub const CLOSE: f32 = 1e-3;
-/// With quantized weights both round activations to 8 bits, slightly differently. Compared with
-/// exact arithmetic on the same weights, illumine's mean error must be at most this many times
-/// candle's, and below the next constant (measured: 0.015 to 0.034 for both).
+/// With quantized weights, both implementations round activations to 8 bits, slightly differently.
+/// Compared with exact arithmetic on the same weights, illumine's mean error must be at most this
+/// many times candle's, and below the next constant (measured: 0.015 to 0.034 for both).
 pub const AS_GOOD: f32 = 1.25;
 pub const CLOSE_Q8: f32 = 0.06;
 

@@ -172,7 +172,7 @@ pub fn placed(file: &NamedTempFile, placement: &Placement) -> Box<dyn TextModel>
     load_text(gguf, placement).unwrap()
 }
 
-/// The file as candle reads it, for one of its loaders.
+/// The file as candle parses it, for one of its loaders.
 pub fn content(file: &NamedTempFile) -> (gguf_file::Content, File) {
     let mut reader = File::open(file.path()).unwrap();
     (gguf_file::Content::read(&mut reader).unwrap(), reader)
