@@ -142,7 +142,7 @@ fn request(number: u64, words: &str, tokens: usize, heal: bool) -> TextRequest {
 fn read(loaded: &mut Loaded, from: usize, to: usize) -> Result<(), ModelError> {
     let ids: Vec<u32> = (from..to).map(|at| some_token(loaded, at)).collect();
     for slice in ids.chunks(crate::engine::SLICE) {
-        // As for a passage, and as in llama-bench: only the last token's logits.
+        // Requests only the last token's logits, as for a passage and as in llama-bench.
         let rows = match slice.as_ptr_range().end == ids.as_ptr_range().end {
             true => Logits::Last,
             false => Logits::Skip,

@@ -140,7 +140,7 @@ pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow:
     let (sender, inbox) = mpsc::channel();
     let pause = inbox::Pause::default();
     let mut screen = terminal::Screen::start(sender.clone(), pause.clone())?;
-    // Before any key is read, because answers arrive like keys.
+    // Queries the terminal before any key is read, because answers arrive like keys.
     let asked = probe::ask(graphics);
     let means = PictureMode::of(asked.picker, colour, all_colours);
     app.gallery = Gallery::open(means, sender.clone());

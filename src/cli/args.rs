@@ -312,7 +312,7 @@ pub enum Prompts {
     },
 }
 
-// Parsed once: a box would save nothing.
+// The value is parsed only once, so a box would save nothing.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Eval {

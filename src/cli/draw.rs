@@ -101,7 +101,7 @@ fn follow_events(
                 loaded.get_or_insert_with(Instant::now);
             }
             Notice::Drawn { nodes: drawn, .. } => nodes = drawn,
-            // Notices for an interactive writer.
+            // Other notices are for an interactive writer.
             _ => {}
         }
         Ok(())
@@ -212,7 +212,7 @@ fn seeds(args: &Args, from: Option<&PictureProvenance>) -> Result<Vec<u64>, Fail
             Failed::new(Exit::Usage, why)
         });
     }
-    // Short enough to retype.
+    // Random seeds are short enough to retype.
     let fresh = || environment::entropy() % 1_000_000_000;
     let first = args.seed.or(from.map(|f| f.seed)).unwrap_or_else(fresh);
     let count = u64::from(args.n.unwrap_or(1));

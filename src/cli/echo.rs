@@ -15,7 +15,7 @@ pub struct EchoGuard(());
 /// terminal.
 pub fn in_background() -> bool {
     terminal().is_some_and(|terminal| {
-        // SAFETY: both calls only query an open descriptor of our own.
+        // SAFETY: both calls only query a descriptor that we hold open.
         unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) != libc::getpgrp() }
     })
 }

@@ -185,7 +185,7 @@ fn follow_events(
             Notice::LeftOut(tokens) => super::complain(&format!(
                 "The oldest {tokens} tokens of the prompt were left out"
             )),
-            // Notices for an interactive writer.
+            // Other notices are for an interactive writer.
             _ => {}
         }
         Ok(())

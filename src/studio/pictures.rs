@@ -171,7 +171,7 @@ impl Studio {
             .sampling
             .seed
             .unwrap_or(self.setup.entropy);
-        // Short enough to retype.
+        // The seed is short enough to retype.
         let seed = wanted.seed.unwrap_or(derive(base, node) % 1_000_000_000);
         let count = wanted.count.unwrap_or(count) as u64;
         let style = wanted.style.as_deref().map(StyleChoice::parse);

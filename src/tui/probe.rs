@@ -209,7 +209,7 @@ fn make_picker(hints: TerminalHints, answers: ProbeAnswers) -> Option<Picker> {
         _ => return None,
     };
     let cell = FontSize::from(answers.cell.or_else(cell_pixels)?);
-    // The library prefers to query by itself; see above.
+    // Deprecated because the library prefers to query by itself; see above.
     #[allow(deprecated)]
     let mut picker = Picker::from_fontsize(cell);
     picker.set_protocol_type(protocol);

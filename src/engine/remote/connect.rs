@@ -56,7 +56,9 @@ impl Remote {
         let exact = counted.map_err(not_connected)?.is_some();
         let mut notes = Vec::new();
         if has_key && !address.is_local() && !address.is_encrypted() {
-            notes.push("the key is sent unencrypted; use https if the server supports it".to_string());
+            notes.push(
+                "the key is sent unencrypted; use https if the server supports it".to_string(),
+            );
         }
         if told.is_none() {
             notes.push(format!(

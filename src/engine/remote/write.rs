@@ -133,7 +133,8 @@ fn attempt(
                 Ok(None)
             }
             Ok(Ended::Silent) => {
-                let why = "The model ended the text immediately; continue it yourself, or use /retry";
+                let why =
+                    "The model ended the text immediately; continue it yourself, or use /retry";
                 listener.tell(Event::Warned(why.to_string()));
                 Ok(Some(Status::Complete))
             }

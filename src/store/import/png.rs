@@ -112,7 +112,7 @@ pub fn replace_cards(bytes: &[u8], v2: &[u8], v3: &[u8]) -> Result<Vec<u8>, Impo
 /// A plain grey picture for a card that has none.
 pub fn blank_picture(width: u32, height: u32) -> Vec<u8> {
     let mut header = [width.to_be_bytes(), height.to_be_bytes()].concat();
-    // Eight bits, grey.
+    // Eight bits per pixel, greyscale.
     header.extend([8, 0, 0, 0, 0]);
     let row = std::iter::once(0).chain(std::iter::repeat_n(96, width as usize));
     let rows: Vec<u8> = row

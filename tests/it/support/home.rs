@@ -156,7 +156,7 @@ impl Run {
     /// Limits files to this many bytes; exceeding that is an error, not a signal.
     pub fn file_limit(mut self, bytes: u64) -> Run {
         let limit = move || {
-            // SAFETY: plain system calls on data of our own, allowed between fork and exec.
+            // SAFETY: plain system calls on our own data, allowed between fork and exec.
             let done = unsafe {
                 libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
                 let mut limit = std::mem::zeroed();
@@ -250,7 +250,7 @@ impl Live {
     /// Lifts [`Run::file_limit`].
     pub fn lift_file_limit(&self) {
         let id = self.child.id() as i32;
-        // SAFETY: plain system calls on data of our own.
+        // SAFETY: plain system calls on our own data.
         let done = unsafe {
             let mut limit: libc::rlimit = std::mem::zeroed();
             libc::prlimit(id, libc::RLIMIT_FSIZE, std::ptr::null(), &mut limit);
