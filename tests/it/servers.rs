@@ -118,7 +118,7 @@ fn a_story_is_written_by_a_server_and_its_key_is_nowhere() {
     );
     let wrong = home.illumine(&["write", "Once.", "--backend", &root]);
     let wrong = wrong.without("ILLUMINE_OFFLINE").run().expect(3);
-    assert!(wrong.stderr.contains("wants a key"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("needs a key"), "{}", wrong.stderr);
     for bytes in [
         &json.stdout,
         json.stderr.as_bytes(),

@@ -64,7 +64,7 @@ fn absent(kind: &str, error: &candle_core::Error) -> ModelError {
     let error = error.to_string();
     let first = error.lines().next().unwrap_or_default();
     ModelError::Device(format!(
-        "No {kind} device is available ({first}); build with its feature, or use --device cpu"
+        "No {kind} device is available ({first}); use a build that supports {kind}, or --device cpu"
     ))
 }
 

@@ -234,8 +234,8 @@ fn every_refusal_is_a_sentence_that_says_what_to_do() {
         ),
         (500, "Internal Server Error", "Internal Server Error"),
         (307, "", "redirects"),
-        (200, "", "answered nothing"),
-        (200, "<html>welcome</html>", "answered nothing"),
+        (200, "", "sent an empty answer"),
+        (200, "<html>welcome</html>", "sent an empty answer"),
         (200, "data: welcome\n\n", "not a model's text"),
         (200, r#"{"error":"out of memory"}"#, "out of memory"),
     ] {

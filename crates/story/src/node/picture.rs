@@ -129,10 +129,10 @@ pub fn describe_concepts(concepts: &[(String, f32)]) -> String {
     match (near.is_empty(), concepts.first()) {
         (false, _) => near.join(", "),
         (true, Some(first)) => format!(
-            "no concept that I know; the nearest is {}, so the picture may show anything",
+            "no known concept; the nearest is {}, so the picture may show anything",
             name(first)
         ),
-        (true, None) => "no concept that I know".to_string(),
+        (true, None) => "no known concept".to_string(),
     }
 }
 
@@ -149,9 +149,9 @@ mod tests {
         );
         let low = describe_concepts(&[found("bed", 0.2)]);
         assert!(
-            low.contains("no concept that I know") && low.contains("bed 0.20"),
+            low.contains("no known concept") && low.contains("bed 0.20"),
             "{low}"
         );
-        assert_eq!(describe_concepts(&[]), "no concept that I know");
+        assert_eq!(describe_concepts(&[]), "no known concept");
     }
 }
