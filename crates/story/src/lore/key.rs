@@ -104,7 +104,7 @@ impl Key {
             && flags.chars().all(|c| "dgimsuvxy".contains(c));
         meant.then(|| {
             format!(
-                "the key {} is matched as words, since SillyTavern has no such regex flags (only gimsuy)",
+                "the key {} is matched as words, since it is not a valid regex in SillyTavern (flags: gimsuy)",
                 short()
             )
         })
