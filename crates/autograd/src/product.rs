@@ -63,7 +63,7 @@ unsafe fn strip(
         let wide = BOTH.min(width - first);
         let out = &mut out[first..];
         if high == BOTH && wide == BOTH && out.len() >= (BOTH - 1) * stride + BOTH {
-            // SAFETY: the strips have the same depth, and the pointer has 32 by 32 sums.
+            // SAFETY: the strips have the same depth, and the pointer is to 32 by 32 sums.
             unsafe { amx::add(own, both, rows.steps, out.as_mut_ptr(), 4 * stride) };
             continue;
         }

@@ -98,7 +98,7 @@ fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &
     let natural = match view.order {
         Order::RowMajor => {
             for row in 0..count {
-                // SAFETY: `deep` numbers of a row of the matrix; masked values are not read.
+                // SAFETY: reads `deep` numbers of a row of the matrix; masked values are not read.
                 unsafe {
                     let own = numbers.add((first + row) * view.stride + from);
                     let low = _mm512_maskz_loadu_ps(lowest(deep), own);
@@ -118,7 +118,7 @@ fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &
             let mingled = unsafe { _mm512_loadu_si512(MINGLED.as_ptr().cast()) };
             for pair in 0..deep.div_ceil(2) {
                 let odd_too = lowest(if 2 * pair + 1 < deep { count } else { 0 });
-                // SAFETY: `count` numbers of one row or two; masked values are not read.
+                // SAFETY: reads `count` numbers of one or two rows; masked values are not read.
                 unsafe {
                     let own = numbers.add((from + 2 * pair) * view.stride + first);
                     let even = _mm512_maskz_loadu_ps(lowest(count), own);
@@ -187,7 +187,7 @@ fn transpose(tile: &mut Tile) {
             _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b),
             _mm512_shuffle_i32x4::<0b11_01_11_01>(c, d),
         );
-        // SAFETY: rows 0 to 15 of the tile.
+        // SAFETY: writes rows 0 to 15 of the tile.
         unsafe {
             let store = |row: usize, x| _mm512_store_si512(at.add(row), x);
             store(n, _mm512_shuffle_i32x4::<0b10_00_10_00>(first, second));

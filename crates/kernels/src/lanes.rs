@@ -10,9 +10,13 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 /// family's instructions and the pointers are valid for 16 elements.
 pub trait Lanes {
     type Vector: Copy;
+    /// Sets all sixteen floats to one value.
+    ///
     /// # Safety
     /// The processor supports these lanes' instructions.
     unsafe fn splat(value: f32) -> Self::Vector;
+    /// Loads sixteen floats.
+    ///
     /// # Safety
     /// The processor supports these lanes' instructions, and sixteen floats can be read at `at`.
     unsafe fn load(at: *const f32) -> Self::Vector;
@@ -31,9 +35,13 @@ pub trait Lanes {
     /// # Safety
     /// The processor supports these lanes' instructions.
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `a * b`.
+    ///
     /// # Safety
     /// The processor supports these lanes' instructions.
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Stores sixteen floats.
+    ///
     /// # Safety
     /// The processor supports these lanes' instructions, and sixteen floats may be written at `at`.
     unsafe fn store(at: *mut f32, value: Self::Vector);

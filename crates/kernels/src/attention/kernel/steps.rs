@@ -34,6 +34,8 @@ pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
     #[cfg(target_arch = "x86_64")]
     {
         use crate::lanes::{Avx2, Avx512};
+        /// [`run`], compiled for AVX-512.
+        ///
         /// # Safety
         /// As for [`StepFn`].
         #[target_feature(enable = "avx512f,fma,f16c")]
@@ -46,6 +48,8 @@ pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
             // SAFETY: guaranteed by the caller.
             unsafe { run::<Avx512, N>(tile, scores, wide, step) }
         }
+        /// [`run`], compiled for AVX2.
+        ///
         /// # Safety
         /// As for [`StepFn`].
         #[target_feature(enable = "avx2,fma,f16c")]
@@ -145,6 +149,8 @@ impl<N: KvElement> Keys<N> {
     }
 }
 
+/// Computes the scores of a range of blocks, two blocks at a time.
+///
 /// # Safety
 /// As for [`run`].
 #[inline(always)]
@@ -203,6 +209,8 @@ unsafe fn score_blocks<L: Lanes, N: KvElement>(
     }
 }
 
+/// Computes the scores of all rows for B blocks.
+///
 /// # Safety
 /// As for [`run`]; the rows and blocks are the tile's.
 #[inline(always)]

@@ -14,9 +14,11 @@ pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     (CHUNK + rows) * heads.width()
 }
 
+/// Sums the weighted values for R rows and a range of dimensions; returns R.
+///
 /// # Safety
-/// As for a step of a tile: the CPU must support the instructions of `L`, the scores must be the
-/// tile's, and nothing else may access the outputs.
+/// The CPU supports the instructions of `L`, the scores are the tile's, and nothing else accesses
+/// the outputs.
 #[inline(always)]
 pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
     tile: &Tile<N>,
@@ -217,6 +219,8 @@ unsafe fn add_chunk<L: Lanes, const R: usize>(
     }
 }
 
+/// [`add_chunk`] for 16 D columns.
+///
 /// # Safety
 /// As for [`add_chunk`]; the columns are the head's.
 #[inline(always)]

@@ -67,6 +67,8 @@ fn of<C: Codes, S: Scales>() -> Tiles {
     }
 }
 
+/// Unpacks a strip: each weight to a byte, scales to floats.
+///
 /// # Safety
 /// The processor supports this family's instructions, and the strip is whole.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
@@ -125,6 +127,8 @@ static WHOLE: TileConfig = shapes(32);
 /// The shapes for formats whose blocks have two halves of 16 columns.
 static HALVES: TileConfig = shapes(16);
 
+/// Configures the registers for whole blocks, or for blocks in halves.
+///
 /// # Safety
 /// The processor has the registers, and the system permits this process to use them.
 unsafe fn configure<const IN_HALVES: bool>() {
@@ -196,7 +200,8 @@ macro_rules! product {
 /// product.
 #[inline(always)]
 unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to: *mut i32) {
-    // SAFETY: the caller guarantees 16 x 32 and 8 x 64 bytes each; 16 x 64 are written per product.
+    // SAFETY: the caller guarantees 16 x 32 bytes of input and 8 x 64 of weights in each piece; 16
+    // x 64 bytes are written per product.
     unsafe {
         match (GROUPS, STRIPS) {
             (1, 1) => run!(
@@ -240,6 +245,8 @@ unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to
     }
 }
 
+/// Multiplies one or two strips with one or two groups of 16 rows.
+///
 /// # Safety
 /// [`configure`] was called; strips and group have the same number of columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
@@ -259,6 +266,8 @@ unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
     }
 }
 
+/// Multiplies STRIPS strips with GROUPS groups, one phase at a time.
+///
 /// # Safety
 /// As for [`multiply`]; the rows and strips are within `group` and `strips`.
 #[inline]
@@ -332,7 +341,8 @@ unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(
     side: usize,
 ) {
     let halves = if IN_HALVES { 2 } else { 1 };
-    // SAFETY: 16 rows of two strips; every array has the blocks of the phase, or 16 rows of them.
+    // SAFETY: `out` has 16 rows of two strips; every array has the blocks of the phase, or 16 rows
+    // of each.
     unsafe {
         let place = |i: usize| (*out.add(i))[side].as_mut_ptr();
         let mut acc = [_mm512_setzero_ps(); ROWS];

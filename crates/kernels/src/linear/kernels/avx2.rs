@@ -60,6 +60,8 @@ fn with_codes<D: Dot, C: Codes>(scales: ScaleKind) -> Kernel {
     }
 }
 
+/// [`Part::quantize`], compiled for AVX2.
+///
 /// # Safety
 /// The processor supports this family's instructions; the part's values can be read, and no other
 /// thread uses its place in the group.
@@ -162,8 +164,10 @@ unsafe fn integer<D: Dot, C: Codes, S: Scales>(
     }
 }
 
+/// Multiplies a strip of codes with M rows.
+///
 /// # Safety
-/// As for `Kernel`; the group has at least `M` rows.
+/// As for `Kernel`; the group has M rows or more.
 #[inline(always)]
 unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
     strip: &Strip,
@@ -250,6 +254,8 @@ unsafe fn broadcast(codes: *const i8) -> __m256i {
     _mm256_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
 }
 
+/// Multiplies a strip of plain floats with a group.
+///
 /// # Safety
 /// As for `Kernel`.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -265,8 +271,10 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
     }
 }
 
+/// Multiplies a strip of plain floats with M rows.
+///
 /// # Safety
-/// As for `Kernel`; the group has at least `M` rows.
+/// As for `Kernel`; the group has M rows or more.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn float_rows<W: Floats, const M: usize>(
     strip: &Strip,

@@ -45,7 +45,8 @@ pub(super) struct Strip<'a> {
 /// Multiplies a strip with a group of rows: `sums` is `[rows, 16]`.
 ///
 /// # Safety
-/// The processor supports the family's instructions, and strip and group have equally many columns.
+/// The processor supports the family's instructions, and the strip and the group have the same
+/// number of columns.
 pub(super) type Kernel = unsafe fn(&Strip, &Group, &mut [[f32; STRIP]]);
 
 /// The results of a pair of strips for some input rows: `[rows, 2, 16]`.

@@ -69,7 +69,7 @@ impl Codes for Q4 {
         let mut low = [_mm256_setzero_si256(); 4];
         let mut high = low;
         for (g, (low, high)) in low.iter_mut().zip(&mut high).enumerate() {
-            // SAFETY: group g of the 32 columns at `quants`.
+            // SAFETY: reads group g of the 32 columns at `quants`.
             let both = unsafe { register(quants.add(g * 64 + side * 32)) };
             *low = _mm256_and_si256(both, mask);
             *high = _mm256_and_si256(_mm256_srli_epi16::<4>(both), mask);
@@ -87,7 +87,8 @@ impl Codes for Q5 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2] {
-        // SAFETY: the 32 columns at `quants`, whose fifth bits follow the nibbles, 4 bytes a side.
+        // SAFETY: reads the 32 columns at `quants`, whose fifth bits follow the nibbles, 4 bytes a
+        // side.
         let (mut quads, fifths) = unsafe { (Q4::quads(quants, side), quants.add(256 + side * 4)) };
         for (half, quad) in quads.iter_mut().enumerate() {
             for (g, codes) in quad.iter_mut().enumerate() {
@@ -124,7 +125,8 @@ impl Codes for Q6 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2] {
-        // SAFETY: the 32 columns at `quants`, whose high bits follow the nibbles, half by half.
+        // SAFETY: reads the 32 columns at `quants`, whose high bits follow the nibbles, half by
+        // half.
         let (mut quads, pairs) = unsafe { (Q4::quads(quants, side), quants.add(256 + side * 32)) };
         let mask = _mm256_set1_epi8(0x30);
         for (half, quad) in quads.iter_mut().enumerate() {
@@ -155,7 +157,7 @@ impl Codes for Q8 {
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2] {
         let mut quads = [[_mm256_setzero_si256(); 4]; 2];
         for g in 0..8 {
-            // SAFETY: group g of the 32 columns at `quants`.
+            // SAFETY: reads group g of the 32 columns at `quants`.
             quads[g / 4][g % 4] = unsafe { register(quants.add(g * 64 + side * 32)) };
         }
         quads

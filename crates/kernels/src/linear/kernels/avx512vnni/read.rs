@@ -60,7 +60,7 @@ impl Codes for Q4 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
-        // SAFETY: group g of the 32 columns at `quants`.
+        // SAFETY: reads group g of the 32 columns at `quants`.
         let both = unsafe { _mm512_loadu_si512(quants.add(g * 64).cast()) };
         let mask = _mm512_set1_epi8(15);
         (
@@ -79,7 +79,7 @@ impl Codes for Q5 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
-        // SAFETY: group g of the 32 columns at `quants`, whose fifth bits follow the nibbles.
+        // SAFETY: reads group g of the 32 columns at `quants`, whose fifth bits follow the nibbles.
         let ((low, high), fifth) = unsafe { (Q4::pair(quants, g), quants.add(256).cast::<u64>()) };
         // SAFETY: as above.
         let (first, second) = unsafe { (fifth.add(g).read(), fifth.add(g + 4).read()) };
@@ -100,7 +100,7 @@ impl Codes for Q6 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
-        // SAFETY: group g of the 32 columns at `quants`, whose high bits follow the nibbles.
+        // SAFETY: reads group g of the 32 columns at `quants`, whose high bits follow the nibbles.
         let ((low, high), first, second) = unsafe {
             let pairs = quants.add(256);
             (
@@ -138,7 +138,7 @@ impl Codes for Q8 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
-        // SAFETY: groups g and g + 4 of the 32 columns at `quants`.
+        // SAFETY: reads groups g and g + 4 of the 32 columns at `quants`.
         unsafe {
             let low = quants.add(g * 64);
             (
