@@ -121,7 +121,7 @@ dispatch_simd!(
 );
 
 dispatch_simd!(
-    /// Gradient of the softmax: computes that of the scores from that of the weights.
+    /// The softmax's gradient: turns the gradients of the weights into those of the scores.
     shares_back, shares_back_rows,
     (shares: &[f32], gradients: &mut [f32], tokens: usize, scale: f32)
 );

@@ -5,7 +5,7 @@
 //! Inputs and outputs are f32; factors are rounded to bfloat16 and summed in f32. A result depends
 //! only on its input, not on the number of threads.
 
-// Tests may read the environment; the library takes what it needs as arguments (clippy.toml).
+// Only tests may read the environment; the library receives settings as arguments (clippy.toml).
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod affine;

@@ -99,7 +99,7 @@ impl FromStr for PhaseKind {
 
 /// A phase, as the training loop sees it.
 pub trait Phase {
-    /// The name of the phase's checkpoint; for the image model, that of a [`PhaseKind`].
+    /// The name of the phase's checkpoint; for the image model, the name of a [`PhaseKind`].
     fn name(&self) -> &'static str;
 
     /// The networks that the phase trains, each with its name in a checkpoint.

@@ -168,8 +168,8 @@ impl Activations {
         places
     }
 
-    /// The group that starts at `row` of the input, which has `rest` rows from there on. Two full
-    /// groups of the largest size are returned as one.
+    /// The group that starts at `row` of the input, where `rest` rows are left. Two full groups of
+    /// the largest size are returned as one.
     pub(super) fn group<'a>(
         &'a self,
         source: Source<'a>,

@@ -165,8 +165,8 @@ impl EmojiIndex {
     }
 }
 
-/// The captions of a concept: its label alone, with an article and with tags, and each of its own
-/// tags.
+/// The captions of a concept: its label alone, with an article and with tags, and each distinctive
+/// tag alone.
 fn captions<'a>(
     label: &str,
     tags: &[String],
