@@ -1,4 +1,4 @@
-//! How long a session takes to open, by its passages.
+//! Measures how long sessions with more and more passages take to open.
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 

@@ -1,8 +1,9 @@
-//! The linear layers of a small model, all of them, as one token and as a prompt uses them.
+//! Measures all linear layers of a small model, for one token and for a prompt.
 //!
 //! The shapes are SmolLM2-135M's: 30 layers in Q4_1 and an output head in Q8_0, 96 MB in all.
-//! Each decode is told in bytes a second, and as a share of what the same threads read from memory
-//! without multiplying. `ILLUMINE_THREADS` sets the number of threads, otherwise it is that of the machine.
+//! Decoding speed is given in bytes per second, and as a share of the same threads' memory
+//! bandwidth. `ILLUMINE_THREADS` sets the number of threads; by default, all of the machine's are
+//! used.
 
 #![allow(
     clippy::disallowed_methods,
@@ -23,7 +24,7 @@ const WIDE: usize = 1536;
 const VOCABULARY: usize = 49_152;
 const LAYERS: usize = 30;
 
-/// Matrices that share their input, and how many inputs they have.
+/// Matrices that share their input.
 type Step = Vec<Packed>;
 
 struct Model {
@@ -66,7 +67,7 @@ impl Model {
             .sum()
     }
 
-    /// Every layer for `m` rows, the head for `heads` of them.
+    /// Runs every layer for `m` rows, and the output head for `heads` of them.
     fn run(&self, pool: &Pool, x: &[f32], m: usize, heads: usize, out: &mut [f32]) {
         for step in self.layers.iter().flatten() {
             product(pool, step, x, m, out);
@@ -89,7 +90,7 @@ fn product(pool: &Pool, step: &Step, x: &[f32], m: usize, mut rest: &mut [f32]) 
     matmul(pool, &weights, x, m, &mut outs, Write::Set).expect("shapes that fit");
 }
 
-/// Any bytes will do for codes; scales are small half floats.
+/// Blocks of random bytes from 0 to 15, so that scales are small half floats.
 fn weights(format: Format, rows: usize, cols: usize) -> Vec<u8> {
     let mut state = 1u32;
     let mut next = || {
@@ -108,7 +109,7 @@ fn threads() -> usize {
     wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Seconds of the fastest of some runs.
+/// The time of the fastest of 30 runs, in seconds.
 fn best_of(mut run: impl FnMut()) -> f64 {
     let time = |_| {
         let began = Instant::now();
@@ -118,7 +119,7 @@ fn best_of(mut run: impl FnMut()) -> f64 {
     (0..30).map(time).fold(f64::INFINITY, f64::min)
 }
 
-/// Gigabytes a second that the pool's threads read from memory, doing nothing else.
+/// The pool's memory bandwidth in gigabytes per second, if its threads only read.
 fn bandwidth(pool: &Pool) -> f64 {
     const UNIT: usize = 1 << 18;
     let memory = vec![1u64; 16 << 20];
@@ -158,7 +159,7 @@ fn linear(criterion: &mut Criterion) {
         let decode = best_of(|| model.run(&pool, &x, 1, 1, &mut out));
         let (bytes, limit) = (model.bytes() as f64, bandwidth(&pool));
         println!(
-            "{name}: one token reads {:.1} GB/s, {:.0} % of the {limit:.1} GB/s that can be read",
+            "{name}: one token reads {:.1} GB/s, {:.0} % of the bandwidth of {limit:.1} GB/s",
             bytes / decode / 1e9,
             bytes / decode / 1e7 / limit
         );

@@ -1,4 +1,4 @@
-//! Measures how fast a model reads and writes on this machine.
+//! Measures how fast a model prefills and generates on this machine.
 //!
 //! Takes a loaded model and returns numbers; prints and compares nothing.
 
@@ -23,11 +23,12 @@ pub enum Task {
     Read { tokens: usize },
     /// Generates after a story of `depth` tokens without sampling, as llama-bench's tg does.
     Write { tokens: usize, depth: usize },
-    /// The first token of a short prompt, from an empty cache.
+    /// The time to the first token of a short prompt, with an empty cache.
     First { line: usize },
-    /// The first token after a line that is added to a story.
+    /// The time to the first token after a line is added to a story.
     FollowUp { story: usize, line: usize },
-    /// The first token after a line on another branch, which starts in the middle of the story.
+    /// The time to the first token after a line on another branch, which starts in the middle of
+    /// the story.
     Switch { story: usize, line: usize },
 }
 
@@ -69,7 +70,7 @@ impl Task {
         }
     }
 
-    /// Measures once.
+    /// Takes one measurement.
     pub fn measure(&self, loaded: &mut Loaded) -> Result<f64, ModelError> {
         loaded.rewind(0);
         match *self {
@@ -114,7 +115,7 @@ fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, Mod
     Ok(began.elapsed().as_secs_f64() * 1000.0)
 }
 
-/// A request for a passage after some words; `number` is both its node and its seed.
+/// A request for a passage after some words; `number` is both its passage id and its seed.
 fn request(number: u64, words: &str, tokens: usize, heal: bool) -> TextRequest {
     let kind = PartKind::Story { node: 0, from: 0 };
     TextRequest {
@@ -141,7 +142,7 @@ fn request(number: u64, words: &str, tokens: usize, heal: bool) -> TextRequest {
 fn read(loaded: &mut Loaded, from: usize, to: usize) -> Result<(), ModelError> {
     let ids: Vec<u32> = (from..to).map(|at| some_token(loaded, at)).collect();
     for slice in ids.chunks(crate::engine::SLICE) {
-        // As for a passage, and as in llama-bench: only the last token's logits.
+        // Requests only the last token's logits, as for a passage and as in llama-bench.
         let rows = match slice.as_ptr_range().end == ids.as_ptr_range().end {
             true => Logits::Last,
             false => Logits::Skip,

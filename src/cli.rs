@@ -94,7 +94,7 @@ fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Reply>), F
     studio_with(paths, common, environment::setup(paths, common)?)
 }
 
-/// The same with the command's own setup.
+/// Like `studio`, but with the command's own setup.
 fn studio_with(
     paths: &Paths,
     common: &Common,
@@ -133,7 +133,7 @@ fn paths_text(paths: &Paths) -> String {
     )
 }
 
-/// The answer to commands of the trainer in a build without it.
+/// The error for trainer commands in a build without the trainer.
 #[cfg(not(feature = "train"))]
 fn no_trainer() -> Failed {
     Failed::new(

@@ -55,7 +55,7 @@ fn run<'a>(
     let read = fs::File::open(&file.0).and_then(|mut file| file.read_to_end(&mut bytes));
     read.map_err(|error| EditorError::Read(error.to_string()))?;
     let edited = decode(bytes).map_err(|error| EditorError::Read(format!("it {error}")))?;
-    // Editors end the last line; a text that did not end one keeps its end.
+    // Editors add a final line break; it is removed if the text had none.
     Ok(match text.ends_with('\n') {
         true => edited,
         false => edited.strip_suffix('\n').unwrap_or(&edited).to_string(),

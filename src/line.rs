@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 use story::message::FailureKind;
 use story::{Author, Command, NodeId, Reply, Status, command, diff};
 
-/// The destination of the transcript. Only story text is shown exactly.
+/// The destination of the transcript. Only story text is shown unchanged.
 pub trait Page {
     /// Shows a piece of the story as it arrives.
     fn text(&mut self, text: &str) -> Result<(), OutputClosed>;
@@ -33,11 +33,11 @@ pub trait Page {
     }
 }
 
-/// Nothing more can be shown: the reader is gone, or the page knows why writing failed.
+/// Nothing more can be shown: the reader is gone, or writing failed and the page stores the reason.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OutputClosed;
 
-/// An input that is not a line.
+/// What the writer or a script entered.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Input {
     Line(String),
@@ -70,9 +70,9 @@ pub enum FailureCause {
 /// The longest line in bytes.
 pub const LONGEST: usize = 4 << 20;
 
-/// Waits for the model, reads and runs lines until the input ends, and saves the story. `next` is
-/// called with whether its line continues one that ended with a backslash, which stands for a line
-/// break in the writer's text.
+/// Waits for the model, reads and runs lines until the input ends, and saves the story. `next`
+/// returns the next line; its argument says whether that line continues one that ended with a
+/// backslash, which stands for a line break in the writer's text.
 pub fn run(
     studio: &mut Studio,
     events: &Receiver<Reply>,
@@ -96,11 +96,11 @@ fn run_lines(
     page: &mut dyn Page,
 ) -> RunEnd {
     let mut closing = RunEnd::default();
-    // If the reader is already gone, the first line notices that again.
+    // If the reader is already gone, the first line of output will fail too.
     if let Ok(Some(trouble)) = settle(studio, events, page) {
         closing.add_cause(trouble);
     }
-    // The lines so far of a text to be continued, since the last one ended with a backslash.
+    // The lines of a text that continues, because the last one ended with a backslash.
     let mut begun: Option<String> = None;
     loop {
         let line = match (next(studio, begun.is_some()), begun.take()) {

@@ -48,7 +48,7 @@ pub struct SessionListing {
     pub name: String,
     pub bytes: u64,
     pub changed: SystemTime,
-    /// How many copies that a sync program left are beside it.
+    /// The number of conflicting copies beside it.
     pub copies: usize,
 }
 
@@ -96,7 +96,7 @@ pub enum StoreError {
     #[error("The session \"{name}\" is read-only because {why}; nothing was changed")]
     ReadOnly { name: String, why: String },
     #[error(
-        "{what}, and the story cannot be written anew ({}): it is only in memory now; type /save when that is mended, or /export it to another folder",
+        "{what}, and the story cannot be written to a new file ({}): it is only in memory now; type /save when that is fixed, or /export it to another folder",
         .source.cause()
     )]
     Lost {
@@ -119,7 +119,7 @@ pub enum StoreError {
 const EIO: i32 = 5;
 
 impl StoreError {
-    /// What went wrong, without what to do about it.
+    /// What went wrong, without advice.
     fn cause(&self) -> String {
         match self {
             StoreError::Full { .. } => "the disk is full".to_string(),
@@ -169,13 +169,13 @@ impl Sessions {
         Ok(listed)
     }
 
-    /// The names of the sessions in the same order, without a look into their folders.
+    /// The names of the sessions in the same order; does not look into their folders.
     pub fn names(&self) -> Result<Vec<String>, StoreError> {
         let listed = self.list_journals()?;
         Ok(listed.into_iter().map(|one| one.name).collect())
     }
 
-    /// The sessions, most recently written first, with their copies not yet counted.
+    /// The sessions, most recently written first, without counting their conflicting copies.
     fn list_journals(&self) -> Result<Vec<SessionListing>, StoreError> {
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
@@ -210,13 +210,13 @@ impl Sessions {
         }
     }
 
-    /// Creates a session of this name, or, if it is taken, of the first free one of `NAME-2`,
+    /// Creates a session with this name or, if it is taken, the first free one of `NAME-2`,
     /// `NAME-3`, …
     pub fn create_free(&self, name: &str, began: &str, build: &str) -> Result<Journal, StoreError> {
         self.first_free(name, |name| self.create(Some(name), began, build))
     }
 
-    /// Creates a session from these bytes of a journal, under the first free name.
+    /// Creates a session from the bytes of a journal, under the first free name.
     fn create_copy(&self, name: &str, bytes: &[u8]) -> Result<Journal, StoreError> {
         self.first_free(name, |name| {
             Journal::create_with(&self.root, &self.new_name(name)?, bytes.to_vec())
@@ -241,7 +241,7 @@ impl Sessions {
         }
     }
 
-    /// The folder name of a session to come; an error if there is one of the same name.
+    /// The folder name for a new session; an error if the name is taken.
     fn new_name(&self, name: &str) -> Result<String, StoreError> {
         let name = check_new_name(name)?;
         match self.folder_of(&name) {
@@ -250,12 +250,12 @@ impl Sessions {
         }
     }
 
-    /// The folder that has this name, however its accents are written there.
+    /// The folder with this name, however its accents are encoded.
     fn folder_of(&self, name: &str) -> Option<String> {
         if self.root.join(name).exists() {
             return Some(name.to_string());
         }
-        // Letters without accents are written in one way only.
+        // Letters without accents have only one encoding.
         if name.is_ascii() {
             return None;
         }
@@ -265,13 +265,13 @@ impl Sessions {
         names.find(|name| composed(name) == wanted)
     }
 
-    /// The name of a session as its folder has it.
+    /// The name of a session as its folder spells it.
     pub fn resolve(&self, name: &str) -> Result<String, StoreError> {
         let name = check_name(name)?;
         Ok(self.folder_of(name).unwrap_or_else(|| name.to_string()))
     }
 
-    /// Removes a session that was just made and could not be filled.
+    /// Removes a new session that could not be filled.
     pub fn discard(&self, journal: Journal) {
         let _ = fs::remove_dir_all(journal.folder());
     }
@@ -351,7 +351,7 @@ mod tests {
         let sessions = Sessions::new(dir.path());
         drop(sessions.create(Some("Cafe\u{301}"), "", "0").unwrap());
         assert!(dir.path().join("Caf\u{e9}").is_dir());
-        // As a system that decomposes names, or a version before, left it.
+        // As left by a system that decomposes names, or by an earlier version.
         fs::rename(dir.path().join("Caf\u{e9}"), dir.path().join("Cafe\u{301}")).unwrap();
         assert!(sessions.exists("Caf\u{e9}"));
         let (journal, _) = sessions.open("Caf\u{e9}").unwrap();

@@ -58,7 +58,7 @@ pub struct Setup {
     pub build: String,
     /// Random bits for seeds when none is set.
     pub entropy: u64,
-    /// The time now in RFC 3339, UTC.
+    /// The current time in RFC 3339, UTC.
     pub now: fn() -> String,
     /// How many daily backups a session keeps; 0 is none.
     pub backups: usize,
@@ -72,7 +72,7 @@ pub struct Setup {
     pub styles: Vec<String>,
     /// The names of the catalogue's models and of backends, for completion.
     pub models: Vec<String>,
-    /// The servers on this machine, for completion; None where the network is not to be used.
+    /// The servers on this machine, for completion; None if the network must not be used.
     pub servers: Option<NearbyServers>,
 }
 
@@ -80,7 +80,7 @@ pub struct Setup {
 pub struct Studio {
     engine: Engine,
     setup: Setup,
-    /// The loaded model; None until there is one.
+    /// The loaded model; None until one is loaded.
     about: Option<ModelInfo>,
     /// The engine's capabilities with that model.
     capabilities: Capabilities,
@@ -207,7 +207,7 @@ impl Studio {
         self.engine.stopper().stop();
     }
 
-    /// Requests the model of the settings.
+    /// Requests the model named in the settings.
     pub fn load_model(&mut self) {
         self.load(self.session.settings.model.clone());
     }
@@ -255,7 +255,7 @@ impl Studio {
         }
     }
 
-    /// Submits a request, which stops a prefetch.
+    /// Submits a request, which stops any prefetch.
     fn send(&mut self, request: Request, purpose: Purpose, work: Work) {
         if self.pending.read_ahead.take().is_some() {
             self.engine.stopper().stop();

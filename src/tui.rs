@@ -1,8 +1,8 @@
 //! The full-screen front end: the story, an input line, a status line.
 //!
 //! The loop handles waiting events, draws when something changed and sleeps otherwise. The studio
-//! stores the story, and commands make every decision about it. [`App`] is the state, `view` draws
-//! it; only `terminal` and `inbox` do I/O.
+//! stores the story, which only commands change. [`App`] is the state, `view` draws it; only
+//! `terminal` and `inbox` do I/O.
 
 mod app;
 mod areas;
@@ -140,7 +140,7 @@ pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow:
     let (sender, inbox) = mpsc::channel();
     let pause = inbox::Pause::default();
     let mut screen = terminal::Screen::start(sender.clone(), pause.clone())?;
-    // Before any key is read, because answers arrive like keys.
+    // Queries the terminal before any key is read, because answers arrive like keys.
     let asked = probe::ask(graphics);
     let means = PictureMode::of(asked.picker, colour, all_colours);
     app.gallery = Gallery::open(means, sender.clone());

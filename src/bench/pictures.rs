@@ -65,7 +65,7 @@ pub struct Report {
     pub seen: Compared,
     pub held_out_pairs: Compared,
     pub held_out_concepts: Compared,
-    /// From drawn to real pictures, and between two halves of the real ones.
+    /// The kernel distance from drawn to real pictures, and between two halves of the real ones.
     pub kernel_distance: [f64; 2],
     pub kernel_distance_of_real: [f64; 2],
     pub frechet_distance: f64,
@@ -74,7 +74,8 @@ pub struct Report {
     pub entropy_score_of_real: f64,
     pub precision: f64,
     pub recall: f64,
-    /// Mean distance between pictures of a prompt; for real ones, of a concept in several styles.
+    /// The mean distance between pictures of one prompt or, for real ones, of one concept in
+    /// several styles.
     pub diversity: f64,
     pub diversity_of_real: f64,
     /// How often the nearest training picture has the requested concept and style, and how far
@@ -100,7 +101,7 @@ pub enum PicturesError {
     Cancelled(#[from] Cancelled),
 }
 
-/// Captions in the R-precision ranking.
+/// The number of captions in the R-precision ranking.
 const CAPTIONS: usize = 100;
 /// Regularization of the classifier.
 const STRENGTH: f64 = 30.0;

@@ -10,7 +10,7 @@ use story::Event;
 
 const SENTENCE: &str =
     "The storm came in from the west a little after midnight, and nobody slept. ";
-/// The approximate number of tokens of the sentence.
+/// The approximate number of tokens in the sentence.
 const TOKENS: usize = 15;
 const LINE: &str = "Then the bells of the lower town began to ring.";
 

@@ -152,7 +152,7 @@ pub struct Common {
     /// Sessions folder
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub sessions: Option<PathBuf>,
-    /// Image model weights folder
+    /// Folder of the image model's weights
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub weights: Option<PathBuf>,
     /// Do not save this session to disk
@@ -260,7 +260,7 @@ pub struct Write {
 
 #[derive(Debug, Subcommand)]
 pub enum Models {
-    /// List the models in the catalogue, mark the downloaded ones, and list those of model servers
+    /// List the models in the catalogue, with downloaded ones marked, and those on model servers
     List {
         /// Print JSON
         #[arg(long)]
@@ -312,13 +312,13 @@ pub enum Prompts {
     },
 }
 
-// Parsed once: a box would save nothing.
+// The value is parsed only once, so a box would save nothing.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Eval {
     /// Measure a text model's perplexity
     Text {
-        /// Text file to measure the perplexity of
+        /// Text file to evaluate
         #[arg(long, value_name = "FILE", required = true)]
         perplexity: PathBuf,
         /// Window size in tokens; the second half of each window is scored
@@ -390,8 +390,8 @@ pub struct Bench {
     pub on: On,
 }
 
-/// Parses the command line. Prints help itself, and then returns None; a usage error becomes one
-/// sentence, as every other failure does.
+/// Parses the command line. If it requests help, prints the help and returns None; a usage error
+/// becomes one sentence, like every other failure.
 pub fn read() -> Result<Option<Cli>, Failed> {
     let error = match Cli::try_parse() {
         Ok(cli) => return Ok(Some(cli)),

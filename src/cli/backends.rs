@@ -19,7 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Reads the named backends of the configuration file.
+/// Reads the named backends in the configuration file.
 pub fn read(
     path: &Path,
     variable: impl Fn(&str) -> Option<String>,
@@ -87,11 +87,14 @@ fn of_variable(
 ) -> Result<Option<Key>, String> {
     let shown = clean_line(name);
     let value = variable(name).ok_or_else(|| {
-        format!("The variable {shown}, which key_env of this backend names, is not set; put the key into it")
+        format!(
+            "The variable {shown}, named by this backend's key_env, is not set; set it to the key"
+        )
     })?;
     let key = Key::new(&value);
-    key.map(Some)
-        .ok_or_else(|| format!("The key in {shown} has characters no key may have; set it again"))
+    key.map(Some).ok_or_else(|| {
+        format!("The key in {shown} contains characters that a key cannot have; set it again")
+    })
 }
 
 /// The key in a file that nobody else can read.
@@ -111,9 +114,8 @@ fn of_file(path: &Path) -> Result<Option<Key>, String> {
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
     let key = Key::new(&text);
-    key.map(Some).ok_or_else(|| {
-        format!("The key file {shown} does not hold one key on one line; correct it")
-    })
+    key.map(Some)
+        .ok_or_else(|| format!("The key file {shown} must contain one key on one line; correct it"))
 }
 
 /// The model named by the flags: a local one, or one on a server.

@@ -39,7 +39,7 @@ const SEVERAL: usize = 4;
 const LINE: usize = 16;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    // First, because a child's peak memory includes that of the process that starts it.
+    // This comes first, because a child's peak memory includes that of the process that starts it.
     let starts = match args.full {
         true => cold::starts(args)?,
         false => Vec::new(),

@@ -56,7 +56,8 @@ fn peak_memory(child: Child) -> std::io::Result<f64> {
     let mut status = 0;
     // SAFETY: the struct contains only numbers, for which zero is valid.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: our own child, not waited for elsewhere; both pointers are to our own variables.
+    // SAFETY: the child is ours and is not waited for elsewhere; both pointers are to local
+    // variables.
     let waited = unsafe { libc::wait4(child.id() as i32, &mut status, 0, &mut usage) };
     if waited < 0 {
         return Err(std::io::Error::last_os_error());

@@ -98,7 +98,7 @@ fn code(text: &str) -> String {
     format!("`{}`", escaped(text))
 }
 
-/// Escapes bars.
+/// Escapes vertical bars.
 fn escaped(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }

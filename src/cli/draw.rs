@@ -75,7 +75,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     report(args, &files, &drawn, timings)
 }
 
-/// A picture that was drawn: its PNG file and its provenance.
+/// A drawn picture: its PNG file and its provenance.
 struct Drawn<'a> {
     file: Arc<[u8]>,
     provenance: &'a PictureProvenance,
@@ -101,7 +101,7 @@ fn follow_events(
                 loaded.get_or_insert_with(Instant::now);
             }
             Notice::Drawn { nodes: drawn, .. } => nodes = drawn,
-            // Notices for an interactive writer.
+            // Other notices are for an interactive writer.
             _ => {}
         }
         Ok(())
@@ -212,7 +212,7 @@ fn seeds(args: &Args, from: Option<&PictureProvenance>) -> Result<Vec<u64>, Fail
             Failed::new(Exit::Usage, why)
         });
     }
-    // Short enough to retype.
+    // Random seeds are short enough to retype.
     let fresh = || environment::entropy() % 1_000_000_000;
     let first = args.seed.or(from.map(|f| f.seed)).unwrap_or_else(fresh);
     let count = u64::from(args.n.unwrap_or(1));
@@ -250,7 +250,7 @@ fn save_pictures(args: &Args, drawn: &[Drawn]) -> Result<Vec<PathBuf>, Failed> {
             1 => args.out.clone(),
             _ => numbered_path(&args.out, number),
         };
-        // A picture that is drawn again takes the old one's place.
+        // A redrawn picture replaces the old one.
         let written = write_file(&path, &drawing.file, true);
         written.map_err(|why| Failed::new(Exit::Session, why))?;
         files.push(path);

@@ -1,4 +1,4 @@
-//! Switches the terminal's echo off while it may answer queries, because answers arrive as if
+//! Switches off the echo while the terminal may answer queries, because answers arrive as if
 //! somebody had typed them.
 
 use std::fs::File;
@@ -11,10 +11,11 @@ static BEFORE: Mutex<Option<(File, libc::termios)>> = Mutex::new(None);
 /// A guard during whose lifetime the terminal does not echo its input.
 pub struct EchoGuard(());
 
-/// Whether the program runs as a shell's background job, which querying the terminal would stop.
+/// Whether the program is a shell's background job, which would be stopped if it queried the
+/// terminal.
 pub fn in_background() -> bool {
     terminal().is_some_and(|terminal| {
-        // SAFETY: both calls only query an open descriptor of our own.
+        // SAFETY: both calls only query a descriptor that we hold open.
         unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) != libc::getpgrp() }
     })
 }

@@ -205,7 +205,7 @@ pub fn settings(paths: &Paths, common: &Common) -> Result<Settings, Failed> {
     settings_with(paths, common, None)
 }
 
-/// The same, with a template's mode and settings between config.toml and the flags.
+/// Like `settings`; a template's mode and settings override config.toml, and flags override both.
 pub fn settings_with(
     paths: &Paths,
     common: &Common,

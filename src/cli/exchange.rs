@@ -94,21 +94,22 @@ pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
     records.extend(made.records);
     let mut journal = begin(&sessions, args, own_name).map_err(|error| not_imported(&error))?;
     if let Err(failed) = fill(&mut journal, &records, card) {
-        // A session without its story would be taken for the import.
+        // A session without its story would look like a finished import.
         sessions.discard(journal);
         return Err(failed);
     }
     print_line(&format!("{}: {}", journal.name(), made.said))
 }
 
-/// Makes a session of a journal: a copy that a sync program left, a backup, one of another machine.
+/// Creates a session from a journal: a copy that a sync program left, a backup, or a journal from
+/// another machine.
 fn import_journal(sessions: &Sessions, args: &Import) -> Result<Exit, Failed> {
     let stem = args.file.file_stem().unwrap_or_default().to_string_lossy();
     let own = made_from(&stem).unwrap_or_else(|| "journal".to_string());
     let taken = sessions.import_journal(&args.file, args.name.as_deref(), &own);
     let taken = taken.map_err(|error| not_imported(&error))?;
     let Some((journal, recovered)) = taken else {
-        let why = "The file is a journal of illumine whose first record cannot be read; put it in the place of its session's journal.jsonl, and read past the damage with `illumine sessions check --salvage`";
+        let why = "The file is an illumine journal whose first record cannot be read; replace its session's journal.jsonl with it, and read past the damage with `illumine sessions check --salvage`";
         return Err(Failed::new(Exit::Usage, why));
     };
     let passages = count_noun(recovered.story.nodes().len(), "passage");
@@ -120,7 +121,7 @@ fn import_journal(sessions: &Sessions, args: &Import) -> Result<Exit, Failed> {
     });
     let name = journal.name();
     print_line(&format!(
-        "{name}: Made a session of the journal: {passages}{damage}"
+        "{name}: Created a session from the journal: {passages}{damage}"
     ))
 }
 
@@ -143,7 +144,8 @@ fn fill(
     written.map_err(|error| not_imported(&error))
 }
 
-/// A disk that fails or is full: nothing of the file is kept in memory, as a session's words are.
+/// The error if the disk fails or is full: an imported file, unlike a session's text, is not kept
+/// in memory.
 fn not_imported(error: &StoreError) -> Failed {
     let why = match error {
         StoreError::Full { path } => format!(
@@ -159,8 +161,8 @@ fn not_imported(error: &StoreError) -> Failed {
     Failed::new(Exit::Session, why)
 }
 
-/// Creates the session, under the given name or one made from the file's. Where nothing of that can
-/// stand in a name, the character's own name does, or a number.
+/// Creates the session under the given name or one derived from the file's. If no part of the
+/// file's name is valid, uses the imported character's name, or a number.
 fn begin(sessions: &Sessions, args: &Import, own: Option<String>) -> Result<Journal, StoreError> {
     let now = environment::now();
     if let Some(name) = &args.name {
@@ -168,7 +170,7 @@ fn begin(sessions: &Sessions, args: &Import, own: Option<String>) -> Result<Jour
     }
     let stem = args.file.file_stem().unwrap_or_default();
     match (made_from(&stem.to_string_lossy()), own) {
-        // A file that was imported before is not imported again by oversight.
+        // The same file is not imported twice by mistake.
         (Some(name), _) if stem.to_str() == Some(&name) => {
             sessions.create(Some(&name), &now, BUILD)
         }

@@ -59,7 +59,8 @@ pub fn begin(args: &Log, command: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Logs how the program ended. An error may quote the writer, so it counts as words.
+/// Logs how the program ended. An error may quote the writer, so its text is logged only with
+/// `--log-words`.
 pub fn end(result: &Result<Exit, Failed>) {
     match result {
         Ok(exit) => info!(code = exit.code(), "ended"),
@@ -103,7 +104,7 @@ fn features() -> String {
 }
 
 /// Writes lines, one event each, and escapes control characters, so that they never reach the
-/// terminal of whoever reads the log.
+/// terminal of a reader.
 struct Lines(File);
 
 impl Write for Lines {

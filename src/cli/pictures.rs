@@ -55,7 +55,7 @@ fn own(path: &Path) -> Result<Dataset, Failed> {
     Ok(found.pictures)
 }
 
-/// The error with which an unusable dataset ends the program.
+/// The error that ends the program if the dataset is unusable.
 pub fn failed(error: DataError) -> Failed {
     let exit = match error {
         DataError::Stopped => Exit::Interrupted,

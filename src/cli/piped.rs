@@ -12,9 +12,10 @@ pub struct PipedInput {
     number: usize,
     /// Any byte order mark has been skipped, and the source is read as UTF-8.
     begun: bool,
-    /// The last line ended with a carriage return, so a line feed that follows ends no line.
+    /// The last line ended with a carriage return, so a line feed right after it does not end
+    /// another.
     after_return: bool,
-    /// No more can be read.
+    /// Nothing more can be read.
     broken: bool,
 }
 

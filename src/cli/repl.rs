@@ -51,7 +51,7 @@ fn exit(closing: RunEnd, person: bool) -> Exit {
     match closing.fault {
         _ if closing.interrupted => Exit::Interrupted,
         Some(trouble) if !person => trouble.into(),
-        // What is lost with the program is no matter of taste.
+        // Losing unsaved text is an error even if a person has seen it.
         _ if closing.unsaved => Exit::Session,
         _ => Exit::Well,
     }
@@ -86,7 +86,7 @@ impl InteractiveInput {
         Ok(typist)
     }
 
-    /// The next line; `goes_on` if it goes on from a line that ended with a backslash.
+    /// The next line; `goes_on` if it continues a line that ended with a backslash.
     fn next(&mut self, studio: &Studio, goes_on: bool) -> Input {
         let completer = ReplCompleter(studio.completer());
         self.editor.set_helper(Some(completer));

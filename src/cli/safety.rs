@@ -118,7 +118,7 @@ pub fn salvage(sessions: &Sessions, name: &str) -> Result<Exit, Failed> {
     let mut text = String::new();
     for left_out in &salvaged.left_out {
         let words = match left_out.words() {
-            0 => "no words in it can be made out".to_string(),
+            0 => "none of its words can be read".to_string(),
             1 => "1 word".to_string(),
             words => format!("{words} words"),
         };
@@ -135,12 +135,12 @@ pub fn salvage(sessions: &Sessions, name: &str) -> Result<Exit, Failed> {
     }
     if salvaged.adjusted > 0 {
         text.push_str(&format!(
-            "{} that referred to what is lost: an empty passage stands in for it, or the text was put after the passage before\n",
+            "{} added empty in place of lost ones, or moved because their place is lost\n",
             count(salvaged.adjusted)
         ));
     }
     text.push_str(&format!(
-        "Wrote {} with {} words to the session {}, in {}; {name} is as it was\n",
+        "Wrote {} with {} words to the session {}, in {}; {name} is unchanged\n",
         count(salvaged.story.nodes().len()),
         words(&salvaged.story),
         journal.name(),
@@ -154,7 +154,7 @@ fn words(story: &Story) -> usize {
     nodes.map(|node| node.text.split_whitespace().count()).sum()
 }
 
-/// A copy's name, to tell it from the session: that of its file or folder, safe to show.
+/// The name of a copy's file or folder, which tells it apart from the session; safe to display.
 pub fn copy_name(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();

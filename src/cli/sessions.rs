@@ -166,7 +166,7 @@ fn verdict(
     let mut text = match (&found.read_only_reason, found.torn) {
         (None, _) if !faults.is_empty() => format!("{name}: damaged, {counts}"),
         (Some(why), _) if found.damaged => format!(
-            "{name}: damaged, {why}; up to that point {counts}; illumine sessions check --salvage {word} makes a sound copy of the rest"
+            "{name}: damaged, {why}; up to that point {counts}; illumine sessions check --salvage {word} copies the sound records to a new session"
         ),
         (Some(why), _) => format!("{name}: damaged, {why}; up to that point {counts}"),
         (None, _) if found.records == 0 => format!(
@@ -174,7 +174,7 @@ fn verdict(
         ),
         (None, 0) => format!("{name}: OK, {counts}"),
         (None, torn) if found.zeros => format!(
-            "{name}: OK, {counts}; {torn} bytes of zeros at the end, left by a power cut, will be moved to a file of their own"
+            "{name}: OK, {counts}; {torn} bytes of zeros at the end, left by a power cut, will be moved to a separate file"
         ),
         (None, torn) => format!(
             "{name}: OK, {counts}; an incomplete record of {torn} bytes at the end, left by a crash, will be moved to a separate file"

@@ -18,7 +18,7 @@ use story::message::{Overflow, PassageStats};
 use story::voice::{self, PromptTemplate};
 use story::{Command, Mode, ModelInfo, Node, Reply, Status};
 
-/// Longer prompts are refused: no model reads as much.
+/// Longer prompts are refused: no model's context is that long.
 const LONGEST: u64 = 16 << 20;
 
 /// The object that `--json` prints.
@@ -100,7 +100,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     watch.working(false);
     let status = written.map(|node| node.status);
     match watch.interrupts() {
-        // Its server was gone before the end.
+        // The server went away before the end.
         0 if status == Some(Status::Interrupted) => Ok(Exit::Engine),
         0 => Ok(Exit::Well),
         _ => Ok(Exit::Interrupted),
@@ -133,7 +133,7 @@ fn read_stdin() -> Result<String, Failed> {
     read.map_err(|error| usage(&format!("Cannot read standard input ({error})")))?;
     if bytes.len() as u64 > LONGEST {
         return Err(usage(&format!(
-            "The prompt is longer than {} MB; give a part of it",
+            "The prompt is longer than {} MB; shorten it",
             LONGEST >> 20
         )));
     }
@@ -185,7 +185,7 @@ fn follow_events(
             Notice::LeftOut(tokens) => super::complain(&format!(
                 "The oldest {tokens} tokens of the prompt were left out"
             )),
-            // Notices for an interactive writer.
+            // Other notices are for an interactive writer.
             _ => {}
         }
         Ok(())

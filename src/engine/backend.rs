@@ -1,8 +1,8 @@
 //! The interface that every text engine implements and the worker calls.
 //!
 //! It is one level above logits: it takes a request, which contains everything that the answer
-//! depends on, and returns pieces of text. A model in this process ([`super::local`]) and a script
-//! ([`super::scripted`]) implement it; a remote server or a recording could too. Neither the studio
+//! depends on, and returns pieces of text. A model in this process ([`super::local`]), a model
+//! server ([`super::remote`]) and a script ([`super::scripted`]) implement it. Neither the studio
 //! nor a front end knows which backend answers.
 
 use base::progress::{Cancelled, Observer, Unobserved};
@@ -43,7 +43,7 @@ impl Listener for Unobserved {
     }
 }
 
-/// Drops all events and progress; is cancelled when the inner observer is.
+/// Drops all events and progress; is cancelled if the inner observer is.
 pub struct Quiet<'a, O: ?Sized>(pub &'a O);
 
 impl<O: Observer + ?Sized> Observer for Quiet<'_, O> {
@@ -72,12 +72,12 @@ pub trait Backend {
     /// 1. [`Event::Prefill`] while the prompt is evaluated, at least once with `done == reused`: its
     ///    `cut` says what did not fit, and the studio reports it.
     /// 2. [`Event::Piece`] for each piece of text, uncleaned (the outbox cleans it), with its token
-    ///    ids if they are known; [`Event::Rewound`] before text that replaces a banned phrase, which
-    ///    no piece has contained.
+    ///    ids if they are known; [`Event::Rewound`] before text that replaces a banned phrase (the
+    ///    phrase itself is never sent).
     ///
     /// The prompt is `request.context`, and the passage starts with the tokens `request.begin`. It
-    /// ends at the length goal, a stop string or the end of the model's turn, or when the listener is
-    /// cancelled, which is [`Status::Stopped`].
+    /// ends at the length goal, a stop string or the end of the model's turn, or when the listener
+    /// is cancelled ([`Status::Stopped`]).
     fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer;
 
     /// Writes a passage for each request. Each except the last ends with [`Event::Ended`]; returns

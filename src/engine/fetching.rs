@@ -1,4 +1,4 @@
-//! Forwards download progress as events, and stop requests to the download.
+//! Turns download progress into events, and passes stop requests to the download.
 
 use super::LoadError;
 use base::progress::Observer;

@@ -80,7 +80,7 @@ pub enum DrawError {
 /// Called between decoding steps; returns false to stop drawing.
 type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
-/// Image designs in addition to imagegen's own: those of the trainer.
+/// Image designs other than imagegen's own: the trainer's.
 #[cfg(feature = "train")]
 const DESIGNS: &[DesignLoader] = &[train::one_pass::LOADER];
 #[cfg(not(feature = "train"))]

@@ -1,4 +1,4 @@
-//! When a passage is long enough: every backend decides this from the text and a token count.
+//! Decides for every backend when a passage is long enough, from the text and a token count.
 
 use super::backend::Failure;
 use story::Context;
@@ -8,7 +8,7 @@ use story::sentence::sentence_ends_between;
 
 /// Below this number of tokens, the length is exact and not rounded to a sentence.
 const EXACT: usize = 16;
-/// How many more tokens a word may need.
+/// How many more tokens may be needed to finish a word.
 const WORD: usize = 8;
 
 /// An upper bound on the number of tokens in a passage.
@@ -55,7 +55,7 @@ pub fn overlap(text: &str, stop: &str) -> Option<usize> {
 }
 
 /// Drops lore beyond the budget, and parts that the model does not need. Returns the titles of the
-/// dropped lore. `holds` is the context size; `fills` says whether the model can fill in a middle.
+/// dropped lore. `holds` is the context size; `fills` says whether the model can fill gaps.
 pub fn within_budget<E>(
     context: &Context,
     holds: usize,

@@ -25,7 +25,7 @@ use story::ModelInfo;
 
 /// Loads models on the worker's thread.
 pub trait Loader: Send {
-    /// `model` is a catalogue name, a path, a server's address, the name of a backend of
+    /// `model` is a catalogue name, a path, a server's address, the name of a backend in
     /// config.toml, or empty for the default.
     fn load(&mut self, model: &str, observer: &dyn Observer)
     -> Result<Box<dyn Backend>, LoadError>;
@@ -41,7 +41,7 @@ pub trait Loader: Send {
         Err(LoadError::Failed("No image model is loaded".into()))
     }
 
-    /// Loads both; a loader may do so in parallel.
+    /// Loads the image model and the text encoder; a loader may do so in parallel.
     fn illuminator_and_encoder(
         &mut self,
         observer: &dyn Observer,
@@ -85,7 +85,7 @@ pub struct ModelLoader {
     pub kv: KvType,
     /// The draft model: a name, a path or `none`; the option is None for the catalogue's choice.
     pub draft: Option<String>,
-    /// Folders that may contain the image model's weights; a single folder was given by the user.
+    /// Folders that may contain the image model's weights; if there is just one, the user named it.
     pub weights: Vec<PathBuf>,
     /// The servers that a name may mean.
     pub backends: Backends,
@@ -118,7 +118,7 @@ impl Loader for ModelLoader {
             return Ok(Box::new(self.load_local(model, observer)?));
         };
         if self.store.offline {
-            let why = "A model on a server needs the network, which --offline forbids; take a model of `illumine models list`";
+            let why = "A model on a server needs the network, which --offline forbids; choose a model from `illumine models list`";
             return Err(LoadError::Failed(why.to_string()));
         }
         let target = target.map_err(LoadError::Failed)?;
@@ -176,7 +176,7 @@ impl ModelLoader {
     /// Loads a model into this process, with its draft model.
     pub fn load_local(&self, model: &str, observer: &dyn Observer) -> Result<Loaded, LoadError> {
         if self.backends.find(model).is_some() {
-            let why = "This needs a model of this program, not one on a server; choose one with --model NAME";
+            let why = "This needs a local model, not one on a server; choose one with --model NAME";
             return Err(LoadError::Failed(why.to_string()));
         }
         let found = self.find(model, observer)?;
@@ -238,7 +238,7 @@ impl ModelLoader {
             Ok(_) => "its vocabulary differs".to_string(),
             Err(why) => why,
         };
-        // Nobody requested the catalogue's choice.
+        // Nobody requested the catalogue's choice, so its failure is not reported.
         if self.draft.is_some() {
             let wanted = clean_line(wanted);
             loaded.about.note = Some(format!("Cannot use {wanted} as the draft model: {why}"));

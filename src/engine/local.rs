@@ -28,7 +28,7 @@ impl Backend for Loaded {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            // Otherwise a prompt evaluated in pieces gives different numbers.
+            // Otherwise, prefilling in pieces would give different numbers.
             prefetch: self.model.is_batch_invariant(),
             reproducible: self.model.is_batch_invariant(),
             ..Capabilities::all()

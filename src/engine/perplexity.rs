@@ -1,4 +1,4 @@
-//! The perplexity of a text over windows.
+//! Measures the perplexity of a text, window by window.
 //!
 //! Uses the same windows as llama.cpp's perplexity tool (tools/perplexity/perplexity.cpp): the text
 //! is split into windows of `window` tokens, each evaluated from scratch, and the second half of
@@ -13,7 +13,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Perplexity {
     pub perplexity: f64,
-    /// The number of tokens of the text.
+    /// The number of tokens in the text.
     pub tokens: usize,
     pub chunks: usize,
     /// The number of scored tokens.

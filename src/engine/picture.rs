@@ -122,14 +122,14 @@ impl<L: Loader> Worker<L> {
         Ok(ImagePipeline::new(self.encoder(outbox)?, illuminator))
     }
 
-    /// The text model's answer; empty if there is no model. Restores the KV cache afterwards, so
-    /// that the story need not be evaluated again.
+    /// The text model's description of a passage; empty if there is no model. Restores the KV cache
+    /// afterwards, so that the story need not be evaluated again.
     fn line(&mut self, ask: &TextRequest, observer: &dyn Observer) -> String {
         let Some(backend) = &mut self.backend else {
             return String::new();
         };
         let kept = backend.save_cache();
-        // If there is no line, the picture is drawn anyway.
+        // Even without a line, the picture is drawn.
         let (line, _) = said(backend.as_mut(), ask, &Quiet(observer));
         backend.clear_cache();
         if let Some(kept) = kept {

@@ -1,4 +1,4 @@
-//! A model on a server as a backend: sends prompts as text and streams the answers.
+//! The backend for a model on a server: sends prompts as text and streams the answers.
 //!
 //! Features that a server lacks are provided here if possible (stop strings, lengths, bans by
 //! asking again), or else reported once, before writing. The server's text is untrusted: sizes and
@@ -43,7 +43,7 @@ pub struct Remote {
     said: HashSet<String>,
     /// The text of each token listed so far.
     words: HashMap<u32, String>,
-    /// Where the story began in the last prompt; kept as long as the story fits.
+    /// Where the story started in the last prompt; unchanged while the story still fits.
     begins: Option<(NodeId, usize)>,
 }
 

@@ -19,7 +19,7 @@ use story::{Context, NodeId};
 
 /// The minimum cosine similarity.
 const NEAR: f32 = 0.2;
-/// The lengths in bytes of the story's end that form the query: its last words, and the text before
+/// The lengths in bytes of the two parts of the query: the story's last words, and the text before
 /// them.
 const NOW: [usize; 2] = [120, 500];
 /// The weights of the two parts of the query.

@@ -1,4 +1,4 @@
-//! A backend that answers from a script, for tests; also a pattern for recordings.
+//! A backend for tests, which answers from a script.
 //!
 //! Each request takes the next answer from the script. A piece of text belongs to the requested
 //! passage, whatever passage number the script contains.
@@ -22,7 +22,7 @@ pub struct Script {
     pub passages: VecDeque<ScriptedPassage>,
     pub alternatives: Vec<Alternative>,
     pub explained: ContextReport,
-    /// The KV cache that it returns; restoring another one replaces it.
+    /// The KV cache that saving returns; restoring another one replaces it.
     pub warm: Option<WarmCache>,
 }
 
@@ -58,13 +58,13 @@ impl Default for Script {
 }
 
 impl Script {
-    /// The same script with one more passage, made of these pieces.
+    /// Adds a passage that consists of these pieces.
     pub fn writing(mut self, pieces: &[&str]) -> Script {
         self.passages.push_back(ScriptedPassage::of(pieces));
         self
     }
 
-    /// The same script, where the next passage fails.
+    /// Makes the next passage fail.
     pub fn failing(mut self, failure: Failure) -> Script {
         self.passages.push_back(ScriptedPassage {
             events: Vec::new(),

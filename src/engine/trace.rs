@@ -2,7 +2,7 @@
 //! writer's words.
 //!
 //! Words go to a separate target, [`WORDS`], which the subscriber enables only with `--log-words`.
-//! Without a subscriber, nothing here takes time.
+//! Without a subscriber, logging costs almost no time.
 
 use super::remote::Backends;
 use std::time::Instant;
@@ -25,7 +25,7 @@ impl RequestTrace {
         let span = info_span!("request", number, kind = request.kind());
         span.in_scope(|| {
             match request {
-                // An address may hold a secret, although such addresses are refused.
+                // An address that is refused may contain a secret, so it is not logged.
                 Request::Load { model } if Backends::problem_with(model).is_some() => {
                     info!("asked")
                 }

@@ -18,7 +18,7 @@ use story::{Event, NodeId, Request, Status};
 /// The worker's state.
 pub(super) struct Worker<L> {
     pub(super) loader: L,
-    /// The backend that writes; None until a model is loaded.
+    /// The backend in use; None until a model is loaded.
     pub(super) backend: Option<Box<dyn Backend>>,
     /// Why no model is loaded, after a failure.
     why_not: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct Worker<L> {
     retriever: Option<Retriever>,
 }
 
-/// Answers requests until all senders are gone.
+/// Handles requests until all senders are gone.
 pub(super) fn work<L: Loader>(
     loader: L,
     inbox: mpsc::Receiver<(RequestId, Request)>,
@@ -68,14 +68,14 @@ pub(super) fn work<L: Loader>(
     }
 }
 
-/// The end of a request without statistics.
+/// The answer to a request that has no statistics.
 pub(super) fn ended(status: Status) -> Answer {
     Ok((status, PassageStats::default()))
 }
 
 impl<L: Loader> Worker<L> {
     fn answer(&mut self, request: Request, outbox: &Outbox) -> Answer {
-        // A stopped load keeps the current model, and handles that itself.
+        // A stopped load keeps the current model; `load` handles this.
         if outbox.is_cancelled() && !matches!(request, Request::Load { .. }) {
             return ended(Status::Stopped);
         }

@@ -131,7 +131,7 @@ mod tests {
             journal
                 .back_up(&format!("2026-11-0{}", day + 1), 3)
                 .unwrap();
-            // The day's first copy stays.
+            // The first backup of the day stays.
             let now = journal.written().len();
             journal
                 .append(&[Record::Undo(story::record::StepCount { steps: 0 })])

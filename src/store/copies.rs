@@ -27,9 +27,9 @@ pub struct Difference {
 
 /// The paths of the copies beside a journal, sorted by name.
 ///
-/// Every sync program names them differently: `journal (Ann's conflicted copy 2026-11-01).jsonl`,
+/// Each sync program names them differently: `journal (Ann's conflicted copy 2026-11-01).jsonl`,
 /// `journal.sync-conflict-20261101-120000-ABCDEFG.jsonl`, `journal-LAPTOP.jsonl`,
-/// `journal 2.jsonl`. All start as the original name does and contain its extension.
+/// `journal 2.jsonl`. All contain the journal's name and extension.
 pub(super) fn paths(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_copy = |path: &PathBuf| {
@@ -134,7 +134,7 @@ impl Sessions {
     }
 }
 
-/// Compares two stories passage by passage, in any order.
+/// Compares the passages of two stories, whatever their order.
 pub fn difference(first: &Story, second: &Story) -> Difference {
     Difference {
         first: only_in(first, second),

@@ -61,7 +61,7 @@ pub const FORMATS: &[(ExportFormat, &[&str], &str, &str)] = &[
         ExportFormat::Html,
         &["html", "htm"],
         "html",
-        "one HTML page that marks the authors",
+        "one HTML page with authors marked",
     ),
     (ExportFormat::Epub, &["epub"], "epub", "an e-book"),
     (
@@ -113,12 +113,12 @@ pub fn names() -> Vec<&'static str> {
     FORMATS.iter().map(|(_, names, ..)| names[0]).collect()
 }
 
-/// The story as it stands, with each turn of a chat on lines of its own.
+/// The current story, with each turn of a chat on separate lines.
 pub fn bare_text(story: &Story) -> String {
     pages::text_of(&story.path())
 }
 
-/// Half a sentence about the parts of a story that a format cannot store; empty if there are none.
+/// A clause about the parts of a story that a format cannot store; empty if there are none.
 pub fn left_out(story: &Story, format: ExportFormat) -> String {
     let branches = match format {
         ExportFormat::Kobold => kobold::left_out(story),
@@ -153,7 +153,7 @@ pub struct ExportMeta {
 }
 
 impl ExportMeta {
-    /// The title, if it says anything; else the other one.
+    /// The title, unless it is blank; then `other`.
     pub fn title_or(title: Option<&str>, other: &str) -> String {
         let title = clean_line(title.unwrap_or_default());
         match is_visible(&title) {
@@ -191,7 +191,7 @@ pub enum ExportError {
     #[error("Unknown format {0}; did you mean {1}?")]
     Near(String, &'static str),
     #[error(
-        "\"{0}\" is not a language tag; give one of BCP 47, for example en, de-AT, he or az-Arab"
+        "\"{0}\" is not a language tag; use a BCP 47 tag, for example en, de-AT, he or az-Arab"
     )]
     Language(String),
     #[error("The story is empty; write something before exporting it")]

@@ -69,7 +69,7 @@ pub enum ImportError {
     #[error("This NovelAI story cannot be decoded; export it in NovelAI as plain text")]
     NovelAi,
     #[error(
-        "The file is a journal of illumine; import it with `illumine sessions import FILE`, or list a session's copies and backups with `illumine sessions conflicts NAME` and `illumine sessions restore NAME`"
+        "The file is an illumine journal; import it with `illumine sessions import FILE`, or list a session's copies and backups with `illumine sessions conflicts NAME` and `illumine sessions restore NAME`"
     )]
     Journal,
     #[error(
@@ -99,7 +99,7 @@ pub fn load_file(path: &Path) -> Result<ImportedFile, ImportError> {
         false => None,
     };
     match (parse_file(bytes, &stem), text) {
-        // Text in braces, in a file with an extension for text.
+        // Text in braces, in a file with a text extension.
         (Err(ImportError::Unknown), Some(text)) => parse_text(&text),
         (Err(ImportError::Binary | ImportError::Encoding(_)), _)
             if kinds::of_ending(&ending).is_some() =>
@@ -213,7 +213,7 @@ fn parse_string(text: &str, name: &str) -> Result<ImportedFile, ImportError> {
     Ok(found)
 }
 
-/// Whether a text is a journal of this program, even with another one merged into it.
+/// Whether a text is an illumine journal, even if another file is merged into it.
 fn is_journal(text: &str) -> bool {
     const LOOKED_AT: usize = 3;
     let is_record = |line: &str| {

@@ -20,7 +20,7 @@ pub struct Journal {
     dir: PathBuf,
     name: String,
     /// All complete records, as they are in the file. If the file vanishes while it is open, they
-    /// are written again.
+    /// are written to a new one.
     written: Vec<u8>,
     /// How many of those bytes have been synced to disk.
     synced: usize,
@@ -78,20 +78,20 @@ impl Journal {
         let begun = Journal::begin(&dir, name, written);
         match begun.is_ok() {
             true => sync_dir(root),
-            // A failed attempt must not block the name for the next one.
+            // A failed attempt must not block this name for the next attempt.
             false => drop(fs::remove_dir_all(&dir)),
         }
         begun
     }
 
-    /// Creates the file in a folder that has none.
+    /// Creates the journal in a folder that has none.
     pub(super) fn begin(dir: &Path, name: &str, written: Vec<u8>) -> Result<Journal, StoreError> {
         let path = dir.join(FILE);
         let file = open_private(&path, true)?;
         let mut journal = Journal::new(file, dir.to_path_buf(), name)?;
         let begun = journal.fill(written);
         if begun.is_err() {
-            // Half a session must not be opened in place of a whole one.
+            // A partly written session must not be opened in place of a complete one.
             let _ = fs::remove_file(&path);
         }
         begun.map(|()| journal)
@@ -190,7 +190,7 @@ impl Journal {
     }
 
     /// Appends all records, or none on an error. Before and after, checks that the open file is
-    /// still the one at its path: a record in a file that has no path is not saved.
+    /// still the one at its path, since records in a removed file are lost.
     pub fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
         self.writable()?;
         let lines = lines(records)?;
@@ -208,7 +208,7 @@ impl Journal {
         placed
     }
 
-    /// Makes sure that the file at the journal's path holds the whole story. If it was removed,
+    /// Makes sure that the file at the journal's path contains the whole story. If it was removed,
     /// moved, replaced or cut, writes the story to a new file and continues there.
     pub fn ensure_place(&mut self) -> Result<(), StoreError> {
         if self.read_only.is_some() {
@@ -236,7 +236,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes the story to a new file and continues there.
+    /// Writes the story to a new file and switches to it.
     fn move_on(&mut self, why: &Misplaced) -> Result<(), StoreError> {
         let (mut rescued, said) = self.rescue(why)?;
         self.held.restore(&rescued.dir);
@@ -264,7 +264,7 @@ impl Journal {
             .seek(SeekFrom::Start(end))
             .and_then(|_| self.file.write_all(&lines));
         if let Err(error) = result {
-            // Half a line must not stay: the next record would be appended to it.
+            // Half a line must not remain, since the next record would be appended to it.
             self.torn = true;
             let _ = self.cut_torn();
             return Err(StoreError::io("write", &self.path(), error));
@@ -290,7 +290,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes the file's state after this program changed it.
+    /// Records the file's state after this program changed it.
     fn look(&mut self) -> Result<(), StoreError> {
         let stamp = Stamp::of(&self.file);
         self.stamp = stamp.map_err(|error| StoreError::io("read", &self.path(), error))?;

@@ -22,11 +22,11 @@ pub enum LoreFormat {
     V3,
     Kobold,
     Agnai,
-    /// NovelAI's `.lorebook`; read only.
+    /// NovelAI's `.lorebook`; import only.
     NovelAi,
-    /// AI Dungeon's story cards and world info; read only.
+    /// AI Dungeon's story cards and world info; import only.
     AiDungeon,
-    /// Risu's lorebooks and modules; read only.
+    /// Risu's lorebooks and modules; import only.
     Risu,
 }
 
@@ -88,7 +88,7 @@ fn put_back(book: &Lorebook, rows: &mut Vec<Value>) {
     }
 }
 
-/// The unusable rows: place in the list, key, and the row itself.
+/// The unusable rows, each with its place in the list and its key.
 fn left_out(book: &Lorebook) -> impl Iterator<Item = (usize, &str, &Value)> {
     let rows = book.extra.get(LEFT_OUT).and_then(Value::as_array);
     rows.into_iter().flatten().filter_map(|row| {

@@ -1,11 +1,11 @@
-//! Session names: which are valid folder names everywhere, which count as the same, and how an
-//! imported file's session is named.
+//! Session names: checks that they are valid folder names everywhere, finds names that count as the
+//! same, and makes names from imported files.
 
 use super::StoreError;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The most letters in a name, as a reader counts them.
+/// The most letters in a name (graphemes).
 const LONGEST: usize = 100;
 /// The most bytes in a name; file systems allow 255.
 const LONGEST_BYTES: usize = 200;
@@ -45,7 +45,8 @@ pub(super) fn composed(name: &str) -> String {
     normalizer.normalize(name).into_owned()
 }
 
-/// A letter or digit with its marks and vowel signs, or another character allowed in names.
+/// Whether this is a letter or digit with its marks and vowel signs, or another character allowed
+/// in names.
 fn is_plain(grapheme: &str) -> bool {
     let first = grapheme.chars().next();
     first.is_some_and(|c| c.is_alphanumeric() || " .-_".contains(c))

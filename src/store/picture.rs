@@ -1,7 +1,7 @@
 //! PNG files with provenance, marked as machine-generated.
 //!
-//! Three text chunks: `Software`; `illumine`, the provenance as JSON; and XMP with IPTC's digital
-//! source type (IPTC Photo Metadata Standard 2023.1), which other programs look for.
+//! The files have three text chunks: `Software`; `illumine`, the provenance as JSON; and XMP with
+//! IPTC's digital source type (IPTC Photo Metadata Standard 2023.1), which other programs look for.
 
 pub use story::picture::PictureProvenance;
 
@@ -116,7 +116,8 @@ pub fn provenance(file: &[u8]) -> Result<PictureProvenance, PictureError> {
     how.ok_or(PictureError::NoProvenance)
 }
 
-/// Composes straight (not premultiplied) RGBA, enlarged smoothly to the requested size.
+/// Composes the layers as straight (not premultiplied) RGBA, enlarged smoothly to the requested
+/// size.
 fn compose_layers(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, PictureError> {
     if !(16..=LARGEST).contains(&how.size) {
         return Err(PictureError::Size);

@@ -45,7 +45,7 @@ impl Journal {
 }
 
 impl Sessions {
-    /// Checks a story's picture files, and returns one sentence per fault.
+    /// Checks a story's picture files, and returns one sentence per problem.
     pub fn picture_faults(&self, name: &str, story: &Story) -> Result<Vec<String>, StoreError> {
         let folder = self.folder(name)?;
         let fault = |id: NodeId, picture: &Picture| {

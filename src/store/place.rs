@@ -1,5 +1,5 @@
-//! Whether an open file is still the one at its path: while a session is open, its folder can be
-//! removed, moved, or replaced by a sync program.
+//! Checks that an open file is still the one at its path: while a session is open, its folder can
+//! be removed, moved, or replaced by a sync program.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -17,10 +17,10 @@ pub(super) struct Stamp {
     modified: (i64, i64),
 }
 
-/// What is now at the path of the journal.
+/// What is at the journal's path instead of the expected file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Misplaced {
-    /// Nothing.
+    /// No file.
     Gone,
     /// Another file.
     Replaced,
@@ -53,7 +53,7 @@ impl From<&Metadata> for Stamp {
 }
 
 /// Compares the file at a path with the one last written; compares bytes only if the file was
-/// touched since. None if all is well.
+/// touched since. None if it is unchanged.
 pub(super) fn misplaced(
     path: &Path,
     stamp: &Stamp,

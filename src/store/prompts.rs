@@ -110,7 +110,7 @@ impl Prompts {
     /// Returns the file of a voice as text.
     pub fn text(&self, name: &str) -> Result<String, PromptError> {
         let name = name.strip_suffix(".md").unwrap_or(name);
-        // The folder may store the name in another way than it is typed.
+        // The folder may spell the name differently from how it was typed.
         let alike = || self.names().into_iter().find(|known| same(known, name));
         let stored = Some(name.to_string()).filter(|name| self.own_path(name).is_some());
         let stored = stored.or_else(alike).unwrap_or_else(|| name.to_string());
@@ -154,7 +154,7 @@ impl Prompts {
         Ok(Some(text))
     }
 
-    /// All names, each with whether it is the writer's own.
+    /// All names, each with a flag for the writer's own.
     fn files(&self) -> BTreeMap<String, bool> {
         let shipped = SHIPPED.iter().map(|(name, _)| (name.to_string(), false));
         let mut files: BTreeMap<String, bool> = shipped.collect();

@@ -11,9 +11,9 @@ pub struct Recovered {
     pub story: Story,
     /// The last settings, if any.
     pub settings: Option<Settings>,
-    /// The length up to the end of the last complete record.
+    /// The length in bytes up to the end of the last complete record.
     pub len: usize,
-    /// The number of bytes after it: an incomplete record left by a crash.
+    /// The number of bytes after that: an incomplete record left by a crash.
     pub torn: usize,
     /// Whether those bytes are all zero, as a power cut leaves them.
     pub zeros: bool,
@@ -104,7 +104,7 @@ pub(super) fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
     }
     // An editor that saved the journal may have put a byte order mark before it.
     let bytes = bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes);
-    // A line that is not JSON is torn or damaged; one that is may be from another version.
+    // A line that is not JSON is incomplete or damaged; a line of JSON may be from another version.
     let line = match serde_json::from_slice::<Line>(bytes) {
         Ok(line) if line.v > VERSION => return Err(LineError::NewerVersion(line.v)),
         Ok(line) => line,

@@ -12,8 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 impl Journal {
-    /// Writes all records to a new session: under the same name if free, or else beside it.
-    /// Returns the new journal and a sentence for the writer.
+    /// Writes all records to a new session: under the same name if it is free, or else under a new
+    /// one. Returns the new journal and a sentence for the writer.
     pub(super) fn rescue(&self, why: &Misplaced) -> Result<(Journal, String), StoreError> {
         let root = self.folder().parent().unwrap_or(Path::new("."));
         let moved = whereabouts(self.file(), root).filter(|folder| folder != self.folder());
@@ -35,7 +35,7 @@ impl Journal {
         let path = path.display();
         let what = self.what_happened(why, moved.as_deref());
         let said = match rescued.name() == self.name() {
-            true => format!("{what}; the whole story was written again, to {path}"),
+            true => format!("{what}; the whole story was written to a new file, {path}"),
             false => format!(
                 "{what}; the whole story was written to a new session, {}, in {path}, and the other file was left as it is",
                 rescued.name()
@@ -173,7 +173,7 @@ mod tests {
             self.sessions.root().join(of)
         }
 
-        /// Writes more, and returns the notices about the file.
+        /// Appends a record, and returns the notices about the file.
         fn writes_on(&mut self) -> String {
             let next = passage(1, "It took the boat.");
             self.journal.append(&next).unwrap();
@@ -181,7 +181,7 @@ mod tests {
             self.journal.take_news().join("\n")
         }
 
-        /// Checks that the session of this name is complete, locked, and the one being written.
+        /// Checks that the session with this name is complete, locked, and the one being written.
         fn is_whole(&self, name: &str) {
             assert_eq!(self.journal.name(), name);
             assert_eq!(self.journal.path(), self.path(name).join("journal.jsonl"));

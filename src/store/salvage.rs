@@ -1,4 +1,4 @@
-//! Reads past the damaged records of a journal and makes a sound copy of the rest.
+//! Reads past the damaged records of a journal and copies the sound ones.
 
 use super::journal::lines;
 use super::recover::{BYTE_ORDER_MARK, parse_line};
@@ -23,7 +23,7 @@ pub struct LeftOut {
 pub struct Salvaged {
     pub story: Story,
     pub left_out: Vec<LeftOut>,
-    /// How many passages replace lost ones, or were moved because their place is lost.
+    /// How many passages stand in for lost ones, or were moved because their place is lost.
     pub adjusted: usize,
     /// The records as lines of a journal.
     bytes: Vec<u8>,
@@ -101,7 +101,7 @@ impl Salvaged {
         let Record::Node(node) = record else {
             return Err(misfit.to_string());
         };
-        // If its parent is lost, it goes after the passages that precede the loss.
+        // If its parent is lost, it goes after the passages before the damage.
         let parent = node.parent.filter(|parent| *parent < self.story.next_id());
         let moved = Record::Node(Node {
             parent: parent.or(self.latest()),
@@ -145,7 +145,7 @@ impl Salvaged {
                 id: self.story.next_id(),
                 parent: self.latest(),
                 author: Author::Model,
-                // More of its text may follow; if no record ends it, opening the session does.
+                // More of its text may follow; if no record ends it, opening the session ends it.
                 status: Status::Running,
                 ..Node::default()
             });

@@ -1,7 +1,8 @@
 //! A saved KV cache next to a session's journal: `<session>/warm.kv`.
 //!
-//! A line of JSON that names the model and build, then the tokens (u32, little-endian), then the KV
-//! cache. It only saves time: a damaged cache, or one from another model or build, is ignored.
+//! The file has a line of JSON that names the model and build, then the tokens (u32,
+//! little-endian), then the KV cache. It only saves time: a damaged cache, or one from another
+//! model or build, is ignored.
 
 use super::{StoreError, journal::Journal};
 use serde::{Deserialize, Serialize};

@@ -107,7 +107,7 @@ impl Studio {
             .map(|p| p.text)
             .collect();
         let whole: String = path.iter().map(|passage| passage.text).collect();
-        // How the story continues, if the place is on the current path.
+        // The story's own continuation, if the place is on the current path.
         let on_way = place.node.is_none_or(|id| ids.contains(&id));
         let next = whole
             .get(before.len()..)
@@ -174,7 +174,7 @@ fn last_word(text: &str, found: Vec<Range<usize>>) -> Option<usize> {
     last.map(|range| range.start)
 }
 
-/// Whether a letter is of a script that writes words without spaces between them.
+/// Whether a letter belongs to a script without spaces between words.
 fn is_unspaced(c: char) -> bool {
     use BreakClass::{ComplexContext, ConditionalJapaneseStarter, Ideographic};
     let class = break_property(c.into());
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(place("The lamp, a lampshade", "LAMP"), Some(4));
         assert_eq!(place("Le cafe\u{301} noir", "CAFÉ"), Some(3));
         assert_eq!(place("дом и домик", "ДОМ"), Some(0));
-        // Chinese, Japanese and Thai have no spaces to find words by.
+        // Chinese, Japanese and Thai do not separate words with spaces.
         assert_eq!(place("彼は大海を見た", "海"), Some(9));
         assert_eq!(place("ฝนตกหนัก", "ตก"), Some(6));
         assert_eq!(place("lampshade", "lamp"), None);

@@ -40,7 +40,7 @@ impl Studio {
     pub fn completer(&self) -> Completer {
         let kinds = ArgumentKind::ALL.iter();
         let mut names: HashMap<_, _> = kinds.map(|kind| (*kind, self.names(*kind))).collect();
-        // Nobody has opened a list yet, so no server is asked.
+        // Only servers already found are listed, since no list has been opened.
         if let (Some(models), Some(servers)) =
             (names.get_mut(&ArgumentKind::Models), &self.setup.servers)
         {
@@ -49,7 +49,7 @@ impl Studio {
         Completer(names)
     }
 
-    /// All names of this kind in this session, its folders and its models.
+    /// All names of this kind: from the session, the folders and the models.
     fn names(&self, kind: ArgumentKind) -> Vec<String> {
         match kind {
             ArgumentKind::Models => self.setup.models.clone(),

@@ -1,4 +1,4 @@
-//! Warnings about a story that is, or soon will be, longer than the model's context.
+//! Warns about a story that is, or soon will be, longer than the model's context.
 
 use super::{Notice, Studio};
 use story::context::prompt_budget;

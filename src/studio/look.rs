@@ -50,8 +50,8 @@ impl Studio {
                 break;
             };
             let here = on_path.contains(&id);
-            // Hides copies made by an edit, whose text is on the path already, except at a branch's
-            // end.
+            // Hides copies that an edit made, since their text is already on the path, except at a
+            // branch's end.
             let twin = !here
                 && (node.copied_from.is_some() || copied.contains(&id))
                 && !self.session.story.children(id).is_empty()
@@ -277,7 +277,7 @@ fn differing(sampling: &Sampling) -> String {
     }
 }
 
-/// The settings that the passage was to be written with but that its server could not honour.
+/// The passage's settings that its server could not honour.
 fn without_effect(cannot: &[String], sampling: &Sampling) -> Option<String> {
     // Greedy sampling has every other stage off.
     let off = Sampling::greedy();
@@ -296,7 +296,7 @@ fn authors(path: &[Passage]) -> String {
         own.map(|passage| passage.text.chars().count()).sum()
     };
     let edited = count(&|passage| passage.edited);
-    // No model wrote the model's text in an imported file here.
+    // The model's text in an imported file was not written by a model here.
     let brought =
         |passage: &Passage| passage.author == Author::Model && passage.provenance.is_none();
     let by =

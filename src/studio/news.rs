@@ -67,7 +67,7 @@ impl Studio {
                 healed,
             } => {
                 self.pending.works(id, Work::Writing);
-                // A server does not tell the tokens of its text.
+                // A server does not report the tokens of its text.
                 let tokens = ids.len().max(1);
                 self.stream(node, &text, &ids, healed);
                 vec![Notice::Text { node, text, tokens }]
@@ -173,7 +173,7 @@ impl Studio {
         notices
     }
 
-    /// Ends passages that will not be written. Returns notices, including those about text that
+    /// Ends passages that cannot be generated. Returns notices, including those about text that
     /// could not be saved.
     fn fail(&mut self, nodes: &[NodeId], why: &str) -> Vec<Notice> {
         let mut notices: Vec<Notice> = Vec::new();
@@ -333,7 +333,7 @@ impl Studio {
         }
     }
 
-    /// Handles the loss of the engine, which no passage must wait for.
+    /// Handles the loss of the engine; no passage may keep waiting for it.
     pub fn engine_lost(&mut self) -> Vec<Notice> {
         let why =
             "The engine stopped unexpectedly; everything is saved, so restart illumine".to_string();
@@ -350,7 +350,7 @@ fn not_kept(refusal: Refusal) -> Notice {
     Notice::Error(refusal.to_string(), FailureKind::Store)
 }
 
-/// Each phrase once, with its count.
+/// Lists each phrase once, with its count.
 pub(super) fn counted(phrases: &[String]) -> String {
     let mut found: Vec<(&str, usize)> = Vec::new();
     for phrase in phrases {

@@ -111,7 +111,7 @@ impl Pending {
         })
     }
 
-    /// Assigns the models that are being loaded to this session.
+    /// Transfers the pending model loads to this session.
     pub(super) fn hand_over_models(&mut self, session: SessionId) {
         for request in &mut self.requests {
             if matches!(request.purpose, Purpose::Load { .. }) {
@@ -127,7 +127,7 @@ impl Pending {
 }
 
 impl InFlight {
-    /// Whether a writer in this session is waiting for it.
+    /// Whether the writer is waiting for it in this session.
     fn is_awaited(&self, session: SessionId) -> bool {
         match self.purpose {
             Purpose::ReadAhead => false,

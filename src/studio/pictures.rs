@@ -171,7 +171,7 @@ impl Studio {
             .sampling
             .seed
             .unwrap_or(self.setup.entropy);
-        // Short enough to retype.
+        // The seed is short enough to retype.
         let seed = wanted.seed.unwrap_or(derive(base, node) % 1_000_000_000);
         let count = wanted.count.unwrap_or(count) as u64;
         let style = wanted.style.as_deref().map(StyleChoice::parse);
@@ -274,7 +274,7 @@ impl Studio {
         })
     }
 
-    /// Finds a picture: by number, by a passage that has one, or the last one.
+    /// Finds a picture by its number or its passage; without a name, the last one.
     fn picture_named(&self, name: Option<&str>) -> Result<NodeId, Refusal> {
         let path = self.session.story.path();
         let on_page = self.session.story.pictures_on(&path);
@@ -314,7 +314,7 @@ impl Studio {
         let whole = how.as_ref().is_some_and(|how| !how.tokens.is_empty());
         let file = match file {
             Some(file) => file.to_vec(),
-            // Its tokens are enough.
+            // The file is not needed, since the picture's tokens are known.
             None if whole => Vec::new(),
             None => return Err(cannot(&format!("The file of picture #{id} is missing"))),
         };
@@ -334,7 +334,7 @@ impl Studio {
         file_source(&path, name.into_owned()).map_err(|why| wrong(&why))
     }
 
-    /// Parses an end of an interpolation: a picture of the story, a file with provenance, or a
+    /// Parses one end of an interpolation: a picture of the story, a file with provenance, or a
     /// prompt.
     fn sight(&self, name: &str) -> Result<PromptOrPicture, Refusal> {
         if let Some(picture) = self

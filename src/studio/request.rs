@@ -15,7 +15,7 @@ pub(super) struct Ask {
     pub instruct: Option<String>,
     /// The tokens to start with.
     pub begin: Vec<u32>,
-    /// The text after the place.
+    /// The text that follows the passage's place.
     pub after: Option<String>,
     /// Whether the passage is outside the story, such as a summary.
     pub aside: bool,
@@ -27,7 +27,7 @@ pub(super) struct Ask {
 }
 
 impl Studio {
-    /// A request about a place, without generating a passage.
+    /// A request about a place that generates no passage.
     pub(super) fn question(&self, place: Place, ask: Ask, seed: u64) -> TextRequest {
         let id = self.session.story.next_id();
         self.ask(id, &self.session.story.path_at(place), &ask, seed)

@@ -1,4 +1,4 @@
-//! Everything that belongs to one session, in one value that another session replaces as a whole.
+//! Everything that belongs to one session, in one value, which opening another session replaces.
 
 use super::{Listed, Refusal, Setup, cannot};
 use crate::store::{Journal, Recovered, pictures, shell_word};
@@ -55,7 +55,7 @@ pub(super) struct Session {
     pub(super) in_memory_pictures: BTreeMap<NodeId, Arc<[u8]>>,
     /// The saved KV cache, until a model is loaded that can restore it.
     pub(super) warm: Option<WarmCache>,
-    /// What became of its files, for the writer.
+    /// Notices for the writer about the session's files.
     pub(super) remarks: Vec<String>,
     /// The day of the last backup.
     pub(super) backed_up: String,
@@ -102,7 +102,7 @@ impl Session {
         let journal = setup.sessions.create(Some(name), &began, &setup.build)?;
         let mut session = Session {
             journal: Some(journal),
-            // There is nothing yet to lose.
+            // A new session has nothing to back up.
             backed_up: today(setup),
             ..Session::new(settings)
         };
@@ -214,7 +214,7 @@ impl Session {
         Ok(())
     }
 
-    /// Makes sure that the session's folder holds the whole story.
+    /// Makes sure that the session's folder contains the whole story.
     pub(super) fn ensure_place(&mut self) -> Result<(), Refusal> {
         if let Some(journal) = &mut self.journal {
             journal.ensure_place()?;
@@ -223,7 +223,7 @@ impl Session {
         Ok(())
     }
 
-    /// Notes what became of the journal, and which pictures did not come along.
+    /// Collects the journal's notices, and adds the number of pictures that are now missing.
     fn gather_news(&mut self) {
         let Some(journal) = &mut self.journal else {
             return;
@@ -251,7 +251,8 @@ impl Session {
         let Some(journal) = self.journal.as_ref().filter(|_| self.backed_up != today) else {
             return;
         };
-        // Tried once a day even if it fails: the writer is told, and saving continues.
+        // A backup is tried only once a day, even if it fails; the writer is told, and saving
+        // continues.
         if let Err(error) = journal.back_up(&today, setup.backups) {
             let why = format!("Today's backup could not be written: {error}");
             self.remarks.push(why);
@@ -297,7 +298,7 @@ fn opened(journal: &Journal, recovered: &Recovered, copies: usize) -> String {
     };
     let opened = match (&recovered.read_only_reason, recovered.torn) {
         (Some(why), _) if recovered.damaged => format!(
-            "Opened {name} read-only because {why}; illumine sessions check --salvage {word} makes a sound copy of the rest"
+            "Opened {name} read-only because {why}; illumine sessions check --salvage {word} copies the sound records to a new session"
         ),
         (Some(why), _) => format!("Opened {name} read-only because {why}"),
         (None, 0) => format!("Opened {name}"),

@@ -1,4 +1,4 @@
-//! `/sessions`, `/save`, `/open` and `/new`: one session replaces another.
+//! `/sessions`, `/save`, `/open` and `/new`.
 
 use super::pending::Purpose;
 use super::session::{Opened, Session};
@@ -48,7 +48,7 @@ impl Studio {
         if let Some(name) = name.filter(|name| name != journal.name()) {
             journal.rename(&name)?;
         }
-        // Between its last record and now, the file may have gone.
+        // The file may have been removed since the last record.
         self.session.ensure_place()?;
         let Some(journal) = &self.session.journal else {
             return Err(cannot("There is no session to save"));
@@ -150,7 +150,7 @@ impl Studio {
             None => Session::new(settings),
         };
         self.replace(session);
-        // The settings are kept, and with them the model that is being loaded.
+        // The settings are kept, so the model being loaded is for the new session.
         self.pending.hand_over_models(self.session.id);
         Ok(Outcome::Moved(
             "A new story; write the first line".to_string(),
@@ -169,13 +169,13 @@ impl Studio {
         };
     }
 
-    /// Takes what the writer has to know about the session's files. Front ends show it after each
+    /// Takes the notices for the writer about the session's files. Front ends show them after each
     /// command and each flush.
     pub fn remarks(&mut self) -> Vec<String> {
         std::mem::take(&mut self.session.remarks)
     }
 
-    /// Makes sure, before the program ends, that everything is where the program said it is.
+    /// Makes sure, before the program ends, that everything is saved in its place.
     pub fn finish(&mut self) -> Result<(), Refusal> {
         match self.session.read_only() {
             Some(_) => Ok(()),

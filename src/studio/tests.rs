@@ -1,4 +1,4 @@
-//! Tests of the studio without a model or a screen, with commands and made-up engine answers.
+//! Tests the studio without a model or a screen, with commands and made-up engine answers.
 
 use super::*;
 use crate::engine::scripted::{Script, ScriptedPassage};
@@ -169,7 +169,7 @@ fn what_was_read_of_one_session_is_not_kept_in_another() {
         files.extend(entries.map(|entry| entry.unwrap().file_name()));
     }
     assert_eq!(files, ["journal.jsonl", "journal.jsonl"]);
-    // Requested in its own session, it is saved.
+    // A request from this session saves the cache.
     desk.does("/save --warm");
     assert_eq!(news(desk.settles()).len(), 1);
     let kept = std::fs::read_dir(desk.folder.path().join("b")).unwrap();
@@ -281,7 +281,7 @@ fn saved_is_only_said_where_the_story_is() {
     assert!(said.starts_with("Saved as a-2 in "), "{said}");
     assert!(desk.studio.remarks()[0].contains("cut to 0 bytes"));
     assert!(told(desk.does("/sessions")).contains("* a-2"));
-    // The end is the last moment to notice it.
+    // Quitting is the last chance to notice it.
     std::fs::remove_dir_all(desk.folder.path()).unwrap();
     desk.studio.finish().unwrap();
     assert!(desk.studio.remarks()[0].contains("was removed"));

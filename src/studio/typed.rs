@@ -1,5 +1,4 @@
-//! Requests about a line that has not been sent, to complete or prefill it. The line is not in the
-//! story.
+//! Completes or prefills a line that has not been sent. The line is not in the story.
 
 use super::pending::Purpose;
 use super::request::{Ask, healing};
@@ -40,7 +39,7 @@ impl Studio {
         if self.busy() || !self.capabilities.prefetch || recalls {
             return;
         }
-        // A command is not part of the story, and usually continues the story as it is.
+        // A command is not part of the story; it usually continues the story unchanged.
         let typed = clean(if typed.starts_with('/') { "" } else { typed });
         let words = self.joined(&typed, Author::User);
         let (id, mut path) = (words.id, self.session.story.path());

@@ -21,7 +21,7 @@ impl Studio {
         let words = self.joined(&clean(text), author);
         let parent = words.id;
         if let Err(refusal) = self.record(vec![Record::Node(words)]) {
-            // The text is in memory and waits for the disk; an empty line continues from it.
+            // The text stays in memory until the disk works; an empty line continues from it.
             let (to, why) = (Some(parent), StepKind::Write);
             let _ = self.record(vec![Record::Head(HeadMove { to, why })]);
             return Err(refusal);

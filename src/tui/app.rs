@@ -117,7 +117,7 @@ impl App {
         over
     }
 
-    /// The next time at which something happens without input.
+    /// The next time at which something must happen without input.
     pub fn wakes_at(&self) -> Option<Duration> {
         let over = self.message.as_ref().and_then(|message| message.until);
         [over, self.due].into_iter().flatten().min()

@@ -1,4 +1,4 @@
-//! Texts side by side, each wrapped in its own column.
+//! Lays out texts side by side, each wrapped in its own column.
 
 use super::spans::{OverlayRow, SpanStyle};
 use super::wrap::{cells, wrap};

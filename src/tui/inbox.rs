@@ -1,6 +1,6 @@
-//! The loop's inputs besides engine events: keys, signals, a terminal hangup.
+//! The loop's inputs other than engine events: keys, signals, a terminal hangup.
 //!
-//! Two threads only read inputs and send them on. One blocks in crossterm, which knows every
+//! Two threads only read inputs and send them on. One blocks in crossterm, which supports every
 //! terminal's keys but never reports a hangup (it keeps reading the closed terminal), so the other
 //! waits for signals and for the hangup.
 
@@ -80,7 +80,7 @@ impl Pause {
     /// Pauses reading, and returns once it has stopped.
     pub fn on(&self) {
         self.0.on.store(true, Ordering::SeqCst);
-        // The thread may be gone, so the wait is limited; a running one pauses within it.
+        // The thread may be gone, so the wait is limited; a running thread pauses within that time.
         for _ in 0..30 {
             if self.0.resting.load(Ordering::SeqCst) {
                 return;

@@ -60,7 +60,7 @@ impl Input {
         self.changed();
     }
 
-    /// Replaces everything from `from` to the cursor by `text`.
+    /// Replaces everything from `from` to the cursor with `text`.
     pub fn replace_from(&mut self, from: usize, text: &str) {
         self.text.replace_range(from..self.cursor, text);
         self.cursor = from + text.len();
@@ -68,7 +68,7 @@ impl Input {
         self.changed();
     }
 
-    /// Removes a backslash at the end, which asks for a line end, and the spaces before it.
+    /// Removes a final backslash, which stands for a line break, and the spaces before it.
     pub fn drop_backslash(&mut self) {
         let own = self.text.strip_suffix('\\').unwrap_or(&self.text);
         let kept = own.trim_end_matches(' ').len();
@@ -109,7 +109,7 @@ impl Input {
         self.cursor != cursor
     }
 
-    /// Moves the cursor to a grapheme boundary, since an edit can join its two neighbours.
+    /// Moves the cursor to a grapheme boundary, since an edit can join the characters around it.
     fn snap(&mut self) {
         let mut at = GraphemeCursor::new(self.cursor, self.text.len(), true);
         if !at.is_boundary(&self.text, 0).unwrap_or(true) {

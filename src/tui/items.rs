@@ -75,7 +75,7 @@ fn key(story: &Story, node: &Passage, begins: ContextStart) -> ItemKey {
     }
 }
 
-/// The remark after a passage: an unusual end and, at the head, the version's number.
+/// The remark after a passage: how it ended, if unusual, and, at the head, the version's number.
 fn mark(story: &Story, node: &Passage) -> String {
     let head = story.head() == Some(node.id);
     let ended = match node.status {

@@ -49,7 +49,7 @@ impl Keymap {
                 line => {
                     let parsed = story::command::parse(line);
                     parsed.map_err(|error| KeyError(format!("the key {name}: {error}")))?;
-                    // A few lines that live as long as the program.
+                    // Leaks only a few lines, which are needed as long as the program runs.
                     Action::Run(String::leak(line.to_string()))
                 }
             };

@@ -172,7 +172,7 @@ pub const KEYS: &[KeyBinding] = &[
         ALT,
         KeyCode::Char('s'),
         Action::Begin("/branch "),
-        "start a branch inside a passage: 12.3, 12:words",
+        "branch inside a passage, at 12.3 or 12:words",
     ),
     key(
         ALT,

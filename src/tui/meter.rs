@@ -1,4 +1,4 @@
-//! Speeds: bytes per second while a model loads, tokens per second while it generates.
+//! Measures speeds: bytes per second while a model loads, tokens per second while it generates.
 //!
 //! The caller passes in the time.
 
@@ -74,7 +74,7 @@ impl Meter {
         self.prompt + self.tokens
     }
 
-    /// The current activity in a few words; None if there is none and was none before.
+    /// The current activity in a few words or, after it, the last speed; None if there is neither.
     pub fn activity(&self, work: &Work) -> Option<String> {
         match work {
             Work::Nothing => self.before.map(|speed| format!("{speed:.1} tok/s")),

@@ -274,7 +274,7 @@ impl Overlay {
         }
     }
 
-    /// Scrolls to where two texts first differ.
+    /// Scrolls to the first difference between two texts.
     fn show_difference(&mut self) {
         let differs = |row: &OverlayRow| {
             let mut looks = row.spans.iter().map(|(_, look)| *look);

@@ -1,8 +1,8 @@
 //! The story as rows: which rows are on the screen, and the scroll position.
 //!
 //! Only changes are laid out again: a growing passage re-wraps the last rows of its paragraph, and
-//! paragraphs off the screen are wrapped when somebody scrolls to them. Uses no colours and draws
-//! nothing.
+//! paragraphs off the screen are wrapped only when they are scrolled into view. Uses no colours and
+//! draws nothing.
 
 use super::items::{ContextStart, ItemKey, PageItem, items, speaker, text_role};
 use super::paragraph::{Paragraph, PictureBlock};
@@ -26,7 +26,7 @@ pub struct Page {
     more: bool,
     /// Whether pictures are shown as text.
     bare: bool,
-    /// The number of bytes wrapped so far, for the test that measures the work.
+    /// The number of bytes wrapped so far, for a test that checks how much is re-wrapped.
     #[cfg(test)]
     wrapped: usize,
 }
@@ -35,7 +35,8 @@ pub struct Page {
 #[derive(Debug, PartialEq)]
 struct PagePassage {
     key: ItemKey,
-    /// Where it starts: the number of paragraphs before it, and the length of the last of them.
+    /// The passage's start: the number of paragraphs before it, and the length of the last of
+    /// those.
     paragraphs: usize,
     bytes: usize,
 }

@@ -111,8 +111,9 @@ impl Paragraph {
         self.roles.retain(|(end, _)| *end <= bytes);
     }
 
-    /// Drops the rows that text after `at` can affect: those that start there, the one that reaches
-    /// it, and the one before that, which may have broken because of its first word.
+    /// Drops the rows that a change after `at` can affect: those that start after it, the one that
+    /// contains it, and the one before, which may have ended where it did because of that row's
+    /// first word.
     pub fn invalidate_from(&mut self, at: usize) {
         let sure = self
             .rows

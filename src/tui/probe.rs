@@ -1,6 +1,6 @@
 //! Queries the terminal once, before any key is read, about its graphics.
 //!
-//! ratatui-image can do that too, but if no answer comes, its thread keeps reading keys and text
+//! ratatui-image can do that too, but if no answer comes, its thread keeps reading keys, and text
 //! typed meanwhile is lost. So this module sends the library's queries itself, returns everything
 //! that is not an answer as typed text, and gives up after a while.
 
@@ -35,7 +35,7 @@ struct ProbeAnswers {
     sixel: bool,
     /// The size of a cell in pixels: width and height.
     cell: Option<(u16, u16)>,
-    /// Whether it has answered the last query, after which no more answers come.
+    /// Whether it has answered the last query, so that no more answers follow.
     all: bool,
 }
 
@@ -209,7 +209,7 @@ fn make_picker(hints: TerminalHints, answers: ProbeAnswers) -> Option<Picker> {
         _ => return None,
     };
     let cell = FontSize::from(answers.cell.or_else(cell_pixels)?);
-    // The library prefers to query by itself; see above.
+    // Deprecated because the library prefers to query by itself; see above.
     #[allow(deprecated)]
     let mut picker = Picker::from_fontsize(cell);
     picker.set_protocol_type(protocol);

@@ -1,4 +1,4 @@
-//! Spans of text and their kinds, for which the theme has styles.
+//! Spans of text and their kinds; the theme has a style for each kind.
 
 /// The kind of a span of text, which decides its style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum SpanStyle {
     Plain,
     Strong,
     Quiet,
-    /// Text that is only on the left, or only on the right.
+    /// Text that is only in the left text, or only in the right one.
     Left,
     Right,
     /// A part of the context other than the story.

@@ -1,5 +1,5 @@
-//! Keys whose escape sequence arrives in pieces, as over slow connections and on busy machines: the
-//! key reader then sees Esc and some letters instead of an arrow key.
+//! Recombines keys whose escape sequence arrives in pieces, as over slow connections and on busy
+//! machines: the key reader then sees Esc and some letters instead of an arrow key.
 //!
 //! Nobody types within [`PAUSE`] after Esc, so anything that follows so soon belongs to it. The
 //! sequences are those of ECMA-48 and of xterm (ctlseqs, "PC-Style Function Keys").

@@ -1,4 +1,4 @@
-//! The text of the status line, and which parts are dropped on a narrow screen.
+//! The text of the status line, and the order in which a narrow screen drops its parts.
 
 use super::app::App;
 use super::message::Tone;
@@ -98,7 +98,7 @@ fn segment(text: &str, keep: u8, tone: Tone) -> StatusSegment {
     }
 }
 
-/// The width of some parts in cells, with dots between them.
+/// The width in cells of these parts, with dots between them.
 pub fn segments_width(parts: &[StatusSegment]) -> usize {
     let words: usize = parts.iter().map(|part| cells(&part.text)).sum();
     words + GAP * parts.len().saturating_sub(1)

@@ -129,7 +129,7 @@ impl Write for FrameBuffer {
     }
 }
 
-/// Whether the terminal is set up. It is restored only once, since doing it again would move
+/// Whether the terminal is set up. It is restored only once, since restoring it again would move
 /// the cursor over a panic message.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
@@ -167,7 +167,7 @@ fn catch_panics(inbox: Sender<Input>) -> Arc<PanicHook> {
     before
 }
 
-/// Restores the panic hook, except while panicking, when it cannot be changed.
+/// Restores the previous panic hook, except during a panic, when it cannot be changed.
 fn release_panics(before: &Arc<PanicHook>) {
     if !thread::panicking() {
         let before = before.clone();

@@ -1,4 +1,4 @@
-//! Tests of the app without a terminal, a model or a clock: keys in, screens out.
+//! Tests the app without a terminal, a model or a clock: keys in, screens out.
 
 use super::*;
 use crate::engine::{Engine, NoModel};

@@ -68,7 +68,7 @@ fn draw_picture(buffer: &mut Buffer, area: Rect, app: &App, top: i32, frame: Pic
     let said = match app.gallery.draw(frame, area, top, buffer) {
         PictureState::Drawn => return,
         PictureState::Missing => "(this picture's file is missing)",
-        // It appears soon.
+        // The picture appears soon.
         PictureState::Pending => "…",
     };
     if let Ok(y) = usize::try_from(top) {

@@ -1,13 +1,14 @@
-//! Line breaks in scripts without spaces between words: Thai, Lao, Khmer, Burmese and similar ones.
+//! Finds line breaks in scripts without spaces between words: Thai, Lao, Khmer, Burmese and similar
+//! ones.
 //!
-//! Unicode's line breaking leaves these to a dictionary or a model. ICU's LSTM models are small,
-//! and find the same words as browsers do.
+//! Unicode's line breaking leaves these to a dictionary or a model. ICU's LSTM models are small and
+//! find the same words as browsers.
 
 use icu_segmenter::LineSegmenter;
 use icu_segmenter::options::LineBreakOptions;
 use unicode_linebreak::{BreakClass, break_property};
 
-/// The places from `from` on, in text without spaces, where a line may break.
+/// The places at or after `from` where a line may break in text without spaces.
 ///
 /// They are computed for each whole stretch of such a script, wherever `from` falls in it.
 pub fn breaks(text: &str, from: usize) -> Vec<usize> {

@@ -1,5 +1,5 @@
-//! Line breaking at the opportunities of Unicode's algorithm (UAX #14) and between the words of scripts
-//! without spaces, never inside a grapheme.
+//! Breaks lines where Unicode's algorithm (UAX #14) allows it and between the words of scripts
+//! without spaces, but never inside a grapheme.
 //!
 //! Pure functions from text and a width to byte ranges. Grapheme widths are ratatui's, so that text
 //! that fits here fits on the screen.
@@ -27,7 +27,7 @@ pub fn fitting_prefix(text: &str, width: usize) -> &str {
     text
 }
 
-/// The same, with `…` if something was cut off.
+/// Like `fitting_prefix`, but ends in `…` if something was cut off.
 pub fn shorten(text: &str, width: usize) -> String {
     if cells(text) <= width {
         return text.to_string();

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What of the outside world may be named only in some places, and those places. (That candle,
-/// the network and the trainer's crates stay in their homes is in the manifests: a crate that does
-/// not list them cannot use them.)
+/// Names that only certain places may use, with those places. (The manifests restrict candle, the
+/// network and the trainer's crates: a crate that does not list them cannot use them.)
 const HOMES: &[(&str, &[&str])] = &[
     ("ratatui", &["src/tui/"]),
     ("crossterm", &["src/tui/"]),
@@ -16,22 +15,22 @@ const HOMES: &[(&str, &[&str])] = &[
         "std::thread",
         &[
             "src/engine/",
-            // Idle threads of the matrix kernels.
+            // The matrix kernels' threads.
             "crates/kernels/src/linear/pool.rs",
             // A file is hashed while its matrices are packed.
             "crates/imagegen/src/folder.rs",
-            // Room for scores, one for each of them.
+            // A buffer for attention scores in each thread.
             "crates/kernels/src/attention/kernel.rs",
             // A download must be stoppable while it waits for the network.
             "crates/hub/src/fetch/client.rs",
             "crates/hub/src/npm.rs",
-            // So must a request to a model server.
+            // A request to a model server must be stoppable too.
             "crates/remote/src/client.rs",
-            // Servers are asked at once.
+            // Servers are queried in parallel.
             "crates/remote/src/discover.rs",
-            // The sentence encoder is read beside the weights.
+            // The sentence encoder is loaded in parallel with the weights.
             "src/cli/draw.rs",
-            // A run trains beside its screen.
+            // A run trains on a separate thread from its screen.
             "src/cli/training.rs",
             // Counts processors.
             "src/cli/environment.rs",
@@ -44,7 +43,7 @@ const HOMES: &[(&str, &[&str])] = &[
 
 const COMMAND_LINE: &[&str] = &["src/main.rs", "src/cli/"];
 
-/// Rules that lints hold, where this module once read the source.
+/// Lints that enforce rules which this module once checked in the source.
 const LINTS: &[&str] = &[
     "dbg_macro",
     "disallowed_methods",
@@ -59,9 +58,9 @@ const LINTS: &[&str] = &[
     "unwrap_used",
 ];
 
-/// Lines of a file, its tests aside.
+/// The maximum number of lines in a file, not counting its tests.
 const LONGEST: usize = 400;
-/// Those that may be longer, and how long.
+/// Files that may be longer, with their limits.
 const LONGER: &[(&str, usize)] = &[
     ("src/tui/app.rs", 425),
     // Tables: a row for each key, command and setting.
@@ -110,7 +109,7 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// The files that this one names as its tests: `#[cfg(test)]`, perhaps a path, and `mod name;`.
+/// The files that a file declares as its tests: `#[cfg(test)]`, possibly a path, and `mod name;`.
 fn test_files(path: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string(path).unwrap();
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -145,7 +144,7 @@ fn test_files(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Without comments, and without what stands in a `#[cfg(test)]` module at the end.
+/// The code without comments and without a `#[cfg(test)]` module at the end.
 fn code(whole: &str) -> String {
     let shipped = match whole.find("#[cfg(test)]\nmod tests {") {
         Some(at) => &whole[..at],
@@ -169,13 +168,13 @@ fn layers() -> Vec<String> {
     lib.lines().filter_map(module).collect()
 }
 
-/// The module of the program that a path below `src/` belongs to; none for a crate's.
+/// The program's module that a path below `src/` belongs to; None for a crate's path.
 fn top(path: &str) -> Option<&str> {
     let path = path.strip_prefix("src/")?;
     Some(path.split('/').next().unwrap().trim_end_matches(".rs"))
 }
 
-/// Says all that is wrong at once.
+/// Fails with all violations at once.
 #[track_caller]
 fn none(wrong: Vec<String>) {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
@@ -241,12 +240,12 @@ fn the_outside_world_stays_in_its_homes() {
     let mut wrong = Vec::new();
     for source in sources() {
         for (what, homes) in HOMES {
-            // A name may stand in a longer one: writeln! is no println!.
+            // A name may be part of a longer one: writeln! is not println!.
             let named = source.code.match_indices(what).any(|(at, _)| {
                 let before = source.code[..at].chars().next_back();
                 !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
             });
-            // A folder's own module stands beside it.
+            // A folder's own module file is next to it.
             let beside = |home: &&str| source.path.strip_suffix(".rs") == home.strip_suffix('/');
             let home = homes
                 .iter()
@@ -282,8 +281,8 @@ fn no_file_is_too_long_to_read() {
     none(long.collect());
 }
 
-/// That the program is never ended abruptly, prints only in the command line and reads its
-/// surroundings only there: clippy says so, as long as nobody switches it off.
+/// Clippy checks that the program never ends abruptly, and prints and reads its environment only in
+/// `cli`; this test checks that nobody turns those lints off.
 #[test]
 fn lints_hold_the_other_rules() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -306,8 +305,8 @@ fn lints_hold_the_other_rules() {
         lax.map(|path| format!("{} must have [lints] workspace = true", path.display()))
             .collect(),
     );
-    // An exception stands where its reason does: for the command line as a whole, for tests, or
-    // beside the one line that needs it.
+    // Exceptions are allowed only for the whole command line, for tests, or next to the one line
+    // that needs one.
     let mut wrong = Vec::new();
     for source in sources() {
         for lint in LINTS {
@@ -320,7 +319,7 @@ fn lints_hold_the_other_rules() {
     none(wrong);
 }
 
-/// What CONTRIBUTING names is there. (A folder of crates that is not there yet has no files.)
+/// Checks that the files named in CONTRIBUTING exist. (A missing folder of crates has no files.)
 #[test]
 fn every_file_that_contributing_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -357,8 +356,8 @@ fn architecture_names_every_kind_of_record() {
     );
 }
 
-/// Clippy asks for the section on public functions only. Those of a trait's implementation have it
-/// in the trait.
+/// Clippy requires the section only for public functions. For functions of a trait's
+/// implementation, it is in the trait.
 #[test]
 fn every_unsafe_function_says_when_it_is_safe() {
     let mut silent = Vec::new();

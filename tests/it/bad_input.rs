@@ -19,7 +19,7 @@ fn write_with(home: &Home, model: &Path) -> Output {
     .run()
 }
 
-/// What is said of a model that cannot be used; standard output stays empty.
+/// The error about a model that cannot be used; standard output must be empty.
 #[track_caller]
 fn refused(home: &Home, model: &Path) -> String {
     let output = write_with(home, model);
@@ -36,7 +36,7 @@ fn a_model_that_is_not_there() {
     let said = refused(&home, Path::new("frankenstein"));
     assert!(said.contains("illumine models list"), "{said}");
     assert!(refused(&home, home.path()).contains("is not a file"));
-    // Not in the catalogue's folder, and there is no network to fetch it from.
+    // The model is not in the catalogue's folder, and there is no network to download it.
     let said = refused(&home, Path::new("qwen3-0.6b"));
     assert!(
         said.contains("not downloaded") && said.contains("offline"),
@@ -76,7 +76,7 @@ fn a_model_that_was_cut_short() {
         .take(8 << 20)
         .read_to_end(&mut whole)
         .unwrap();
-    // Inside the header, the metadata, the list of tensors and the tensors themselves.
+    // Cuts in the header, the metadata, the list of tensors and the tensors themselves.
     for len in [30, 300, 40_000, 1_600_000, 8 << 20] {
         let path = home.file("cut.gguf", &whole[..len]);
         let said = refused(&home, &path);
@@ -130,7 +130,7 @@ fn a_model_with_hostile_words_in_it() {
     ];
     let path = home.file("hostile.gguf", gguf::file(&metadata));
     refused(&home, &path);
-    // A file's own name may be as bad.
+    // A file's name may be malicious too.
     let path = home.file("\u{1b}[2J\nname.gguf", "x");
     refused(&home, &path);
 }
@@ -146,7 +146,7 @@ fn hostile_words_in_a_model_that_works_are_told_and_not_obeyed() {
     assert!(output.stderr.contains("[2J"), "{}", output.stderr);
 }
 
-/// A home whose copy of the default model is not what the catalogue names.
+/// A home whose copy of the default model does not match the catalogue.
 fn corrupted() -> Home {
     let home = Home::new();
     let ours = home.model();

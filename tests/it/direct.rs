@@ -40,7 +40,8 @@ fn tiny() -> Config {
     Config::parse(&std::fs::read(folder().join("config.json")).unwrap()).unwrap()
 }
 
-/// Numbers that PyTorch was given or found: of both designs, what they share beside the composed.
+/// PyTorch's inputs and outputs: those of the one-pass design, and those that it shares with the
+/// other design.
 fn expected() -> HashMap<String, Tensor> {
     let read = |folder: PathBuf| {
         candle_core::safetensors::load(folder.join("expected.safetensors"), &CPU).unwrap()
@@ -72,7 +73,7 @@ fn both_networks_compute_what_pytorch_computes() {
             false => Weights::plain(tensors),
         }
     };
-    // Style 2 of two styles stands for any.
+    // With two styles, style 2 means any.
     let style = expected["style"].to_vec1::<u32>().unwrap();
     let flip = expected["flip"].to_vec1::<u8>().unwrap();
     let conditioning = Conditioning {
@@ -207,7 +208,7 @@ fn a_way_begins_and_ends_with_the_two_pictures_and_has_no_leap() {
         let pairs = one[0].pixels.iter().zip(&other[0].pixels);
         pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>()
     };
-    // Where words and style pass from one to the other, too.
+    // The change is gradual even where prompt and style switch.
     let (whole, step) = (far(&at(0.0), &at(1.0)), far(&at(0.49), &at(0.51)));
     assert!(step > 0 && step * 10 < whole, "{step} of {whole}");
     let bare = ImageSpec {
@@ -266,7 +267,7 @@ fn damaged_weights_are_one_sentence_and_a_folder_without_tokens_is_whole() {
     let json = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, json.replace("\"latent\": 16", "\"latent\": 24")).unwrap();
     assert!(why().contains("generator.safetensors"), "{}", why());
-    // The composed design has one file more.
+    // The other design has one more file.
     let composed = folder().with_file_name("illuminator/config.json");
     std::fs::copy(composed, &path).unwrap();
     assert!(!is_complete(damaged.path(), &[LOADER]));
@@ -312,7 +313,7 @@ fn whatever_was_drawn_in_one_pass_can_be_made_again_byte_for_byte() {
     ];
     made_again(&home, &folder(), &ways);
     let how = illumine::store::picture::provenance(&std::fs::read(&base).unwrap()).unwrap();
-    // What one pass does not heed is not claimed.
+    // Settings that one pass ignores are not recorded.
     assert_eq!((how.steps, how.guidance, how.temperature), (1, 1.0, 0.7));
     assert_eq!(how.tokens.len(), 16 * 8);
 }
@@ -335,7 +336,7 @@ fn gradients_of_both_networks_agree_with_differences() {
     check(
         |w| OnePassGenerator::new(w, &config),
         |generator| {
-            // The stand-in for words has a gradient only where it stands in.
+            // The null embedding gets a gradient only where it is used.
             let conditioning = Conditioning {
                 text: text.broadcast_add(generator.null_text())?,
                 style: vec![Some(1), None],
@@ -343,7 +344,8 @@ fn gradients_of_both_networks_agree_with_differences() {
             };
             let condition = generator.condition(&conditioning)?;
             let grid = weighed(&generator.grid(&chance, &condition)?)?;
-            // What paints the grid has a test of its own, and many corners.
+            // The network that paints the grid is tested separately, and has many non-smooth
+            // points.
             grid + (weighed(&generator.forward_conditioned(&chance, &condition)?)? * 0.1)?
         },
     );
@@ -400,7 +402,7 @@ fn a_folder_of_pictures_trains_a_network_of_one_pass_in_a_run_of_its_own() {
         draws_red_disc(&home, &weights, "OIL").dimensions(),
         (256, 256)
     );
-    // Begun with these, in another folder.
+    // Starts from these weights, in another run folder.
     let from = ["--from", weights.to_str().unwrap(), "--steps", "1"];
     let second = home.path().join("second");
     trained(&home, "direct", (run.0, &second), &from);

@@ -4,7 +4,7 @@ use crate::support::{Home, home::plain};
 use std::fs;
 use story::{Author, Status, Story};
 
-/// Writes a session of one line and two tokens.
+/// Writes a session with one line and two tokens.
 fn begun(home: &Home, session: &str) {
     let run = home.illumine(&["repl", session, "--seed", "5", "-n", "2"]);
     run.input("The lamp burned.\n").run().expect(0);
@@ -52,7 +52,7 @@ fn a_full_disk_loses_nothing_that_was_kept() {
     );
     let found = home.recovered("s");
     assert_eq!((found.torn, found.read_only_reason), (0, None));
-    // What was printed begins with what was kept, passage by passage.
+    // The printed text begins with the saved text, passage by passage.
     let mut printed = output.text();
     let passages = found
         .story
@@ -100,7 +100,7 @@ fn a_journal_from_elsewhere_becomes_a_session_with_its_words() {
         run.run()
     };
     let said = import(&copy, "rescued").expect(0);
-    assert!(said.text().contains("Made a session of the journal"));
+    assert!(said.text().contains("Created a session from the journal"));
     assert_eq!(
         typed(&home.recovered("rescued").story),
         ["The lamp burned."]
@@ -152,7 +152,7 @@ fn a_session_that_went_is_written_anew_once_the_disk_has_room() {
     live.complained("Opened s");
     fs::remove_dir_all(home.sessions().join("s")).unwrap();
     live.say("/save");
-    live.complained("cannot be written anew (the disk is full)");
+    live.complained("cannot be written to a new file (the disk is full)");
     assert!(!home.journal("s").exists());
     live.lift_file_limit();
     live.say("/save");
@@ -238,7 +238,7 @@ fn a_torn_tail_is_set_aside() {
     );
 }
 
-/// Opens a journal that is not wholly understood, and finds it as it was afterwards.
+/// Opens a journal that is not fully understood, and checks that it is unchanged afterwards.
 #[track_caller]
 fn read_only(home: &Home, journal: &[u8]) -> String {
     fs::write(home.journal("s"), journal).unwrap();
@@ -250,7 +250,7 @@ fn read_only(home: &Home, journal: &[u8]) -> String {
         .expect(5);
     plain(&output.stderr);
     assert_eq!(fs::read(home.journal("s")).unwrap(), journal);
-    // Another session can be begun from there.
+    // Another session can be created from here.
     assert_eq!(typed(&home.recovered("t").story), ["A new tale."]);
     fs::remove_dir_all(home.sessions().join("t")).unwrap();
     output.stderr

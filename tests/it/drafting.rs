@@ -152,7 +152,7 @@ fn a_banned_phrase_is_turned_away_from() {
         !text.to_lowercase().contains(&banned.to_lowercase()),
         "{text:?} has {banned:?}"
     );
-    // Up to the ban both are the same passage.
+    // Up to the ban, both passages are the same.
     let same: Vec<&str> = text.split_whitespace().take(4).collect();
     assert_eq!(same, words[..4]);
 }
@@ -161,7 +161,7 @@ fn a_banned_phrase_is_turned_away_from() {
 fn an_unfinished_word_goes_on_and_a_space_is_not_written_twice() {
     let home = Home::new();
     let output = repl(&home, "6", "They sailed around the isl\n\n/why\n").expect(0);
-    // The healed word stays in the cache: what comes next reads one token.
+    // The healed word stays in the cache, so the next passage prefills one token.
     let read = output
         .text()
         .lines()
@@ -188,7 +188,7 @@ fn an_unfinished_word_goes_on_and_a_space_is_not_written_twice() {
 
 #[test]
 fn a_word_that_is_whole_does_not_go_on() {
-    // Taken back, the word would be drawn again, and with it "many" now and then.
+    // If the word were removed and sampled again, it would sometimes become "many".
     for line in ["A man", "I am", "The red", "It was the end of the war"] {
         let home = Home::new();
         let lines = format!("{line}\n{}", "/retry\n".repeat(5));
@@ -247,7 +247,7 @@ fn a_line_is_written_for_the_writer_and_is_no_part_of_the_story() {
         assert!(!told.contains("<|"), "{told}");
         let story = home.recovered("s").story;
         assert_eq!(story.nodes().len(), 2, "{mode}");
-        // What it read of the story it reads no more.
+        // The story is not evaluated a second time.
         let output = repl(&home, "12", "A lamp\n/imp\nis lit.\n/why\n").expect(0);
         assert!(
             !output.text().contains(" 0 of them reused"),
@@ -392,7 +392,7 @@ fn what_the_model_has_read_is_kept_and_not_read_again() {
     );
     let (read, again) = reused(&repl(&home, "3", "\n/why\n").expect(0));
     assert_eq!(again, read - 1, "only the last token is read again");
-    // What was kept of another story's words is of no use here, and does no harm.
+    // A damaged saved cache is ignored and does no harm.
     let journal = home.journal("s").with_file_name("warm.kv");
     let mut bytes = std::fs::read(&journal).unwrap();
     let at = bytes.len() - 5;
@@ -402,7 +402,7 @@ fn what_the_model_has_read_is_kept_and_not_read_again() {
     assert_eq!(again, 0, "a damaged one is not trusted");
 }
 
-/// A passage stays one, however often it was edited: the next edit gets all of it.
+/// A passage stays one passage however often it was edited: the next edit gets all of it.
 #[test]
 fn an_edit_of_an_edited_passage_is_of_the_whole_passage() {
     let home = Home::new();
@@ -415,7 +415,7 @@ fn an_edit_of_an_edited_passage_is_of_the_whole_passage() {
         "{}",
         told(&story)
     );
-    // A place inside a passage is no passage, and nothing is overwritten by it.
+    // A place inside a passage is not a passage, so nothing is overwritten.
     let output = repl(&home, "3", "/edit 0.1 The keeper laughed.\n");
     assert!(
         output.stderr.contains("whole passages"),

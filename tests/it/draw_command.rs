@@ -1,18 +1,18 @@
-//! `illumine draw` on a tiny model with random weights: its files, its messages and what it
-//! reproduces.
+//! `illumine draw` on a tiny model with random weights: its files, its messages and reproducing
+//! pictures.
 
 use crate::pictures::weights;
 use crate::support::{Home, Output};
 use std::path::Path;
 
-/// `illumine draw` with the weights of a folder.
+/// Runs `illumine draw` with a folder's weights.
 fn draws(home: &Home, weights: &Path, args: &[&str]) -> Output {
     let weights = ["draw", "--weights", weights.to_str().unwrap()];
     home.illumine(&[&weights, args].concat()).run()
 }
 
-/// Draws in each of these ways (a name, and what is typed) and makes it again from its file: the same
-/// bytes, which are given back.
+/// Draws with each of these argument lists (under a name) and reproduces each file: the bytes must
+/// be the same, and are returned.
 pub fn made_again(home: &Home, weights: &Path, ways: &[(&str, &[&str])]) -> Vec<Vec<u8>> {
     let path = |name: &str| home.path().join(name).to_str().unwrap().to_string();
     let again = |(name, args): &(&str, &[&str])| {
@@ -48,7 +48,7 @@ fn a_picture_is_drawn_again_after_its_weights_were_stored_in_8_bits() {
     draws(&home, &folder, &["--from", one, "-o", two]).expect(0);
     let pixels = |path| image::open(path).unwrap().into_rgba8();
     assert_eq!(pixels(&first), pixels(&again));
-    // Only the weights in 8 bits name the others.
+    // Only the 8-bit weights name the weights that they replace.
     draws(&home, &folder, &["a castle", "--seed", "5", "-o", one]).expect(0);
     draws(&home, &weights(), &["--from", one, "-o", two]).expect(3);
 }
@@ -88,7 +88,7 @@ fn a_picture_on_disk_can_be_made_again_byte_for_byte() {
     assert_eq!(bytes(&first), bytes(&again));
 }
 
-/// Whatever a picture was made from, it can be made again.
+/// Tests that every kind of picture can be reproduced.
 #[test]
 fn variations_ways_styles_and_scenes_can_be_made_again_byte_for_byte() {
     let home = Home::with_encoder();

@@ -32,7 +32,7 @@ struct Answer {
     ids: Vec<u32>,
     status: Status,
     stats: PassageStats,
-    /// How far the prompt had been read, as it was told.
+    /// The prefill progress that was reported.
     read: Vec<usize>,
 }
 
@@ -40,7 +40,7 @@ fn start() -> (Engine, Receiver<Reply>) {
     start_with(None)
 }
 
-/// With a model that guesses.
+/// Starts an engine with an optional draft model.
 fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Reply>) {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("models");
     let hub = HubSettings::from_variables(|_| None, &root);
@@ -117,7 +117,7 @@ impl Desk {
         self.answer_with(node, |_| {})
     }
 
-    /// Takes events until the request is answered; `see` is shown each of them.
+    /// Takes events until the request is answered, and passes each to `see`.
     fn answer_with(&self, wanted: NodeId, mut see: impl FnMut(&Event)) -> Answer {
         let (mut text, mut ids, mut read) = (String::new(), Vec::new(), Vec::new());
         loop {
@@ -134,7 +134,7 @@ impl Desk {
                     text.push_str(&piece);
                     ids.extend(its);
                 }
-                // What was read in advance has an answer of its own.
+                // A prefetch has its own answer.
                 Event::Done { node: None, .. } => {}
                 Event::Done {
                     node,
@@ -155,7 +155,7 @@ impl Desk {
         }
     }
 
-    /// A passage of this model's own, as it goes back into the context.
+    /// A passage by this model, in the form in which it goes back into the context.
     fn own(&self, answer: &Answer) -> ContextPart {
         ContextPart {
             text: answer.text.clone(),
@@ -200,7 +200,7 @@ fn prose(node: NodeId, text: &str, tokens: u32) -> TextRequest {
     request(node, vec![part(text)], tokens)
 }
 
-/// A story of at least so many tokens.
+/// A story of at least this many tokens.
 fn story(desk: &Desk, tokens: usize) -> String {
     let alice = include_str!("../reference/alice.txt");
     let each = desk.count(alice);
@@ -224,13 +224,13 @@ fn the_next_line_costs_only_its_own_tokens() {
     let parts = vec![part(&story), desk.own(&first), part(line)];
     let second = desk.answered(request(2, parts, 2));
     let fed = second.stats.prompt_tokens - second.stats.reused;
-    // The last token of a passage has not been read when the passage ends.
+    // The last token of a passage has not been evaluated when the passage ends.
     assert_eq!(fed, desk.count(line) + 1, "{:?}", second.stats);
     assert_eq!(
         second.read,
         [second.stats.reused, second.stats.prompt_tokens]
     );
-    // Going back and trying again reads nothing twice but the last token.
+    // Going back and retrying evaluates nothing again except the last token.
     let again = desk.answered(prose(3, &story, 2));
     assert_eq!(again.stats.reused, again.stats.prompt_tokens - 1);
 }
@@ -240,7 +240,7 @@ fn what_was_read_in_advance_is_written_on_from_at_once_and_in_the_same_words() {
     let desk = Desk::new();
     let alone = desk.answered(prose(1, "The keeper lit the lamp, and the gulls", 12));
     let desk = Desk::new();
-    // As it is typed; what is taken back is no matter.
+    // The line as it is typed; deleted words do not matter.
     for typed in [
         "The keeper",
         "The keeper lit a",
@@ -251,7 +251,7 @@ fn what_was_read_in_advance_is_written_on_from_at_once_and_in_the_same_words() {
     let answer = desk.answered(prose(1, "The keeper lit the lamp, and the gulls", 12));
     assert_eq!(answer.ids, alone.ids);
     assert_eq!(answer.stats.reused, answer.stats.prompt_tokens);
-    // One that is stopped half-way does no harm either.
+    // A prefetch that is stopped half-way does no harm either.
     let long = story(&desk, 2000);
     desk.engine.submit(Request::Prefetch(prose(2, &long, 12)));
     desk.engine.stopper().stop();
@@ -345,13 +345,13 @@ fn a_stop_while_a_long_prompt_is_read_is_heard_at_once() {
     });
     assert_eq!((stopped.status, stopped.ids.len()), (Status::Stopped, 0));
     assert!(stopped.stats.prompt_tokens > 5000, "{:?}", stopped.stats);
-    // One slice may have been under way, and it ends between two layers.
+    // One slice may have been in progress; it ends between two layers.
     assert!(
         stopped.read.last().unwrap() <= &(2 * SLICE),
         "{:?}",
         stopped.read
     );
-    // What the cache holds is sound: the same words come as from a fresh model.
+    // The cache is intact: the text is the same as from a newly loaded model.
     let after = desk.answered(prose(3, "The lamp on the wall", 6));
     assert_eq!(after.ids, cold.ids);
 }
@@ -371,7 +371,7 @@ fn a_stop_while_writing_keeps_what_was_written() {
     let common = stopped.ids.len().min(free.ids.len());
     assert!(common >= 1 && stopped.ids.len() < 400);
     assert_eq!(stopped.ids[..common], free.ids[..common]);
-    // It goes on from there.
+    // The story continues from there.
     let parts = vec![part("The lamp on the wall"), desk.own(&stopped)];
     let on = desk.answered(request(3, parts, 2));
     assert!(
@@ -502,7 +502,7 @@ fn a_story_that_outgrows_the_context_loses_its_beginning_in_steps() {
             "{count}: {:?}",
             answer.stats
         );
-        // Between two steps the cut stays where it is, and the cache with it.
+        // Between two steps the cut stays in place, so the cache stays valid.
         if let Some(before) = before.filter(|before| before.dropped == dropped) {
             assert!(
                 answer.stats.reused + 1 >= before.prompt_tokens,
@@ -565,7 +565,7 @@ fn a_warm_cache_writes_what_a_cold_one_does() {
     }
 }
 
-/// How the passages of one request for several were written, by node.
+/// Requests several passages at once and returns the answers by node.
 fn several(
     desk: &Desk,
     requests: Vec<TextRequest>,
@@ -588,7 +588,7 @@ fn several(
                 done += 1;
             }
             Event::Done { node, stats, .. } => {
-                // The last one's node is the request's, which names none.
+                // The last passage ends with the request, whose end may name no node.
                 if let Some(node) = node {
                     answers.entry(node).or_default().2 = stats;
                 }
@@ -610,7 +610,7 @@ fn passages_written_together_are_what_each_would_be_alone() {
     };
     let nodes = 1..6;
     let together = several(&desk, nodes.clone().map(one).collect());
-    // The first of them is kept: a line after it is all that is read.
+    // The first one stays in the cache: only the line after it is evaluated.
     let (text, ids, _) = &together[&1];
     let own = ContextPart {
         text: text.clone(),

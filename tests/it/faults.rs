@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use story::{Author, Status};
 
-/// What the writer does; every kind of record comes to be.
+/// The writer's input, which produces every kind of record.
 const LINES: &str = "\
 The lamp burned.
 /retry
@@ -26,7 +26,7 @@ And the sea?
 /save
 ";
 
-/// Builds the library; a C compiler is there, since dependencies need one.
+/// Builds the library; a C compiler is available, since dependencies need one.
 fn library(folder: &Path) -> PathBuf {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/faulty.c");
     let library = folder.join("faulty.so");
@@ -47,7 +47,7 @@ struct Faulty {
     model: tempfile::NamedTempFile,
 }
 
-/// What one run came to.
+/// The result of one run.
 struct Came {
     output: Output,
     calls: usize,
@@ -67,7 +67,7 @@ impl Faulty {
         }
     }
 
-    /// Runs the lines in a session of its own, with the fault at one call.
+    /// Runs the lines in a separate session, with the fault at one call.
     fn run(&self, session: &str, how: &str, at: usize, lines: &str) -> Came {
         let log = self.home.path().join(format!("{session}.log"));
         let model = self.model.path().to_str().unwrap();
@@ -90,7 +90,7 @@ impl Faulty {
         }
     }
 
-    /// A fault at each call in turn, until there are no more calls.
+    /// Causes a fault at each call in turn, until there are no more calls.
     fn each(&self, how: &str) {
         let calm = self.run(&format!("{how}-calm"), how, 0, LINES);
         plain(&calm.output.stderr);
@@ -133,17 +133,17 @@ impl Faulty {
             return;
         };
         assert_eq!(found.read_only_reason, None, "{at}");
-        // Where the session could not be begun or opened, no line was taken.
+        // If the session could not be created or opened, no line was accepted.
         let refused = output.stderr.starts_with("illumine: ");
         assert!(!refused || output.text().is_empty(), "{at}");
         printed(found, output.text(), at);
         let lines = typed(found);
-        // Where the program was content at its end, every word is there; and after a fault that
-        // passes, in any case, for what the disk refused is written again.
+        // If the program ended without an error, every word must be saved; after a temporary fault
+        // always, because refused writes are repeated.
         if code == Some(0) || (how != "on" && !refused) {
             assert_eq!(lines, whole, "{at}: {}", output.stderr);
         }
-        // The session opens and goes on.
+        // The session opens and can be continued.
         let later = self.run(session, how, 0, "Then it was day.\n");
         assert_eq!(
             later.output.code(),
@@ -157,14 +157,14 @@ impl Faulty {
     }
 }
 
-/// What people wrote, in the order of writing.
+/// The texts by people, in order of writing.
 fn typed(found: &Recovered) -> Vec<String> {
     let nodes = found.story.nodes().iter();
     let people = nodes.filter(|node| node.author == Author::User && node.copied_from.is_none());
     people.map(|node| node.text.trim().to_string()).collect()
 }
 
-/// What was shown of a passage is on disk, but for a passage that was said to have failed.
+/// Checks that every complete passage on disk was shown.
 fn printed(found: &Recovered, shown: &str, at: &str) {
     let squeeze = |text: &str| -> String { text.split_whitespace().collect() };
     let shown = squeeze(shown);
@@ -191,7 +191,7 @@ fn a_write_that_is_torn_loses_nothing() {
     Faulty::new().each("torn");
 }
 
-/// The file is whole on the disk before the journal speaks of it, whatever fails.
+/// A picture's file is complete on disk before the journal mentions it, whatever fails.
 #[test]
 fn no_record_names_a_picture_that_is_not_there() {
     let faulty = Faulty::at(Home::with_encoder());

@@ -1,4 +1,4 @@
-//! Evaluating pictures: the feature network compared with PyTorch
+//! Evaluation of pictures: the feature network compared with PyTorch
 //! (tests/reference/efficientnet.py), and the command.
 
 use crate::support::{enlarger_path, extractor_path, perceptual_path};
@@ -8,7 +8,7 @@ use std::io::Write;
 use train::features::{FeatureExtractor, SIZE, WIDTH};
 use train::perceptual::PerceptualLoss;
 
-/// How far two rows of numbers are apart where they are so the most.
+/// The greatest difference between two rows of numbers.
 fn furthest(found: &[f32], wanted: &[f32]) -> f32 {
     let pairs = found.iter().zip(wanted);
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
@@ -31,7 +31,7 @@ fn features_are_those_of_the_reference() {
     assert!(worst < 1e-4, "{worst}");
 }
 
-/// The numbers of tests/reference/perceptual.py.
+/// Compares with the numbers of tests/reference/perceptual.py.
 #[test]
 fn pictures_look_as_unlike_as_to_the_reference_and_so_are_the_gradients() {
     #[derive(serde::Deserialize)]
@@ -77,7 +77,8 @@ fn a_file_that_is_no_network_is_said_in_a_sentence() {
     }
 }
 
-/// The numbers of tests/reference/esrgan.mjs: the package run by TensorFlow.js.
+/// Compares with the numbers of tests/reference/esrgan.mjs, which runs the package with
+/// TensorFlow.js.
 #[test]
 fn a_picture_is_enlarged_as_by_the_reference() {
     let wanted: Vec<f32> = serde_json::from_str(include_str!("../reference/esrgan.json")).unwrap();
@@ -101,7 +102,7 @@ fn a_picture_is_enlarged_as_by_the_reference() {
     assert!(worst < 1e-4, "{worst}");
 }
 
-/// What is one colour stays it, and what is empty stays empty.
+/// Areas of one colour stay that colour, and empty areas stay empty.
 #[test]
 fn a_drawing_is_enlarged_with_its_transparency() {
     let upscaler = Upscaler::load(&enlarger_path(), &Device::Cpu).unwrap();

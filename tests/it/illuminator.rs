@@ -38,7 +38,7 @@ fn weights(part: &str, packed: bool) -> Weights<'static> {
     }
 }
 
-/// What PyTorch was given and what it found.
+/// PyTorch's inputs and outputs.
 struct Expected(HashMap<String, Tensor>);
 
 impl Expected {
@@ -59,7 +59,7 @@ impl Expected {
         self.bytes(name).iter().map(|byte| *byte == 1).collect()
     }
 
-    /// Style 2 of two styles stands for any.
+    /// With two styles, style 2 means any.
     fn conditioning(&self) -> Conditioning {
         let style = self.0["style"].to_vec1::<u32>().unwrap();
         Conditioning {
@@ -110,7 +110,7 @@ fn the_token_transformer_computes_what_pytorch_computes() {
     let tokens = FsqCodes(expected.bytes("tokens"));
     let half = tokens.0.len() / 2;
     let [own, other] = [0, half].map(|from| FsqCodes(tokens.0[from..][..half].to_vec()));
-    // Style 2 of two is none that is known.
+    // With two styles, there is no style 2.
     let shown = [vec![(0, other.clone()), (1, own), (2, other)], vec![]];
     let first: Vec<u8> = tokens.0.iter().step_by(2).copied().collect();
     for (packed, bound) in [(false, 1e-4), (true, 0.1)] {
@@ -128,7 +128,7 @@ fn the_token_transformer_computes_what_pytorch_computes() {
         let of_pictures = |logits: &Tensor| logits.reshape((2, 64, ())).unwrap();
         expected.close("first", &of_pictures(&at_first), bound);
         expected.close("second", &of_pictures(&at_second), bound);
-        // What draws computes the same in plain numbers.
+        // The code that draws computes the same without tensors.
         let by = model.code_head().unwrap();
         let mut begun: Vec<f32> = begun.flatten_all().unwrap().to_vec1().unwrap();
         let (mut found, mut row) = ([Vec::new(), Vec::new()], Vec::new());
@@ -169,7 +169,7 @@ fn order(seeds: &[u64]) -> ImageSpec {
         subject: Vec::new(),
         style: Some(1),
         seeds: seeds.to_vec(),
-        // Weights by chance are sure of nothing: what is remembered would have its way everywhere.
+        // Random weights are never confident, so retrieved drawings would decide everything.
         sampling: Sampling {
             retrieval_strength: 0.0,
             ..Sampling::default()
@@ -225,7 +225,7 @@ fn what_is_remembered_of_a_thing_is_looked_at_when_it_is_drawn() {
     safetensors::serialize_to_file(nothing, None, &path).unwrap();
     let forgetful = Illuminator::load(forgetful.path(), &Device::Cpu, 1, &[]).unwrap();
     let knowing = illuminator(1);
-    // A castle is remembered in the other style; nothing is of what was not named.
+    // A castle is retrieved in the other style; nothing is retrieved for an empty prompt.
     assert_ne!(draw(&forgetful, &[7]), draw(&knowing, &[7]));
     let unnamed = ImageSpec {
         embedding: Vec::new(),
@@ -376,7 +376,7 @@ fn mixing_and_restyling_differ_from_what_they_come_of_and_are_repeatable() {
         assert_ne!(made.pictures, plain.pictures);
         assert_eq!(made.pictures, again.pictures);
     }
-    // The source is looked at: another one gives another picture.
+    // The source matters: another one gives another picture.
     let second = drawn(illuminator.draw(&order(&[5]), &mut || true));
     let of_second = drawn(illuminator.restyle(&other, &second.encoded[0], &mut || true));
     assert_ne!(of_second.pictures, restyle().pictures);

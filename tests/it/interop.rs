@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use story::Author;
 
 const SECRET: &str = "hf_made_up_0123456789";
-/// What stands in kobold.json as somebody's key.
+/// The API key in kobold.json.
 const KEY: &str = "sk-made-up-0123456789";
 
 fn file(name: &str) -> PathBuf {
@@ -25,7 +25,7 @@ fn lines(home: &Home, session: &str, lines: &str) -> String {
     output.text().to_string()
 }
 
-/// A session with branches, edits, markup in the words, lore and a note.
+/// A session with branches, edits, markup in the text, lore and a note.
 fn told(home: &Home) {
     let said = "# One\n\nThe <b>lamp</b> & the \"sea\".\n\nIt rained.";
     home.file("told.txt", said);
@@ -211,8 +211,8 @@ fn what_is_learned_from_has_what_was_chosen_and_what_was_not() {
     assert_eq!(roles, ["user", "assistant", "user", "assistant"]);
 }
 
-/// A secret of the surroundings and one in a file that was brought in are in nothing that is kept
-/// or written.
+/// A secret from the environment and one from an imported file appear in nothing that is saved or
+/// exported.
 #[test]
 fn no_secret_is_in_a_journal_or_an_export() {
     let home = Home::new();
@@ -272,7 +272,7 @@ fn no_secret_is_in_a_journal_or_an_export() {
     assert!(seen > 22, "{seen} files");
 }
 
-/// What epubcheck, of the W3C's, says of an e-book: nothing.
+/// The W3C's epubcheck finds no fault with an e-book.
 #[test]
 fn an_e_book_is_valid() {
     let home = Home::new();
@@ -293,7 +293,8 @@ fn an_e_book_is_valid() {
     }
 }
 
-/// Nor of one in another script, or of one whose story holds what no markup may.
+/// epubcheck finds no fault either if the story is in another script or contains characters that
+/// markup forbids.
 #[test]
 fn an_e_book_is_valid_whatever_it_holds() {
     let home = Home::new();
@@ -330,10 +331,10 @@ fn an_e_book_is_valid_whatever_it_holds() {
     assert!(said.contains("\"english\" is not a language tag"), "{said}");
 }
 
-/// The ways to run epubcheck: by its name, or, where the kernel does not run jar files, by Java.
+/// The ways to run epubcheck: by its name or, if the kernel does not run jar files, with Java.
 const EPUBCHECKS: [&[&str]; 2] = [&["epubcheck"], &["java", "-jar", "/usr/bin/epubcheck"]];
 
-/// A command that runs epubcheck; a test that needs it skips the check where there is none.
+/// A command that runs epubcheck; without one, tests skip the check.
 pub fn epubcheck() -> Option<Command> {
     static FOUND: OnceLock<Option<&[&str]>> = OnceLock::new();
     let command = |words: &[&str]| {
@@ -343,7 +344,7 @@ pub fn epubcheck() -> Option<Command> {
     };
     let runs = |words: &&[&str]| {
         let version = command(words).arg("--version").output();
-        // Its exit code says that no book was named.
+        // It exits with an error, because no book was given.
         version.is_ok_and(|output| {
             [output.stdout, output.stderr]
                 .iter()

@@ -11,9 +11,9 @@ use std::thread;
 use std::time::Duration;
 use story::{Node, Status};
 
-/// How often, in all; ILLUMINE_KILLS says otherwise.
+/// The total number of kills; ILLUMINE_KILLS overrides it.
 const KILLS: usize = 1000;
-/// Sessions that are killed beside one another.
+/// The number of sessions tested in parallel.
 const SESSIONS: usize = 2;
 
 #[test]
@@ -33,11 +33,12 @@ fn killed_at_any_moment_nothing_that_was_acknowledged_is_lost() {
 fn rounds(home: &Home, model: &Path, number: u64, rounds: usize) {
     let mut session = format!("s{number}-0");
     let mut known: Vec<Node> = Vec::new();
-    // The last story with a passage: on a busy machine each start of one may be killed too early.
+    // The last story with a passage: on a busy machine, every start in a new session may be killed
+    // too early.
     let mut begun = None;
     let mut chance = number.wrapping_mul(7919).wrapping_add(1);
     for round in 0..rounds {
-        // A story of its own now and then, so that reading it does not take over the test.
+        // A new story from time to time, so that loading it does not dominate the test.
         if round % 50 == 0 {
             session = format!("s{number}-{round}");
             known.clear();
@@ -56,7 +57,8 @@ fn rounds(home: &Home, model: &Path, number: u64, rounds: usize) {
         let nodes = found.story.nodes();
         assert!(nodes.len() >= known.len(), "round {round} lost passages");
         for (before, now) in known.iter().zip(nodes) {
-            // What a kill cut off is marked when the session is opened again, and is all there.
+            // An interrupted passage is marked when the session is reopened, and keeps all its
+            // text.
             assert_eq!(before.text, now.text, "round {round}, passage {}", now.id);
             let ended = before.status == now.status || now.status == Status::Interrupted;
             assert!(ended, "{:?} became {:?}", before.status, now.status);
@@ -109,7 +111,7 @@ fn killed(home: &Home, model: &Path, session: &str, round: usize, wait: Duration
     String::from_utf8_lossy(&printed).into_owned()
 }
 
-/// Everything printed is kept, but for the piece that was on its way when the kill came.
+/// Everything printed is saved, except the piece in transit at the kill.
 fn acknowledged(printed: &str, story: &str, round: usize) {
     let plain = |text: &str| -> String {
         text.chars()

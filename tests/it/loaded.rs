@@ -10,7 +10,7 @@ use sampler::dry::SequenceBreakers;
 use std::sync::Arc;
 use story::sampling::Sampling;
 
-/// Guessed tokens decide what is computed early, never what comes out.
+/// Draft tokens decide what is computed early, but never change the result.
 #[test]
 fn guesses_change_no_number() {
     let (mut plain, mut bold) = (loaded(), loaded());
@@ -38,7 +38,7 @@ fn guesses_change_no_number() {
         }
         let mut order: Vec<u32> = (0..logits.len() as u32).collect();
         order.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]));
-        // Mostly what the model would say, which here repeats itself; sometimes not.
+        // Mostly the model's most likely token, so that the text repeats itself; sometimes another.
         let id = order[usize::from(step % 23 == 22)];
         logits = plain
             .forward(&[id], Logits::Last, &|| false)
@@ -55,7 +55,7 @@ fn guesses_change_no_number() {
     assert!(guessed > 8, "{guessed}");
 }
 
-/// As on a GPU: the best logits alone give the very tokens that all of them do.
+/// As on a GPU: the top-k logits alone give the same tokens as all logits.
 #[test]
 fn the_best_logits_of_a_device_are_enough() {
     let gguf = Arc::new(Gguf::open(&model_path()).unwrap());

@@ -1,6 +1,6 @@
 //! One binary, one module per behaviour.
 
-// Helpers of tests stand outside of test functions here, so clippy.toml does not reach them.
+// Test helpers here are outside test functions, so clippy.toml's exceptions do not cover them.
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,

@@ -22,11 +22,11 @@ use train::variables::{Tensors, noise};
 
 const CPU: Device = Device::Cpu;
 const THINGS: [&str; 4] = ["red disc", "blue bar", "green frame", "black post"];
-/// Of 200 pictures, each thing has as many.
+/// The number of pictures of each concept, out of 200.
 const EACH: usize = 50;
 const STEPS: u64 = 100;
 const DRAWN: usize = 8;
-/// Chance alone would be right in a quarter of the cases.
+/// How much better than chance the model must be; chance is right in a quarter of the cases.
 const MARGIN: f64 = 0.25;
 
 fn pictures() -> Dataset {
@@ -65,7 +65,7 @@ fn drawing(thing: usize, left: i32, up: i32) -> Vec<u8> {
     pixels
 }
 
-/// Made up embeddings, alike for the captions of one thing.
+/// Made-up embeddings, similar for the captions of one concept.
 fn words(pictures: &Dataset) -> Vec<f32> {
     let row = |caption: &String| {
         let thing = THINGS
@@ -82,7 +82,7 @@ fn words(pictures: &Dataset) -> Vec<f32> {
     captions(pictures).iter().flat_map(row).collect()
 }
 
-/// Trains to half the steps, stops, goes on; and in one go beside it: the same bits.
+/// Trains to half the steps, stops and resumes; training without a stop must give the same bits.
 fn trained<P: Phase>(folder: &Path, plan: &dyn Fn(&Path, u64) -> Plan, new: impl Fn() -> P) {
     let beside = folder.join("beside");
     let phase = new().name();
@@ -153,8 +153,8 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
     assert!(right >= chance + MARGIN, "{right:.2} are recognized");
 }
 
-/// The share of drawn pictures that lie nearest to the mean of the real ones of the thing that was
-/// asked for.
+/// The share of drawn pictures that are nearest to the mean of the real pictures of the requested
+/// concept.
 fn recognized(illuminator: &Illuminator, pictures: &Dataset, words: &[f32]) -> f64 {
     let weights: Vec<Vec<f64>> = (0..THINGS.len())
         .map(|thing| middle(pictures, thing))

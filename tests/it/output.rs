@@ -1,5 +1,4 @@
-//! Output that could not be written is a failure, whichever command wrote it; that its reader went
-//! away is none.
+//! Output that cannot be written is a failure in every command, unless its reader went away.
 
 use crate::support::{Home, home::Output};
 use std::fs::File;
@@ -54,7 +53,7 @@ fn a_full_disk_is_said_by_every_command() {
         let said = output.stderr.lines().last().unwrap_or_default();
         assert!(said.contains("Cannot write to standard output"), "{said}");
     }
-    // What was written of the story before is kept.
+    // The story written before the failure is saved.
     assert!(!home.recovered("t").story.nodes().is_empty());
 }
 

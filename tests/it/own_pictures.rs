@@ -7,7 +7,7 @@ use image::{Rgba, RgbaImage};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Ten things in three drawings each, of every kind of file and every way to caption one.
+/// Ten concepts in three drawings each, with every kind of file and caption.
 pub fn drawings(home: &Home) -> PathBuf {
     let folder = home.path().join("my drawings");
     fs::create_dir_all(folder.join("ink")).unwrap();
@@ -71,7 +71,7 @@ fn picture(thing: u32, drawing: u32, clear: bool) -> RgbaImage {
     })
 }
 
-/// A phase on a folder; what was said.
+/// Trains a phase on a folder; returns the messages.
 pub fn trained(home: &Home, phase: &str, (data, run): (&Path, &Path), more: &[&str]) -> String {
     let (data, run) = (data.to_str().unwrap(), run.to_str().unwrap());
     let args = [
@@ -118,7 +118,8 @@ pub fn exported(home: &Home, (data, run): (&Path, &Path), more: &[&str]) -> Path
 fn a_folder_of_pictures_trains_resumes_and_draws() {
     let home = Home::with_encoder();
     let data = drawings(&home);
-    // Inside the folder, where many would put it: its sheets are no pictures to learn from.
+    // A run folder inside the data folder, as many users would have it: its sample sheets are not
+    // training pictures.
     let (whole, parts) = (data.join("whole"), home.path().join("parts"));
     let whole = (data.as_path(), whole.as_path());
     let parts = (data.as_path(), parts.as_path());
@@ -143,7 +144,7 @@ fn a_folder_of_pictures_trains_resumes_and_draws() {
     trained(&home, "tokens", whole, &small("4"));
     let weights = exported(&home, whole, &[]);
     assert_eq!(draws(&home, &weights, "OIL").dimensions(), (256, 256));
-    // With other pictures it is not gone on from.
+    // With other pictures, the run cannot be resumed.
     fs::create_dir(data.join("clay")).unwrap();
     let pot = data.join("clay/pot.png");
     picture(0, 1, true).save(pot).unwrap();
@@ -166,7 +167,7 @@ fn finished_weights_are_a_beginning_and_new_styles_are_named() {
     let run = (data.as_path(), run.as_path());
     let said = trained(&home, "tokens", run, &from);
     assert!(said.contains("lack these styles:"), "{said}");
-    // What was not trained is the weights' own.
+    // Networks that were not trained are copied from the weights.
     let weights = exported(&home, run, &from[..2]);
     draws(&home, &weights, "own");
     let table = fs::read(weights.join("concepts.safetensors")).unwrap();
@@ -194,7 +195,7 @@ fn finished_weights_are_a_beginning_and_new_styles_are_named() {
     };
     assert!(same("encoder.safetensors") && same("generator.safetensors"));
     assert!(!same("tokens.safetensors"));
-    // A run that began otherwise is not mixed with them.
+    // A run that started differently is not mixed with them.
     let other = home.path().join("other");
     trained(
         &home,
@@ -206,7 +207,7 @@ fn finished_weights_are_a_beginning_and_new_styles_are_named() {
     let args = ["train", "gan", "tokens", "--data", data, "--run", other];
     let done = home.illumine(&[&args[..], &from].concat()).run().expect(2);
     assert!(done.stderr.contains("different --from"), "{}", done.stderr);
-    // Said before anything is embedded.
+    // The error comes before anything is embedded.
     let args = ["train", "gan", "refine", "--data", data, "--run", other];
     let blind = [&args[..], &["--perceptual", "0"]].concat();
     let done = home.illumine(&blind).run().expect(2);
@@ -233,7 +234,7 @@ fn a_folder_that_nothing_can_be_learned_from_is_answered_in_a_sentence() {
     assert!(sentence().contains("no column file_name"));
 }
 
-/// On a screen a run is shown as it goes; a key ends it in order, and the same command goes on.
+/// A live view shows the run; a key ends it properly, and the same command resumes it.
 #[test]
 fn a_run_is_watched_on_a_screen_and_ended_by_a_key() {
     let home = Home::with_encoder();

@@ -66,7 +66,7 @@ fn a_picture_is_part_of_the_story_and_adds_no_words() {
     assert_eq!(picture.sha256, sha256(&bytes));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&file(&home, 2)), 0o600);
-    // The model reads and writes what it would have without.
+    // The model reads and writes the same as without pictures.
     let other = Home::with_encoder();
     repl(&other, "s", &format!("{words}/set seed 5\n")).expect(0);
     let without = story(&other);
@@ -107,7 +107,7 @@ fn pictures_are_taken_back_put_away_and_gone_to_and_survive_reopening() {
     }
     repl(&home, "s", "/undo 2\n").expect(0);
     assert_eq!(on_page(&story(&home)), [4]);
-    // An edit of the passage keeps the picture.
+    // Editing the passage keeps the picture.
     repl(&home, "s", "/edit 0 The red fox ran.\n").expect(0);
     let now = story(&home);
     assert!(told(&now).starts_with("The red fox ran."));
@@ -143,7 +143,7 @@ fn without_words_the_last_passage_is_drawn_and_what_the_model_says_of_it_stays_o
             .iter()
             .all(|node| node.picture.is_none() || node.author == Author::Model)
     );
-    // What the model had read of the story it need not read again.
+    // The story need not be evaluated again.
     let output = repl(&home, "t", "The moon shone.\n/image\n/continue\n/why\n").expect(0);
     let line = output
         .text()
@@ -220,7 +220,7 @@ fn what_cannot_be_done_is_one_sentence_and_costs_nothing() {
         "{}",
         output.stderr
     );
-    // A program that lies nowhere near the weights that ship.
+    // A program far from the shipped weights.
     let alone = home.path().join("illumine");
     std::fs::copy(ILLUMINE, &alone).unwrap();
     let output = home
@@ -251,7 +251,7 @@ fn check_proves_the_files_and_a_missing_one_spoils_nothing() {
     ] {
         assert!(found.text().contains(part), "{part}: {}", found.text());
     }
-    // Its tokens are in the journal: it can still be varied.
+    // Its tokens are in the journal, so it can still be varied.
     let output = repl(&home, "s", "/why #3\n/vary 0.5 #3\n/export html\n").expect(0);
     assert!(output.text().contains("I drew: moon"), "{}", output.text());
     assert_eq!(on_page(&story(&home)), [2, 4]);
@@ -301,7 +301,7 @@ fn a_private_session_keeps_pictures_in_memory() {
     assert!(!home.sessions().exists());
 }
 
-/// Every export says or shows that there is a picture, and imports read it as before.
+/// Every export shows or mentions the picture, and can still be imported.
 #[test]
 fn exports_show_pictures() {
     let home = Home::with_encoder();
@@ -328,7 +328,7 @@ fn exports_show_pictures() {
     let rows: serde_json::Value = serde_json::from_str(&read("a.jsonl")).unwrap();
     assert_eq!(rows["pictures"][0]["shows"], "a <fox> & \"moon\"");
     assert!(!rows["messages"].to_string().contains("moon"));
-    // Another program's story has the words alone.
+    // Another program's story contains only the text.
     assert!(!read("a.json").contains("moon"));
     let output = home
         .illumine(&["sessions", "export", "s", "md", "-o", "-"])
@@ -344,7 +344,7 @@ fn exports_show_pictures() {
     assert!(told(&home.recovered("again").story).contains("The fox ran."));
 }
 
-/// What epubcheck says of an e-book with pictures: nothing.
+/// epubcheck finds no fault with an e-book with pictures.
 #[test]
 fn an_e_book_with_pictures_is_valid() {
     let home = Home::with_encoder();
@@ -364,8 +364,8 @@ fn an_e_book_with_pictures_is_valid() {
     assert!(check.status.success(), "{said}");
 }
 
-/// The program in a real terminal: drawn, seen as half-blocks, scrolled, taken back, seen again
-/// after a restart; and nothing of what the terminal answered is on the line.
+/// In a real terminal, a picture is drawn, shown as half-blocks, scrolled, undone, and shown again
+/// after a restart; none of the terminal's answers appears in the input line.
 #[test]
 fn a_terminal_shows_pictures_on_the_page() {
     let terminal = Terminal::start_in(

@@ -40,7 +40,7 @@ fn each_template_writes_its_example() {
             ["complete", "length", "stop_string"].contains(&ended),
             "{name}: {ended}"
         );
-        // A token is at most a few letters: the whole template has been read.
+        // A token is at most a few letters, so this many tokens contain the whole template.
         let read = report["prompt_ids"].as_array().unwrap().len();
         assert!(
             read * 8 > template.body.len(),

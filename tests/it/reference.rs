@@ -32,7 +32,7 @@ struct Prompt {
     messages: Vec<Turn>,
     prompt_ids: Vec<u32>,
     greedy_ids: Vec<u32>,
-    /// Best token, its logit, the second, its logit: at each step.
+    /// The best token, its logit, the second-best token and its logit, for each step.
     top2: Vec<(u32, f32, u32, f32)>,
 }
 
@@ -53,7 +53,7 @@ fn reference() -> Reference {
     serde_json::from_str(text).unwrap()
 }
 
-/// The same weights in f32, with keys and values in f32: no rounding on the way.
+/// The same weights in f32, with keys and values in f32, so that nothing is rounded.
 fn exact_reference() -> Reference {
     let text = include_str!("../reference/smollm2-135m-f32.json");
     serde_json::from_str(text).unwrap()
@@ -106,11 +106,11 @@ fn prompts_become_the_tokens_that_llama_cpp_makes() {
     }
 }
 
-/// How far apart llama.cpp's own answers lie on these very prompts: read as one batch instead of
-/// step by step, with flash attention, or with AMX, its best token is another one in 25 to 35 of
-/// the 909 steps, and the distance of its two best logits moves by up to 0.85.
-/// A small model's 8-bit activations round one way or the other at the least difference, so what
-/// can be held is that we are no further from it than it is from itself.
+/// The tolerance, from how much llama.cpp's own results vary on these prompts: with one batch
+/// instead of single steps, with flash attention, or with AMX, its best token differs in 25 to 35
+/// of the 909 steps, and the gap between its two best logits changes by up to 0.85. The slightest
+/// difference changes how 8-bit activations are rounded, so our results can only be required to
+/// differ no more from llama.cpp's than those do from each other.
 const APART: usize = 50;
 const MARGIN: f32 = 0.53;
 const RMS: f64 = 0.25;
@@ -123,8 +123,8 @@ fn best(logits: &[f32]) -> u32 {
     best.unwrap().0 as u32
 }
 
-/// The logits of every step, on the reference's own tokens, so that all are compared on the same
-/// ground: `[steps][vocabulary]`.
+/// The logits of every step, computed on the reference's tokens, so that all steps are comparable:
+/// `[steps][vocabulary]`.
 fn steps(loaded: &mut Loaded, prompt: &Prompt) -> Vec<Vec<f32>> {
     loaded.rewind(0);
     let (last, before) = prompt.prompt_ids.split_last().unwrap();
@@ -170,7 +170,7 @@ fn greedy_tokens_are_those_of_llama_cpp_as_far_as_it_agrees_with_itself() {
     );
 }
 
-/// The default model with every weight as f32, so that nothing is rounded on the way.
+/// The default model with every weight in f32, so that nothing is rounded.
 fn exact_model(dir: &Path) -> Loaded {
     let mut file = File::open(model_path()).unwrap();
     let content = gguf_file::Content::read(&mut file).unwrap();
@@ -205,8 +205,8 @@ fn exact_model(dir: &Path) -> Loaded {
     read("exact", &path, "exact".into(), place).unwrap()
 }
 
-/// Where nothing is rounded, the two programs add the same numbers in another order, no more: their
-/// words part only where the choice is a hair's breadth, and the logits agree throughout.
+/// Without rounding, the two programs only add the same numbers in a different order: their tokens
+/// differ only if two logits are almost equal, and all logits agree closely.
 #[test]
 fn without_rounding_greedy_tokens_are_those_of_llama_cpp() {
     let dir = tempfile::tempdir().unwrap();
@@ -229,8 +229,8 @@ fn without_rounding_greedy_tokens_are_those_of_llama_cpp() {
     assert!(alike >= 905, "only {alike} steps alike");
 }
 
-/// Keys and values in 8 bits foretell as well as half floats do: within half of a hundredth, as far
-/// as half floats and floats are apart by chance.
+/// With 8-bit keys and values, perplexity is within 0.5% of that with half floats, which by chance
+/// differs as much from that with floats.
 #[test]
 fn perplexity_is_hardly_another_with_keys_and_values_in_8_bits() {
     let text = include_str!("../reference/alice.txt");

@@ -36,7 +36,7 @@ fn waves(shape: &[usize], step: f64, size: f64) -> Tensor {
     Tensor::from_vec(wave.collect(), shape, &CPU).unwrap()
 }
 
-/// A network whose weights are waves.
+/// A network whose weights follow a sine wave.
 fn network<N>(new: impl FnOnce(&Weights) -> Result<N>) -> N {
     let (network, variables) = trainable(Tensors::new(), 1, &CPU, new).unwrap();
     for (name, var) in variables.iter() {

@@ -14,7 +14,7 @@ fn repl(home: &Home, lines: &str) -> Output {
     output
 }
 
-/// What was typed; whether a space joins it to the story depends on the story.
+/// The typed text, without the space that may join it to the story.
 fn typed(story: &Story) -> Vec<&str> {
     let people = story
         .nodes()
@@ -86,7 +86,7 @@ fn undo_and_redo_move_and_erase_nothing() {
     let output = repl(&home, lines).expect(2);
     assert_eq!(output.stderr, "There is nothing to redo\n");
     let story = home.recovered("s").story;
-    // Both lines and their passages, and what was written after going back to the first.
+    // Both lines and their passages, and the passage written after going back to the first.
     assert_eq!(story.nodes().len(), 5);
     assert_eq!(typed(&story), ["One.", "Two."]);
     let path: Vec<u64> = story.path().iter().map(|node| node.id).collect();
@@ -123,7 +123,7 @@ fn settings_are_shown_changed_and_kept() {
         (settings.sampling.temperature, settings.sampling.max_tokens),
         (0.25, 3)
     );
-    // They hold when the session is opened again, below what the command line asks for.
+    // The settings apply when the session is reopened, unless the command line overrides them.
     let reopened = home
         .illumine(&["repl", "s", "--top-k", "9"])
         .input("/set temperature\n/set top_k\n/mode\n");

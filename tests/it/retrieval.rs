@@ -40,7 +40,7 @@ fn what_no_longer_fits_is_read_again_when_the_story_comes_back_to_it() {
         shown.contains("[Earlier: In the village the baker"),
         "{shown}"
     );
-    // Another end, another memory.
+    // A different end of the story retrieves a different passage.
     let hoard = "He dreamt of the red dragon asleep on its gold under the mountain.";
     let output = repl(
         &home,

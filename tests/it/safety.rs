@@ -1,9 +1,9 @@
-//! What a session can be had back from: its copies, its backups, and a damaged journal.
+//! Ways to recover a session: from its copies, its backups, and a damaged journal.
 
 use crate::support::Home;
 use std::fs;
 
-/// A session of an imported text.
+/// Creates a session from an imported text.
 fn begun(home: &Home, session: &str, text: &str) {
     let tale = home.file("tale.txt", text);
     let tale = tale.to_str().unwrap();

@@ -1,4 +1,4 @@
-//! The whole program with a model on a server: a server of the test's own, on loopback.
+//! Tests the whole program with a fake model server on loopback.
 
 use crate::support::Home;
 use std::fs;
@@ -6,10 +6,10 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
-/// A key that stands nowhere else.
+/// A key that must appear nowhere else.
 const KEY: &str = "sk-planted-9f8e7d6c5b4a";
 
-/// Answers as llama-server does, with these pieces; the last event ends the text only if `ends`.
+/// Answers like llama-server, with these pieces; the last event ends the text only if `ends`.
 fn llama_server(pieces: &'static [&'static str], ends: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let root = format!("http://{}", listener.local_addr().unwrap());
@@ -59,7 +59,7 @@ fn reply(stream: &mut TcpStream, status: &str, body: &str) {
     );
 }
 
-/// Every byte of the files below a folder, links aside.
+/// All bytes of the files below a folder, except links.
 fn all_files(folder: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
@@ -118,7 +118,7 @@ fn a_story_is_written_by_a_server_and_its_key_is_nowhere() {
     );
     let wrong = home.illumine(&["write", "Once.", "--backend", &root]);
     let wrong = wrong.without("ILLUMINE_OFFLINE").run().expect(3);
-    assert!(wrong.stderr.contains("wants a key"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("needs a key"), "{}", wrong.stderr);
     for bytes in [
         &json.stdout,
         json.stderr.as_bytes(),

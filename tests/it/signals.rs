@@ -4,14 +4,14 @@ use crate::support::Home;
 use std::time::Duration;
 use story::{Node, Status};
 
-/// No token of the default model's vocabulary is longer: what a kill may cost.
+/// The maximum length of a token of the default model, which is what a kill may lose.
 const PIECE: usize = 48;
 
 fn last(home: &Home) -> Node {
     home.recovered("s").story.nodes().last().unwrap().clone()
 }
 
-/// What was kept is what was printed, but for the last piece.
+/// Checks that the saved text is the printed text, except for the last piece.
 #[track_caller]
 fn kept(printed: &[u8], node: &Node) {
     let printed = std::str::from_utf8(printed).unwrap().trim_end_matches('\n');

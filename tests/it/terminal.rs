@@ -1,4 +1,4 @@
-//! The editor in a real terminal, with the real model: what a writer sees and what is on disk.
+//! The editor in a real terminal, with the real model: checks the screen and the files on disk.
 //!
 //! Seeds are fixed and the kernels agree on every processor, so the screens are reproducible; the
 //! snapshots leave out only speeds.
@@ -7,10 +7,10 @@ use crate::support::Home;
 use crate::support::tmux::{Terminal, passage};
 use insta::assert_snapshot;
 
-/// What a processor's kernels are called; results do not depend on them.
+/// The names of kernel families, on which results do not depend.
 const KERNELS: [&str; 5] = ["amx", "avx512vnni", "avxvnni", "avx2", "portable"];
 
-/// A screen without what differs from run to run or machine to machine: speeds, kernels, and blank
+/// A screen without the parts that differ between runs or machines: speeds, kernels, and blank
 /// space around them.
 fn steady(screen: &str) -> String {
     let word = |word: &str| match word.parse::<f64>() {
@@ -18,7 +18,7 @@ fn steady(screen: &str) -> String {
         _ if KERNELS.contains(&word) => "KERNELS".to_string(),
         _ => word.to_string(),
     };
-    // The status line is as wide as what it says lets it be.
+    // The gaps in the status line depend on the length of its parts.
     let line = |line: &str| match line.contains("tok/s") {
         true => format!(
             "   {}",
@@ -36,7 +36,7 @@ fn steady(screen: &str) -> String {
     lines.join("\n").trim_end().to_string()
 }
 
-/// The model has been read and waits.
+/// Waits until the model is loaded and idle.
 fn ready(terminal: &Terminal) {
     terminal.wait_for("smollm2-135m · cpu");
 }
@@ -247,7 +247,7 @@ fn tomorrow_the_story_is_there() {
     first.wait_for("1/2");
 }
 
-/// From first words to branches and back: a writer's keys, and what each leaves on the screen.
+/// From the first words to branches and back: a writer's keys, and the screen after each.
 #[test]
 fn a_story_is_drafted_branched_edited_and_undone() {
     let args = ["--seed", "5", "-n", "12"];
@@ -264,7 +264,7 @@ fn a_story_is_drafted_branched_edited_and_undone() {
     terminal.keys(&["3", "Enter"]);
     let screen = terminal.wait_for("‹3/4›");
     assert_snapshot!("candidate_picked", steady(&screen));
-    // The first line is changed; what follows stays.
+    // The first line changes; the text after it stays.
     terminal.text("/edit 0 The keeper lit the old lamp.");
     terminal.keys(&["Enter"]);
     let screen = terminal.wait_for("Edited; /undo reverts it");
@@ -291,7 +291,7 @@ fn a_story_is_drafted_branched_edited_and_undone() {
     terminal.wait("the pick to be undone", |screen| screen.contains("‹1/4›"));
     terminal.keys(&["C-d"]);
     terminal.wait_for("[ended 0]");
-    // Everything is there another day, and can be done again.
+    // After a restart everything is still there, and can be redone.
     terminal.again(&args);
     ready(&terminal);
     terminal.wait_for("‹1/4›");

@@ -39,12 +39,12 @@ fn tiny() -> Config {
     Config::parse(json).unwrap()
 }
 
-/// The loss as a function of every variable in turn: its change along a direction, by gradients
-/// and by a difference of two losses.
+/// Checks the gradient of every variable in turn: compares the loss's slope along a direction with
+/// the difference of two losses.
 pub fn check<N>(new: impl FnOnce(&Weights) -> Result<N>, loss: impl Fn(&N) -> Result<Tensor>) {
     let (network, variables) = trainable(Tensors::new(), 3, &CPU, new).unwrap();
     let mut rng = Rng::new(5);
-    // Away from zero, where scale, shift and biases begin.
+    // Moves scales, shifts and biases away from their initial values.
     for (_, var) in variables.iter() {
         let shaken = (noise(var.dims(), &mut rng, &CPU).unwrap() * 0.05).unwrap();
         var.set(&(var.as_tensor() + shaken).unwrap()).unwrap();
@@ -66,7 +66,7 @@ pub fn check<N>(new: impl FnOnce(&Weights) -> Result<N>, loss: impl Fn(&N) -> Re
         let slope = |step: f64| (at(step) - at(-step)) / (2.0 * step);
         let difference = slope(1e-2);
         var.set(&start).unwrap();
-        // Leaky corners bend within a step; what is missing or wrong is farther off.
+        // Leaky ReLUs may bend within the step; a missing or wrong gradient is farther off.
         let bound = 0.2 * by_gradient.abs().max(difference.abs()) + 0.02;
         let apart = (by_gradient - difference).abs();
         assert!(
@@ -88,13 +88,13 @@ fn conditioning(config: &Config, rng: &mut Rng) -> Conditioning {
     }
 }
 
-/// A sum of squares with a random weight each, so that no part of the output cancels another.
+/// A randomly weighted sum of squares, so that parts of the output do not cancel out.
 pub fn weighed(x: &Tensor) -> Result<Tensor> {
     let weights = noise(x.dims(), &mut Rng::new(11), &CPU)?;
     (x * weights)?.sum_all()? * 0.1
 }
 
-/// An operation's gradient along a direction beside a difference, to one part in a hundred.
+/// Compares an operation's gradient along a direction with a finite difference, to within 1%.
 fn op(name: &str, x: &Tensor, f: &dyn Fn(&Tensor) -> Result<Tensor>) {
     let var = Var::from_tensor(x).unwrap();
     let loss = |x: &Tensor| weighed(&f(x).unwrap()).unwrap();
@@ -114,7 +114,7 @@ fn op(name: &str, x: &Tensor, f: &dyn Fn(&Tensor) -> Result<Tensor>) {
     );
 }
 
-/// Exports what a run has trained, from nothing but its own checkpoints.
+/// Exports a run from its own checkpoints only.
 pub fn export_run(run: &Path, out: &Path, dataset: &Dataset, embeddings: &[f32]) {
     let what = Export {
         run,
@@ -130,7 +130,7 @@ pub fn export_run(run: &Path, out: &Path, dataset: &Dataset, embeddings: &[f32])
 fn every_operation_that_training_uses_has_the_gradient_of_its_differences() {
     let mut rng = Rng::new(4);
     let x = noise(&[2, 8, 8, 8], &mut rng, &CPU).unwrap();
-    // No number near zero, where some of them have a corner.
+    // Keeps inputs away from zero, where some operations are not differentiable.
     let away = (&x + (x.sign().unwrap() * 0.2).unwrap()).unwrap();
     let rows = noise(&[2, 16, 8], &mut rng, &CPU).unwrap();
     let kernel = noise(&[4, 8, 3, 3], &mut rng, &CPU).unwrap();
@@ -194,7 +194,7 @@ fn gradients_of_the_generator_agree_with_differences() {
         .quantize(&z)
         .unwrap();
     let conditioning = conditioning(&config, &mut rng);
-    // The stand-in for words has a gradient only where it stands in.
+    // The null embedding gets a gradient only where it is used.
     let with_none = |generator: &Generator| {
         let text = conditioning.text.broadcast_add(generator.null_text())?;
         let conditioning = Conditioning {
@@ -246,7 +246,7 @@ fn gradients_of_the_token_transformer_agree_with_differences() {
     check(|w| TokenTransformer::new(w, &config), loss);
 }
 
-/// Two things in two styles: a red disc and a blue bar, filled or as outlines, some moved.
+/// Two concepts in two styles: a red disc and a blue bar, filled or as outlines, some moved.
 pub fn pictures() -> Dataset {
     let concept = |label: &str| Concept {
         label: label.into(),
@@ -281,7 +281,7 @@ fn drawing(thing: u32, outline: bool, moved: i32) -> Vec<u8> {
     pixels
 }
 
-/// Made up embeddings: those of one thing alike.
+/// Made-up embeddings, similar for one concept.
 pub fn words(pictures: &Dataset) -> Vec<f32> {
     let mut all = Vec::new();
     for caption in captions(pictures) {
@@ -343,7 +343,8 @@ pub fn train(phase: &mut dyn Phase, plan: &Plan) -> Vec<f64> {
     losses
 }
 
-/// `new` makes a phase anew each time, as a new start of the program does.
+/// Checks that a phase resumes bit for bit; `new` creates it again, as a restart of the program
+/// does.
 pub fn resumes<P: Phase>(folder: &Path, config: &Config, new: impl Fn() -> P) {
     let (whole, parts) = (folder.join("whole"), folder.join("parts"));
     let phase = new().name();
@@ -354,7 +355,7 @@ pub fn resumes<P: Phase>(folder: &Path, config: &Config, new: impl Fn() -> P) {
     assert_eq!(bytes(&whole), bytes(&parts), "{phase}");
 }
 
-/// What every phase of these tests is made from.
+/// The input for every phase in these tests.
 pub fn input<'a>(batches: &'a Batches<'a>, config: &'a Config) -> PhaseInput<'a> {
     PhaseInput {
         batches,
@@ -376,7 +377,7 @@ fn averaged(parts: &mut Parts) -> Autoencoder {
     }
 }
 
-/// Encoder and generator that have learned nothing yet.
+/// An untrained encoder and generator.
 pub fn untrained(batches: &Batches, config: &Config) -> Autoencoder {
     let input = input(batches, config);
     let mut start = ReconstructPhase::new(input, Autoencoder::default(), None).unwrap();
@@ -440,7 +441,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
     let error = run(&mut new(), &wild, &CPU, &Unobserved, &mut |_| ()).unwrap_err();
     assert!(matches!(error, TrainError::Diverged(_)), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
-    // With other pictures or sizes it is not gone on from.
+    // With other pictures or sizes, the run cannot be resumed.
     let mut other = plan(folder.path(), &config, 50);
     other.dataset = "other".into();
     let error = run(&mut new(), &other, &CPU, &Unobserved, &mut |_| ()).unwrap_err();
@@ -456,7 +457,8 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
     assert!(matches!(error.unwrap_err(), TrainError::Checkpoint(..)));
 }
 
-/// The whole way from pictures to drawing, too short to learn more than where the ink is.
+/// All steps from pictures to drawing, with too little training to learn more than where the ink
+/// is.
 #[test]
 fn what_was_trained_can_be_exported_and_draws() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use story::record::{
 };
 use story::{Author, Node, NodeId, Picture, Place, Record, Status, Story, edit};
 
-/// Something that a writer does; the numbers choose among what there is.
+/// An action by a writer; the numbers choose among the existing passages and places.
 #[derive(Clone, Debug)]
 enum Deed {
     Write(String),
@@ -27,9 +27,9 @@ enum Deed {
     Keep,
     Hide(usize),
     Mark(u8),
-    /// A picture, a version of the last or one of its own.
+    /// Draws a picture: a version of the last one, or a new one.
     Draw(usize, bool),
-    /// Another of the pictures is put on the page.
+    /// Puts another picture on the page.
     Show(usize),
     Memory(String),
     Note(usize),
@@ -69,7 +69,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-/// A story and every record that made it.
+/// A story, and all records that produced it.
 #[derive(Default)]
 struct Book {
     story: Story,
@@ -90,7 +90,7 @@ impl Book {
         self.take(Record::Step(Step { why, changes }));
     }
 
-    /// A passage of the model's at a place.
+    /// Adds a passage by the model at a place.
     fn generate(&mut self, place: Place, pieces: &[String]) -> NodeId {
         let id = self.story.next_id();
         self.take(Record::Node(Node {
@@ -354,10 +354,10 @@ proptest! {
         for deed in &deeds {
             let before = book.story.clone();
             book.do_it(deed);
-            // Nothing that was written is ever otherwise or gone.
+            // No written text ever changes or disappears.
             prop_assert_eq!(&book.story.nodes()[..seen.len()], &seen[..]);
             seen = book.story.nodes().to_vec();
-            // A step taken back is as if it had not been done, but for what was written.
+            // Undoing a step restores everything except the texts, which remain.
             let (past, _) = book.story.steps();
             if past > before.steps().0 {
                 let mut back = book.story.clone();
@@ -376,7 +376,7 @@ proptest! {
                 prop_assert_eq!(&back, &book.story);
             }
         }
-        // Every passage that was not put away can be reached.
+        // Every passage that is not hidden can be reached.
         for node in book.story.nodes() {
             let path = book.story.path_to(Some(node.id));
             prop_assert_eq!(path.last().map(|last| last.id), Some(node.id));

@@ -125,7 +125,7 @@ fn a_stop_text_ends_the_passage_and_is_not_part_of_it() {
     let args = ["--json", "--temperature", "0", "-n", "24", "The roads are"];
     let free: Value = serde_json::from_str(&write(&args)).unwrap();
     let text = free["text"].as_str().unwrap();
-    // Its own fifth and later letters are a text that it is sure to write.
+    // With the same seed, the model is sure to write these letters again.
     let stop = &text[5..9];
     let set = format!("stop=[{}]", Value::from(stop));
     let stopped = [&args[..], &["--set", &set]].concat();

@@ -1,4 +1,4 @@
-//! Products of packed tiles on the CPU's matrix registers.
+//! Products of packed tiles in the CPU's matrix registers.
 //!
 //! The compiler does not track these registers; each piece of assembly names those it uses.
 //!
@@ -29,8 +29,8 @@ pub unsafe fn begin() {
 }
 
 /// Adds the products of `steps` tiles of two row strips and two column strips to 32 by 32 sums,
-/// whose rows are `stride` bytes apart. Each strip is given as its first tile and the distance
-/// in bytes to the next one, which is the same for both.
+/// whose rows are `stride` bytes apart. Each strip is passed as its first tile and the distance in
+/// bytes to its next one; the two strips of a side have the same distance.
 ///
 /// # Safety
 ///

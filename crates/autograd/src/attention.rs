@@ -27,7 +27,7 @@ struct Head {
 }
 
 impl Head {
-    /// Queries (0), keys (1) or values (2), to be summed over their dimensions or over the tokens.
+    /// The queries (0), keys (1) or values (2) as a factor, summed over dimensions or over tokens.
     fn part<'a>(&self, qkv: &'a [f32], part: usize, order: Order) -> View<'a> {
         let first = part * self.width + self.at * self.dim;
         self.view(&qkv[first..], order, 3 * self.width)
@@ -47,7 +47,7 @@ impl Head {
         }
     }
 
-    /// A `[tokens, tokens]` matrix.
+    /// Views numbers as a `[tokens, tokens]` matrix.
     fn pairs<'a>(&self, numbers: &'a [f32], order: Order) -> View<'a> {
         View {
             numbers,
@@ -62,7 +62,7 @@ impl Head {
         (self.dim as f32).sqrt().recip()
     }
 
-    /// Attention weights: `[tokens, tokens]`.
+    /// Computes the attention weights: `[tokens, tokens]`.
     fn weights(&self, qkv: &[f32], out: &mut [f32]) {
         out.fill(0.0);
         let queries = self.part(qkv, 0, Order::RowMajor);
@@ -121,7 +121,7 @@ dispatch_simd!(
 );
 
 dispatch_simd!(
-    /// Gradient of the softmax: from weights to scores.
+    /// The softmax's gradient: turns the gradients of the weights into those of the scores.
     shares_back, shares_back_rows,
     (shares: &[f32], gradients: &mut [f32], tokens: usize, scale: f32)
 );

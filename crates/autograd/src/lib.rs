@@ -1,11 +1,11 @@
 //! Training operations with hand-written gradients, for CPUs whose matrix registers (AMX) multiply
-//! bfloat16. There, candle computes the same in f32, one operation after another, and takes several
-//! times as long.
+//! bfloat16. On these CPUs, candle computes the same in f32, one operation at a time, and takes
+//! several times as long.
 //!
-//! Inputs and outputs are f32; factors are rounded to bfloat16 and sums kept in f32. A result
-//! depends only on its input, not on the number of threads.
+//! Inputs and outputs are f32; factors are rounded to bfloat16 and summed in f32. A result depends
+//! only on its input, not on the number of threads.
 
-// Tests may read the environment; the library takes what it needs as arguments (clippy.toml).
+// Only tests may read the environment; the library receives settings as arguments (clippy.toml).
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod affine;
@@ -42,7 +42,7 @@ pub fn is_supported() -> bool {
 /// Never called: [`is_supported`] is false on other CPUs.
 ///
 /// # Safety
-/// None: it does nothing.
+/// Always safe: it does nothing.
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn add(_: View, _: View, _: &mut [f32], _: usize) {}
 

@@ -9,8 +9,8 @@ use rayon::prelude::*;
 
 const EPSILON: f32 = 1e-5;
 
-/// Normalizes `x` `[batch, tokens, width]` to mean zero and deviation one along the width,
-/// times `1 + scale`, plus `shift`, each `[batch or 1, 1, width]`.
+/// Normalizes `x` `[batch, tokens, width]` along the width to mean zero and standard deviation one,
+/// then multiplies by `1 + scale` and adds `shift`, each `[batch or 1, 1, width]`.
 pub fn modulated_norm(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     let (scale, shift) = (scale.contiguous()?, shift.contiguous()?);
     x.contiguous()?.apply_op3(&scale, &shift, Norm)
@@ -18,7 +18,7 @@ pub fn modulated_norm(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tens
 
 struct Norm;
 
-/// Mean and inverse deviation.
+/// The mean of a row, and the inverse of its standard deviation.
 #[inline(always)]
 fn measure(row: &[f32]) -> (f32, f32) {
     let count = row.len() as f32;
@@ -32,7 +32,7 @@ pub fn sum_of_products(x: &[f32], y: &[f32]) -> f32 {
     sum(x, y, |x, y| x * y)
 }
 
-/// Sums in lanes: fast, and in a fixed order.
+/// Sums `of(x, y)` over all pairs, in lanes: fast, and in a fixed order.
 #[inline(always)]
 fn sum(x: &[f32], y: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0f32; LANES];
@@ -66,8 +66,8 @@ fn forth_rows(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
 }
 
 dispatch_simd!(
-    /// Gradients of a picture's rows; those of scale and shift accumulate. `scaled_gradients` is
-    /// scratch space for a row.
+    /// Computes the gradients of a picture's rows, and adds those of scale and shift to `sums`.
+    /// `scaled_gradients` is scratch space for a row.
     back, back_rows,
     (x: &[f32], gradient: &[f32], scale: &[f32], of_x: &mut [f32], sums: [&mut [f32]; 2], scaled_gradients: &mut [f32])
 );
@@ -179,7 +179,7 @@ impl CustomOp3 for Norm {
     }
 }
 
-/// The scale or shift of picture `at`; one for all if there is only one.
+/// The scale or shift of picture `at`, or the only one, which all pictures share.
 fn own(given: &[f32], at: usize, width: usize) -> &[f32] {
     let first = if given.len() == width { 0 } else { at * width };
     &given[first..][..width]

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 
 /// Depth of one block, chosen to fit a core's second-level cache.
 const DEEP: usize = 32 * DEPTH;
-/// Rows and columns multiplied at once.
+/// How many rows are multiplied at once with as many columns.
 const BOTH: usize = 2 * SIDE;
-/// Fewer sums than this stay on one thread.
+/// With fewer sums than this, one thread computes them all.
 const FEW: usize = 128 * 128;
 
 /// Adds the product of each of `rows` with each of `columns` to `out` `[rows, columns]`, whose
@@ -63,7 +63,7 @@ unsafe fn strip(
         let wide = BOTH.min(width - first);
         let out = &mut out[first..];
         if high == BOTH && wide == BOTH && out.len() >= (BOTH - 1) * stride + BOTH {
-            // SAFETY: the strips have the same depth, and the pointer has 32 by 32 sums.
+            // SAFETY: the strips have the same depth, and the pointer is to 32 by 32 sums.
             unsafe { amx::add(own, both, rows.steps, out.as_mut_ptr(), 4 * stride) };
             continue;
         }

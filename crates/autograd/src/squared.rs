@@ -33,7 +33,7 @@ fn back_row(x: &[f32], gradient: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Not `max`, so that NaN stays NaN.
+/// The positive part of `x`, computed without `max`, so that NaN stays NaN.
 #[inline(always)]
 fn above(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }

@@ -11,7 +11,7 @@ fn wave(shape: &[usize], step: f32) -> Var {
     Var::from_tensor(&rounded.to_dtype(DType::F32).unwrap()).unwrap()
 }
 
-/// How far apart two tensors are, relative to their magnitude.
+/// The distance of two tensors, relative to their magnitude.
 fn apart(one: &Tensor, other: &Tensor) -> f32 {
     assert_eq!(one.dims(), other.dims());
     let length = |x: Tensor| {
@@ -51,7 +51,7 @@ fn skip(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
 }
 
-/// Intermediates are rounded to eight bits.
+/// The tolerance if intermediate results are rounded to bfloat16's eight bits.
 const ROUGH: f32 = 2e-2;
 const EXACT: f32 = 1e-5;
 

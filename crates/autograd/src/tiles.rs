@@ -1,7 +1,7 @@
 //! Matrices cut into bfloat16 tiles for the matrix registers.
 //!
-//! A row tile is 16 rows of 32 numbers. A column tile is 32 numbers of 16 columns: 16 rows, each a
-//! pair of numbers for every column. Tiles are zero-padded beyond the matrix.
+//! A row tile is 16 rows of 32 numbers. A column tile is 32 numbers of each of 16 columns: 16 rows,
+//! each with a pair of numbers for every column. Tiles are zero-padded beyond the matrix.
 
 use super::{Order, View};
 use rayon::prelude::*;
@@ -9,15 +9,15 @@ use std::arch::x86_64::*;
 
 /// Rows of a row tile, columns of a column tile.
 pub const SIDE: usize = 16;
-/// Numbers in a row of a tile.
+/// Numbers per row of a row tile, and per column of a column tile.
 pub const DEPTH: usize = 32;
 /// Numbers in a tile.
 pub const TILE: usize = SIDE * DEPTH;
 
-/// Fewer tiles than this stay on one thread.
+/// With fewer tiles than this, one thread cuts them all.
 const FEW: usize = 64;
 
-/// The operand a tile is for.
+/// The factor that a tile belongs to: rows or columns of the product.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Rows,
@@ -32,14 +32,14 @@ pub struct Tile([u16; TILE]);
 /// Strips of 16 rows or columns, each with as many tiles as the depth needs.
 pub struct Tiles {
     tiles: Vec<Tile>,
-    /// Always even.
+    /// The number of strips; always even.
     pub strips: usize,
     pub steps: usize,
     order: Order,
 }
 
 impl Tiles {
-    /// Tiles for the range `from` to `to` of the summed dimension.
+    /// Cuts the range `from..to` of the summed dimension into tiles.
     ///
     /// # Safety
     ///
@@ -86,7 +86,7 @@ impl Tiles {
     }
 }
 
-/// Fills a zeroed tile with 16 rows or columns from `first` on, numbers from `from` on.
+/// Fills a zeroed tile with the numbers `from..to` of 16 rows or columns, starting at `first`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &mut Tile) {
     let count = SIDE.min(view.count.saturating_sub(first));
@@ -98,7 +98,7 @@ fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &
     let natural = match view.order {
         Order::RowMajor => {
             for row in 0..count {
-                // SAFETY: `deep` numbers of a row of the matrix; masked values are not read.
+                // SAFETY: reads `deep` numbers of a row of the matrix; masked values are not read.
                 unsafe {
                     let own = numbers.add((first + row) * view.stride + from);
                     let low = _mm512_maskz_loadu_ps(lowest(deep), own);
@@ -118,7 +118,7 @@ fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &
             let mingled = unsafe { _mm512_loadu_si512(MINGLED.as_ptr().cast()) };
             for pair in 0..deep.div_ceil(2) {
                 let odd_too = lowest(if 2 * pair + 1 < deep { count } else { 0 });
-                // SAFETY: `count` numbers of one row or two; masked values are not read.
+                // SAFETY: reads `count` numbers of one or two rows; masked values are not read.
                 unsafe {
                     let own = numbers.add((from + 2 * pair) * view.stride + first);
                     let even = _mm512_maskz_loadu_ps(lowest(count), own);
@@ -137,7 +137,7 @@ fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &
     }
 }
 
-/// Interleaves the first sixteen with the second sixteen.
+/// The order that interleaves the first sixteen numbers with the second sixteen.
 static MINGLED: [u16; DEPTH] = {
     let mut order = [0; DEPTH];
     let mut at = 0;
@@ -148,7 +148,7 @@ static MINGLED: [u16; DEPTH] = {
     order
 };
 
-/// A mask of the lowest `count` bits of sixteen.
+/// A 16-bit mask with the lowest `count` bits set.
 fn lowest(count: usize) -> u16 {
     match count {
         0..SIDE => (1 << count) - 1,
@@ -156,11 +156,12 @@ fn lowest(count: usize) -> u16 {
     }
 }
 
-/// Transposes pairs `[16, 16]` in four steps, each exchanging blocks of twice the size.
+/// Transposes a `[16, 16]` matrix of pairs in four steps, each of which exchanges blocks twice as
+/// large as the step before.
 #[target_feature(enable = "avx512f")]
 fn transpose(tile: &mut Tile) {
     let at = tile.0.as_mut_ptr().cast::<__m512i>();
-    // SAFETY: a tile is sixteen registers long and aligned as they are.
+    // SAFETY: a tile is as long as sixteen registers and aligned like them.
     let rows: [__m512i; SIDE] =
         std::array::from_fn(|row| unsafe { _mm512_load_si512(at.add(row)) });
     let pairs: [__m512i; SIDE] = std::array::from_fn(|n| match n % 2 {
@@ -186,7 +187,7 @@ fn transpose(tile: &mut Tile) {
             _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b),
             _mm512_shuffle_i32x4::<0b11_01_11_01>(c, d),
         );
-        // SAFETY: rows 0 to 15 of the tile.
+        // SAFETY: writes rows 0 to 15 of the tile.
         unsafe {
             let store = |row: usize, x| _mm512_store_si512(at.add(row), x);
             store(n, _mm512_shuffle_i32x4::<0b10_00_10_00>(first, second));

@@ -1,11 +1,11 @@
-//! Turns the bytes of a file or a pipe into text: byte order marks, UTF-8 and UTF-16.
+//! Decodes the bytes of a file or pipe: UTF-8, or UTF-16 with a byte order mark.
 
 use std::borrow::Cow;
 
 /// The byte order mark, with which some editors and PowerShell start UTF-8 files.
 pub const MARK: &str = "\u{feff}";
 
-/// Why bytes could not be decoded: a predicate whose subject is the name of their source.
+/// Why bytes could not be decoded: a sentence whose subject, the name of their source, is missing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     #[error("is not UTF-8 (at byte {0}); save it as UTF-8, or convert it, for example with iconv")]
@@ -82,7 +82,8 @@ pub fn unix_lines(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The name of the UTF-16 encoding that unmarked bytes seem to use: every other byte is zero.
+/// The name of the UTF-16 encoding that bytes without a mark seem to use, if every other byte is
+/// zero.
 pub fn unmarked_utf16(bytes: &[u8]) -> Option<&'static str> {
     let (pairs, _) = bytes[..bytes.len().min(64)].as_chunks::<2>();
     let all = |zero: usize| {

@@ -2,7 +2,7 @@
 
 use strsim::osa_distance;
 
-/// The maximum length to compare; a longer input is not a typing error.
+/// The maximum length to compare; a longer input is not a typo.
 const LONGEST: usize = 80;
 
 /// The name nearest to `typed`, if it is near enough.

@@ -7,7 +7,7 @@ pub struct Cancelled;
 
 /// Receives the progress of a task, and may cancel the task.
 pub trait Observer {
-    /// Reports that `done` of `total` units of `step` are done; `total` is None while unknown.
+    /// Reports that `done` of `total` units of `step` are complete; `total` is None while unknown.
     fn progress(&self, step: &str, done: u64, total: Option<u64>);
 
     /// Returns an error once the task is cancelled, so that `?` ends it.

@@ -1,5 +1,5 @@
-//! Compares text as a reader does: in every script, it ignores case and how an accent is stored
-//! (`é` as one character or as two).
+//! Compares text as a reader does, in every script: ignores case, and whether an accented letter
+//! such as `é` is stored as one character or as two.
 //!
 //! This is Unicode's canonical caseless matching, but with the standard library's two case mappings
 //! instead of a table of case foldings; both match the same words.
@@ -12,7 +12,7 @@ const NFC: ComposingNormalizerBorrowed = ComposingNormalizerBorrowed::new_nfc();
 const NFD: DecomposingNormalizerBorrowed = DecomposingNormalizerBorrowed::new_nfd();
 const CLASSES: CanonicalCombiningClassMapBorrowed = CanonicalCombiningClassMapBorrowed::new();
 
-/// A form that is identical for texts that count as the same.
+/// The folded form of a text; texts that count as the same have the same one.
 pub fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -21,8 +21,8 @@ pub fn folded(text: &str) -> String {
     NFD.normalize_iter(folded).collect()
 }
 
-/// Like [`folded`], with composed letters: a letter with and without an accent are then different
-/// characters, so neither is found in the other.
+/// Like [`folded`], but with composed letters: an accented letter is one character, in which the
+/// plain letter is not found.
 pub fn folded_letters(text: &str) -> String {
     let folded = folded(text);
     match folded.is_ascii() {
@@ -31,17 +31,17 @@ pub fn folded_letters(text: &str) -> String {
     }
 }
 
-/// Whether two texts are the same, apart from case and the storage of accents.
+/// Whether two texts are the same, apart from case and how accents are stored.
 pub fn same(one: &str, other: &str) -> bool {
     one == other || folded(one) == folded(other)
 }
 
-/// Whether `text` begins with `start`, apart from case and the storage of accents.
+/// Whether `text` begins with `start`, apart from case and how accents are stored.
 pub fn begins(text: &str, start: &str) -> bool {
     folded(text).starts_with(&folded(start))
 }
 
-/// The text with its accents stored each of the two ways: composed, then decomposed.
+/// The text with all accented letters composed, then with all decomposed.
 pub fn spellings(text: &str) -> [String; 2] {
     [
         NFC.normalize(text).into_owned(),
@@ -54,7 +54,7 @@ pub fn combines(c: char) -> bool {
     !c.is_ascii() && CLASSES.get_u8(c) != 0
 }
 
-/// Words to search for.
+/// Words to search for, as folded characters.
 pub struct Needle(Vec<char>);
 
 impl Needle {
@@ -115,7 +115,7 @@ impl Folded {
         }
     }
 
-    /// Whether a cut before this folded character leaves every character of the text whole.
+    /// Whether a cut before this folded character splits no character of the text.
     fn is_whole(&self, at: usize) -> bool {
         at == 0 || self.starts[at - 1] != self.starts[at]
     }

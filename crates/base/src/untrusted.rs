@@ -1,8 +1,9 @@
 //! Makes text from models, files and pasted input safe to show.
 //!
 //! A terminal obeys escape sequences wherever they come from (CWE-150), so control characters are
-//! replaced where text enters the program, one character at a time: a piece of a stream is cleaned
-//! exactly as the whole would be. The token ids still prove what the model read and generated.
+//! replaced where text enters the program. They are replaced one by one, so a piece of a stream is
+//! cleaned just as it would be within the whole. The token ids still show what the model read and
+//! generated.
 
 use std::borrow::Cow;
 
@@ -33,8 +34,9 @@ pub fn clean_key(key: &str) -> String {
     clean_line(&short)
 }
 
-/// Whether anything of a text is seen: more than spaces, and characters that only steer how others
-/// are shown (Unicode's default ignorables), also where they were cleaned away.
+/// Whether a text has a visible character. Spaces are not visible, nor are characters that only
+/// affect how others are shown (Unicode's default ignorables), nor U+FFFD, which replaces some of
+/// them.
 pub fn is_visible(text: &str) -> bool {
     let unseen = |c: char| {
         matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{2800}' | '\u{3164}' | '\u{feff}'

@@ -1,5 +1,4 @@
-//! Checks in the source of the whole workspace that no crate's modules import each other in a
-//! circle.
+//! Checks the source of the whole workspace: no crate's modules may import each other in a circle.
 //!
 //! Sibling modules are compared, each together with all its descendants. A parent and its children
 //! may use each other: that is what `mod` and `super` are for.
@@ -10,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Cycles that are allowed, as `crate: module module`, and why.
+/// The allowed cycles, as `crate: module module`, each with a reason.
 const ALLOWED: &[(&str, &str)] = &[
     (
         "illumine: engine::fetching engine::load",
@@ -154,7 +153,7 @@ impl CrateSource {
         self.code.entry(module).or_default().push_str(&code);
     }
 
-    /// Which module uses which.
+    /// All pairs of a module and another that it uses.
     fn uses(&self) -> BTreeSet<(Module, Module)> {
         let mut uses = BTreeSet::new();
         for (module, code) in &self.code {
@@ -165,7 +164,7 @@ impl CrateSource {
         uses
     }
 
-    /// The module in which a path written in `from` ends.
+    /// The module that a path in the code of module `from` refers to.
     fn resolve(&self, from: &Module, path: &[String], depth: usize) -> Option<Module> {
         let mut at = match path.first()?.as_str() {
             "crate" => Module::new(),
@@ -211,7 +210,8 @@ fn child(module: &Module, name: &str) -> Module {
     path
 }
 
-/// Groups of siblings that reach each other, sorted; `uses` relates modules of any depth.
+/// The groups of sibling modules that reach each other, sorted; `uses` relates modules at any
+/// depth.
 fn cycles<'a>(
     modules: impl Iterator<Item = &'a Module>,
     uses: &BTreeSet<(Module, Module)>,

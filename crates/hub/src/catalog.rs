@@ -1,6 +1,6 @@
 //! The catalogue: the models that illumine knows by name, parsed from `models/catalog.toml`.
 //!
-//! It lists the models and their sources; it downloads nothing and does not access the disk
+//! It lists the models and their sources, but downloads nothing and does not access the disk
 //! (`fetch` does).
 
 use base::nearest::nearest;
@@ -28,7 +28,7 @@ pub struct Entry {
     pub name: String,
     /// The display name.
     pub title: String,
-    /// Whether it is the default model.
+    /// Whether this is the default model.
     #[serde(default)]
     pub default: bool,
     /// The architecture, which selects the loader.
@@ -37,25 +37,25 @@ pub struct Entry {
     pub parameters: String,
     /// The GGUF quantization, such as "Q4_K_M".
     pub quantization: String,
-    /// The training context length in tokens.
+    /// The context length in tokens that the model was trained with.
     pub context: usize,
     /// The file name, at its source and on this machine.
     pub file: String,
     /// The exact size of the file, if known.
     pub bytes: Option<u64>,
-    /// The SHA-256 of the file. If it is missing, that of the first download is recorded, and later
-    /// downloads must match it.
+    /// The SHA-256 of the file. If it is unknown, illumine records that of the first download, and
+    /// later downloads must match it.
     pub sha256: Option<String>,
     /// The licence's name.
     pub licence: String,
-    /// The URL of the licence, if its name is not enough.
+    /// The URL of the licence, if its name alone does not identify it.
     pub licence_url: Option<String>,
     /// Whether the licence must be accepted before downloading.
     #[serde(default)]
     pub must_accept: bool,
-    /// Whether it was trained for chat; otherwise it continues prose.
+    /// Whether the model was trained for chat; otherwise it continues prose.
     pub chat: bool,
-    /// The GPU memory (or free RAM) in GB that it suits.
+    /// The GPU memory (or free RAM) in GB that the model is meant for.
     pub memory_gb: f32,
     /// The draft model for speculative decoding on a CPU: a smaller entry with the same vocabulary.
     pub draft: Option<String>,
@@ -87,13 +87,13 @@ pub enum Architecture {
     Esrgan,
 }
 
-/// A download source.
+/// Where a model's file can be downloaded.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Source {
     /// A repository on the model hub, at a branch or (preferably) a commit.
     Hub { repo: String, revision: String },
-    /// Python packages whose members, joined together, are the file.
+    /// Python packages whose members, joined together, form the file.
     Pip {
         version: String,
         parts: Vec<PipPart>,
@@ -117,7 +117,7 @@ pub struct PipPart {
 /// The model requested with `--model`.
 #[derive(Clone, Debug)]
 pub enum ModelChoice<'a> {
-    /// The writer's own GGUF file.
+    /// The user's own GGUF file.
     File(PathBuf),
     /// A model of the catalogue.
     Entry(&'a Entry),
@@ -192,7 +192,7 @@ impl Catalog {
         &self.entries
     }
 
-    /// The text encoder.
+    /// The entry of the image model's text encoder.
     pub fn encoder(&self) -> &Entry {
         &self.encoder
     }
@@ -207,7 +207,7 @@ impl Catalog {
         &self.perceptual
     }
 
-    /// The upscaler.
+    /// The entry of the upscaler, which enlarges pictures.
     pub fn enlarger(&self) -> &Entry {
         &self.enlarger
     }
@@ -223,7 +223,7 @@ impl Catalog {
         self.entries.iter().chain(others)
     }
 
-    /// The default model.
+    /// The entry of the default model.
     pub fn default_entry(&self) -> &Entry {
         &self.entries[self.default]
     }
@@ -271,7 +271,7 @@ impl Entry {
         }
         if self.sha256.is_none() {
             remarks.push(format!(
-                "The checksum of {} is unknown: the first download's is recorded and later downloads must match it",
+                "The checksum of {} is unknown: illumine records that of the first download, and later downloads must match it",
                 self.name
             ));
         }
@@ -279,7 +279,7 @@ impl Entry {
             let at = self.licence_url.as_deref();
             let at = at.map(|url| format!(" ({url})")).unwrap_or_default();
             remarks.push(format!(
-                "{} is under the {}{at}; you must accept it before downloading",
+                "{} is licensed under the {}{at}; you must accept the licence before downloading",
                 self.name, self.licence
             ));
         }
@@ -301,7 +301,7 @@ impl Architecture {
         Architecture::Lfm2,
     ];
 
-    /// The `general.architecture` that the GGUF file declares. Mistral's files say "llama".
+    /// The value of `general.architecture` in GGUF files; in Mistral's it is "llama".
     pub fn gguf(self) -> &'static str {
         match self {
             Architecture::Llama | Architecture::Mistral => "llama",
@@ -325,7 +325,7 @@ impl Architecture {
     }
 }
 
-/// Checks names and files, which become paths on disk, so that none can escape a folder.
+/// Checks an entry. Its name and file become paths on disk, so they must not lead out of a folder.
 fn check(entry: &Entry) -> Result<(), CatalogError> {
     let wrong = |what: &str| Err(CatalogError::Wrong(format!("'{}' {what}", entry.name)));
     let plain = |text: &str| {

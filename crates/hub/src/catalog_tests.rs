@@ -150,7 +150,7 @@ fn terms_and_missing_checksums_are_said_beforehand() {
     assert!(gemma.contains("Gemma Terms of Use (https://"), "{gemma}");
     let mut bare = catalog.default_entry().clone();
     bare.sha256 = None;
-    assert!(bare.remarks()[0].contains("first download's is recorded"));
+    assert!(bare.remarks()[0].contains("records that of the first download"));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub enum NpmError {
     /// npm is not installed.
     Missing,
-    /// npm failed, with its last message.
+    /// npm failed; this is its last message.
     Failed(String),
     Cancelled(Cancelled),
 }

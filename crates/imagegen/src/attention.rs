@@ -17,13 +17,13 @@ pub struct Shape {
     pub heads: usize,
 }
 
-/// Queries computed at once.
+/// How many queries are computed at once.
 const QUERIES: usize = 8;
 
 /// Sums of [`QUERIES`] tokens, sixteen numbers each.
 type Sums = [[f32; LANES]; QUERIES];
 
-/// Attention of every token to every token of its picture: `qkv` `[batch * tokens, 3 width]` to
+/// Computes attention among all tokens of each picture. Maps `qkv` `[batch * tokens, 3 width]` to
 /// `[batch * tokens, width]`.
 pub fn attend(pool: &Pool, shape: Shape, qkv: &[f32]) -> Vec<f32> {
     let Shape { tokens, width, .. } = shape;
@@ -126,8 +126,8 @@ fn attend_rows_avx2(
     attend_rows(shape, qkv, first, out, scratch, combine);
 }
 
-/// Attention of all heads for some of a picture's tokens, starting at `first`. `qkv` is the
-/// whole picture's.
+/// Computes the attention of all heads for some of a picture's tokens, starting at `first`. `qkv`
+/// covers the whole picture.
 ///
 /// `combine(x, stride, by)` sums the products of sixteen numbers of each row of `x`, `stride`
 /// apart, and the [`QUERIES`] numbers of that row of `by`: `[QUERIES, 16]`. It adds row by row,

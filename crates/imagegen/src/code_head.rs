@@ -1,8 +1,8 @@
 //! The code head: a small network on top of the token Transformer that predicts a token's FSQ codes
-//! one after the other, in plain numbers, since tensor operations have too much overhead for so
-//! little arithmetic.
+//! one after the other. It computes in plain numbers, since tensor operations have too much
+//! overhead for so little arithmetic.
 //!
-//! Training computes the same with tensors (`TokenTransformer::logits`).
+//! Training does the same computation with tensors (`TokenTransformer::logits`).
 
 /// The weights of the code head; `hidden` numbers per code.
 pub struct CodeHead {
@@ -17,7 +17,7 @@ pub struct CodeHead {
     pub biases: Vec<Vec<f32>>,
 }
 
-/// Numbers summed in parallel, which fixes the order of a sum and lets it vectorize.
+/// How many numbers are summed in parallel; this fixes the order of a sum and lets it vectorize.
 const LANES: usize = 16;
 
 impl CodeHead {
@@ -46,7 +46,7 @@ impl CodeHead {
     }
 }
 
-/// The sum of `row` times squared ReLU of `x`.
+/// The sum of `row` times the squared ReLU of `x`.
 fn squared_product(x: &[f32], row: &[f32]) -> f32 {
     let mut sums = [0f32; LANES];
     let (x, row) = (x.chunks(LANES), row.chunks(LANES));

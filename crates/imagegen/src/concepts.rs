@@ -1,7 +1,7 @@
 //! Concepts: everything the weights have a name and an embedding for. Prompts are matched to them.
 //!
-//! Each concept has aliases (its label and its own tags), each with an embedding. A prompt matches
-//! a concept as well as it matches the best of its aliases.
+//! Each concept has aliases (its label and its own tags), each with an embedding. A prompt's
+//! similarity to a concept is its similarity to the nearest alias.
 
 use super::config::Config;
 use ::safetensors::SafeTensors;
@@ -32,15 +32,15 @@ pub fn best_similarity(found: &[Match]) -> f32 {
     found.first().map_or(0.0, |nearest| nearest.similarity)
 }
 
-/// Matches kept per prompt.
+/// The maximum number of matches per prompt.
 const MATCHES: usize = 4;
-/// Sharpness of the softmax over matches.
+/// The sharpness of the softmax over matches.
 const SHARPNESS: f32 = 20.0;
-/// Weight of the label's similarity, added to that of the best alias.
+/// The weight of the label's similarity, which is added to the best alias's.
 const LABEL_WEIGHT: f32 = 0.3;
-/// Subtracted from the rank of concepts that the requested style does not cover.
+/// The amount subtracted from the rank of concepts that the requested style does not cover.
 const STYLE_MISS_PENALTY: f32 = 0.15;
-/// Share of the prompt itself in the blended embedding.
+/// The share of the prompt itself in the blended embedding.
 const PROMPT_SHARE: f32 = 0.5;
 
 impl Concepts {
@@ -166,8 +166,8 @@ impl Concepts {
     }
 }
 
-/// The first alias of each concept, `u32::MAX` for one without; None if an alias has a concept that
-/// does not exist.
+/// The first alias of each concept, `u32::MAX` for one without; None if an alias refers to a
+/// concept that does not exist.
 fn first_aliases(concept: &[u32], concepts: usize) -> Option<Vec<u32>> {
     let mut first = vec![u32::MAX; concepts];
     for (alias, concept) in concept.iter().enumerate().rev() {

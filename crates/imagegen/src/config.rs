@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Tokens along each side of a picture.
+/// The number of tokens along each side of a picture.
 pub const GRID: usize = 8;
-/// Tokens of a picture.
+/// The number of tokens in a picture.
 pub const TOKENS: usize = GRID * GRID;
 /// Channels of a picture: premultiplied red, green and blue, and alpha.
 pub const CHANNELS: usize = 4;
@@ -20,10 +20,10 @@ pub struct Config {
     pub styles: Vec<String>,
     /// The width of the text embedding.
     pub text: usize,
-    /// Mean and standard deviation of the training captions' embeddings.
+    /// The mean and standard deviation of the training captions' embeddings.
     pub text_mean: Vec<f32>,
     pub text_scale: f32,
-    /// Width of the condition vector.
+    /// The width of the condition vector.
     pub condition: usize,
     pub encoder: Stack,
     pub generator: Generator,
@@ -32,7 +32,7 @@ pub struct Config {
     /// The section of a design other than the token design; its loader parses it.
     #[serde(default, rename = "direct", skip_serializing_if = "Option::is_none")]
     pub other_design: Option<serde_json::Value>,
-    /// SHA-256 of weights from which these differ only in how matrices are stored: on a CPU both
+    /// SHA-256 of weights that differ from these only in how matrices are stored; on a CPU, both
     /// draw the same pictures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub same_pictures_as: Vec<String>,
@@ -62,7 +62,7 @@ pub struct Generator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     pub stack: Stack,
-    /// Numbers per code in the code head.
+    /// How many numbers the code head has per code.
     pub hidden: usize,
 }
 
@@ -71,11 +71,11 @@ pub struct Tokens {
 pub struct Discriminator {
     /// The channels at the start and after each of three halvings.
     pub stages: [usize; 4],
-    /// Width of the projections of picture and conditioning.
+    /// The width of the projections of picture and conditioning.
     pub width: usize,
 }
 
-/// No size in a valid file is larger.
+/// The maximum for any size in a valid file.
 const MAX_SIZE: usize = 4096;
 
 impl Config {
@@ -114,7 +114,7 @@ impl Config {
         }
     }
 
-    /// Sizes to try things out: a few hundred pictures and a few minutes on a CPU.
+    /// Sizes for trying things out: a few hundred pictures and a few minutes on a CPU.
     pub fn small(styles: Vec<String>, text_mean: Vec<f32>, text_scale: f32) -> Config {
         let stack = |width, blocks| Stack {
             width,
@@ -150,7 +150,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Whether networks of these sizes can be built.
+    /// Checks that networks of these sizes can be built.
     pub fn validate(&self) -> Result<(), String> {
         let stacks = [
             ("encoder", self.encoder),
@@ -202,7 +202,7 @@ impl Config {
         Ok(())
     }
 
-    /// FSQ codes of a token.
+    /// The number of FSQ codes per token.
     pub fn codes_per_token(&self) -> usize {
         self.levels.len()
     }

@@ -8,13 +8,13 @@ use super::layers::leaky_relu;
 use super::weights::{Linear, Weights};
 use candle_core::{D, Error, Result, Tensor};
 
-/// Channels of its input features: EfficientNet-lite1's second, third and fifth stage.
+/// Channels of its input features: EfficientNet-lite1's second, third and fifth stages.
 pub const CHANNELS: [usize; 3] = [24, 40, 112];
-/// Places of the last feature map of a 64-pixel picture: 4 by 4.
+/// The number of places in the last feature map of a 64-pixel picture: 4 by 4.
 const PLACES: usize = TOKENS / 4;
 const WIDTH: usize = 96;
 const WHOLE: usize = 192;
-/// Sharpness of the caption-contrastive logits.
+/// The sharpness of the caption-contrastive logits.
 const SHARPNESS: f64 = 12.0;
 
 /// Patch scores at three sizes and a score of the whole picture, each conditioned on text and
@@ -81,8 +81,8 @@ impl Critic {
         Ok(CriticOutput { scores, whole })
     }
 
-    /// Logits `[batch, batch]` of each caption in the batch being the picture's own (as in
-    /// XMC-GAN, Zhang et al. 2021).
+    /// Logits `[batch, batch]` that each caption in the batch is the picture's own (as in XMC-GAN,
+    /// Zhang et al. 2021).
     pub fn caption_logits(&self, whole: &Tensor, text: &Tensor) -> Result<Tensor> {
         let words = direction(&self.subject.forward(text)?)?;
         direction(whole)?.matmul(&words.t()?)? * SHARPNESS
@@ -95,7 +95,7 @@ fn direction(rows: &Tensor) -> Result<Tensor> {
     rows.broadcast_div(&length)
 }
 
-/// Normalizes features to mean square one at each place.
+/// Normalizes features to a mean square of one at each place.
 fn unit(features: &Tensor) -> Result<Tensor> {
     let mean = (features.sqr()?.mean_keepdim(D::Minus1)? + 1e-6)?;
     features.broadcast_div(&mean.sqrt()?)

@@ -1,5 +1,5 @@
-//! The interface of an image design to the illuminator: it encodes pictures, and generates pictures
-//! from conditioning.
+//! The interface between the illuminator and an image design, which encodes pictures and generates
+//! them from conditioning.
 //!
 //! The token design (`super::token_design`) is the one that ships. The trainer has another, which
 //! it passes in as a [`DesignLoader`].
@@ -28,13 +28,13 @@ pub trait Design {
     }
 
     /// Keeps only the stored drawings whose concept and style get new numbers, and renumbers them.
-    /// `counts`: the numbers of remaining concepts and styles.
+    /// `counts`: how many concepts and styles remain.
     fn remove_drawings(&mut self, _renumber: Renumber, _counts: (usize, usize)) {}
 
-    /// One picture for each seed.
+    /// Generates one picture for each seed.
     fn generate(&self, input: &DesignInput, keep_going: KeepGoing) -> Generated;
 
-    /// One variation of a picture for each seed; `amount`: 0 (the same picture) to 1.
+    /// Generates one variation of a picture for each seed; `amount`: 0 (the same picture) to 1.
     fn vary(
         &self,
         input: &DesignInput,
@@ -43,7 +43,7 @@ pub trait Design {
         keep_going: KeepGoing,
     ) -> Generated;
 
-    /// The picture in another style, once for each seed.
+    /// Draws the picture in another style, once for each seed.
     fn restyle(
         &self,
         input: &DesignInput,
@@ -76,7 +76,7 @@ pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 /// The new numbers of a concept and a style; None if the drawing is to be removed.
 pub type Renumber<'a> = &'a dyn Fn(u32, u32) -> Option<(u32, u32)>;
 
-/// None if stopped.
+/// The result of generation; None if it was stopped.
 pub type Generated = std::result::Result<Option<DesignOutput>, ImageError>;
 
 /// The pictures that a design generated.

@@ -1,5 +1,5 @@
-//! The discriminator: scores whether a picture is a real drawing of a text in a style. Used in
-//! training only.
+//! The discriminator: scores whether a picture is a real drawing of a text in a style. It is used
+//! only in training.
 //!
 //! Text and style enter by projection (Miyato and Koyama 2018), once for the whole picture and once
 //! for each patch.
@@ -29,7 +29,7 @@ struct Stage {
     skip: Conv,
 }
 
-/// Scores and the features behind them.
+/// Scores, and the features they were computed from.
 pub struct DiscriminatorOutput {
     /// `[batch]`: high for a real drawing that matches its conditioning.
     pub scores: Tensor,
@@ -93,7 +93,8 @@ impl Discriminator {
             .flatten_from(2)?
             .mean(2)?;
         let score = patches.narrow(1, 0, 1)?.squeeze(1)?;
-        // The mean over patches of a product with one vector is the product of the mean.
+        // The mean over patches of a product with one vector is the product of that vector and the
+        // mean.
         score + matched(&patches.narrow(1, 1, conditioning.dim(1)?)?, conditioning)?
     }
 }

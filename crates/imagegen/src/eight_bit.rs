@@ -15,10 +15,10 @@ use std::sync::Arc;
 /// The suffix in the name of a matrix stored in 8 bits.
 pub const SUFFIX: &str = ".q8_0";
 
-/// Inputs that share a scale.
+/// How many inputs share a scale.
 pub const BLOCK: usize = 32;
 
-/// Bytes of a block: its scale in half precision, then a signed byte for each input.
+/// How many bytes a block has: its scale in half precision, then a signed byte for each input.
 const BYTES: usize = 2 + BLOCK;
 
 /// The number of bytes of a row with this many inputs.
@@ -89,7 +89,7 @@ pub fn dequantize(stored: &Tensor, device: &Device) -> Result<Tensor> {
     Tensor::from_vec(values, (outputs, bytes / BYTES * BLOCK), device)
 }
 
-/// Tensors with every stored matrix as floats under its own name.
+/// The tensors, with every 8-bit matrix as floats under its original name.
 pub fn dequantize_all(tensors: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let one = |(name, tensor): (String, Tensor)| match name.strip_suffix(SUFFIX) {
         Some(plain) => Ok((plain.to_string(), dequantize(&tensor, tensor.device())?)),
@@ -98,7 +98,7 @@ pub fn dequantize_all(tensors: BTreeMap<String, Tensor>) -> Result<BTreeMap<Stri
     tensors.into_iter().map(one).collect()
 }
 
-/// Tensors with the matrices that `network` packs stored in 8 bits, and the others unchanged.
+/// The tensors, with the matrices that `network` packs stored in 8 bits and the others unchanged.
 pub fn quantize_all<N>(
     tensors: BTreeMap<String, Tensor>,
     network: impl FnOnce(&Weights) -> Result<N>,

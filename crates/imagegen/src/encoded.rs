@@ -1,9 +1,9 @@
-//! The encoded form of a picture, and how provenance spells it.
+//! The encoded form of a picture, and how provenance records it.
 
 use super::tokens::FsqCodes;
 
 /// Everything a picture was generated from besides its conditioning, as bytes; in the token design,
-/// one for each FSQ code.
+/// one byte for each FSQ code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedPicture(pub Vec<u8>);
 

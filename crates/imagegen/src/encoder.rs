@@ -1,4 +1,4 @@
-//! The encoder: pictures to tokens, the first half of the autoencoder.
+//! The encoder: turns pictures into tokens. It is the first half of the autoencoder.
 
 use super::config::{CHANNELS, Config, GRID, TOKENS};
 use super::layers::{Block, Dropout, layer_norm};
@@ -19,7 +19,7 @@ impl Encoder {
         Encoder::with_depth(weights, config, config.codes_per_token())
     }
 
-    /// `depth`: output numbers at each of the 64 places.
+    /// `depth`: how many numbers to output at each of the 64 places.
     pub fn with_depth(weights: &Weights, config: &Config, depth: usize) -> Result<Encoder> {
         let stack = config.encoder;
         let side = config.size / GRID;
@@ -36,7 +36,7 @@ impl Encoder {
         })
     }
 
-    /// `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, depth]`, not yet
+    /// Maps `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, depth]`, not yet
     /// quantized.
     pub fn forward(&self, pictures: &Tensor) -> Result<Tensor> {
         let x = self

@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The maximum size of a file; the largest network here has a hundredth of it.
+/// The maximum size of a file; the largest network here is a hundredth of that.
 const LARGEST: u64 = 1 << 30;
 
 /// Reads the files of a folder and hashes them.
@@ -36,7 +36,7 @@ impl WeightsFolder<'_> {
         }
     }
 
-    /// Whether the folder has a file.
+    /// Whether the folder contains this file.
     pub fn has(&self, name: &str) -> bool {
         self.path.join(name).is_file()
     }

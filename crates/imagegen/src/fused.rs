@@ -24,7 +24,7 @@ pub struct Norm {
     pub shift: Vec<f32>,
 }
 
-/// `x` `[batch, tokens, width]` to the same shape.
+/// Maps `x` `[batch, tokens, width]` to the same shape.
 pub fn block(
     pool: &Pool,
     matrices: &Matrices,
@@ -116,7 +116,7 @@ fn norm_row(row: &mut [f32], scale: &[f32], shift: &[f32]) {
     }
 }
 
-/// Sums in lanes and folds them in halves, so that the order is the same on every CPU.
+/// Sums in lanes, then folds the lanes in halves, so that the order is the same on every CPU.
 #[inline(always)]
 fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0f32; LANES];

@@ -1,5 +1,5 @@
-//! The decoder, called generator when trained against a discriminator: tokens and conditioning to
-//! pixels. It is the second half of the autoencoder.
+//! The decoder, called generator when trained against a discriminator: turns tokens and
+//! conditioning into pixels. It is the second half of the autoencoder.
 
 use super::conditioning::{ConditionEncoder, Conditioning};
 use super::config::{CHANNELS, Config, GRID, TOKENS};
@@ -29,7 +29,7 @@ impl Generator {
         Generator::with_depth(weights, config, config.codes_per_token())
     }
 
-    /// `depth`: input numbers at each of the 64 places.
+    /// `depth`: how many input numbers each of the 64 places has.
     pub fn with_depth(weights: &Weights, config: &Config, depth: usize) -> Result<Generator> {
         let super::config::Generator {
             coarse,
@@ -77,8 +77,7 @@ impl Generator {
         self.condition.null_text()
     }
 
-    /// Quantized values `[batch, 64, codes]` to `[batch, 4, 64, 64]`, -1 to 1
-    /// premultiplied.
+    /// Maps quantized values `[batch, 64, codes]` to `[batch, 4, 64, 64]`, -1 to 1 premultiplied.
     pub fn forward(&self, values: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
         self.forward_conditioned(values, &self.condition(conditioning)?)
     }
@@ -88,7 +87,7 @@ impl Generator {
         self.condition.forward(conditioning)
     }
 
-    /// [`Generator::forward`] of values `[batch, 64, depth]` with condition vectors from
+    /// Like [`Generator::forward`], but for values `[batch, 64, depth]` and condition vectors from
     /// [`Generator::condition`].
     pub fn forward_conditioned(&self, values: &Tensor, condition: &Tensor) -> Result<Tensor> {
         let mut x = self.into.forward(values)?.broadcast_add(&self.position)?;
@@ -105,7 +104,7 @@ impl Generator {
         self.paint(&unpatchify(&x, 2 * GRID, 2, self.mid)?)
     }
 
-    /// `[batch, mid, 32, 32]` to pixels.
+    /// Maps `[batch, mid, 32, 32]` to pixels.
     fn paint(&self, x: &Tensor) -> Result<Tensor> {
         let [conv1, conv2, conv3, conv4] = &self.conv;
         let y = conv2.forward(&leaky_relu(&conv1.forward(&leaky_relu(x)?)?)?)?;

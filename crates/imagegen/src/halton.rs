@@ -1,6 +1,6 @@
-//! The decoding order of a picture's places: the Halton sequence (1960) in bases 2 and 3, each
-//! place when a point first falls into it (Halton-MaskGIT, Besnier et al. 2025). Any prefix is
-//! spread over the whole picture.
+//! The decoding order of a picture's places: the Halton sequence (1960) in bases 2 and 3, where
+//! each place comes when a point first falls into it (Halton-MaskGIT, Besnier et al. 2025). Any
+//! prefix is spread over the whole picture.
 
 use super::config::{GRID, TOKENS};
 use std::sync::LazyLock;
@@ -26,8 +26,8 @@ pub fn halton_order(first: usize) -> impl Iterator<Item = usize> {
     order.cycle().skip(first % TOKENS).take(TOKENS)
 }
 
-/// The radical inverse of a number: its digits in a base, mirrored at the point, from 0 up to
-/// 1.
+/// The radical inverse of a number: its digits in a base, mirrored at the radix point; at least 0
+/// and less than 1.
 fn radical_inverse(mut number: usize, base: usize) -> f64 {
     let (mut sum, mut worth) = (0.0, 1.0);
     while number > 0 {

@@ -118,7 +118,8 @@ impl Block {
         ))
     }
 
-    /// `x` `[batch, tokens, width]` to the same shape; `drop` is applied to both residual branches.
+    /// Maps `x` `[batch, tokens, width]` to the same shape; `drop` is applied to both residual
+    /// branches.
     pub fn forward(&self, x: &Tensor, by: &Modulation, drop: &Dropout) -> Result<Tensor> {
         let [scale1, shift1, scale2, shift2] = &by.0;
         if let Some(pool) = self.packed().filter(|_| !x.track_op()) {

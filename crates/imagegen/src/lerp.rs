@@ -5,9 +5,10 @@ use super::{GeneratedImages, Illuminator, ImageSpec, TextCondition};
 use crate::ImageError;
 
 impl Illuminator {
-    /// The picture at a position (0 to 1) between those of two specs. At 0 and 1 it is what
-    /// [`Illuminator::draw`] draws from that spec; in between, the text condition lies on the great
-    /// circle between theirs, and style and seeds are those of the nearer end.
+    /// The picture at a position (0 to 1) between those of two specs. At 0 and 1 it is the picture
+    /// that [`Illuminator::draw`] draws from the first or second spec; in between, the text
+    /// condition lies on the great circle between theirs, and style and seeds are those of the
+    /// nearer end.
     pub fn interpolate(
         &self,
         from: &ImageSpec,
@@ -65,7 +66,7 @@ pub fn slerp(one: &[f32], other: &[f32], at: f32) -> Vec<f32> {
     one.iter().zip(other).map(|(x, y)| a * x + b * y).collect()
 }
 
-/// A vector at length one.
+/// A vector scaled to length one.
 fn unit(x: &[f32]) -> Vec<f32> {
     let length = x.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
     x.iter().map(|x| x / length).collect()

@@ -1,16 +1,16 @@
 //! The illuminator: conditional generation of small pictures from prompt embeddings.
 //!
-//! An [`Illuminator`] is config, concepts and the networks of a [`design::Design`]. The token
-//! design (`token_design`) samples tokens with a token Transformer ([`tokens`], [`sampling`]) from
-//! conditioning ([`conditioning`]) and retrieved examples ([`retrieval_index`],
+//! An [`Illuminator`] consists of a config, concepts and the networks of a [`design::Design`]. The
+//! token design (`token_design`) samples tokens with a token Transformer ([`tokens`], [`sampling`])
+//! from conditioning ([`conditioning`]) and retrieved examples ([`retrieval_index`],
 //! `retrieval_encoder`), corrects them with a refiner ([`refiner`]; both on one [`backbone`]) and
 //! decodes them ([`generator`]); an encoder ([`encoder`], [`quantizer`]) turns pictures into
 //! tokens. In training a discriminator ([`discriminator`]) or a critic on pretrained features
-//! ([`critic`]) scores pictures. Varying, interpolating, mixing and restyling have a file each. All
-//! networks are made from [`weights`] and [`layers`] and sized by [`config`];
-//! tests/peers/illuminator has the same ones in PyTorch.
+//! ([`critic`]) scores pictures. Varying, interpolating, mixing and restyling each have a file. All
+//! networks are built from [`weights`] and [`layers`] and sized by [`config`];
+//! tests/peers/illuminator has the same networks in PyTorch.
 //!
-//! The crate gets prompts as embeddings, and accesses no files but its weights.
+//! The crate receives prompts as embeddings, and accesses no files but its weights.
 
 #[cfg(feature = "train")]
 use ::autograd;
@@ -115,7 +115,7 @@ pub struct TextCondition {
     pub concepts: Vec<Match>,
 }
 
-/// The files of weights of the token design.
+/// The weights files of the token design.
 pub const FILES: [&str; 6] = [
     "config.json",
     "concepts.safetensors",
@@ -179,7 +179,7 @@ impl Illuminator {
     }
 
     /// Whether these weights draw the same pictures as weights with this SHA-256. Weights stored in
-    /// 8 bits name the floats they were made from; only a CPU packs those to the same bits.
+    /// 8 bits list the float weights they were made from; only a CPU packs those to the same bits.
     pub fn reproduces(&self, sha256: &str) -> bool {
         let other = || self.config.same_pictures_as.iter().any(|own| own == sha256);
         self.sha256 == sha256 || (self.device.is_cpu() && other())
@@ -222,7 +222,7 @@ impl Illuminator {
         }
     }
 
-    /// Output of the design with its pictures as bytes; None if stopped.
+    /// The output of the design, with its pictures as bytes; None if stopped.
     fn finish(
         &self,
         output: Option<DesignOutput>,
@@ -288,7 +288,7 @@ impl Illuminator {
         self.concepts = concepts;
     }
 
-    /// Parses the encoded picture of a provenance; None if other weights made it.
+    /// Parses the encoded picture from a picture's provenance; None if other weights made it.
     pub fn encoded_from_hex(&self, text: &str) -> Option<EncodedPicture> {
         EncodedPicture::from_hex(text).filter(|picture| self.design.accepts(picture))
     }

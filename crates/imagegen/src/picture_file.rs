@@ -10,9 +10,9 @@ use std::io::Cursor;
 
 /// The largest file that can be decoded, in bytes.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
-/// The largest picture that can be decoded, in pixels: one from a large camera.
+/// The largest picture that can be decoded, in pixels; enough for a high-resolution camera.
 const MAX_PIXELS: u64 = 64_000_000;
-/// Bytes that decoding may allocate.
+/// How many bytes decoding may allocate.
 const MAX_ALLOCATION: u64 = 512 << 20;
 
 /// Why a file cannot be decoded; each completes a sentence.
@@ -26,7 +26,7 @@ pub enum PictureFileError {
     Unreadable,
 }
 
-/// The picture of a file, scaled to fit a square of `size` pixels; the rest stays transparent.
+/// The picture in a file, scaled to fit a square of `size` pixels; the rest stays transparent.
 pub fn decode_square(file: &[u8], size: usize) -> Result<Picture, PictureFileError> {
     let whole = premultiplied(decode(file)?);
     let side = size as u32;
@@ -107,8 +107,8 @@ pub fn decode(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     read().ok_or(PictureFileError::Unreadable)
 }
 
-/// The pixels of a file for a terminal of unknown background: a picture that is dark or bright all
-/// over gets a paper background; otherwise it might be invisible.
+/// The pixels of a file for a terminal whose background is unknown: a picture that is dark or
+/// bright all over gets a paper background, since it might otherwise be invisible.
 pub fn decode_for_terminal(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     const PAPER: [u16; 3] = [0xf2, 0xe8, 0xd5];
     let mut picture = decode(file)?;
@@ -185,7 +185,8 @@ mod tests {
         let mut wide = RgbaImage::from_pixel(64, 32, Rgba([0, 0, 200, 255]));
         (0..32 * 32).for_each(|at| wide.put_pixel(at % 32, at / 32, Rgba([200, 0, 0, 255])));
         let plain = file(&wide, ImageFormat::Jpeg);
-        // Exif 2.32: one field, 0x0112 orientation, of one short: 6, the first row is on the right.
+        // Exif 2.32: one field, 0x0112 (orientation), with one short: 6, so the first row is on the
+        // right.
         let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
         let mut noted = plain[..2].to_vec();
         noted.extend([0xff, 0xe1, 0, exif.len() as u8 + 2]);

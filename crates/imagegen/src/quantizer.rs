@@ -23,15 +23,15 @@ impl Quantizer {
         })
     }
 
-    /// Any numbers `[.., codes]` to the nearest values; the gradient passes straight
-    /// through the rounding.
+    /// Rounds any numbers `[.., codes]` to the nearest values; the gradient passes straight through
+    /// the rounding.
     pub fn quantize(&self, z: &Tensor) -> Result<Tensor> {
         let bounded = z.tanh()?.broadcast_mul(&self.halves)?;
         let step = (bounded.round()? - &bounded)?.detach();
         (bounded + step)?.broadcast_div(&self.halves)
     }
 
-    /// Values to codes, as floats.
+    /// Maps values to codes, as floats.
     pub fn codes(&self, values: &Tensor) -> Result<Tensor> {
         let codes = values.broadcast_mul(&self.halves)?;
         codes.broadcast_add(&self.halves)?.round()
@@ -45,7 +45,7 @@ impl Quantizer {
         self.values(&Tensor::from_vec(numbers, shape, device)?)
     }
 
-    /// Codes, as floats, to values.
+    /// Maps codes, as floats, to values.
     pub fn values(&self, codes: &Tensor) -> Result<Tensor> {
         let centred = codes.broadcast_sub(&self.halves)?;
         centred.broadcast_div(&self.halves)
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn numbers_become_the_nearest_of_their_levels() {
         let quantizer = Quantizer::new(&[5, 3], &Device::Cpu).unwrap();
-        // tanh(0.6) = 0.537: of -1, -0.5, 0, 0.5, 1 nearest 0.5; of -1, 0, 1 nearest 1.
+        // tanh(0.6) = 0.537: of -1, -0.5, 0, 0.5, 1 the nearest is 0.5; of -1, 0, 1 it is 1.
         let z = Tensor::new(&[[0.6f32, 0.6], [-9.0, 0.4]], &Device::Cpu).unwrap();
         let values = quantizer.quantize(&z).unwrap();
         assert_eq!(values.to_vec2::<f32>().unwrap(), [[0.5, 1.0], [-1.0, 0.0]]);

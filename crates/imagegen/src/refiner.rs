@@ -1,7 +1,7 @@
 //! The refiner: corrects all tokens of a sampled picture in one pass, before the decoder.
 //!
-//! The token Transformer learns one token at a time, so where it is unsure, each place is likely by
-//! itself but the places do not fit together. The refiner sees all tokens with the same
+//! The token Transformer learns one token at a time, so where it is unsure, each place is plausible
+//! by itself but the places do not fit together. The refiner sees all tokens with the same
 //! conditioning and examples, and is trained together with the generator against a critic of whole
 //! pictures.
 
@@ -36,7 +36,7 @@ impl Refiner {
         self.backbone.null_text()
     }
 
-    /// `tokens` and their `values` `[batch, 64, codes]`, -1 to 1, to the decoder's input
+    /// Maps `tokens` and their `values` `[batch, 64, codes]`, -1 to 1, to the decoder's input
     /// values.
     pub fn forward(
         &self,

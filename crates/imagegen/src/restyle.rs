@@ -11,7 +11,7 @@ use super::tokens::FsqCodes;
 use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 
-/// Number of the random stream.
+/// The number of the random stream.
 const SAMPLE: u64 = 3;
 
 impl Illuminator {

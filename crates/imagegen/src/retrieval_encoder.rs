@@ -1,7 +1,7 @@
 //! Encodes retrieved examples as one vector for each of the 64 places.
 //!
 //! Each token of an example is the sum of its codes' rows in a table that has separate rows for
-//! every style; how relevant one style is to another is learned. Training computes with tensors,
+//! every style; the relevance of one style to another is learned. Training computes with tensors;
 //! drawing sums the few rows in plain numbers.
 
 use super::conditioning::Conditioning;
@@ -31,7 +31,7 @@ pub struct RetrievalEncoder {
 }
 
 impl RetrievalEncoder {
-    /// `use_autograd`: train with the [`autograd`] crate.
+    /// `use_autograd`: whether to train with the [`autograd`] crate.
     pub fn new(weights: &Weights, config: &Config, use_autograd: bool) -> Result<RetrievalEncoder> {
         let (width, styles) = (config.tokens.stack.width, config.styles.len());
         let rows = (styles + 1) * config.code_values();

@@ -1,8 +1,8 @@
 //! The retrieval policy: which stored drawings are examples for a picture, and how strongly they
 //! count.
 //!
-//! Training follows [`may_be_example`] too, and shows the networks random subsets of what it
-//! allows; a [`Retriever`] may therefore choose differently without retraining.
+//! Training follows [`may_be_example`] too, and shows the networks random subsets of the allowed
+//! examples; a [`Retriever`] may therefore choose differently without retraining.
 
 use super::concepts::Match;
 use super::config::Config;
@@ -28,7 +28,7 @@ pub struct Retriever {
 }
 
 impl Retriever {
-    /// `counts`: the numbers of concepts and styles.
+    /// `counts`: how many concepts and styles there are.
     pub fn new(index: RetrievalIndex, counts: (usize, usize)) -> Retriever {
         Retriever {
             coverage: StyleCoverage::new(&index, counts),

@@ -132,7 +132,7 @@ pub fn generate_tokens(
             let new = ahead.len().saturating_sub(masked_after(*unknown, left));
             next.extend(ahead.drain(..new).map(|place| picture * TOKENS + place));
         }
-        // With many steps the first ones have no token to fix.
+        // With many steps, the first ones have no tokens to fix.
         if next.is_empty() {
             continue;
         }

@@ -1,7 +1,7 @@
 //! Style coverage: which concepts can be drawn in which style.
 //!
 //! Most styles share their concepts, and a concept known in one of them can be drawn in the others.
-//! A style is exclusive if most of its concepts exist in no other style, as silhouettes do: a
+//! A style is exclusive if most of its concepts exist in no other style, as with silhouettes: a
 //! concept known only in an exclusive style fits no other. A concept without any drawing fits every
 //! style.
 

@@ -2,9 +2,9 @@
 //! retrieved examples and the known tokens (MaskGIT, Chang et al. 2022).
 //!
 //! The code head on top samples a token's codes one after the other, each conditioned on those
-//! before it, so that together they are one choice among all tokens. Retrieved examples
-//! ([`super::retrieval_index`]) enter as their tokens at the same places; restyling passes the
-//! writer's own picture as the example.
+//! before it, so that together they amount to one choice among all possible tokens. Retrieved
+//! examples ([`super::retrieval_index`]) enter as their tokens at the same places; restyling passes
+//! the writer's own picture as the example.
 
 use super::backbone::{Backbone, BackboneInput, sum_of_code_rows};
 use super::code_head::CodeHead;
@@ -118,8 +118,8 @@ impl TokenTransformer {
         self.head.forward(hidden)
     }
 
-    /// Teacher-forced logits: each code sees the true codes before it. `heads` `[batch *
-    /// 64, codes * hidden]` to one tensor `[batch * 64, levels]` per code.
+    /// Teacher-forced logits: each code sees the true codes before it. Maps `heads` `[batch * 64,
+    /// codes * hidden]` to one tensor `[batch * 64, levels]` per code.
     ///
     /// Two products with block matrices compute all codes at once; one code at a time would
     /// go through memory again and again.

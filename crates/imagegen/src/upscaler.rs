@@ -1,20 +1,20 @@
-//! The upscaler: four times the width and height. "ESRGAN slim" of the npm package
-//! @upscalerjs/esrgan-slim 1.0.0 (MIT), a small residual dense network (Wang et al. 2018, after
-//! Zhang et al. 2018), trained on photographs by its authors.
+//! The upscaler: enlarges pictures to four times their width and height. It is "ESRGAN slim" of the
+//! npm package @upscalerjs/esrgan-slim 1.0.0 (MIT), a small residual dense network (Wang et al.
+//! 2018, after Zhang et al. 2018), trained on photographs by its authors.
 //!
 //! The graph follows the package's `model.json`: twelve convolutions, with a fourfold
-//! nearest-neighbour enlargement before the last. Values are 0 to 255.
+//! nearest-neighbour enlargement before the last. Values range from 0 to 255.
 
 use crate::ImageError;
 use candle_core::{Device, Result, Tensor};
 use std::path::Path;
 
-/// Factor of width and height.
+/// The factor by which width and height grow.
 pub const SCALE: usize = 4;
 
-/// Name, kernel side, input and output channels, in the order of the weights' file. For each
-/// layer the file holds the kernel `[side, side, in, out]` and then the bias, as little-endian
-/// f32.
+/// Each layer's name, kernel side, input and output channels, in the order of the weights' file.
+/// For each layer the file holds the kernel `[side, side, in, out]` and then the bias, as
+/// little-endian f32.
 const LAYERS: [(&str, usize, usize, usize); 12] = [
     ("F_0", 3, 64, 64),
     ("F_1_1", 3, 64, 4),

@@ -12,7 +12,7 @@ use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 use sampler::rng::{Rng, derive};
 
-/// Numbers of the random streams that choose the masked tokens and sample them.
+/// The numbers of the random streams that choose the masked tokens and sample them.
 const MASK: u64 = 1;
 const SAMPLE: u64 = 2;
 

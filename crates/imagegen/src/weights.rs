@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub struct Weights<'a> {
     tensors: VarBuilder<'a>,
     packing: Option<Packing>,
-    /// Train with the [`autograd`] crate, on CPUs that support it.
+    /// Whether to train with the [`autograd`] crate, on CPUs that support it.
     use_autograd: bool,
 }
 
@@ -144,7 +144,7 @@ fn uniform(inputs: usize) -> Init {
     }
 }
 
-/// `[.., inputs]` to `[.., outputs]`.
+/// A linear layer: maps `[.., inputs]` to `[.., outputs]`.
 pub struct Linear {
     matrix: Matrix,
     bias: Tensor,
@@ -290,7 +290,7 @@ fn multiply(x: &Tensor, packed: &Packed, pool: &Pool, bias: &[f32]) -> Result<Te
     Tensor::from_vec(rows, shape_of(x, packed.rows()), x.device())
 }
 
-/// Applied to a product after its bias.
+/// A function applied to a product after its bias.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     Identity,
@@ -371,7 +371,7 @@ impl Conv {
         })
     }
 
-    /// `[batch, inputs, h, w]` to `[batch, outputs, h, w]`.
+    /// Maps `[batch, inputs, h, w]` to `[batch, outputs, h, w]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = x.conv2d(&self.weight, self.padding, 1, 1, 1)?;
         y.broadcast_add(&self.bias.reshape((1, (), 1, 1))?)

@@ -34,7 +34,7 @@ impl KernelFamily {
             .unwrap_or(KernelFamily::Portable)
     }
 
-    /// Input rows in a full group.
+    /// The number of input rows in a full group.
     pub(crate) fn group_rows(self) -> usize {
         if self == KernelFamily::Amx { 16 } else { 8 }
     }

@@ -10,9 +10,13 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 /// family's instructions and the pointers are valid for 16 elements.
 pub trait Lanes {
     type Vector: Copy;
+    /// Sets all sixteen floats to one value.
+    ///
     /// # Safety
     /// The processor supports these lanes' instructions.
     unsafe fn splat(value: f32) -> Self::Vector;
+    /// Loads sixteen floats.
+    ///
     /// # Safety
     /// The processor supports these lanes' instructions, and sixteen floats can be read at `at`.
     unsafe fn load(at: *const f32) -> Self::Vector;
@@ -31,9 +35,13 @@ pub trait Lanes {
     /// # Safety
     /// The processor supports these lanes' instructions.
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `a * b`.
+    ///
     /// # Safety
     /// The processor supports these lanes' instructions.
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Stores sixteen floats.
+    ///
     /// # Safety
     /// The processor supports these lanes' instructions, and sixteen floats may be written at `at`.
     unsafe fn store(at: *mut f32, value: Self::Vector);
@@ -41,7 +49,7 @@ pub trait Lanes {
 
 pub(crate) const WIDTH: usize = 16;
 
-/// Prefetches the line at this address. An invalid one is ignored.
+/// Prefetches the cache line at this address; an invalid address is harmless.
 #[inline(always)]
 pub(crate) fn prefetch<N>(at: *const N) {
     #[cfg(target_arch = "x86_64")]
@@ -53,9 +61,9 @@ pub(crate) fn prefetch<N>(at: *const N) {
     let _ = at;
 }
 
-/// An element of the KV cache: a float, or a code with a scale that it shares with others.
+/// An element of the KV cache: a float, or a code that shares its scale with others.
 pub trait KvElement: Pod + Send + Sync + 'static {
-    /// Whether conversion to a float takes more than a load, so that many rows share one
+    /// Whether converting to a float takes more than a load, so that many rows should share one
     /// conversion.
     const NARROW: bool;
     /// Whether elements have scales.

@@ -1,7 +1,7 @@
 //! The operations on a row of floats between two matrix products: norms, activations, softmax.
 //!
-//! **Invariant:** results are bit-identical in every family, alone or in a batch: sums have 16
-//! lanes, and e^x is our own.
+//! **Invariant:** results are bit-identical in every family, alone or in a batch, because sums have
+//! 16 lanes everywhere and e^x is our own.
 
 /// The lanes of a sum: one AVX-512 register or two AVX2 registers.
 pub const LANES: usize = 16;
@@ -99,7 +99,8 @@ fn gated_row(activation: Activation, gate: &[f32], up: &[f32], out: &mut [f32]) 
     }
 }
 
-/// 0.5 x (1 + tanh(u)) is x sigmoid(2u); u as in Hendrycks & Gimpel 2016, the tanh approximation.
+/// GELU's tanh approximation (Hendrycks & Gimpel 2016), 0.5 x (1 + tanh(u)), computed as x
+/// sigmoid(2u).
 #[inline(always)]
 fn gelu(x: f32) -> f32 {
     const ROOT: f32 = 0.797_884_6;
@@ -166,8 +167,8 @@ pub fn sum_lanes(mut sums: [f32; LANES]) -> f32 {
 }
 
 /// e^x for x <= 0, to about 2 units in the last place: Cody-Waite reduction by ln 2 and the
-/// polynomial of Cephes' expf (Moshier 1989). Not the system's function, so that all machines
-/// agree.
+/// polynomial of Cephes' expf (Moshier 1989). The system's function is not used, so that all
+/// machines agree.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     let x = x.max(-87.0);

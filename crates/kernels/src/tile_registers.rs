@@ -6,9 +6,9 @@ use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
 use std::sync::OnceLock;
 
-/// Products of signed bytes: a bit of `cpuid` leaf 7.
+/// The bit of `cpuid` leaf 7 for products of signed bytes.
 pub const INT8: u32 = 1 << 25;
-/// Products of bfloat16.
+/// The bit of `cpuid` leaf 7 for products of bfloat16.
 pub const BF16: u32 = 1 << 22;
 
 /// Whether the CPU supports AMX with these products, and the operating system permits it.
@@ -22,8 +22,8 @@ fn has(products: u32) -> bool {
     __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & wanted == wanted
 }
 
-/// Linux grants them on request (`ARCH_REQ_XCOMP_PERM` of arch_prctl,
-/// Documentation/arch/x86/xstate.rst); this requests them once.
+/// Whether the process may use the registers. Linux grants them on request (`ARCH_REQ_XCOMP_PERM`
+/// of arch_prctl, Documentation/arch/x86/xstate.rst); this requests them once.
 #[cfg(target_os = "linux")]
 fn are_permitted() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
@@ -58,7 +58,7 @@ pub struct TileConfig {
 }
 
 impl TileConfig {
-    /// Bytes per row, and number of rows, of each of the eight registers.
+    /// A configuration of the eight registers, each with its bytes per row and its number of rows.
     pub const fn new(row_bytes: [u16; 8], rows: [u8; 8]) -> TileConfig {
         let mut shapes = TileConfig {
             palette: 1,

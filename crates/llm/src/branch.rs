@@ -1,13 +1,13 @@
-//! Branches: continuations of one story that share the KV cache up to the point where they diverge,
-//! and each keep the state of their own tokens.
+//! Branches: continuations of one story. They share the KV cache up to the point where they
+//! diverge; each stores the state of its own tokens.
 
 use kernels::attention::KvBlocks;
 
-/// A continuation of the KV cache as it was when the branch was created. On a CPU only.
+/// A continuation of the KV cache as it was when the branch was created; CPUs only.
 pub struct Branch {
-    /// How many tokens of the KV cache it continues.
+    /// How many tokens at the start of the KV cache it shares.
     pub(crate) shared: usize,
-    /// How many tokens it adds to those.
+    /// How many tokens it adds.
     pub(crate) len: usize,
     /// The state of its own tokens, layer by layer.
     pub(crate) layers: Vec<BranchState>,
@@ -22,7 +22,7 @@ pub(crate) enum BranchState {
 
 /// The positions of the tokens of one forward pass.
 pub(crate) enum Positions<'a> {
-    /// Consecutive positions; the first token has this one.
+    /// Consecutive positions, starting with this one.
     Sequence(usize),
     /// One token at the end of each branch.
     Branches(&'a mut [Branch]),

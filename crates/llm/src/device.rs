@@ -1,4 +1,4 @@
-//! The device that computes: the one named by a flag, or the best one present.
+//! The compute device: the one named by a flag, or else the best one available.
 
 use crate::error::ModelError;
 use candle_core::Device;
@@ -64,7 +64,7 @@ fn absent(kind: &str, error: &candle_core::Error) -> ModelError {
     let error = error.to_string();
     let first = error.lines().next().unwrap_or_default();
     ModelError::Device(format!(
-        "No {kind} device is available ({first}); build with its feature, or use --device cpu"
+        "No {kind} device is available ({first}); use a build that supports {kind}, or --device cpu"
     ))
 }
 

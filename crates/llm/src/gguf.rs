@@ -2,8 +2,8 @@
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3. The
 //! reader trusts no length or offset in the file: each is checked against the file's size before it
-//! is used, so that a truncated, damaged or hostile file causes an error and not an abort.
-//! Independent of models.
+//! is used, so that a truncated, damaged or hostile file causes an error rather than an abort. This
+//! module does not depend on any model.
 
 mod error;
 mod foreign;
@@ -29,7 +29,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use value::Value;
 
-/// How much of a file tells what it is.
+/// How many bytes at the start of a file identify its type.
 const START: u64 = 512;
 
 /// An open GGUF file. Strings and tensors stay in the mapped file until they are used.
@@ -57,7 +57,8 @@ impl Gguf {
         if start.len() < 24 || !start.starts_with(b"GGUF") {
             return Err(foreign::foreign(path, &start));
         }
-        // SAFETY: read-only; as with every mapped model, the file must not be cut while in use.
+        // SAFETY: the map is read-only. As with every mapped model, the file must not be truncated
+        // while in use.
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
         let (metadata, tensors) = Reader { bytes: &map, at: 0 }.read(path)?;
         let gguf = Gguf {
@@ -164,8 +165,8 @@ impl Gguf {
         pages::release(&self.map, start..start + data.len());
     }
 
-    /// Applies `take` to each value of an array, which is parsed only now, since most arrays are
-    /// never used.
+    /// Applies `take` to each value of an array. Arrays are parsed only here, since most are never
+    /// used.
     fn array<'a, T: 'a>(
         &'a self,
         key: &str,
@@ -258,7 +259,7 @@ mod tests {
     #[test]
     fn a_format_that_is_not_supported_is_opened_and_refused_by_its_name() {
         let mut file = small();
-        // The F32 tensor [2, 3] becomes one of 64-bit floats, of which the file has only 3.
+        // The F32 tensor [2, 3] is relabelled as 64-bit floats; the file has room for only 3.
         let kind = file.len() - 6 * 4 - 32;
         let at = (kind..file.len() - 6 * 4)
             .find(|at| file[*at..].starts_with(&[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))

@@ -1,7 +1,8 @@
-//! The text encoder: a sentence to its embedding.
+//! The text encoder: turns a sentence into an embedding.
 //!
 //! all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Wang et al. 2020): BERT, mean pooling, then
-//! normalization. Phrases of similar meaning lie close together. Does not handle pictures.
+//! normalization. Phrases with similar meanings have similar embeddings. It does not handle
+//! pictures.
 
 use crate::error::ModelError;
 use ahash::AHashMap;
@@ -19,7 +20,7 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 pub const WIDTH: usize = 384;
 /// The maximum number of tokens that it was trained on; the rest of a longer text is ignored.
 const LONGEST: usize = 256;
-/// Every word piece has at least one letter, so letters beyond these cannot be among the tokens.
+/// How many characters of a text are tokenized: more than enough for the maximum number of tokens.
 const LETTERS: usize = 8 * LONGEST;
 
 /// Its vocabulary, one word piece per line, in order of id.
@@ -96,7 +97,7 @@ impl SentenceEncoder {
         Ok(Some(all))
     }
 
-    /// Embeds rows of ids of equal length.
+    /// Embeds rows of token ids, all of the same length.
     fn forward(&self, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, ModelError> {
         let tokens = ids.first().map_or(0, Vec::len);
         let ids = Tensor::from_vec(ids.concat(), (ids.len(), tokens), &self.device)?;

@@ -1,6 +1,6 @@
 //! The chat template of a GGUF file, rendered by minijinja.
 //!
-//! Templates are untrusted: they can loop and raise errors, and see nothing but the messages. A
+//! Templates are untrusted: they may loop or raise errors, and they see only the messages. A
 //! writer's words are guarded before rendering, so that they cannot pose as control tokens.
 
 use super::tokenizer::Tokenizer;
@@ -24,7 +24,7 @@ pub struct ChatTemplate {
 /// The number of steps after which a template counts as endless.
 const FUEL: u64 = 5_000_000;
 
-/// The number of bytes that a template may add to the words of a chat.
+/// How many bytes a template may add to the text of a chat.
 const LONGEST: usize = 4 << 20;
 
 impl ChatTemplate {
@@ -57,8 +57,8 @@ impl ChatTemplate {
         messages: &[ChatMessage],
     ) -> Result<String, ModelError> {
         match self.render_turns(tokenizer, turns(tokenizer, messages)) {
-            // Some templates refuse a system message: it is then put before the first user
-            // message's text.
+            // Some templates refuse a system message; its text then goes before the first user
+            // message's.
             Err(_) if messages.first().is_some_and(|first| first.role == "system") => {
                 self.render_turns(tokenizer, folded(turns(tokenizer, messages)))
             }
@@ -66,8 +66,8 @@ impl ChatTemplate {
         }
     }
 
-    /// The messages as the model was trained to see them, then the beginning of a turn of `role`,
-    /// so that the model writes that turn instead of its own.
+    /// The messages as the model was trained to see them, then the start of a turn by `role`, so
+    /// that the model writes that turn instead of its own.
     pub fn render_open_turn(
         &self,
         tokenizer: &Tokenizer,
@@ -120,7 +120,7 @@ impl ChatTemplate {
     }
 }
 
-/// A prompt being rendered, which may not grow without end.
+/// A prompt being rendered, whose length is limited.
 struct Bounded {
     bytes: Vec<u8>,
     most: usize,

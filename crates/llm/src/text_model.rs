@@ -15,7 +15,7 @@ pub enum Logits {
     Last,
     /// Every token's.
     All,
-    /// The last token's, of which only the k highest count. If that saves a copy from a device, the
+    /// The last token's; only the k highest matter. Where this saves copying from a device, the
     /// others are `-inf`.
     TopK(usize),
 }
@@ -28,10 +28,10 @@ pub struct Placement {
     pub threads: usize,
     /// How keys and values are stored on a CPU.
     pub kv: KvType,
-    /// The kernels on a CPU; `None` chooses the best ones.
+    /// The kernel family on a CPU; `None` chooses the best.
     pub family: Option<KernelFamily>,
-    /// Computes with candle's tensor operations on a CPU too, as on a GPU: the reference that
-    /// tests compare the kernels with.
+    /// Uses candle's tensor operations even on a CPU, as on a GPU: the tests' reference for the
+    /// kernels.
     pub force_candle: bool,
 }
 
@@ -55,7 +55,7 @@ pub trait TextModel {
 
     fn vocabulary(&self) -> usize;
 
-    /// The kernel family in use, if there is a choice: results may depend on it.
+    /// The kernel family in use, which may affect results; empty if there is only one.
     fn kernel_family(&self) -> String {
         String::new()
     }
@@ -68,7 +68,7 @@ pub trait TextModel {
     }
 
     /// Forgets every token after the first `keep`. A model that cannot cut its cache exactly there
-    /// forgets fewer: [`TextModel::len`] returns how many are left.
+    /// forgets more: [`TextModel::len`] returns how many are left.
     fn rewind(&mut self, keep: usize);
 
     /// Evaluates `tokens` after those in the KV cache. Returns logits, `[rows, vocabulary]` flat,
@@ -87,14 +87,14 @@ pub trait TextModel {
         None
     }
 
-    /// Puts saved tokens back into the KV cache, which must reach up to their first position; its
-    /// content from there on is replaced. On an error the cache is unchanged.
+    /// Loads saved tokens into the KV cache, which must reach up to their first position;
+    /// everything from there on is replaced. On an error the cache is unchanged.
     fn restore(&mut self, _bytes: &[u8], _model: &str) -> Result<(), ModelError> {
         Err(ModelError::Snapshot("this model cannot load one"))
     }
 
-    /// Whether the logits of a batch of tokens are bit-identical to those of one token after
-    /// another.
+    /// Whether evaluating tokens in a batch gives logits bit-identical to evaluating them one by
+    /// one.
     fn is_batch_invariant(&self) -> bool {
         false
     }

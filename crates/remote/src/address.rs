@@ -1,4 +1,5 @@
-//! The address of a model server, as a writer types it: `http://host:8080`, perhaps with `#MODEL`.
+//! The address of a model server, as a writer types it: `http://host:8080`, optionally with
+//! `#MODEL`.
 
 use ureq::http::Uri;
 
@@ -15,7 +16,7 @@ pub struct Address {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     #[error(
-        "This is not the address of a server; write it as http://HOST:PORT, and a model on it as http://HOST:PORT#MODEL"
+        "This is not the address of a server; write http://HOST:PORT, or http://HOST:PORT#MODEL for a model on it"
     )]
     Malformed,
     #[error(
@@ -100,7 +101,7 @@ trait LowercaseHost {
 }
 
 impl LowercaseHost for String {
-    /// Ignores case in scheme and host, but not in the path.
+    /// Lowercases the scheme and host, but not the path.
     fn to_lowercase_host(self) -> String {
         let start = self.find("://").map_or(0, |at| at + 3);
         let end = self[start..].find('/').map_or(self.len(), |at| start + at);

@@ -102,7 +102,7 @@ fn llama(json: &Value) -> Chunk {
         Some("limit") if yes("truncated") => Some(Finish::ContextFull),
         Some("limit") => Some(Finish::Length),
         Some("eos") => Some(Finish::Complete),
-        // An earlier version reports this in three fields.
+        // Earlier versions report this in three fields.
         _ if yes("stopped_word") => Some(Finish::StopString),
         _ if yes("stopped_limit") => Some(Finish::Length),
         _ => Some(Finish::Complete),

@@ -13,7 +13,7 @@ pub struct Ask<'a> {
     pub prompt: Prompt,
     pub sampling: &'a Sampling,
     pub seed: u64,
-    /// The most tokens to write.
+    /// The maximum number of tokens to write.
     pub most: usize,
     pub stop: Vec<String>,
     /// How many of the most likely tokens to report at each position.
@@ -27,7 +27,7 @@ pub struct Ask<'a> {
     pub stream: bool,
 }
 
-/// What the model continues.
+/// The text or conversation to be continued.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Prompt {
     Text(String),
@@ -56,7 +56,7 @@ pub struct Call {
     pub protocol: Protocol,
 }
 
-/// The most stop strings that some servers allow.
+/// The maximum number of stop strings that some servers allow.
 const STOPS: usize = 4;
 
 /// The HTTP request for `ask`, in the form that the flavour expects.

@@ -23,7 +23,7 @@ use ureq::Agent;
 use ureq::http::Response;
 use ureq::tls::TlsConfig;
 
-/// How often a wait checks whether to stop.
+/// How often a waiting call checks whether to stop.
 const TICK: Duration = Duration::from_millis(30);
 /// The size limit of an answer that is not a stream, in bytes.
 const LARGEST: u64 = 16 << 20;
@@ -32,7 +32,7 @@ const LARGEST: u64 = 16 << 20;
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub connect: Duration,
-    /// For an answer that is not a stream.
+    /// The limit for an answer that is not a stream.
     pub answer: Duration,
     /// From the request to the first token, while the server prefills the prompt.
     pub first: Duration,
@@ -68,7 +68,7 @@ pub struct Client {
     own_header: bool,
     config: ureq::config::Config,
     limits: Limits,
-    /// Shared by calls, so that connections are reused.
+    /// Shared by all calls, so that connections are reused.
     agent: Agent,
 }
 

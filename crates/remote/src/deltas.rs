@@ -22,7 +22,7 @@ enum State {
     Whole(String),
 }
 
-/// A repeated beginning of at least this many bytes is no coincidence.
+/// A repeated beginning of at least this many bytes is not taken for a coincidence.
 const LONG: usize = 12;
 
 impl Deltas {

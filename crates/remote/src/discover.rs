@@ -1,4 +1,4 @@
-//! Finds servers on this machine's usual ports.
+//! Finds servers on this machine, on their usual ports.
 
 use super::client::{Client, Limits, Network};
 use super::probe::{Server, probe};
@@ -22,7 +22,7 @@ pub struct FoundServer {
     pub server: Server,
 }
 
-/// Asks all these addresses at once, without a key and with short time limits.
+/// Probes all these addresses at once, without a key and with short time limits.
 pub fn look_around(roots: &[String]) -> Vec<FoundServer> {
     let limits = Limits {
         connect: Duration::from_millis(300),

@@ -45,7 +45,7 @@ pub enum Kind {
     },
     /// It redirects to another address.
     Redirects(String),
-    /// Its answer is not what was requested.
+    /// Its answer does not have the expected form.
     Garbage,
     /// Its answer was empty.
     Empty,
@@ -55,7 +55,7 @@ pub enum Kind {
     Gone,
 }
 
-/// The most characters of a server's message to quote.
+/// The maximum number of characters to quote from a server's message.
 const QUOTED: usize = 200;
 
 impl RemoteError {
@@ -153,15 +153,15 @@ impl std::fmt::Display for RemoteError {
             ),
             Kind::Unauthorized { had_key: true } => write!(
                 f,
-                "{server} refuses the key; correct ILLUMINE_API_KEY, or the variable that key_env of its backend in config.toml names"
+                "{server} refuses the key; correct ILLUMINE_API_KEY, or the variable that its backend in config.toml names as key_env"
             ),
             Kind::Unauthorized { had_key: false } => write!(
                 f,
-                "{server} wants a key; put it into ILLUMINE_API_KEY and start with --backend {server}, or name its variable with key_env of a backend in config.toml"
+                "{server} needs a key; put it into ILLUMINE_API_KEY and start with --backend {server}, or name its variable as key_env of a backend in config.toml"
             ),
             Kind::NotFound(said) => write!(
                 f,
-                "{server} does not have the model or the route{}; `illumine models list` shows its models, and flavour of a backend in config.toml says what kind of server it is",
+                "{server} does not have the model or the route{}; `illumine models list` shows its models; if its kind is wrong, set flavour of its backend in config.toml",
                 quoted(said)
             ),
             Kind::TooLong(said) => write!(
@@ -191,15 +191,15 @@ impl std::fmt::Display for RemoteError {
             ),
             Kind::Redirects(to) => write!(
                 f,
-                "{server} redirects to {to}; if that is right, give this address, since a key is never sent on"
+                "{server} redirects to {to}; if that is right, use this address, since keys are never forwarded"
             ),
             Kind::Garbage => write!(
                 f,
-                "{server} answers with something that is not a model's text; check the address, or set flavour of its backend in config.toml"
+                "{server} did not answer with a model's text; check the address, or set flavour of its backend in config.toml"
             ),
             Kind::Empty => write!(
                 f,
-                "{server} answered nothing, as some servers do when a prompt is too long; shorten it, or see the server's log"
+                "{server} sent an empty answer, as some servers do when a prompt is too long; shorten it, or see the server's log"
             ),
             Kind::Broke(said) => write!(
                 f,

@@ -1,7 +1,7 @@
 //! Splits bytes into events: server-sent events, or one JSON value per line.
 //!
 //! `sseer`'s parser, which uses no threads or I/O, splits the lines; this module assembles their
-//! fields into events, within limits that keep a hostile server from filling the memory.
+//! fields into events, within limits that keep a hostile server from filling memory.
 
 use bytes::BytesMut;
 use sseer::parser::{RawEventLineOwned, parse_line_from_buffer};

@@ -90,7 +90,7 @@ impl Flavour {
         Flavour::ALL.into_iter().find(|one| one.name() == name)
     }
 
-    /// The flavour of a service recognized by its host name.
+    /// The flavour of a well-known service, by its host name.
     pub fn of_host(host: &str) -> Option<Flavour> {
         match host {
             "api.openai.com" => Some(Flavour::OpenAi),
@@ -100,7 +100,7 @@ impl Flavour {
         }
     }
 
-    /// How to continue prose; `None` if the server only chats.
+    /// How to continue prose; `None` if the server supports only chat.
     pub fn prose(self) -> Option<Protocol> {
         match self {
             Flavour::LlamaServer => Some(Protocol::LlamaText),

@@ -10,10 +10,11 @@
 //! | `samplers` | the sampling settings under each flavour's names |
 //! | `answer` | parses an event: text, why it ended, and statistics |
 //! | `deltas` | handles servers that send all text so far each time |
-//! | `probe` | which flavour answers at an address, and with which models |
-//! | `discover` | the servers on this machine's usual ports |
+//! | `probe` | detects which flavour answers at an address, and which models it has |
+//! | `discover` | finds servers on their usual local ports |
 //!
-//! Independent of stories and terminals. Errors, `Debug` output and redirects never contain a key.
+//! This crate does not depend on stories or terminals. Errors, `Debug` output and redirects never
+//! contain a key.
 
 #![warn(unreachable_pub)]
 

@@ -1,4 +1,4 @@
-//! Finds out which flavour of server answers at an address, and with which models.
+//! Detects which flavour of server answers at an address, and which models it has.
 
 use super::client::{Client, Reply};
 use super::error::{Kind, RemoteError};
@@ -231,7 +231,7 @@ fn details(client: &Client, server: &mut Server, stopped: Stopped) -> Result<(),
             }
             let props = props.json().unwrap_or_default();
             let slot = number(&props["default_generation_settings"]["n_ctx"]);
-            // The slots share the context; a story gets only one slot's.
+            // The slots share the context; a story gets only one slot's part.
             server.context = slot.or(server.context);
             server.fingerprint += &format!(" {} {}", props["model_path"], props["model_ftype"]);
         }

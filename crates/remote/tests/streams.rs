@@ -193,7 +193,7 @@ fn a_cut_at_any_byte_leaves_a_beginning_without_an_end() {
             }
             let (text, ended) = read(*protocol, &[&found[..], rest.as_slice()].concat());
             assert!(whole.starts_with(&text), "{name} cut at {at}: {text:?}");
-            // A text with words missing must not have a finish reason either.
+            // A text with words missing must have no finish reason.
             assert!(
                 ended.is_none() || (ended == finish && text == whole),
                 "{name} cut at {at}"

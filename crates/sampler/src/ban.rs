@@ -10,7 +10,8 @@ use std::ops::Range;
 pub struct Ban {
     /// Words, or a regex between slashes; case-insensitive.
     pub phrase: String,
-    /// Subtracted once from the logit of the phrase's first token; None bans the phrase entirely.
+    /// The amount subtracted once from the logit of the phrase's first token; None bans the phrase
+    /// entirely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<f32>,
 }
@@ -26,7 +27,7 @@ pub struct Bans {
 pub const REACH: usize = 80;
 const LARGEST: usize = 1 << 20;
 
-/// The strength above which a ban is absolute.
+/// The highest strength that can be given; a larger number belongs to the phrase.
 const STRONGEST: f32 = 100.0;
 
 /// Why a phrase cannot be banned, in one sentence.
@@ -42,7 +43,7 @@ impl Ban {
             Some((phrase, number)) if !phrase.trim().is_empty() => {
                 let number = number.strip_prefix("strength=").unwrap_or(number);
                 match number.parse::<f32>() {
-                    // A year is more likely words than a strength.
+                    // A number this large, such as a year, belongs to the phrase.
                     Ok(strength) if strength > STRONGEST => (text, None),
                     Ok(strength) if strength > 0.0 => (phrase.trim(), Some(strength)),
                     Ok(_) => {
@@ -157,7 +158,7 @@ impl Bans {
         words.chain(patterns).min_by_key(|(_, range)| range.start)
     }
 
-    /// The byte from which `text` may still become a banned phrase.
+    /// The first byte at which a banned phrase may have begun that `text` does not yet complete.
     pub fn uncertain_from(&self, text: &str) -> usize {
         let mut from = text.len();
         for (_, words) in &self.words {

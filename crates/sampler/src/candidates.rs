@@ -1,7 +1,7 @@
 //! The candidate tokens, selected from a model's logits.
 //!
 //! Between stages, candidates are in ascending order of id, so that sums over them have the same
-//! order on every machine. Independent of the settings.
+//! order on every machine. This module does not depend on the settings.
 
 use std::cmp::Ordering;
 

@@ -1,8 +1,8 @@
 //! DRY, "don't repeat yourself": a token that would continue a verbatim repeat becomes less likely,
 //! increasingly so with the repeat's length.
 //!
-//! p-e-w, text-generation-webui PR #5677; in linear time after koboldcpp PR #982 (pi6am). Repeated
-//! single words are handled by the penalties.
+//! Source: p-e-w, text-generation-webui PR #5677; the linear-time algorithm follows koboldcpp PR
+//! #982 (pi6am). The penalties handle repeated single words.
 
 pub use super::sequence_breakers::SequenceBreakers;
 
@@ -21,7 +21,7 @@ pub struct Dry {
     tail: Vec<u8>,
     /// How many tokens follow the last breaker.
     unbroken: usize,
-    /// Kept to avoid allocations: the result of [`matches`], and the longest match by token.
+    /// Reused to avoid allocations: the result of [`matches`], and the longest match by token.
     matches: Vec<usize>,
     longest: Vec<(u32, usize)>,
 }
@@ -56,8 +56,8 @@ impl Dry {
         }
     }
 
-    /// Lowers each token that once followed what the text now ends with. If the longest such
-    /// ending has L tokens, with no breaker among them, and L ≥ allowed:
+    /// Lowers the logit of each token that followed an earlier occurrence of the text's ending. If
+    /// the longest such ending has L tokens, with no breaker among them, and L ≥ allowed:
     ///
     /// z − multiplier · base^(L − allowed)
     ///
@@ -87,7 +87,7 @@ impl Dry {
         }
     }
 
-    /// From the matches in `window`, the longest for each token that followed one.
+    /// Finds, for each token that followed a match in `window`, the longest such match.
     fn collect(&mut self, window: &[u32]) {
         self.longest.clear();
         for (ago, length) in self.matches.iter().enumerate().skip(1) {
@@ -160,7 +160,7 @@ mod tests {
             .collect()
     }
 
-    /// Multiplier 0.5, base 2, allowed length 2: every number is exact.
+    /// Multiplier 0.5, base 2, allowed length 2, so that every number is exact.
     fn halves() -> Sampling {
         Sampling {
             dry_multiplier: 0.5,
@@ -191,8 +191,8 @@ mod tests {
 
     #[test]
     fn a_loop_counts_the_overlap() {
-        // "aaaa": three back the match is one token long, two back two, one back three.
-        // a: L = 3, 0.5 * 2 = 1.
+        // "aaaa": three tokens back the match is one token long, two back it is two, one back
+        // three. a: L = 3, 0.5 * 2 = 1.
         assert_eq!(penalties(&halves(), "aaaa", &["|"]), [('a', -1.0)]);
     }
 
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(penalties(&halves(), "a|bcdxa|bc", &[]), [('d', -2.0)]);
         // Across "|" nothing matches: L = 2.
         assert_eq!(penalties(&halves(), "a|bcdxa|bc", &["|"]), [('d', -0.5)]);
-        // One token after a breaker is too few, and after a breaker nothing is penalised.
+        // One token after a breaker is too few, and after a breaker nothing is penalized.
         assert_eq!(penalties(&halves(), "a|bcdxa|b", &["|"]), []);
         assert_eq!(penalties(&halves(), "abc|dxabc|", &["|"]), []);
         // A breaker that continued a match is not penalized itself.
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn breakers_spread_over_tokens_stop_matches_too() {
-        // "##" is two tokens here. Without it: "a##bc" L = 5, 0.5 * 2^3 = 4.
+        // "##" is two tokens here. Without the breaker, "a##bc" L = 5, 0.5 * 2^3 = 4.
         assert_eq!(penalties(&halves(), "a##bcdxa##bc", &[]), [('d', -4.0)]);
         assert_eq!(penalties(&halves(), "a##bcdxa##bc", &["##"]), [('d', -0.5)]);
         // A single "#" is not a breaker: "a#bc" L = 4.

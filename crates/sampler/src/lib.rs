@@ -14,22 +14,22 @@
 //! | xtc | `xtc` | `xtc_probability` 0, or `xtc_threshold` above 0.5 |
 //! | temperature | `temperature` | 1 |
 //!
-//! Mirostat 2 replaces all cuts, top_n_sigma to xtc, and comes after the temperature. Unlike in
+//! Mirostat 2 replaces all cuts (top_n_sigma to xtc) and comes after the temperature. Unlike in
 //! llama.cpp, penalties and dry work with it too. At temperature 0 the best token after penalties
 //! and dry is taken: no cut applies, not even those that may drop it.
 //!
 //! **Seed contract.** Each call of [`Sampler::sample`] takes exactly two numbers from the
-//! [`rng::Rng`] of its seed, first XTC's, then the one that picks, whether they are used or not. So
-//! token number n of a passage depends on numbers 2n and 2n + 1 whatever the settings, and
+//! [`rng::Rng`] of its seed, first one for XTC, then one for the pick, whether or not they are
+//! used. So token number n of a passage depends on numbers 2n and 2n + 1 whatever the settings, and
 //! switching a stage on or off or changing the temperature does not shift later numbers. Equal
 //! logits, settings and seed give equal tokens on any machine: the platform's `exp` is never
 //! called, sums have a fixed order, and of equal logits the lower id counts as better.
 //!
 //! **Cost.** Top-k, top-nσ and min-p compare logits; exponentials are computed only for the tokens
-//! they leave, unless typical-p, top-p without top-k, or mirostat need the whole vocabulary: some
-//! 40 µs per token instead of a millisecond, for 49,152 tokens.
+//! they leave, unless typical-p, top-p without top-k, or mirostat need the whole vocabulary. With a
+//! vocabulary of 49,152, this takes some 40 µs per token instead of a millisecond.
 //!
-//! It uses no tensors, text or story, and its seed is its only source of randomness.
+//! This crate uses no tensors, text or story, and its seed is its only source of randomness.
 
 #![warn(unreachable_pub)]
 
@@ -77,8 +77,8 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// `seed` is the seed to use; `sampling.seed` is ignored. Invalid values, which a file may
-    /// contain, count as off.
+    /// Creates a sampler that uses `seed`; `sampling.seed` is ignored. Invalid values, which a file
+    /// may contain, count as off.
     pub fn new(sampling: &Sampling, seed: u64, breakers: SequenceBreakers) -> Sampler {
         Sampler {
             sampling: sampling.clone(),
@@ -94,7 +94,7 @@ impl Sampler {
         }
     }
 
-    /// Names tokens that XTC must not remove: newline and end of text.
+    /// Sets the tokens that XTC must not remove: newline and end of text.
     pub fn protect_from_xtc(mut self, tokens: impl IntoIterator<Item = u32>) -> Sampler {
         self.protected.extend(tokens);
         self
@@ -137,7 +137,7 @@ impl Sampler {
     pub fn distribution(&self, logits: &[f32]) -> Vec<(u32, f64)> {
         let mut copy = self.clone();
         candidates::clean(logits, &mut copy.logits);
-        // No draw is as high as this, so that XTC removes nothing.
+        // No draw is as high as this, so XTC removes nothing.
         let no_xtc = 1.0;
         copy.run(&Stage::PENALTIES, no_xtc);
         let temperature = copy.temperature();
@@ -212,7 +212,7 @@ impl Sampler {
 }
 
 /// The natural logarithm of a token's probability before any stage; `-inf` for one that is ruled
-/// out. It takes an exponential of every logit, so it is not part of sampling.
+/// out. It computes an exponential of every logit, so it is not part of sampling.
 pub fn log_probability(logits: &[f32], token: u32) -> f64 {
     let mut clean = Vec::new();
     candidates::clean(logits, &mut clean);

@@ -25,8 +25,9 @@ impl Mirostat {
         }
     }
 
-    /// Cuts the tokens whose surprise −log2 p is above μ (the best always stays), samples from the
-    /// rest, and moves the cut: μ ← μ − η (s − τ), where s is the surprise of the sampled token.
+    /// Removes the tokens whose surprise −log2 p is above μ (the best always stays), samples from
+    /// the rest, and moves the cut: μ ← μ − η (s − τ), where s is the surprise of the sampled
+    /// token.
     ///
     /// Basu et al., "Mirostat", ICLR 2021, arXiv:2007.14966, algorithm 2. As in llama.cpp, s is
     /// computed among the tokens that are left, and the probabilities are those at `temperature`.
@@ -66,8 +67,8 @@ mod tests {
     #[test]
     fn it_cuts_at_mu_and_moves_mu_by_the_error() {
         // τ = 1, so μ = 2: tokens of p >= 2^-2 = 0.25 stay, which is 0.5 and 0.3, not 0.2.
-        // Renormalised: 0.625 and 0.375. The draw 0.7 takes the second, whose surprise is
-        // -log2 0.375 = 1.415037...; μ = 2 - 0.5 * (1.415037 - 1) = 1.792481.
+        // Renormalized: 0.625 and 0.375. The draw 0.7 takes the second, whose surprise is -log2
+        // 0.375 = 1.415037...; μ = 2 - 0.5 * (1.415037 - 1) = 1.792481.
         let mut mirostat = mirostat(1.0, 0.5);
         let mut items = with_probabilities(&[0.5, 0.3, 0.2]);
         let choice = mirostat.choose(&mut items, 1.0, 0.7);

@@ -1,4 +1,4 @@
-//! Top-nσ: the noise in a model's logits is about normal, and outliers are signal.
+//! Top-nσ: the noise in a model's logits is roughly normal, and outliers are signal.
 //!
 //! It works on the logits alone and so depends neither on the temperature nor on the tokens' ids.
 

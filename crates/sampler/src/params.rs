@@ -1,6 +1,6 @@
 //! Every parameter of the sampler chain, with its default.
 //!
-//! Plain data that is saved with each passage, so that the passage can be reproduced.
+//! The parameters are plain data, saved with each passage so that it can be reproduced.
 
 use crate::ban::Ban;
 use serde::{Deserialize, Serialize};
@@ -44,9 +44,9 @@ pub struct Sampling {
     pub repetition_penalty: f32,
     /// How many tokens the repetition, presence and frequency penalties look back.
     pub repetition_range: i32,
-    /// Subtracted once from the logit of every token in the range. 0 is off.
+    /// The amount subtracted once from the logit of every token in the range. 0 is off.
     pub presence_penalty: f32,
-    /// Subtracted from the logit of a token for each occurrence in the range. 0 is off.
+    /// The amount subtracted from the logit of a token for each occurrence in the range. 0 is off.
     pub frequency_penalty: f32,
     /// 2 holds the surprise at a target instead of truncating; 0 is off.
     pub mirostat: u8,
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn missing_and_unknown_fields_are_no_error() {
-        // Journals of other versions must open.
+        // Journals of other versions must still open.
         let sampling: Sampling =
             serde_json::from_str(r#"{"temperature":0.5,"from_the_future":1}"#).unwrap();
         let expected = Sampling {

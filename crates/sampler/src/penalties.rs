@@ -1,13 +1,13 @@
 //! Repetition, presence and frequency penalties: tokens already used become less likely.
 //!
-//! All three look at the same range of the last tokens, of prompt and output alike. Sequences are
-//! handled by DRY.
+//! All three look at the same range of recent tokens, in prompt and output alike. DRY handles
+//! sequences.
 
 use std::collections::BTreeMap;
 
 use crate::params::Sampling;
 
-/// Counts the tokens of the range as they come and go.
+/// Counts the tokens in the range as they enter and leave it.
 #[derive(Clone, Debug)]
 pub(crate) struct Penalties {
     repetition: f32,
@@ -65,7 +65,7 @@ impl Penalties {
         }
     }
 
-    /// For each token in the range, where `count` is how often it occurs there:
+    /// Applies to each token in the range, where `count` is how often it occurs there:
     ///
     /// - repetition r (CTRL, Keskar et al. 2019, arXiv:1909.05858, with the correction that
     ///   everyone now uses): z / r if z > 0, else z · r;

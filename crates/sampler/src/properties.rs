@@ -62,7 +62,7 @@ prop_compose! {
 }
 
 proptest! {
-    /// The property on which devices that return only the best logits rely.
+    /// Devices that return only the best logits rely on this property.
     #[test]
     fn the_best_settle_what_is_drawn(
         any in any_sampling(), top_k in 0u32..8, seed in any::<u64>(),

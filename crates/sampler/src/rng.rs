@@ -24,7 +24,7 @@ impl Rng {
         }
     }
 
-    /// 64 fair bits.
+    /// 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let result = a.wrapping_add(d).rotate_left(23).wrapping_add(a);
@@ -55,7 +55,7 @@ pub fn derive(seed: u64, stream: u64) -> u64 {
     split_mix(split_mix(seed, 0), stream)
 }
 
-/// Output number `index`, from 0, of SplitMix64 started at `seed`. It stores no state because its
+/// Output number `index`, from 0, of SplitMix64 started at `seed`. No state is stored, since the
 /// state is just a counter.
 fn split_mix(seed: u64, index: u64) -> u64 {
     let z = seed.wrapping_add(GOLDEN.wrapping_mul(index.wrapping_add(1)));
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn seeding_agrees_with_other_implementations() {
-        // Seed 0: the vector that the standard library of Zig checks.
+        // Seed 0: the test vector of Zig's standard library.
         let mut rng = Rng::new(0);
         for expected in [
             0x5317_5d61_490b_23df,

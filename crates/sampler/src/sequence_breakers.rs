@@ -74,7 +74,7 @@ impl SequenceBreakers {
         let before = tail.len();
         tail.extend(bytes);
         let spread = self.0.long.iter().any(|text| {
-            // Search only where it would end in this token.
+            // Search only where a match would end in this token.
             let from = (before + 1).saturating_sub(text.len());
             contains(&tail[from.min(tail.len())..], text)
         });

@@ -1,15 +1,15 @@
 //! The stages of the chain in their order, and which logits each of them must see.
 //!
 //! Stages before top-k change the logits, or raise the floor below which top-k gathers nothing;
-//! those after it remove candidates from the list that top-k gathered, best first, with `weigh` for
-//! their probabilities. A cut before top-k that removed candidates would have no effect.
+//! those after it remove candidates from the list that top-k gathered, and get their probabilities
+//! from `weigh`. A cut before top-k that removed candidates would have no effect.
 //!
 //! A GPU may send only the highest logits if those determine the outcome. Whether they do depends
 //! on the needs of every stage, so a new stage does not compile until [`Sampler::needs`] lists it.
 
 use crate::Sampler;
 
-/// A stage from logits to a token.
+/// A stage on the way from logits to a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     Penalties,
@@ -29,7 +29,7 @@ pub(crate) enum Stage {
 pub(crate) enum Needs {
     /// It is off, or looks only at the candidates that the stages before it left.
     Nothing,
-    /// It can lower this many logits, so that many more may move up.
+    /// It can lower this many logits, so as many others may move up.
     Spare(usize),
     /// It leaves at most this many of the highest logits.
     Highest(usize),

@@ -37,7 +37,8 @@ fn chi_square(tokens: &[u32], probabilities: &[f64]) -> f64 {
 
 #[test]
 fn tokens_come_as_often_as_they_are_likely() {
-    // For 5 outcomes there are 4 degrees of freedom: above 18.47 once in a thousand seeds.
+    // For 5 outcomes there are 4 degrees of freedom: the statistic exceeds 18.47 for one seed in a
+    // thousand.
     let probabilities = [0.4, 0.3, 0.15, 0.1, 0.05];
     let tokens = drawn(&mut sampler(&plain(), 11), &of(&probabilities), 20_000);
     assert!(chi_square(&tokens, &probabilities) < 18.47);
@@ -53,8 +54,8 @@ fn tokens_come_as_often_as_they_are_likely() {
 
 #[test]
 fn xtc_strikes_as_often_as_it_should() {
-    // Half of the time 0.5 and 0.3 lose the 0.5: then 0.3 and 0.2 share as 0.6 and 0.4. So
-    // 0.25, 0.15 + 0.3 = 0.45, 0.1 + 0.2 = 0.3. Above 13.82 once in a thousand seeds.
+    // Half of the time XTC removes the 0.5: then 0.3 and 0.2 become 0.6 and 0.4. So 0.25, 0.15 +
+    // 0.3 = 0.45, 0.1 + 0.2 = 0.3. The statistic exceeds 13.82 for one seed in a thousand.
     let sampling = Sampling {
         xtc_threshold: 0.25,
         xtc_probability: 0.5,
@@ -81,7 +82,7 @@ fn every_draw_takes_two_numbers_whatever_the_settings() {
     }
     for sampling in [plain(), Sampling::greedy(), Sampling::chat(), xtc, mirostat] {
         let mut sampler = sampler(&sampling, 5);
-        // Even when there is nothing to draw from.
+        // Numbers are used even when there is nothing to draw from.
         drawn(&mut sampler, &logits, 2);
         sampler.sample(&[f32::NAN]);
         assert_eq!(sampler.rng, expected);

@@ -12,8 +12,8 @@ use super::temperature::{highest, weigh};
 /// How many candidates are sorted at first; four times as many whenever these are not enough.
 const FIRST_SORT: usize = 64;
 
-/// The lowest logit that min-p leaves: p ≥ min_p · p₁ is z ≥ z₁ + ln min_p, which needs no
-/// probabilities. None if it is off (0).
+/// The lowest logit that min-p leaves: p ≥ min_p · p₁ is equivalent to z ≥ z₁ + ln min_p, which
+/// needs no probabilities. None if it is off (0).
 ///
 /// kalomaze, llama.cpp PR #3841; Nguyen et al., 2024, arXiv:2407.01082.
 pub(crate) fn min_p_floor(highest: f64, min_p: f32) -> Option<f64> {
@@ -35,8 +35,8 @@ pub(crate) fn top_p(items: &mut Vec<Candidate>, top_p: f32) {
     if top_p < 1.0 {
         let total = weigh(items, 1.0);
         let mass = f64::from(top_p.max(0.0)) * total;
-        // Tokens below an equal share of half the mass that may be lost cannot sum to more than
-        // that half, so none of them is needed or has to be sorted.
+        // All tokens below this threshold together hold at most half the mass that may be dropped,
+        // so none of them is needed or has to be sorted.
         let idle = (total - mass) / 2.0 / items.len() as f64;
         items.retain(|item| item.weight >= idle);
         keep_mass(items, mass, better);
@@ -44,7 +44,7 @@ pub(crate) fn top_p(items: &mut Vec<Candidate>, top_p: f32) {
 }
 
 /// Keeps the tokens whose surprise −ln p is closest to the expected one (the entropy), until their
-/// probabilities sum to `typical_p` or more. 1 is off. The best token may be lost.
+/// probabilities sum to `typical_p` or more. 1 is off. The best token may be removed.
 ///
 /// Meister et al., "Locally Typical Sampling", 2023, arXiv:2202.00666. Since −ln p is −z up to a
 /// constant, the distance |−ln p − H| is the distance of the logit from its own expectation, which

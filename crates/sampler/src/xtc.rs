@@ -6,7 +6,7 @@
 use super::candidates::{Candidate, better};
 use super::temperature::weigh;
 
-/// With `draw` below `probability`, and at least two tokens of probability `threshold` or more,
+/// If `draw` is below `probability` and at least two tokens have probability `threshold` or more,
 /// removes all of these but the least likely (of equals, the highest id stays).
 ///
 /// p-e-w, text-generation-webui PR #6335. As there, nothing is removed if a `protected` token

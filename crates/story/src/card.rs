@@ -2,7 +2,7 @@
 //!
 //! A card is stored field by field as in its file, so that an export loses nothing; fields are
 //! cleaned when they are used. V1 has six flat fields, V2 and V3 have them under `data`
-//! (chara_card_v2, chara_card_v3). Does not handle files or pictures.
+//! (chara_card_v2, chara_card_v3). This module does not handle files or pictures.
 
 mod macros;
 
@@ -25,7 +25,7 @@ pub struct Card {
     pub beside: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub book: Option<String>,
-    /// The name for a card whose file has none: that of the file.
+    /// The file's name, for a card that has no name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub file_name: String,
 }
@@ -91,7 +91,7 @@ impl Card {
         let speaks = ["description", "personality", "first_mes", "scenario"];
         let described = speaks.iter().filter(has).count();
         let named = has(&&"name");
-        // A name is often lost; other JSON has a name and a description too.
+        // A name is often missing; other kinds of JSON may also have a name and a description.
         let is_card = match (spec.starts_with("chara_card"), named) {
             (true, _) => named || described > 0,
             (false, true) => described > 0,
@@ -182,12 +182,12 @@ impl Card {
         }
     }
 
-    /// Whether the card itself says how the character is called.
+    /// Whether the card itself names the character.
     pub fn has_name(&self) -> bool {
         is_visible(&self.line("name"))
     }
 
-    /// Whether there is anybody on the card: a name, a description or a greeting.
+    /// Whether the card has no name, description, personality or greeting.
     pub fn is_blank(&self) -> bool {
         let describes = ["description", "personality"].map(|key| self.text(key));
         let described = describes.iter().any(|text| is_visible(text));
@@ -240,8 +240,8 @@ impl Card {
             .collect()
     }
 
-    /// The text of the card that is placed before the story. Fields for people (`creator_notes`,
-    /// `tags`, `creator`, `character_version`) are never part of it.
+    /// The text of the card that is placed before the story. Fields meant for people
+    /// (`creator_notes`, `tags`, `creator`, `character_version`) are never part of it.
     pub fn memory(&self) -> String {
         let name = self.name();
         let labelled = |label: &str, key: &str| {

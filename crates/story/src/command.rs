@@ -55,7 +55,7 @@ pub enum Command {
     Alts(Option<String>),
     /// Regenerate from a place, starting with this token.
     Choose(TokenChoice),
-    /// Generate text in the middle, after this place.
+    /// Insert generated text after this place.
     Fill(Option<String>),
     Instruct(String),
     /// Let the model draft the writer's next line, starting with these words.
@@ -125,7 +125,7 @@ pub enum ContinueLength {
 pub enum Swipe {
     Next,
     Previous,
-    /// Counted from 1.
+    /// Switch to this version, counted from 1.
     To(usize),
 }
 
@@ -205,8 +205,8 @@ impl ArgumentKind {
     ];
 }
 
-/// The completions of a kind of argument that are the same in every session. (The store has the
-/// export formats.)
+/// The completions of a kind of argument, if they are the same in every session. (The store lists
+/// the export formats.)
 pub fn fixed_completions(what: ArgumentKind) -> &'static [&'static str] {
     match what {
         ArgumentKind::Modes => &["prose", "chat"],

@@ -1,10 +1,10 @@
-//! The context of a passage: the story before it, and the memory, lore and notes around that.
+//! The context of a passage: the story before it, with the memory, lore and notes.
 //!
-//! The engine counts tokens. This module has only text and the tokens that the model itself
-//! generated; they go back to it unchanged, so that the KV cache stays valid.
+//! The engine counts tokens. This module handles only text and the tokens that the model itself
+//! generated; these are sent back to it unchanged, so that the KV cache stays valid.
 //!
 //! Parts that change from passage to passage (the note, lore at a depth) are anchored: they keep
-//! their place while the story grows and move only now and then, so that the KV cache stays valid
+//! their place while the story grows and move only occasionally, so that the KV cache stays valid
 //! up to them.
 
 mod build;
@@ -21,7 +21,7 @@ use base::hash::fnv1a;
 /// Everything the model reads before it generates.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Context {
-    /// One text, which the model continues.
+    /// One text for the model to continue.
     Prose {
         parts: Vec<ContextPart>,
         /// The text after the place where the model writes; empty at the story's end.
@@ -58,7 +58,7 @@ pub struct ContextPart {
     pub ids: Vec<u32>,
     /// The number of bytes before `text` that the tokens spell.
     pub skip: usize,
-    /// The number of those bytes that belong to the previous part.
+    /// How many of the `skip` bytes belong to the previous part.
     pub healed: usize,
 }
 
@@ -90,7 +90,7 @@ pub enum PartKind {
         node: NodeId,
         from: usize,
     },
-    /// The text that follows, as an instruction, for models without fill-in-the-middle tokens.
+    /// The text after the gap, as an instruction to models without fill-in-the-middle tokens.
     Following,
     /// A line that the writer is still typing.
     TypedLine,
@@ -194,7 +194,7 @@ impl Context {
         }
     }
 
-    /// The context without the story before a place, for when the whole story does not fit.
+    /// The context with the story starting at a place, for when the whole story does not fit.
     pub fn starting_at(mut self, node: NodeId, byte: usize) -> Context {
         let mut begun = false;
         let mut keep = |part: &mut ContextPart| -> bool {
@@ -221,7 +221,7 @@ impl Context {
         self
     }
 
-    /// Begins a turn of the writer with the words typed so far.
+    /// Begins a writer's turn with the words typed so far.
     pub fn begin_user_turn(&mut self, begun: &str) {
         let words = (!begun.is_empty()).then(|| ContextPart::plain(PartKind::TypedLine, begun));
         match self {

@@ -1,8 +1,8 @@
 //! Edits passages by adding new ones next to the old ones.
 //!
-//! The text before the change is shared with the old passage, the changed words become the
-//! writer's, and the text after it is copied together with its authors. Pure: it returns records
-//! and changes nothing.
+//! The text before the change is shared with the old passage, the changed words are attributed to
+//! the writer, and the text after it is copied together with its authors. The functions are pure:
+//! they return records and change nothing.
 
 use super::node::{CopiedRange, Node, NodeId, Passage, Place, SPEAKER, Status};
 use super::tree::Story;
@@ -69,7 +69,7 @@ pub fn replace_text(
     Some(edit.finish())
 }
 
-/// The speaker's name alone: the other fields of an imported message are those of its old text.
+/// Only the speaker's name, since the other fields of an imported message belong to its old text.
 fn speaker_of(passage: &Passage) -> Option<Box<Map<String, Value>>> {
     let name = json!(passage.speaker()?);
     Some(Box::new(Map::from_iter([(SPEAKER.to_string(), name)])))
@@ -90,7 +90,7 @@ fn locate_byte(group: &[Passage], byte: usize) -> (usize, usize) {
 }
 
 /// Copies everything from byte `from` of the passage at `index` to the path's end, and appends it
-/// at `place`. Used after text was generated in the middle.
+/// at `place`. Used after generating text in the middle.
 pub fn copy_rest_to(
     story: &Story,
     path: &[Passage],
@@ -108,7 +108,7 @@ pub fn copy_rest_to(
     edit.finish()
 }
 
-/// Merges the passage at `index` into the one before it, and copies what follows.
+/// Merges the passage at `index` into the one before it, and copies the passages after it.
 pub fn merge_with_previous(story: &Story, path: &[Passage], index: usize) -> EditPlan {
     let range = passage_group(path, index);
     let before = range.start.checked_sub(1).map(|at| path[at].id);
@@ -120,7 +120,7 @@ pub fn merge_with_previous(story: &Story, path: &[Passage], index: usize) -> Edi
     edit.finish()
 }
 
-/// Removes the passages from `first` up to `end` (exclusive), and copies what follows.
+/// Removes the passages from `first` up to `end` (exclusive), and copies the passages after them.
 pub fn remove_passages(story: &Story, path: &[Passage], first: usize, end: usize) -> EditPlan {
     let place = path
         .get(first)

@@ -1,6 +1,6 @@
 //! The texts that the model reads alongside the story: voice, memory, author's note, lorebooks, and
-//! a summary of passages that no longer fit. Plain data; [`super::context`] decides where each is
-//! placed.
+//! a summary of passages that no longer fit. This module has plain data; [`super::context`] decides
+//! where each text is placed.
 
 use super::card::Character;
 use super::lore::{LoreEntry, Lorebook};
@@ -19,7 +19,8 @@ pub struct Frame {
     pub summary: Option<NodeId>,
     /// The character, from a card.
     pub character: Option<Box<Character>>,
-    /// Fields of imported files that are unused here, by format, written back on export.
+    /// Fields of imported files that illumine does not use, by format; they are written back on
+    /// export.
     pub kept: BTreeMap<String, Map<String, Value>>,
     books: BTreeMap<String, ShelvedBook>,
     off: BTreeSet<(String, u64)>,
@@ -33,7 +34,7 @@ pub struct Note {
     pub depth: usize,
 }
 
-/// The voice: `prompts/<name>.md`, filled in.
+/// The voice: the file `prompts/<name>.md` with its variables filled in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Voice {
     pub name: String,

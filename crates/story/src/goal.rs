@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The goal of a passage.
+/// How long a passage should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LengthGoal {

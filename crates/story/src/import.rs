@@ -1,5 +1,5 @@
-//! Turns an imported file into records of a session: passages, memory, note, lore, a character.
-//! Pure. All of it is one step, so that one undo reverts the import.
+//! Turns an imported file into records of a session: passages, memory, note, lore, a character. Its
+//! functions are pure. An import is one step, so that one undo reverts it.
 
 use super::card::{Card, Character, USER};
 use super::frame::{FrameChange, Note, Voice};
@@ -25,11 +25,11 @@ pub enum Import {
     Text(String),
 }
 
-/// A file that was read, and what the writer should know about it.
+/// An imported file, with notices for the writer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportedFile {
     pub content: Import,
-    /// What was left out or read otherwise than it is written, each as half a sentence.
+    /// Notices, each half a sentence, about parts that were left out or changed.
     pub notices: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ pub struct ImportedStory {
 }
 
 impl ImportedStory {
-    /// Adds a passage, whatever its `id`; returns its number.
+    /// Adds a passage, ignoring its `id`; returns its number.
     pub fn push(&mut self, node: Node) -> NodeId {
         let id = self.nodes.len() as NodeId;
         self.nodes.push(Node { id, ..node });
@@ -267,7 +267,7 @@ fn import_story(tale: ImportedStory, story: &Story) -> Result<ImportResult, Impo
     })
 }
 
-/// What came with a story; an error if it holds nothing.
+/// Describes an imported story for the writer; an error if it is empty.
 fn describe_story(tale: &ImportedStory) -> Result<String, ImportRefused> {
     let mut brought = Vec::new();
     if !tale.memory.trim().is_empty() {
@@ -284,7 +284,7 @@ fn describe_story(tale: &ImportedStory) -> Result<String, ImportRefused> {
     }
     let has_text = tale.nodes.iter().any(|node| !node.text.trim().is_empty());
     if !has_text && tale.nodes.is_empty() && brought.is_empty() {
-        let why = "The file holds no text of a story; export it again, or as plain text";
+        let why = "The file contains no story text; export it again, or as plain text";
         return Err(ImportRefused(why.to_string()));
     }
     let story = match has_text {
@@ -292,11 +292,11 @@ fn describe_story(tale: &ImportedStory) -> Result<String, ImportRefused> {
             "Imported the story: {}; /tree shows them",
             count_noun(tale.nodes.len(), "passage")
         ),
-        false => "The file holds no text of a story".to_string(),
+        false => "The file contains no story text".to_string(),
     };
     Ok(match brought.is_empty() {
         true => story,
-        false => format!("{story}; with it came {}", brought.join(", ")),
+        false => format!("{story}; it came with {}", brought.join(", ")),
     })
 }
 
@@ -319,7 +319,7 @@ fn split_passages(text: &str) -> Vec<&str> {
     found
 }
 
-/// The text of a file, appended to the story.
+/// Appends the text of a file to the story.
 fn import_text(text: String, session: ImportTarget) -> ImportResult {
     let gap = super::context::separator_before(session.story, &text);
     let turn = session.mode == Mode::Chat;

@@ -1,6 +1,6 @@
 //! The story, and all messages between threads: plain data and pure functions.
 //!
-//! There is no I/O here, and there are no threads, tensors or terminals.
+//! This crate has no I/O, threads, tensors or terminals.
 
 pub mod card;
 pub mod command;

@@ -1,8 +1,8 @@
 //! Lorebooks: facts that are added to the context when the story mentions them.
 //!
 //! The fields and their meaning are those of SillyTavern's World Info, the most general format;
-//! other formats are converted to it. [`scan`] decides which entries are active. Does not access
-//! files.
+//! other formats are converted to it. [`scan`] decides which entries are active. This module does
+//! not access files.
 
 pub mod decorators;
 mod haystack;
@@ -31,7 +31,7 @@ pub struct Lorebook {
     /// Whether active entries can activate other entries.
     pub recursive: bool,
     pub entries: Vec<LoreEntry>,
-    /// Fields of the imported file that are unused here and written back on export.
+    /// Fields of the imported file that illumine does not use; they are written back on export.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
 }
@@ -63,7 +63,7 @@ pub struct LoreEntry {
     pub position: InsertPosition,
     /// For [`InsertPosition::AtDepth`]: paragraphs, or turns of a chat, before the end.
     pub depth: usize,
-    /// The probability in percent.
+    /// The probability, in percent, that the entry becomes active when its keys match.
     pub probability: f64,
     pub use_probability: bool,
     pub scan_depth: Option<usize>,
@@ -77,15 +77,15 @@ pub struct LoreEntry {
     pub exclude_recursion: bool,
     /// Whether only other entries' content can activate it.
     pub delay_until_recursion: bool,
-    /// Of the active entries of one group, only one is inserted.
+    /// The group of the entry; only one active entry of each group is inserted.
     pub group: String,
     pub group_override: bool,
     pub group_weight: f64,
-    /// Stays active for this many passages.
+    /// How many passages the entry stays active for.
     pub sticky: Option<u32>,
-    /// Cannot become active again for this many passages.
+    /// For how many passages the entry cannot become active again.
     pub cooldown: Option<u32>,
-    /// Cannot become active before the story has this many passages.
+    /// How many passages the story must have before the entry can become active.
     pub delay: Option<u32>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
@@ -138,7 +138,7 @@ impl LoreEntry {
     }
 }
 
-/// How secondary keys decide once a primary key matched.
+/// How secondary keys decide once a primary key has matched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyLogic {

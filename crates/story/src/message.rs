@@ -1,6 +1,6 @@
 //! Messages between the studio's thread and the engine's: requests down, events up.
 //!
-//! Closed enums of plain data, below both sides, so that neither imports the other.
+//! They are closed enums of plain data that both sides import, so that neither imports the other.
 
 mod answer;
 mod engine;
@@ -25,7 +25,7 @@ pub struct Reply {
     pub event: Event,
 }
 
-/// A request to the engine. Contains everything that the answer depends on.
+/// A request to the engine, with everything that the answer depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Load a model: a catalogue name, a path, a server's address, or empty for the default.
@@ -39,8 +39,8 @@ pub enum Request {
     Alternatives(TextRequest),
     /// Draft the writer's next line, starting with these words; it does not become a passage.
     Suggest { ask: TextRequest, begun: String },
-    /// Prefill this prompt, because a request for it may follow. The next request may stop this
-    /// one; nothing is lost.
+    /// Prefill this prompt, because a request for it may follow. The next request may stop it
+    /// without any loss.
     Prefetch(TextRequest),
     /// Report the prompt part by part, with token counts.
     Explain(TextRequest),
@@ -173,7 +173,7 @@ pub enum Event {
     },
     Failed {
         node: Option<NodeId>,
-        /// One plain sentence.
+        /// The reason, in one plain sentence.
         why: String,
         fault: FailureKind,
     },
@@ -206,7 +206,8 @@ impl Event {
         self
     }
 
-    /// The event, with control characters removed from text of models, files and servers.
+    /// The event, with control characters removed from text that came from models, files or
+    /// servers.
     pub fn cleaned(mut self) -> Event {
         let clean = |text: &mut String| {
             if let Cow::Owned(clean) = base::untrusted::clean(text) {

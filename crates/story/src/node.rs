@@ -22,18 +22,19 @@ pub struct Node {
     /// Whether this is a person's text inside a passage by `author`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
-    /// Continues the passage before it: readers see both as one.
+    /// Whether it continues the passage before it; readers see both as one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joins: bool,
-    /// Not part of the story's text: a summary of the story up to its parent, or a picture.
+    /// Whether it is outside the story's text: a summary of the story up to its parent, or a
+    /// picture.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub aside: bool,
     pub text: String,
-    /// A turn of a chat, separated from its neighbours; prose is joined.
+    /// Whether it is a turn of a chat, separated from its neighbours; prose is joined.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub turn: bool,
-    /// A message of its own even after one by the same author; the model's next passage otherwise
-    /// continues its last message.
+    /// Whether it is a separate message even after one by the same author; otherwise the model's
+    /// next passage continues its last message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub apart: bool,
     pub status: Status,
@@ -51,10 +52,10 @@ pub struct Node {
     /// Banned phrases that appeared while it was written, and were rewritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
-    /// The picture, if the node is one; no text then.
+    /// The picture, if the passage is one; it then has no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Box<picture::Picture>>,
-    /// Other fields of the imported file, written back on export.
+    /// Other fields of the imported file; they are written back on export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Box<Map<String, Value>>>,
 }
@@ -69,7 +70,7 @@ impl Node {
         Some(name).filter(|name| self.turn && !name.trim().is_empty())
     }
 
-    /// Whether it begins a message of a chat, also after one by the same author.
+    /// Whether it begins a message of a chat, even after one by the same author.
     pub fn begins_message(&self) -> bool {
         let own = self.apart || self.author != Author::Model || self.speaker().is_some();
         self.turn && own && !self.continues_previous()
@@ -141,16 +142,16 @@ pub struct Provenance {
     pub context_digest: String,
     /// The one-off instruction for this passage.
     pub instruct: Option<String>,
-    /// The goal.
+    /// How long the passage should be.
     pub goal: super::goal::LengthGoal,
     /// The lore entries activated by their keys.
     pub lore: Vec<super::lore::EntryId>,
-    /// The tokens with which the writer chose to start it.
+    /// The tokens that the writer chose for its start.
     pub begin: Vec<u32>,
 }
 
-/// Provenance as serialized: one flat object. (Serde's own flattening takes ten times as long to
-/// parse, and every passage has one.)
+/// Provenance as serialized: one flat object. (Parsing with serde's own flattening takes ten times
+/// as long, and every passage has provenance.)
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct FlatProvenance {

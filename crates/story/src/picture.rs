@@ -1,7 +1,7 @@
 //! Pictures of a story: their provenance, and requests for them.
 //!
-//! A picture is a passage without words outside the story's text: a child of the passage that it
-//! illustrates. [`crate::tree`] places pictures; the store has their files.
+//! A picture is a passage without words, and is not part of the story's text: a child of the
+//! passage that it illustrates. [`crate::tree`] places pictures; the store has their files.
 
 mod request;
 

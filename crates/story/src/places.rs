@@ -30,7 +30,7 @@ pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
     if name == "mine" {
         let own = |passage: &&Passage| passage.author != Author::Model && !passage.text.is_empty();
         let last = story.path().iter().rev().find(own).map(|own| own.id);
-        let none = || PlaceError("There is no passage of your own here yet".to_string());
+        let none = || PlaceError("You have not written a passage here yet".to_string());
         return last.map(|id| Place::after(Some(id))).ok_or_else(none);
     }
     if let Some(back) = name.strip_prefix('-').and_then(|n| n.parse::<usize>().ok()) {
@@ -88,8 +88,8 @@ pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
     }
 }
 
-/// The place after the first occurrence of some words in a passage: as they are given, or else in
-/// another case.
+/// The place after the first occurrence of some words in a passage: matched exactly, or else
+/// ignoring case.
 fn place_after_words(node: &Node, words: &str) -> Result<Place, PlaceError> {
     let found = node.text.find(words).filter(|_| !words.is_empty());
     let alike = || Needle::new(words).find(&node.text).map(|range| range.end);
@@ -115,7 +115,7 @@ pub fn index_on_path(story: &Story, path: &[Passage], id: NodeId) -> Option<usiz
                 .map(|of| of.node)
         };
         path.iter().position(|passage| {
-            // A copy may be a copy of a copy.
+            // The copied passage may itself be a copy.
             std::iter::successors(from(passage.id), |id| from(*id)).any(|of| of == id)
         })
     };

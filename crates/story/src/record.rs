@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 /// The version at the start of every record.
 pub const VERSION: u32 = 1;
 
-/// The one list of kinds: the enum, the names in a journal and the reader all come from it.
+/// The one list of kinds: the enum, the names in a journal and the parser all come from it.
 macro_rules! records {
     ($($(#[$about:meta])* $name:literal => $kind:ident($of:ty),)*) => {
-        // Most records are passages: a box around them would save nothing.
+        // Most records are passages: boxing them would save nothing.
         #[allow(clippy::large_enum_variant)]
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
@@ -62,7 +62,7 @@ pub struct SessionHeader {
     pub name: String,
     /// The version of illumine that created it.
     pub build: String,
-    /// RFC 3339, UTC.
+    /// When it was created: RFC 3339, UTC.
     #[serde(default)]
     pub began: String,
 }
@@ -117,7 +117,7 @@ pub struct StepCount {
     pub steps: usize,
 }
 
-/// One change of state; it names the new state.
+/// One change of state; it contains the new state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Change {
@@ -129,7 +129,7 @@ pub enum Change {
     Shown { node: NodeId, shown: bool },
     /// A mark is set at this passage, or removed.
     Mark { name: String, node: Option<NodeId> },
-    /// A text that the model reads alongside the story.
+    /// A text that the model reads alongside the story is set.
     Frame { set: FrameChange },
 }
 

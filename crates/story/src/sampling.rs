@@ -1,9 +1,8 @@
 //! The settings of the samplers, with their defaults.
 //!
-//! Plain data that is sent to the worker thread and stored with each passage, so that the passage
-//! can be reproduced. It is independent of models, tokens and the samplers, which are in the
-//! `sampler` crate. [`SETTINGS`] lists the names that a writer may type and the values that each
-//! accepts.
+//! They are plain data, sent to the worker thread and stored with each passage so that it can be
+//! reproduced. They are independent of models, tokens and the samplers, which are in the `sampler`
+//! crate. [`SETTINGS`] lists the names that a writer may type and the values that each accepts.
 
 mod rows;
 mod setting;

@@ -8,18 +8,20 @@ const ABBREVIATIONS: [&str; 18] = [
     "gen", "capt", "lt", "mt",
 ];
 
-/// What ends a sentence, besides the full stop: Unicode's Sentence_Terminal, for the scripts of today.
+/// Characters that end a sentence, besides the full stop: Unicode's Sentence_Terminal, for modern
+/// scripts.
 const STOPS: &str = "!?…‼⁇⁈⁉‽。！？．｡։؟۔؞܀܁܂।॥။።፧፨។៕᠃᠉།༎߹᱾᱿᙮꓿꘎꘏꛳꛷꡶꡷꣎꣏꧈꧉꩝꩞꩟꫰꫱꯫";
-/// Those after which the next sentence follows without a space.
+/// Characters after which the next sentence follows without a space.
 const UNSPACED: &str = "。！？．｡";
-/// Quotation marks and brackets that close; the German ones close with a mark that opens elsewhere.
+/// Closing quotation marks and brackets; some of those that close in German open in other
+/// languages.
 const CLOSING: &str = "\"'”’“‘»«›‹)]*_」』】》〉）］｣〞〟";
 
-/// Whether a sentence ends between `before` and `after`. `after` is empty if it is not known.
+/// Whether a sentence ends between `before` and `after`. `after` is empty if unknown.
 pub fn sentence_ends_between(before: &str, after: &str) -> bool {
     let apart = match after.chars().next() {
         None => true,
-        // A second stop, or the quotation mark that closes, is of the same sentence.
+        // A second stop or a closing quotation mark belongs to the same sentence.
         Some(c) if STOPS.contains(c) || closes_unspaced(c) => false,
         Some(c) => c.is_whitespace() || needs_no_space(before),
     };
@@ -36,7 +38,7 @@ pub fn is_unspaced_stop(c: char) -> bool {
     UNSPACED.contains(c)
 }
 
-/// Whether no space stands between two characters, whatever they end and begin: Chinese and Japanese.
+/// Whether Chinese or Japanese puts no space between two characters, whatever they end and begin.
 pub fn are_unspaced(before: char, after: char) -> bool {
     let mark = |c: char| matches!(c, '\u{3000}'..='\u{303f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}' | '\u{ff5b}'..='\u{ff65}');
     let letter = |c: char| {
@@ -65,7 +67,7 @@ fn needs_no_space(before: &str) -> bool {
     inner.ends_with(is_unspaced_stop) || inner.len() < before.len()
 }
 
-/// Whether a character closes what a Chinese or Japanese sentence opened.
+/// Whether a character is a closing quotation mark or bracket of Chinese or Japanese.
 fn closes_unspaced(c: char) -> bool {
     "」』】》〉）］｣〞〟".contains(c)
 }
@@ -114,7 +116,7 @@ pub fn excerpt(text: &str, longest: usize) -> String {
     }
 }
 
-/// The first occurrence of some words with a few before it, shortened like [`excerpt`].
+/// The first occurrence of some words with a few words before it, shortened like [`excerpt`].
 pub fn excerpt_around(text: &str, wanted: &Needle, longest: usize) -> Option<String> {
     let at = match wanted.is_empty() {
         true => 0,
@@ -264,7 +266,7 @@ mod tests {
         );
         assert_eq!(excerpt_around("Mara went", &mara, 80).unwrap(), "Mara went");
         assert_eq!(excerpt_around(text, &Needle::new("tobias"), 80), None);
-        // The lower case of İ is longer than itself.
+        // In lower case, İ takes more bytes.
         let odd = format!("{}x", "İ".repeat(60));
         let found = excerpt_around(&odd, &Needle::new("X"), 99);
         assert_eq!(found.unwrap(), format!("…{}x", "İ".repeat(15)));

@@ -1,8 +1,9 @@
-//! Voices and templates: a `prompts/<name>.md` file, read and filled in.
+//! Voices and templates: a `prompts/<name>.md` file, parsed and filled in.
 //!
 //! TOML front matter between two lines of `+++` gives the title, the variables and the preferred
 //! sampling; the minijinja template after it renders the text that the model reads before the
-//! story. Pure: the store finds these files. See prompts/README.md for the format.
+//! story. The functions are pure: the store finds these files. See prompts/README.md for the
+//! format.
 
 use super::frame::Voice;
 use super::sampling::{self, SettingError};

@@ -11,7 +11,7 @@ use candle_core::{Error, Result, Tensor};
 pub struct Adam {
     options: AdamOptions,
     first: Tensors,
-    /// Second moments, only of variables that take no orthogonal steps.
+    /// The second moments of the variables that take no orthogonal steps.
     second: Tensors,
 }
 
@@ -22,7 +22,7 @@ pub struct AdamOptions {
     pub beta1: f64,
     /// The norm that all gradients together are clipped to.
     pub clip_norm: f64,
-    /// Uses orthogonal steps for the matrices of Transformer blocks.
+    /// Whether the matrices of Transformer blocks take orthogonal steps.
     pub orthogonal: bool,
 }
 
@@ -106,7 +106,7 @@ impl Adam {
     }
 }
 
-/// Whether a variable belongs to a Transformer block, on the token grid or the finer one.
+/// Whether a variable belongs to a Transformer block, on the token grid or on the finer grid.
 fn in_block(name: &str) -> bool {
     name.starts_with("block.") || name.starts_with("fine.")
 }
@@ -157,7 +157,7 @@ mod tests {
         let (x, variables) = one(2.0);
         let mut adam = Adam::new(&variables, options(1e9, false)).unwrap();
         // Loss 3 x: the gradient is 3. After one step both moments, unbiased, are 3 and 9, so x
-        // moves by the rate, after it shrank by rate * 0.01.
+        // moves by the rate after shrinking by rate * 0.01.
         for step in 1..=2 {
             let gradients = (&x * 3.0).unwrap().sum_all().unwrap().backward().unwrap();
             let length = adam.step(&variables, &gradients, at(step)).unwrap();

@@ -35,16 +35,16 @@ pub struct Batch {
     pub conditioning: Conditioning,
 }
 
-/// Sampling weight of silhouettes: they are two fifths of the shipped set.
+/// The sampling weight of silhouettes, which are two fifths of the shipped set.
 const INK_WEIGHT: f64 = 0.4;
-/// Sampling weight of pictures with a skin tone: the five tones together count as much as the
+/// The sampling weight of pictures with a skin tone: the five tones together count as much as the
 /// picture without a tone.
 const TONE_WEIGHT: f64 = 0.2;
-/// Standard deviation of the noise on text embeddings, so that prompts near a caption work too.
+/// The standard deviation of the noise on text embeddings, so that prompts near a caption work too.
 const TEXT_NOISE: f64 = 0.05;
-/// The share of pictures without text and style, for classifier-free guidance.
+/// The share of pictures given neither text nor style, for classifier-free guidance.
 pub const DROP_TEXT: f64 = 0.1;
-/// The share of pictures without style but with text.
+/// The share of pictures given text but no style.
 pub const DROP_STYLE: f64 = 0.05;
 
 /// All captions of the dataset, in the order of their embeddings.
@@ -52,10 +52,10 @@ pub fn captions(pictures: &Dataset) -> Vec<String> {
     numbered_captions(pictures).1
 }
 
-/// The number of a concept, and its skin tone.
+/// A concept's number, and a skin tone.
 type ConceptKey = (u32, u8);
 
-/// For each concept the numbers of its captions, and all captions.
+/// The numbers of each concept's captions, and all captions.
 fn numbered_captions(pictures: &Dataset) -> (BTreeMap<ConceptKey, Vec<u32>>, Vec<String>) {
     let pairs = pictures
         .concept
@@ -74,7 +74,7 @@ fn numbered_captions(pictures: &Dataset) -> (BTreeMap<ConceptKey, Vec<u32>>, Vec
 }
 
 impl Batch {
-    /// The keys of the batch's pictures: index, and whether flipped.
+    /// The keys of the batch's pictures: each one's index, and whether it is flipped.
     pub fn keys(&self) -> impl Iterator<Item = PictureKey> {
         let each = self.index.iter().zip(&self.conditioning.flip);
         each.map(|(index, flip)| PictureKey {
@@ -129,7 +129,7 @@ impl<'a> Batches<'a> {
         self.pictures.size as usize
     }
 
-    /// At most `count` pictures, spread over the dataset.
+    /// The indices of at most `count` pictures, spread evenly over the dataset.
     pub fn evenly_spaced(&self, count: usize) -> Vec<usize> {
         let all = self.pictures.len();
         let every = (all / count).max(1);
@@ -191,8 +191,8 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// The training pictures of the same concept in other styles, each with the number of its
-    /// style.
+    /// The training pictures of picture `at`'s concept in other styles, as pairs of style number
+    /// and index.
     pub fn other_styles(&self, at: usize) -> impl Iterator<Item = (u32, usize)> {
         let (pictures, own) = (self.pictures, self.pictures.style[at]);
         let styles = self
@@ -203,7 +203,7 @@ impl<'a> Batches<'a> {
             .map(|(style, at)| (*style, *at))
     }
 
-    /// `[count, 4, size, size]`.
+    /// The pictures at `index`, some of them flipped, as a tensor `[count, 4, size, size]`.
     pub fn pixels(&self, index: &[usize], flip: &[bool]) -> Result<Tensor> {
         pixels(self.pictures, index, flip, self.device())
     }
@@ -229,7 +229,7 @@ pub fn pixels(
     Tensor::from_vec(numbers, (index.len(), CHANNELS, size, size), device)
 }
 
-/// Removes text and style of some pictures, and only the style of some others, for classifier-free
+/// Removes the text and style of some pictures, and only the style of others, for classifier-free
 /// guidance. `none` `[width]` replaces removed text.
 pub fn drop_conditioning(
     conditioning: &Conditioning,
@@ -258,7 +258,7 @@ pub fn text_or_none(has_text: &[bool], text: &Tensor, none: &Tensor) -> Result<T
     text.broadcast_mul(&kept)? + none
 }
 
-/// A random shift down and to the right, in pixels, at most `reach` either way.
+/// A random shift of at most `reach` pixels up or down, and left or right.
 pub fn random_shift(reach: usize, rng: &mut Rng) -> Shift {
     let [down, right] = [(); 2].map(|()| random_below(rng, 2 * reach + 1) as i32 - reach as i32);
     Shift { down, right }
@@ -292,7 +292,7 @@ fn sampling_weight(pictures: &Dataset, at: usize) -> f64 {
     (if ink { INK_WEIGHT } else { 1.0 }) * (if toned { TONE_WEIGHT } else { 1.0 })
 }
 
-/// Channel, row and column of each number of a picture.
+/// The channel, row and column of each number of a picture.
 fn positions(size: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     let rows = (0..CHANNELS).flat_map(move |channel| (0..size).map(move |y| (channel, y)));
     rows.flat_map(move |(channel, y)| (0..size).map(move |x| (channel, y, x)))

@@ -1,9 +1,9 @@
 //! Checkpoints, from which a run resumes bit for bit.
 //!
 //! A checkpoint is one safetensors file: every tensor of the run under `part/name`, and the run's
-//! state in the header. It is written under another name and then renamed, so the file is always
-//! complete. Each step seeds its random numbers from the run's seed and the step number, so no
-//! state of a random number generator is stored.
+//! state in the header. It is written under a temporary name and then renamed, so the file is
+//! always complete. Each step seeds its random numbers from the run's seed and the step number, so
+//! no state of a random number generator is stored.
 
 use super::TrainError;
 use super::variables::Tensors;
@@ -32,10 +32,10 @@ pub struct RunState<C = Config> {
     pub dataset: String,
 }
 
-/// Tensors of a run: a network, its average, its moments, …
+/// The tensors of a run in named parts: a network, its average, its moments, …
 pub type Parts = BTreeMap<String, Tensors>;
 
-/// The checkpoint of a phase in the folder of a run.
+/// The path of a phase's checkpoint in the folder of a run.
 pub fn path(run: &Path, phase: &str) -> PathBuf {
     run.join(format!("{phase}.safetensors"))
 }
@@ -65,7 +65,7 @@ pub fn write<C: Serialize>(
     moved.map_err(|why| disk(&why))
 }
 
-/// Loads a checkpoint; None if there is none.
+/// Loads a checkpoint, or returns None if the file does not exist.
 pub fn read<C: DeserializeOwned>(
     path: &Path,
     device: &Device,

@@ -24,7 +24,7 @@ pub struct AdversarialLoss {
     pub generator: Tensor,
     /// Adversarial and feature-matching loss, weighted and added.
     pub weighted: Tensor,
-    /// How far the last of the generated batches scores below the real one.
+    /// How far the last generated batch scores below the real one.
     pub gap: f64,
 }
 
@@ -33,14 +33,14 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: false,
 };
-/// The number of steps between gradient penalties; the weight compensates for it (lazy
+/// The number of steps between gradient penalties, which are weighted accordingly (lazy
 /// regularization).
 const PENALTY_EVERY: u64 = 8;
-/// Weight of real pictures with the text of another picture, which should score as fake.
+/// The weight of real pictures with the text of another picture, which should score as fake.
 const MISMATCHED: f64 = 0.5;
 
 impl DiscriminatorTrainer {
-    /// Starts with random weights.
+    /// Creates a discriminator with random weights.
     pub fn new(input: &PhaseInput, weights: LossWeights) -> Result<DiscriminatorTrainer> {
         Ok(DiscriminatorTrainer {
             trained: input.trainable(Tensors::new(), ADAM, Discriminator::new)?,
@@ -52,8 +52,8 @@ impl DiscriminatorTrainer {
         &mut self.trained.state
     }
 
-    /// One step on a real batch, on generated batches of the same conditioning, and on the real
-    /// batch with the text of other pictures. Returns the loss.
+    /// Takes one step on a real batch, on generated batches with the same conditioning, and on the
+    /// real batch with the text of other pictures. Returns the loss.
     pub fn train_step(
         &mut self,
         real: &Tensor,

@@ -1,5 +1,5 @@
 //! The lite EfficientNets (Tan and Le 2019; Google 2020), which were trained on photographs: their
-//! stages, and their convolutions from PyTorch weights, batch norms folded in.
+//! stages, and their convolutions from PyTorch weights, with the batch norms folded in.
 //!
 //! `features` evaluates pictures with lite0; `perceptual` trains with lite1.
 
@@ -20,7 +20,8 @@ pub struct Stage {
     pub channels: usize,
 }
 
-/// In the order of the paper's tables: repeats, kernel, stride, expansion, channels.
+/// A stage, with its numbers in the order of the paper's tables: repeats, kernel, stride,
+/// expansion, channels.
 const fn stage(numbers: [usize; 5]) -> Stage {
     let [repeats, kernel, stride, expansion, channels] = numbers;
     Stage {
@@ -45,7 +46,7 @@ pub const LITE0: [Stage; 7] = [
     stage([1, 3, 1, 6, 320]),
 ];
 
-/// A deeper one: every stage except the first and the last has more blocks.
+/// The deeper lite1: every stage except the first and the last has more blocks than lite0's.
 pub const LITE1: [Stage; 7] = [
     stage([1, 3, 1, 1, 16]),
     stage([3, 3, 2, 6, 24]),
@@ -58,10 +59,10 @@ pub const LITE1: [Stage; 7] = [
 
 const EPSILON: f32 = 1e-3;
 
-/// A convolution of 1 by 1 (the stem's: 3 by 3): a matrix over the channels.
+/// A 1 × 1 convolution (3 × 3 in the stem), as a matrix over the channels.
 pub struct Dense {
-    /// `[in, out]`. In the stem's, the input dimension runs over the 9 taps, row by row, and over
-    /// the channels within each tap.
+    /// `[in, out]`. In the stem, the input dimension runs over the 9 taps, row by row, and over the
+    /// channels within each tap.
     pub weight: Tensor,
     pub bias: Vec<f32>,
 }
@@ -86,7 +87,7 @@ pub struct Block {
 /// The tensors of a file, by name.
 pub type Tensors = HashMap<String, PlainTensor>;
 
-/// Reads a file of weights.
+/// Loads a file of weights.
 pub fn load_tensors(path: &Path) -> Result<Tensors, TrainError> {
     let bytes = std::fs::read(path).map_err(|why| weights_error(&why))?;
     pth::parse(&bytes).map_err(|why| weights_error(&why))
@@ -97,7 +98,7 @@ pub fn weights_error(why: &dyn Display) -> TrainError {
 }
 
 impl Depthwise {
-    /// Pixels of padding before the first one; TensorFlow puts an odd pixel at the end.
+    /// How many pixels of padding precede the first pixel; TensorFlow puts an odd pixel at the end.
     pub fn padding_before(&self, size: usize) -> usize {
         ((self.output_size(size) - 1) * self.stride + self.kernel).saturating_sub(size) / 2
     }
@@ -136,7 +137,7 @@ fn named<'a>(tensors: &'a Tensors, name: &str) -> candle_core::Result<&'a PlainT
     found.ok_or_else(|| candle_core::Error::Msg(format!("it has no {name}")))
 }
 
-/// A batch norm as a factor and a term for each channel.
+/// A batch norm as a factor and a summand for each channel.
 fn folded_batch_norm(tensors: &Tensors, norm: &str) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
     let part = |name: &str| named(tensors, &format!("{norm}.{name}"));
     let (weight, bias) = (part("weight")?, part("bias")?);

@@ -30,7 +30,7 @@ pub struct Export<'a> {
     /// The weights that the run started from; networks that it did not train are copied from there.
     pub from: Option<&'a Path>,
     pub dataset: &'a Dataset,
-    /// The embeddings of its [`captions`], `[captions, WIDTH]` of unit length.
+    /// The embeddings of the dataset's [`captions`], `[captions, WIDTH]`, of unit length.
     pub embeddings: &'a [f32],
 }
 
@@ -85,7 +85,8 @@ pub fn export(what: &Export, observer: &dyn Observer) -> Result<(), TrainError> 
             let floats = dequantize_all(tensors.clone())?;
             let tokenizer = PictureTokenizer::new(&floats, &config, &Device::Cpu)?;
             let mut memory = retrieval_index(dataset, &labels, &tokenizer, &config, observer)?;
-            // Training moved the encoder of these weights little: their tokens keep their meaning.
+            // Training changed the encoder of these weights only a little: their tokens keep their
+            // meaning.
             if let Some((start, known)) = start.as_ref().zip(known.as_ref()) {
                 let own = |concept, style| {
                     let label = known.labels().get(concept as usize)?;
@@ -105,8 +106,8 @@ pub fn export(what: &Export, observer: &dyn Observer) -> Result<(), TrainError> 
     Ok(())
 }
 
-/// The tokens of the pictures without a skin tone. Held-out pictures are among them: retrieval
-/// looks drawings up and does not learn them.
+/// The tokens of the pictures without a skin tone. They include the held-out pictures, since
+/// retrieval looks drawings up and does not learn them.
 fn retrieval_index(
     pictures: &Dataset,
     labels: &HashMap<String, u32>,
@@ -296,7 +297,7 @@ impl ConceptTable {
     }
 }
 
-/// Whether a caption is only the label or only a tag, without an article.
+/// Whether a caption is just a label or just a tag, without an article.
 fn is_alias(caption: &str, plain: &str) -> bool {
     let rest = caption.strip_prefix(plain);
     let joined = rest.is_some_and(|rest| rest.starts_with([' ', ',']));

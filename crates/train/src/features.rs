@@ -1,5 +1,5 @@
-//! The features for evaluating pictures: 1,280 numbers of EfficientNet-lite0 (Tan and Le 2019; the
-//! lite models, Google 2020), which was trained on photographs, from its PyTorch weights.
+//! The features for evaluating pictures: 1,280 numbers from EfficientNet-lite0 (Tan and Le 2019;
+//! the lite models, Google 2020), which was trained on photographs. Its weights come from PyTorch.
 //!
 //! illumine's own networks do not contribute to them. Batch norms are folded into the convolutions;
 //! rows are `[height, width, channels]`.
@@ -14,10 +14,10 @@ use std::path::Path;
 
 /// The number of features.
 pub const WIDTH: usize = 1280;
-/// The width and height of its input in pixels: drawings of 64 pixels at double size.
+/// The width and height of the network's input in pixels: drawings of 64 pixels at double size.
 pub const SIZE: usize = 128;
 
-/// The loaded network.
+/// EfficientNet-lite0, loaded.
 pub struct FeatureExtractor {
     stem: Dense,
     blocks: Vec<Block>,
@@ -32,7 +32,7 @@ struct FeatureMap {
 }
 
 impl FeatureExtractor {
-    /// Reads `efficientnet-lite0-57934424.pth`.
+    /// Loads `efficientnet-lite0-57934424.pth`.
     pub fn load(path: &Path) -> Result<FeatureExtractor, TrainError> {
         let network = FeatureExtractor::from_tensors(&load_tensors(path)?);
         network.map_err(|why| weights_error(&why))
@@ -55,8 +55,8 @@ impl FeatureExtractor {
         })
     }
 
-    /// The features of pictures as rows from the top, RGB of 0 to 255, `[SIZE, SIZE, 3]` each, one
-    /// after the other: `[pictures, WIDTH]`.
+    /// The features `[pictures, WIDTH]` of pictures, each `[SIZE, SIZE, 3]` in RGB from 0 to 255,
+    /// rows from the top.
     pub fn features(&self, pictures: &[Vec<f32>]) -> Result<Vec<f32>, TrainError> {
         let rows: Result<Vec<Vec<f32>>, candle_core::Error> = pictures
             .par_iter()
@@ -152,7 +152,7 @@ impl Depthwise {
     }
 }
 
-/// ReLU6.
+/// Clamps all values to the range from 0 to 6 (ReLU6).
 fn relu6(mut rows: FeatureMap) -> FeatureMap {
     rows.values.iter_mut().for_each(|x| *x = x.clamp(0.0, 6.0));
     rows

@@ -1,4 +1,4 @@
-//! A training job: the phase, the dataset, the sizes and the losses.
+//! Training jobs: their phase, dataset, sizes and losses.
 
 use super::TrainError;
 use super::batches::Batches;
@@ -37,7 +37,7 @@ pub struct Job {
     pub device: device::DeviceChoice,
     pub schedule: Schedule,
     pub weights: LossWeights,
-    /// The file of the perceptual network, if its loss has a weight.
+    /// The file of the perceptual network, if the perceptual loss has a weight.
     pub perceptual_network: Option<PathBuf>,
 }
 
@@ -47,7 +47,7 @@ pub struct TrainingData<'a> {
     pub dataset: &'a Dataset,
     /// The SHA-256 of the dataset.
     pub sha256: &'a str,
-    /// The embeddings of its captions, `[captions, WIDTH]` of unit length.
+    /// The embeddings of the dataset's captions, `[captions, WIDTH]`, of unit length.
     pub embeddings: &'a [f32],
 }
 
@@ -63,7 +63,7 @@ pub fn train(
     let device = device::open(job.device).map_err(|why| TrainError::Compute(why.to_string()))?;
     let first = first_phase(job, start.as_ref(), &device)?;
     let config = match (&first, &start) {
-        // Otherwise a style number would mean another style.
+        // With other styles, the style numbers would change their meaning.
         (Some((state, _)), _) if state.config.styles != dataset.styles => {
             let path = PhaseKind::Reconstruct.checkpoint(&job.run);
             return Err(TrainError::DifferentRun(path, "dataset"));
@@ -104,8 +104,8 @@ pub fn train(
     run(phase.as_mut(), &plan, &device, observer, on_event)
 }
 
-/// Checks a job's folders before it starts, and returns the weights that it starts from.
-/// Called before anything is downloaded or computed for it.
+/// Checks a job's folders, and returns the weights that it starts from. Called before anything is
+/// downloaded or computed for the job.
 pub fn check(job: &Job, styles: &[String]) -> Result<Option<PretrainedWeights>, TrainError> {
     check_single_design(job)?;
     if job.phase == PhaseKind::Refine && job.weights.perceptual == 0.0 {
@@ -193,7 +193,7 @@ fn new_config(job: &Job, data: TrainingData) -> Config {
     }
 }
 
-/// The mean of rows `[count, width]`, and the standard deviation of all values from it.
+/// The mean of rows `[count, width]`, and the standard deviation of all their values from it.
 fn mean_and_deviation(rows: &[f32], width: usize) -> (Vec<f32>, f32) {
     let count = (rows.len() / width).max(1) as f64;
     let mut mean = vec![0f64; width];

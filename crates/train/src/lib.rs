@@ -1,10 +1,10 @@
 //! Trains the image model: datasets, losses, phases, checkpoints and evaluation metrics.
 //!
-//! Four phases, each resumed from its checkpoint, train weights of the token design: `reconstruct`
-//! trains encoder and generator to reconstruct pictures; `tokens` trains the token Transformer on
-//! the frozen encoder's tokens; `paint` trains the generator against the discriminator with the
-//! encoder frozen; `refine` trains a refiner and the generator on sampled tokens, against a critic.
-//! A fifth phase, `direct`, trains the one-pass design by itself.
+//! Four phases, each of which can resume from its checkpoint, train the weights of the token
+//! design: `reconstruct` trains encoder and generator to reconstruct pictures; `tokens` trains the
+//! token Transformer on the frozen encoder's tokens; `paint` trains the generator against the
+//! discriminator with the encoder frozen; `refine` trains a refiner and the generator on sampled
+//! tokens, against a critic. A fifth phase, `direct`, trains the one-pass design on its own.
 //!
 //! Sessions, terminals and command lines are not used here. Long work reports to an
 //! [`Observer`](base::progress::Observer), which may cancel it.
@@ -42,7 +42,7 @@ use base::progress::Cancelled;
 use phase::PhaseKind;
 use std::path::PathBuf;
 
-/// A training error: one sentence that says what happened and what to do.
+/// A training error: one sentence, with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     #[error(transparent)]
@@ -55,7 +55,7 @@ pub enum TrainError {
         "{0} was trained with a different {1}; choose another folder, or use the original value"
     )]
     DifferentRun(PathBuf, &'static str),
-    #[error("Cannot start from {0} ({1}); give --from a folder of exported weights")]
+    #[error("Cannot start from {0} ({1}); pass a folder of exported weights with --from")]
     Pretrained(PathBuf, String),
     #[error("The phase refine needs EfficientNet-lite1; set --perceptual above 0")]
     NoPerceptualNetwork,

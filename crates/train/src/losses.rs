@@ -6,8 +6,7 @@
 use super::phase::PhaseKind;
 use candle_core::{Error, Result, Tensor, Var};
 
-/// The weight of each loss other than the reconstruction loss, and the kind of the adversarial
-/// loss.
+/// The weight of each loss other than the reconstruction loss, and the kind of adversarial loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LossWeights {
     pub gan_loss: GanLoss,
@@ -63,18 +62,18 @@ impl Default for LossWeights {
     }
 }
 
-/// An adversarial loss.
+/// The kinds of adversarial loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GanLoss {
     /// Cross-entropy with the non-saturating generator loss (Goodfellow et al. 2014).
     Bce,
-    /// Lim and Ye 2017.
+    /// Hinge loss (Lim and Ye 2017).
     Hinge,
     /// Least squares (Mao et al. 2017).
     LeastSquares,
-    /// Arjovsky et al. 2017; needs a gradient penalty.
+    /// Wasserstein loss (Arjovsky et al. 2017); needs a gradient penalty.
     Wasserstein,
-    /// Pairs of real and generated (Jolicoeur-Martineau 2019); needs R1 and R2.
+    /// Compares pairs of real and generated pictures (Jolicoeur-Martineau 2019); needs R1 and R2.
     Relativistic,
 }
 
@@ -100,8 +99,8 @@ impl std::str::FromStr for GanLoss {
 }
 
 impl GanLoss {
-    /// The discriminator's part. `fake` holds scores of generated pictures, or of real ones with
-    /// other captions.
+    /// The loss of the discriminator. `fake` holds the scores of generated pictures, or of real
+    /// ones with other captions.
     pub fn discriminator(self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
         match self {
             GanLoss::Bce => softplus(&real.neg()?)?.mean_all()? + softplus(fake)?.mean_all()?,
@@ -118,7 +117,7 @@ impl GanLoss {
         }
     }
 
-    /// The generator's part.
+    /// The loss of the generator.
     pub fn generator(self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
         match self {
             GanLoss::Bce => softplus(&fake.neg()?)?.mean_all(),
@@ -129,7 +128,7 @@ impl GanLoss {
     }
 }
 
-/// ln(1 + e^x), accurate for large and for small numbers.
+/// ln(1 + e^x), accurate for both large and small numbers.
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
     let tail = (x.abs()?.neg()?.exp()? + 1.0)?.log()?;
     x.relu()? + tail
@@ -138,8 +137,8 @@ pub fn softplus(x: &Tensor) -> Result<Tensor> {
 /// The norm of the score's gradient with respect to each picture, `[batch]`, differentiable with
 /// respect to the weights.
 ///
-/// For fixed weights the norm is the gradient's product with its own direction u. With u held
-/// fixed, the derivative of that product with respect to the weights is that of the norm, so the
+/// For fixed weights the norm is the gradient's product with its own direction u. If u is held
+/// fixed, that product has the same derivative with respect to the weights as the norm, so the
 /// difference of two scores along u is enough, and no second-order gradient is needed.
 pub fn gradient_norm(x: &Tensor, score: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     const REACH: f64 = 0.05;
@@ -155,8 +154,8 @@ pub fn gradient_norm(x: &Tensor, score: &dyn Fn(&Tensor) -> Result<Tensor>) -> R
     (score(&(&x + &reach)?)? - score(&(&x - &reach)?)?)? / (2.0 * REACH)
 }
 
-/// R1 on real pictures, R2 on generated ones (Mescheder et al. 2018): the mean of half the squared
-/// gradient norm.
+/// The penalty R1 for real pictures, R2 for generated ones (Mescheder et al. 2018): the mean of
+/// half the squared gradient norm.
 pub fn zero_centred_penalty(norm: &Tensor) -> Result<Tensor> {
     norm.sqr()?.mean_all()? * 0.5
 }
@@ -166,7 +165,7 @@ pub fn one_centred_penalty(norm: &Tensor) -> Result<Tensor> {
     (norm - 1.0)?.sqr()?.mean_all()
 }
 
-/// L1 at four resolutions, and L1 of the differences between neighbouring pixels.
+/// The L1 distance at four resolutions, plus that of the differences between neighbouring pixels.
 pub fn reconstruction_loss(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let difference = (x - y)?;
     let mut total = (edge_loss(&difference, 2)? + edge_loss(&difference, 3)?)?;
@@ -186,7 +185,8 @@ fn edge_loss(difference: &Tensor, dim: usize) -> Result<Tensor> {
     step.abs()?.mean_all()
 }
 
-/// L1 between the discriminator's features of real and of generated pictures, over all its stages.
+/// The L1 distance between the discriminator's features of real and generated pictures, over all
+/// its stages.
 pub fn feature_matching_loss(real: &[Tensor], generated: &[Tensor]) -> Result<Tensor> {
     let mut total: Option<Tensor> = None;
     for (real, generated) in real.iter().zip(generated) {
@@ -200,7 +200,7 @@ pub fn feature_matching_loss(real: &[Tensor], generated: &[Tensor]) -> Result<Te
 }
 
 /// The Kullback-Leibler divergence of normal distributions from the standard one, summed over the
-/// dimensions, the mean over the batch: `mean` and `log_variance` `[batch, width]`.
+/// dimensions and averaged over the batch: `mean` and `log_variance` `[batch, width]`.
 pub fn kl_divergence(mean: &Tensor, log_variance: &Tensor) -> Result<Tensor> {
     let each = (((mean.sqr()? + log_variance.exp()?)? - 1.0)? - log_variance)?;
     each.sum(1)?.mean_all()? * 0.5

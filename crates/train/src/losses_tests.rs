@@ -19,7 +19,8 @@ fn close(found: f32, wanted: f32) {
     );
 }
 
-/// Real scores 2 and -1, generated ones 0.5 and -3.
+/// The losses of discriminator and generator for real scores 2 and -1 and generated scores 0.5 and
+/// -3.
 fn parts(name: &str) -> (f32, f32) {
     let loss: GanLoss = name.parse().unwrap();
     let (real, drawn) = (scores(&[2.0, -1.0]), scores(&[0.5, -3.0]));

@@ -1,11 +1,11 @@
-//! Orthogonal steps (Muon; Jordan et al. 2024): the singular vectors of a matrix of gradients with
-//! all singular values near one, so that rare directions are learned as fast as frequent ones. The
-//! scale is that of Liu et al. 2025 (arXiv 2502.16982), so that Adam's learning rate and weight
-//! decay stay suitable.
+//! Orthogonal steps (Muon; Jordan et al. 2024): a matrix of gradients keeps its singular vectors,
+//! but all its singular values become about one, so that rare directions are learned as fast as
+//! frequent ones. The scale is that of Liu et al. 2025 (arXiv 2502.16982), so that Adam's learning
+//! rate and weight decay can be used unchanged.
 
 use candle_core::{Result, Tensor};
 
-/// Decay of the moment of the gradients.
+/// The decay of the gradients' moment.
 pub const MOMENTUM: f64 = 0.95;
 /// Coefficients of x, x³ and x⁵ in the polynomial of one iteration.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];

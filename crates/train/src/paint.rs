@@ -1,5 +1,5 @@
-//! The third phase: the generator against the discriminator. The encoder is frozen, so that tokens
-//! keep their meaning.
+//! The third phase: trains the generator against the discriminator. The encoder is frozen, so that
+//! tokens keep their meaning.
 
 use super::TrainError;
 use super::adam::AdamOptions;
@@ -30,14 +30,14 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: false,
 };
-/// The share of the run's learning rate that this phase uses, since generator and discriminator
-/// follow each other.
+/// The share of the run's learning rate that this phase uses: it is lower, since generator and
+/// discriminator must adapt to each other.
 const LEARNING_RATE: f64 = 0.3;
 /// Steps over which the weight of the adversarial loss rises.
 const RAMP_STEPS: f64 = 500.0;
 
 impl<'a> PaintPhase<'a> {
-    /// `start`: encoder and generator of the first phase.
+    /// `start`: the encoder and generator of the first phase.
     pub fn new(
         input: PhaseInput<'a>,
         start: Autoencoder,

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Stages whose features are compared: down to a sixteenth of the size.
+/// The number of stages whose features are compared: down to a sixteenth of the picture's size.
 const STAGES: usize = 5;
 const TINY: f64 = 1e-6;
 
@@ -28,7 +28,7 @@ pub struct PerceptualLoss {
     weight: f64,
 }
 
-/// A block, on a device.
+/// A block of the network, on a device.
 struct Layer {
     expand: Option<Matrix>,
     depthwise: Arc<Depthwise>,
@@ -42,7 +42,7 @@ struct Matrix {
     bias: Tensor,
 }
 
-/// Adds the perceptual loss, if there is one, to a loss and to the metrics.
+/// Adds the perceptual loss, if any, to a loss and to the metrics.
 pub fn add_perceptual_loss(
     perceptual: Option<&PerceptualLoss>,
     real: &Tensor,
@@ -104,8 +104,8 @@ impl PerceptualLoss {
 
     /// The features after the stem and after each stage, the highest resolution first.
     pub fn features(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
-        // On white: premultiplied, so colour + 1 - opacity; then (byte - 127) / 128, as in the
-        // network's training.
+        // The picture on white: premultiplied colour + 1 - opacity; then (byte - 127) / 128, as in
+        // the network's training.
         let colour = pictures.narrow(1, 0, 3)?;
         let colour = colour.broadcast_sub(&pictures.narrow(1, 3, 1)?)?;
         let x = colour.affine(255.0 / 256.0, 1.0)?;
@@ -124,7 +124,7 @@ impl PerceptualLoss {
     }
 }
 
-/// The mean over the stages of the squared distance of normalized features.
+/// The squared distance between normalized features, averaged over the stages.
 pub fn feature_distance(real: &[Tensor], generated: &[Tensor]) -> Result<Tensor> {
     let mut sum = None;
     for (generated, real) in generated.iter().zip(real) {
@@ -177,13 +177,13 @@ impl Matrix {
     }
 }
 
-/// Features of unit length at each position.
+/// Scales the features at each position to unit length.
 fn normalized(x: &Tensor) -> Result<Tensor> {
     let length = (x.sqr()?.sum_keepdim(D::Minus1)? + TINY)?.sqrt()?;
     x.broadcast_div(&length)
 }
 
-/// ReLU6.
+/// Clamps all values to the range from 0 to 6 (ReLU6).
 fn relu6(x: &Tensor) -> Result<Tensor> {
     x.relu()? - (x - 6.0)?.relu()?
 }
@@ -196,11 +196,11 @@ fn depthwise(x: &Tensor, by: &Arc<Depthwise>) -> Result<Tensor> {
     }
 }
 
-/// The same with tensor operations only, for other devices.
+/// Like [`depthwise`], but with tensor operations only, for devices other than the CPU.
 fn depthwise_by_taps(x: &Tensor, by: &Depthwise) -> Result<Tensor> {
     let (batch, size, _, channels) = x.dims4()?;
     let (small, before, stride) = (by.output_size(size), by.padding_before(size), by.stride);
-    // Padded for the last step of each tap, to whole strides.
+    // Padded to whole strides, enough for the last step of each tap.
     let room = (size + by.kernel).next_multiple_of(stride);
     let mut padded = x.clone();
     for side in [1, 2] {
@@ -248,10 +248,11 @@ struct Lengths {
     to: usize,
 }
 
-/// On the CPU, `[batch, size, size, channels]` to `[batch, small, small, channels]`.
+/// A depthwise convolution on the CPU, from `[batch, size, size, channels]` to `[batch, small,
+/// small, channels]`.
 struct DepthwiseForward(Arc<Depthwise>);
 
-/// The gradient of [`DepthwiseForward`], for inputs of `size`.
+/// The gradient of [`DepthwiseForward`], for inputs `size` wide and high.
 struct DepthwiseBackward {
     by: Arc<Depthwise>,
     size: usize,

@@ -1,4 +1,4 @@
-//! The parts that all phases of training share: names, input, a step, and a sample sheet.
+//! What all phases of training share: names, input, steps and sample sheets.
 
 use super::TrainError;
 use super::adam::AdamOptions;
@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// A phase of training.
+/// The phases of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PhaseKind {
@@ -41,7 +41,7 @@ impl PhaseKind {
         PhaseKind::Direct,
     ];
 
-    /// The name on the command line and of the phase's files.
+    /// The name of the phase on the command line and in its file names.
     pub const fn name(self) -> &'static str {
         match self {
             PhaseKind::Reconstruct => "reconstruct",
@@ -52,12 +52,12 @@ impl PhaseKind {
         }
     }
 
-    /// The phase's checkpoint in the folder of a run.
+    /// The path of the phase's checkpoint in the folder of a run.
     pub fn checkpoint(self, run: &Path) -> PathBuf {
         checkpoint::path(run, self.name())
     }
 
-    /// The phase's latest sample sheet in the folder of a run.
+    /// The path of the phase's latest sample sheet in the folder of a run.
     pub fn sample_sheet(self, run: &Path) -> PathBuf {
         run.join(format!("{}.png", self.name()))
     }
@@ -97,15 +97,15 @@ impl FromStr for PhaseKind {
     }
 }
 
-/// A phase in training.
+/// A phase, as the training loop sees it.
 pub trait Phase {
-    /// The name of its checkpoint; for the image model's, that of a [`PhaseKind`].
+    /// The name of the phase's checkpoint; for the image model, the name of a [`PhaseKind`].
     fn name(&self) -> &'static str;
 
     /// The networks that the phase trains, each with its name in a checkpoint.
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)>;
 
-    /// One step. All random numbers come from `rng`.
+    /// Takes one step. All random numbers come from `rng`.
     fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError>;
 
     /// Pictures that show the progress of training, if the model draws any.
@@ -121,7 +121,7 @@ pub trait Phase {
         Ok(())
     }
 
-    /// Everything that the next step depends on, besides its number and its random numbers.
+    /// Everything that the next step depends on, apart from its number and its random numbers.
     fn parts(&mut self) -> std::result::Result<Parts, TrainError> {
         let mut parts = self.other_parts()?;
         for (name, network) in self.networks() {
@@ -145,7 +145,7 @@ pub struct PhaseInput<'a> {
     pub batches: &'a Batches<'a>,
     pub config: &'a Config,
     pub batch_size: usize,
-    /// The seed of the random values of untrained tensors.
+    /// The seed for the initial values of random tensors.
     pub seed: u64,
 }
 
@@ -154,7 +154,7 @@ impl<'a> PhaseInput<'a> {
         self.batches.device()
     }
 
-    /// A network to train, with the tensors that `start` has, and random ones otherwise.
+    /// A network to train, with the tensors in `start`, and random values for those that it lacks.
     pub fn trainable<N>(
         &self,
         start: Tensors,
@@ -186,10 +186,10 @@ pub struct Autoencoder {
     pub generator: Tensors,
 }
 
-/// A step of a run.
+/// A step of a run: its number and learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// Counts from 1.
+    /// The number of the step, counted from 1.
     pub number: u64,
     pub learning_rate: f64,
 }
@@ -203,20 +203,20 @@ impl Step {
         }
     }
 
-    /// Rises from 0 to 1 over the first `steps` of a run.
+    /// A factor that rises from 0 to 1 over the first `steps` of a run.
     pub fn ramp(self, steps: f64) -> f64 {
         (self.number as f64 / steps).min(1.0)
     }
 }
 
-/// Rows of pictures, each `[size, size, 4]` as bytes of premultiplied RGBA.
+/// Rows of pictures, each of them `[size, size, 4]` bytes of premultiplied RGBA.
 pub struct SampleSheet {
     pub size: usize,
     pub rows: Vec<Vec<Vec<u8>>>,
 }
 
 impl SampleSheet {
-    /// Rows of `[batch, 4, size, size]`, -1 to 1 premultiplied.
+    /// A sheet of rows of pictures, each row `[batch, 4, size, size]`, -1 to 1 premultiplied.
     pub fn new(size: usize, rows: &[Tensor]) -> Result<SampleSheet> {
         Ok(SampleSheet {
             size,
@@ -225,7 +225,7 @@ impl SampleSheet {
     }
 }
 
-/// Pictures `[batch, 4, size, size]` as the bytes of each.
+/// The bytes of each of the pictures `[batch, 4, size, size]`.
 fn to_bytes(pictures: &Tensor) -> Result<Vec<Vec<u8>>> {
     let rows = pictures
         .permute((0, 2, 3, 1))?

@@ -25,12 +25,12 @@ pub struct PretrainedWeights {
     /// For each of the run's styles, and for "any" at the end, its row in the weights' style
     /// tables.
     style_rows: Vec<u32>,
-    /// Rows of the weights' style tables, the one of "any" included.
+    /// The number of rows in the weights' style tables, including the row for "any".
     style_count: usize,
 }
 
 impl PretrainedWeights {
-    /// Reads the config of a folder of weights.
+    /// Loads the config of a folder of weights.
     pub fn load(
         folder: &Path,
         styles: &[String],
@@ -61,7 +61,7 @@ impl PretrainedWeights {
             style_count: any + 1,
             config: Config {
                 styles: styles.to_vec(),
-                // After more training they draw other pictures.
+                // After more training, the weights draw different pictures.
                 same_pictures_as: Vec::new(),
                 ..config
             },
@@ -104,8 +104,8 @@ impl PretrainedWeights {
             .map_err(|why| TrainError::Pretrained(path, clean_line(&why)))
     }
 
-    /// The weights' retrieval index, with the run's numbers of styles. Drawings in none of the
-    /// run's styles count as drawings of an unknown style. `concepts`: the number of concepts.
+    /// The weights' retrieval index, with the run's style numbers. Drawings in none of the run's
+    /// styles count as drawings in an unknown style. `concepts` is the number of concepts.
     pub fn memory(&self, concepts: usize) -> std::result::Result<RetrievalIndex, TrainError> {
         let path = self.folder.join("memory.safetensors");
         let bytes = std::fs::read(&path);
@@ -123,7 +123,7 @@ impl PretrainedWeights {
         Ok(memory.renumbered(|concept, style| Some((concept, row(style)))))
     }
 
-    /// A style table with the run's rows; any other tensor unchanged.
+    /// Adapts a style table to the run's styles; any other tensor stays unchanged.
     fn fit(&self, name: &str, tensor: Tensor) -> Result<Tensor> {
         let rows = Tensor::new(&self.style_rows[..], tensor.device())?;
         let count = tensor.dim(0)?;
@@ -143,7 +143,7 @@ impl PretrainedWeights {
         }
     }
 
-    /// A warning about styles that the weights lack; None if they have all.
+    /// A warning about the styles that the weights lack, if any.
     pub fn new_styles_warning(&self) -> Option<String> {
         let named = self.new_styles.join(", ");
         (!self.new_styles.is_empty()).then(|| {
@@ -152,7 +152,7 @@ impl PretrainedWeights {
     }
 }
 
-/// The tensors that a network starts from; none if the run starts from random weights.
+/// The tensors that a network starts from; empty if the run starts from random weights.
 pub fn start_tensors(
     start: Option<&PretrainedWeights>,
     name: &str,

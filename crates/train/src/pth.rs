@@ -1,7 +1,8 @@
-//! PyTorch weights in the format before version 1.6: four pickles, then each storage's numbers.
+//! PyTorch weights in the format used before version 1.6: four pickles, then the numbers of each
+//! storage.
 //!
 //! The layout is that of `torch/serialization.py`, `_legacy_save`; the pickles are read by candle's
-//! own reader. Lengths in the file are checked against it.
+//! own reader. Lengths stated in the file are checked against its size.
 
 use candle_core::pickle::{Object, Stack};
 use candle_core::{DType, Error, Result};
@@ -17,13 +18,13 @@ pub struct PlainTensor {
 /// The first pickle: a number that identifies the format.
 const MAGIC: [u8; 15] = *b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
-/// The tensors of 32-bit floats of a state dictionary, by name.
+/// The tensors of 32-bit floats in a state dictionary, by name.
 pub fn parse(bytes: &[u8]) -> Result<HashMap<String, PlainTensor>> {
     let rest = bytes.strip_prefix(&MAGIC);
     let rest =
         rest.ok_or_else(|| Error::Msg("it is not a file in PyTorch's legacy format".into()))?;
     let mut reader = Cursor::new(rest);
-    // Two pickles with the version and the machine that wrote the file.
+    // Two pickles hold the version, and the machine that wrote the file.
     for _ in 0..2 {
         pickle(&mut reader)?;
     }
@@ -67,7 +68,7 @@ pub fn parse(bytes: &[u8]) -> Result<HashMap<String, PlainTensor>> {
     Ok(tensors)
 }
 
-/// The position of each number of a tensor in its storage, the last dimension the fastest.
+/// The position of each number of a tensor in its storage, with the last dimension varying fastest.
 fn positions(dims: &[usize], strides: &[usize]) -> Vec<usize> {
     let mut places = vec![0];
     for (dim, stride) in dims.iter().zip(strides) {
@@ -102,9 +103,8 @@ fn strings(list: Object) -> Result<Vec<String>> {
     }
 }
 
-/// One storage: the number of values, then the values. All values in this file have 4 or 8 bytes;
-/// the data that follows tells which, so integers (a single one: a count of batches) are tried
-/// first.
+/// Reads a storage: the number of values, then the values. They have 4 bytes each, but a single
+/// value has 8, since it can only be a count of batches.
 fn storage(reader: &mut Cursor<&[u8]>) -> Result<Vec<u8>> {
     let mut count = [0; 8];
     reader.read_exact(&mut count)?;

@@ -29,7 +29,7 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: true,
 };
-/// The maximum shift of a picture in pixels, either way; pixels wrap around its edges.
+/// The maximum shift of a picture in pixels, in each direction; pixels wrap around its edges.
 const MAX_SHIFT: usize = 2;
 
 impl<'a> ReconstructPhase<'a> {
@@ -100,8 +100,8 @@ impl Phase for ReconstructPhase<'_> {
     }
 }
 
-/// Weight of the squared error relative to the other losses: it falls to 0 over the first steps,
-/// and is 0 if training starts from weights.
+/// The weight of the squared error relative to the other losses: it falls to 0 over the first
+/// steps, and is 0 if training starts from existing weights.
 ///
 /// If drawings fill little of the square, an untrained generator lowers the absolute error most by
 /// drawing nothing, and then its saturated tanh has too little gradient to recover. The squared
@@ -115,7 +115,7 @@ pub fn squared_error_weight(number: u64, from_scratch: bool) -> f64 {
     }
 }
 
-/// Rows of pictures, each above its reconstructions.
+/// A sample sheet: each picture above its reconstruction.
 pub fn reconstruction_sheet(
     batches: &Batches,
     encoder: &Encoder,

@@ -1,5 +1,5 @@
-//! The fourth phase: refiner and generator together, on tokens that the token Transformer samples,
-//! against a critic that sees whole pictures.
+//! The fourth phase: trains refiner and generator together, on tokens that the token Transformer
+//! samples, against a critic that sees whole pictures.
 //!
 //! Tokens sampled for a picture's caption are refined and decoded, and the real picture is the
 //! target. The critic scores how real the result looks and how well it matches the caption. The
@@ -47,7 +47,7 @@ pub struct RefinePhase<'a> {
     weights: LossWeights,
 }
 
-/// The weights from earlier phases; `refiner` only if one is already trained.
+/// The weights from earlier phases; `refiner` is set only if a refiner has already been trained.
 pub struct RefineStart {
     pub autoencoder: Autoencoder,
     pub tokens: Tensors,
@@ -66,14 +66,14 @@ const CRITIC_ADAM: AdamOptions = AdamOptions {
 };
 /// Steps over which the weight of the critic's losses rises.
 const RAMP_STEPS: f64 = 200.0;
-/// Weight of real pictures with the text or style of another picture, which the critic should score
-/// as fake.
+/// The weight of real pictures with the text or style of another picture, which the critic should
+/// score as fake.
 const MISMATCHED: f64 = 0.5;
 /// The share of a concept's other pictures that are given as retrieved examples.
 const RETRIEVED: f64 = 0.85;
 /// The share of pictures that are refined without text.
 const WITHOUT_TEXT: f64 = 0.05;
-/// The share of pictures whose tokens are all sampled; then the share of those with any sampled
+/// The share of pictures whose tokens are all sampled, and the share of pictures with any sampled
 /// tokens.
 const ALL_SAMPLED: f64 = 0.6;
 const SOME_SAMPLED: f64 = 0.85;
@@ -213,7 +213,7 @@ impl<'a> RefinePhase<'a> {
         generator.forward(&values, &conditionings.generator)
     }
 
-    /// One step of the critic.
+    /// Takes one step of the critic.
     fn train_critic(&mut self, input: &CriticInput, step: Step) -> Result<CriticLosses> {
         let (critic, conditioning) = (&self.critic.network, input.conditioning);
         let style = conditioning.style_rows(0)?;
@@ -333,7 +333,8 @@ impl Phase for RefinePhase<'_> {
         ])
     }
 
-    /// Real pictures, each above two drawings from its caption: before and after refining.
+    /// A sample sheet: each real picture above a drawing from its caption, before and after
+    /// refining.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let batches = self.input.batches;

@@ -1,4 +1,4 @@
-//! The loop that all phases share: steps, checkpoints, resuming, and warnings about the numbers.
+//! The loop that all phases share: steps, checkpoints, resuming, and warnings about the metrics.
 //!
 //! It is independent of the model: a phase of any other model supplies its own description, `C`,
 //! which identifies its checkpoints.
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// The metrics of a step, by name.
 pub type Metrics = Vec<(&'static str, f64)>;
 
-/// The schedule of a phase: steps, batch size, learning rate, and how often it saves.
+/// The schedule of a phase: steps, batch size, learning rate, and how often it saves checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     pub seed: u64,
@@ -25,12 +25,12 @@ pub struct Schedule {
     pub batch_size: usize,
     /// The total number of steps.
     pub steps: u64,
-    /// The number of last steps, over which the learning rate falls.
+    /// The number of steps at the end over which the learning rate falls.
     pub decay_steps: u64,
     pub learning_rate: f64,
     /// The number of steps between checkpoints.
     pub checkpoint_every: u64,
-    /// Steps between sample sheets; one is always drawn at the end.
+    /// The number of steps between sample sheets; one is always drawn at the end.
     pub sample_every: u64,
 }
 
@@ -74,7 +74,7 @@ pub enum RunOutcome {
 
 /// Steps over which the learning rate rises at the start.
 const WARMUP_STEPS: f64 = 50.0;
-/// The share of the learning rate that the decay ends at.
+/// The share of the learning rate that remains after the decay.
 const FINAL_RATE: f64 = 0.05;
 
 /// Runs a phase to the end of its plan, or until the observer cancels; either way it writes a
@@ -146,7 +146,7 @@ impl<C: ModelDescription> Plan<C> {
     }
 }
 
-/// Training resumes from a checkpoint only under the same conditions.
+/// Refuses to resume from a checkpoint that was trained under other conditions.
 fn check_same_run<C: ModelDescription>(
     path: &Path,
     found: &RunState<C>,
@@ -154,7 +154,7 @@ fn check_same_run<C: ModelDescription>(
 ) -> Result<(), TrainError> {
     let other = |what| Err(TrainError::DifferentRun(path.into(), what));
     match () {
-        // Other captions change the config too, since embeddings are centred on their mean.
+        // Different captions also change the config, since embeddings are centred on their mean.
         () if found.dataset != plan.dataset => other("dataset"),
         () if found.config != plan.config => other("model size"),
         () if found.batch_size != plan.schedule.batch_size => other("--batch"),
@@ -182,14 +182,14 @@ struct Monitor {
     smooth: Option<f64>,
     best: f64,
     steps: u64,
-    /// Steps in a row with a large gap between real and fake scores, and with near-identical
-    /// pictures.
+    /// For how many steps in a row real and fake scores have been far apart, and for how many the
+    /// pictures have been near-identical.
     won: u64,
     alike: u64,
     warned: [bool; 3],
 }
 
-/// Steps in a row before a warning.
+/// How many steps must pass, or show the same failure in a row, before a warning.
 const PATIENCE: u64 = 200;
 
 impl Monitor {
@@ -223,7 +223,7 @@ impl Monitor {
         let found = [rises, self.won > PATIENCE, self.alike > PATIENCE];
         let words = [
             "The loss is twice its minimum: training may be diverging; try a lower --learning-rate",
-            "The discriminator has been right on every picture for a while: it may have won; try a lower --adversarial or a higher --r1",
+            "The discriminator has been right about every picture for a while: it may have won; try a lower --adversarial or a higher --r1",
             "The pictures of a batch have looked the same for a while: the generator may have collapsed",
         ];
         let first = (0..3).find(|at| found[*at] && !self.warned[*at])?;

@@ -1,5 +1,5 @@
-//! Tokens that the token Transformer samples for the captions of training pictures, as in drawing:
-//! a few pictures at each step, until every picture of the dataset has sampled tokens.
+//! Tokens that the token Transformer samples for the captions of training pictures, just as when it
+//! draws: for a few pictures at each step, until every picture of the dataset has sampled tokens.
 
 use super::batches::Batch;
 use super::phase::PhaseInput;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 /// The maximum number of pictures to sample per step.
 const PER_STEP: usize = 8;
-/// Bounds of the retrieval strength, so that the refiner sees tokens from every setting.
+/// Bounds of the retrieval strength, so that the refiner sees tokens sampled at every setting.
 const WEAKEST_RETRIEVAL: f64 = 1.0;
 const STRONGEST_RETRIEVAL: f64 = 4.0;
 
@@ -30,7 +30,8 @@ pub struct TokenPool {
 }
 
 impl TokenPool {
-    /// `transformer`: the token Transformer's weights. On a CPU it runs as in drawing, in 8 bits.
+    /// `transformer`: the token Transformer's weights. On a CPU it runs in 8 bits, just as when it
+    /// draws.
     pub fn new(input: &PhaseInput, transformer: &Tensors) -> Result<TokenPool> {
         Ok(TokenPool {
             transformer: input.frozen(transformer, |w, config| {
@@ -58,7 +59,7 @@ impl TokenPool {
         }
         let strength =
             WEAKEST_RETRIEVAL + (STRONGEST_RETRIEVAL - WEAKEST_RETRIEVAL) * rng.next_f64();
-        // The same random numbers are used up whether or not pictures are missing.
+        // The same random numbers are used up, whether or not tokens are missing.
         let mut rngs: Vec<Rng> = (0..PER_STEP).map(|_| Rng::new(rng.next_u64())).collect();
         if rows.is_empty() {
             return Ok(());
@@ -109,7 +110,8 @@ impl TokenPool {
         Ok(written.unwrap_or(FsqCodes(Vec::new())))
     }
 
-    /// For a checkpoint: `tokens` `[pictures, 64 * codes]`, and `picture` and `flip` `[pictures]`.
+    /// The pool as tensors for a checkpoint: `tokens` `[pictures, 64 * codes]`, and `picture` and
+    /// `flip` `[pictures]`.
     pub fn save(&self) -> Result<Tensors> {
         let (cpu, count) = (&Device::Cpu, self.tokens.len());
         let tokens: Vec<u8> = self.tokens.values().flatten().copied().collect();

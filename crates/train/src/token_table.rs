@@ -10,14 +10,14 @@ use imagegen::retrieval_index::{RetrievedExamples, unknown_style};
 use imagegen::tokens::FsqCodes;
 use sampler::rng::Rng;
 
-/// The share of pictures that get one example marked as of an unknown style.
+/// The share of pictures that get one example whose style is marked as unknown.
 const UNKNOWN_STYLE: f64 = 0.1;
 
 pub struct TokenTable<'a> {
     batches: &'a Batches<'a>,
     /// `[picture][flip][64][codes]`.
     tokens: Vec<[Vec<u8>; 2]>,
-    /// The number that stands for a style that the weights lack.
+    /// The style number for styles that the weights lack.
     unknown_style: usize,
 }
 
@@ -73,7 +73,7 @@ impl<'a> TokenTable<'a> {
         keys.map(|key| self.examples(key, || true)).collect()
     }
 
-    /// A share of the examples of each picture of a batch.
+    /// A random share of the examples of each picture of a batch.
     pub fn retrieved_examples(
         &self,
         batch: &Batch,

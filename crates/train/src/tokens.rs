@@ -38,7 +38,7 @@ const ADAM: AdamOptions = AdamOptions {
 };
 /// The share of a concept's other pictures that are given as retrieved examples.
 const RETRIEVED: f64 = 0.7;
-/// The share of pictures without retrieved examples; then, of the pictures with examples, the share
+/// The share of pictures without retrieved examples, and, among pictures with examples, the share
 /// without text.
 const WITHOUT_EXAMPLES: f64 = 1.0 / 6.0;
 const WITHOUT_TEXT: f64 = 0.5;
@@ -87,8 +87,8 @@ impl<'a> TokensPhase<'a> {
 }
 
 /// Removes text, style or retrieved examples of some pictures: guidance needs predictions without
-/// them, and pictures without text teach the Transformer to use the examples. `none` stands for
-/// text.
+/// them, and pictures without text teach the Transformer to use the examples. `none` replaces
+/// removed text.
 fn drop_conditioning(
     conditioning: &Conditioning,
     shown: &mut [RetrievedExamples],
@@ -114,7 +114,8 @@ fn drop_conditioning(
     })
 }
 
-/// Which tokens are known. The shares of unknown tokens are distributed as in decoding.
+/// Chooses which tokens are known, at random; the shares of unknown tokens are distributed as in
+/// decoding.
 fn known(batch: usize, rng: &mut Rng) -> Vec<bool> {
     let mut known = Vec::with_capacity(batch * TOKENS);
     for _ in 0..batch {
@@ -156,7 +157,7 @@ impl Phase for TokensPhase<'_> {
         Ok(vec![("loss", scalar(&loss)?), ("gradient", norm)])
     }
 
-    /// A sample sheet: real pictures above two pictures generated from their labels and styles.
+    /// A sample sheet: each real picture above two that are generated from its label and style.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let batches = self.input.batches;

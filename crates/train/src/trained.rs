@@ -53,7 +53,8 @@ impl NetworkState {
         Ok(())
     }
 
-    /// Takes the tensors under `name` out of a checkpoint.
+    /// Restores the state from the tensors under `name` in a checkpoint, removing them from
+    /// `parts`.
     pub fn restore(&mut self, name: &str, parts: &mut Parts) -> Result<()> {
         let missing = || Error::Msg(format!("the checkpoint has no {name}"));
         let mut part = |suffix: &str| parts.remove(&format!("{name}{suffix}")).ok_or_else(missing);

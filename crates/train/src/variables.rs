@@ -19,7 +19,7 @@ pub type Tensors = BTreeMap<String, Tensor>;
 #[derive(Clone)]
 pub struct Variables(BTreeMap<String, Var>);
 
-/// A network and its variables: those in `known` unchanged, the others random.
+/// A network and its variables, which start with their values in `known`, or else with random ones.
 pub fn trainable<T>(
     known: Tensors,
     seed: u64,
@@ -57,14 +57,14 @@ impl Variables {
         self.0.iter().map(|(name, var)| (name.as_str(), var))
     }
 
-    /// Copies all tensors.
+    /// Copies all variables to tensors.
     pub fn tensors(&self) -> Result<Tensors> {
         let copy =
             |(name, var): (&String, &Var)| Ok((name.clone(), var.as_tensor().copy()?.detach()));
         self.0.iter().map(copy).collect()
     }
 
-    /// Sets the variables to saved tensors.
+    /// Sets the variables to the values of saved tensors.
     pub fn restore(&self, saved: &Tensors) -> Result<()> {
         for (name, var) in &self.0 {
             let missing = || Error::Msg(format!("{name} is missing"));
@@ -75,7 +75,7 @@ impl Variables {
 }
 
 /// Moves the exponential moving average towards the variables after step `number`: quickly at
-/// first, then over some thousand steps.
+/// first, then over about a thousand steps.
 pub fn update_ema(ema: &mut Tensors, now: &Variables, number: u64) -> Result<()> {
     let decay = (1.0 - 1.0 / (0.1 * number as f64 + 2.0)).min(0.999);
     for (name, var) in now.iter() {

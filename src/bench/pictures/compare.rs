@@ -1,4 +1,4 @@
-//! Drawn pictures compared with real ones, as sets.
+//! Compares drawn pictures with real ones, as sets.
 
 use super::features::extractor_input;
 use super::{Evaluation, PicturesError, Report, Target};
@@ -10,7 +10,7 @@ use train::measures::{
     nearest_neighbours, share_within,
 };
 
-/// The number of pictures of one prompt that measure diversity.
+/// The number of pictures per prompt for measuring diversity.
 const TOGETHER: usize = 4;
 /// k of the nearest-neighbour balls in precision and recall.
 pub(super) const NEIGHBOURS: usize = 3;

@@ -40,7 +40,7 @@ pub struct Draw {
         allow_negative_numbers = true
     )]
     pub retrieval: Option<f64>,
-    /// Decoding steps; more is slower and finer; one-pass weights ignore it [default: 8]
+    /// Decoding steps; more are slower but finer; one-pass weights ignore them [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub steps: Option<u8>,
     /// Width and height of the PNG in pixels; the drawing itself is 64 by 64 [default: 256]
@@ -64,13 +64,13 @@ pub struct Draw {
     /// Interpolate from the prompt to this second prompt, in --n pictures
     #[arg(long, value_name = "WORDS", conflicts_with_all = ["from", "scene", "seeds"])]
     pub lerp: Option<String>,
-    /// Draw a wide picture: a backdrop and, in front, the things the prompt names
+    /// Draw a wide picture: a backdrop with the things named in the prompt in front of it
     #[arg(long, conflicts_with = "from")]
     pub scene: bool,
     /// Print a JSON object
     #[arg(long)]
     pub json: bool,
-    /// Image model weights folder
+    /// Folder of the image model's weights
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub weights: Option<PathBuf>,
     /// Never access the network

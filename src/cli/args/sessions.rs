@@ -43,15 +43,15 @@ pub enum Sessions {
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
-    /// Check one session or all for damage
+    /// Check one session, or all of them, for damage
     Check {
         /// Session name [default: all sessions]
         name: Option<String>,
-        /// Read past damaged records and write what is sound to a new session beside the damaged
-        /// one, which is not changed
+        /// Read past damaged records and copy the sound ones to a new session; the damaged one
+        /// stays unchanged
         #[arg(long, requires = "name")]
         salvage: bool,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
@@ -63,7 +63,7 @@ pub enum Sessions {
         copy: Option<usize>,
         /// Name of the new session [default: the session's name with -copy]
         to: Option<String>,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
@@ -75,7 +75,7 @@ pub enum Sessions {
         date: Option<String>,
         /// Name of the new session [default: the session's name with the date]
         to: Option<String>,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },

@@ -36,7 +36,7 @@ pub enum Train {
         /// Run folder
         #[arg(long, value_name = "FOLDER")]
         run: PathBuf,
-        /// Dataset file or picture folder that the run was trained on
+        /// Dataset file or picture folder that the run used
         #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
         data: PathBuf,
         /// Weights that the run started from; networks that the run did not train are copied from
@@ -54,10 +54,10 @@ pub enum Train {
         #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
         offline: bool,
     },
-    /// Store the matrices of a folder of weights in 8 bits, in place
+    /// Convert the matrices in a weights folder to 8 bits, in place
     #[command(hide = true)]
     Quantize {
-        /// The folder
+        /// Weights folder
         weights: PathBuf,
     },
 }
@@ -67,7 +67,7 @@ pub struct EvalImage {
     /// Dataset file from `illumine train data`, or a folder of pictures
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub data: PathBuf,
-    /// Image model weights folder
+    /// Folder of the image model's weights
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub weights: Option<PathBuf>,
     /// Pictures to draw for each split: training, held-out pairs, held-out concepts
@@ -93,7 +93,7 @@ pub struct EvalImage {
         allow_negative_numbers = true
     )]
     pub retrieval: Option<f64>,
-    /// Decoding steps; more is slower and finer [default: 8]
+    /// Decoding steps; more are slower but finer [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub steps: Option<u8>,
     /// Start from the real pictures and redraw this share of each; 0 measures encoder and decoder alone

@@ -19,7 +19,8 @@ struct Way<'a> {
     over: Option<Status>,
 }
 
-/// Writes a passage for each request. Ends all except the last; returns how the last one ended.
+/// Writes a passage for each request. Reports the end of all except the last; returns how the last
+/// one ended.
 pub fn candidates(
     loaded: &mut Loaded,
     requests: &[TextRequest],

@@ -47,7 +47,7 @@ struct Encoder<'a> {
     out: Encoded,
     /// Text to be joined with the next part.
     words: String,
-    /// Where each part starts in `words`: byte, part, and byte of the part.
+    /// Where each part starts: the byte in `words`, the part, and the byte in the part.
     starts: Vec<(usize, usize, usize)>,
 }
 

@@ -18,7 +18,7 @@ pub struct Healing {
 /// The maximum number of tokens to remove.
 const MOST: usize = 8;
 
-/// Finds what to remove if the text ends inside a word or on a space.
+/// Finds the tokens to remove if the text ends inside a word or on a space.
 pub fn heal(loaded: &Loaded, ids: &[u32]) -> Healing {
     let goes_on = |c: char| c.is_alphanumeric() || c == ' ' || c == '\'' || c == '’';
     let mut tail = Vec::new();
@@ -95,7 +95,7 @@ impl Healing {
         }
     }
 
-    /// The same, if there are bytes to be spelled.
+    /// Like `allow`, but does nothing if no bytes remain.
     pub fn allow_if_any(&self, loaded: &Loaded, logits: &mut [f32]) {
         if !self.is_over() {
             self.allow(loaded, logits);

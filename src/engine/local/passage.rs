@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 use story::message::{LengthGoal, PassageStats, TextRequest};
 use story::{Event, Status};
 
-/// The number of bytes of sent text that goals look back over.
+/// How many bytes of sent text the goals can look back on.
 const LOOK_BACK: usize = 512;
 
 pub struct Passage<'a> {
@@ -48,7 +48,7 @@ pub struct Passage<'a> {
     said_anything: bool,
     /// For each position, the tokens made less likely there.
     blocked: HashMap<usize, Vec<(u32, f32)>>,
-    /// Phrases that were let through at a position.
+    /// Banned phrases that were let through: the position, and which phrase.
     let_through: HashSet<(usize, usize)>,
 }
 
@@ -139,7 +139,7 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Which logits to request: only the top-k, if no part of the passage needs the rest.
+    /// Which logits to request: only the top-k, if the passage needs no others.
     fn rows(&self) -> Logits {
         let plain = self.bans.is_empty() && self.healing.is_over();
         match self.sampler.sufficient_top_k().filter(|_| plain) {
@@ -196,7 +196,7 @@ impl<'a> Passage<'a> {
         self.sent + self.held.len()
     }
 
-    /// An upper bound for the number of tokens of the goal.
+    /// The maximum number of tokens under the goal.
     fn most(&self) -> usize {
         most_tokens(self.request)
     }

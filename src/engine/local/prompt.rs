@@ -68,7 +68,7 @@ pub fn prompt(loaded: &mut Loaded, request: &TextRequest) -> Result<Prompt, Prom
     Ok(prompt)
 }
 
-/// Builds the prompt, leaving room for the new tokens if reasonable.
+/// Builds the prompt, leaving room for the new tokens if that is reasonable.
 pub fn build(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
     let wanted = request.sampling.max_tokens as usize;
     let (context, lore) = within_budget(loaded, &request.context)?;
@@ -271,7 +271,7 @@ pub fn segments(
             let mut before = 0;
             for end in 1..=messages.len() {
                 let open = *open && end == messages.len();
-                // Templates may reject a truncated conversation; its tokens count later.
+                // Templates may reject a truncated conversation; its tokens are then counted later.
                 let tokens = encode_chat(loaded, &messages[..end], open);
                 let tokens = tokens.map_or(before, |ids| ids.len());
                 let message = &messages[end - 1];
@@ -279,7 +279,7 @@ pub fn segments(
                 let parts = parts.filter(|part| part.kind != PartKind::Separator);
                 let kinds: Vec<String> = parts.map(|part| part.kind.label()).collect();
                 let label = clean_line(&format!("{}: {}", message.role.name(), kinds.join(", ")));
-                // The template's own signs are not shown; messages stand apart in it.
+                // The template's own marks are not shown, but they separate messages.
                 let line_end = if end < messages.len() { "\n" } else { "" };
                 found.push(segment(
                     label,

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-/// The number of tokens that must have occurred before.
+/// How many of the last tokens must have occurred before.
 const PATTERN: usize = 3;
 /// The maximum number of draft tokens at once.
 const MOST: usize = 7;

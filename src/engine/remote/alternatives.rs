@@ -10,7 +10,7 @@ use sampler::dry::SequenceBreakers;
 use sampler::{Sampler, Sampling};
 use story::message::{Alternative, TextRequest};
 
-/// The number of words to request: some servers refuse more.
+/// The number of words to request; some servers refuse more.
 const MOST: usize = 20;
 
 /// The most likely next tokens, before and after the samplers; None if stopped.

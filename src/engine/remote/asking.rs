@@ -11,13 +11,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use story::message::TextRequest;
 
-/// How often a busy server is retried, and the longest wait that it may request.
+/// How many times to try a busy server, and the longest wait that it may request.
 const TRIES: usize = 3;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// How long a server may load its model in the middle of a story.
+/// How long to wait for a server to load its model in the middle of a story.
 const LOADING: Duration = Duration::from_secs(300);
 
-/// What differs between the requests of one passage.
+/// The parameters that differ between the requests for one passage.
 #[derive(Clone, Debug)]
 pub struct Wish {
     pub prompt: Prompt,
@@ -157,7 +157,7 @@ impl Remote {
         decode(call.protocol, &answer).map_err(|said| self.understood(said))
     }
 
-    /// The error that a server reports instead of text.
+    /// The error for an answer that is not text.
     pub(super) fn understood(&self, said: Option<String>) -> RemoteError {
         self.client.error(match said {
             Some(said) => Kind::Broke(self.client.quoted(&said)),
@@ -183,7 +183,7 @@ pub fn prompt_after(prompt: &Prompt, passage: &Passage) -> Option<Prompt> {
     }
 }
 
-/// The field named in a server's complaint, if the request can do without it.
+/// The field that a server's error names, if the request can do without it.
 fn refused_field(body: &Value, said: &str) -> Option<String> {
     const NEEDED: [&str; 4] = ["model", "prompt", "messages", "stream"];
     let fields = body.as_object()?;

@@ -1,4 +1,4 @@
-//! Connects to a server: finds out its kind, its model, and the size of the context.
+//! Connects to a server: detects its kind, its model, and its context size.
 
 use super::counts::Counts;
 use super::settings::Target;
@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use story::ModelInfo;
 
-/// Why there is no connection.
+/// Why no connection was made.
 #[derive(Debug)]
 pub enum NotConnected {
     Stopped,
@@ -20,13 +20,13 @@ pub enum NotConnected {
     Failed(String),
 }
 
-/// How long a server may load its model.
+/// How long to wait for a server to load its model.
 const LOADING: Duration = Duration::from_secs(900);
-/// The context size of a server that does not report it.
+/// The context size assumed if the server does not report it.
 const UNTOLD: usize = 4096;
 
 impl Remote {
-    /// Connects to the server of `target`.
+    /// Connects to the server in `target`.
     pub fn connect(
         target: Target,
         network: &Network,
@@ -47,7 +47,7 @@ impl Remote {
         let told = target.context.or(server.context);
         let context = told.unwrap_or(match server.flavour {
             Flavour::OpenAi | Flavour::Anthropic => 128_000,
-            // Its command line's default.
+            // The default of its command line.
             Flavour::LlamaCppPython => 2048,
             _ => UNTOLD,
         });
@@ -56,7 +56,9 @@ impl Remote {
         let exact = counted.map_err(not_connected)?.is_some();
         let mut notes = Vec::new();
         if has_key && !address.is_local() && !address.is_encrypted() {
-            notes.push("the key is sent unencrypted; use https if the server can".to_string());
+            notes.push(
+                "the key is sent unencrypted; use https if the server supports it".to_string(),
+            );
         }
         if told.is_none() {
             notes.push(format!(
@@ -82,13 +84,13 @@ impl Remote {
         })
     }
 
-    /// Whether the server continues an unfinished message of the model as it stands.
+    /// Whether the server can continue an unfinished message by the model.
     pub(super) fn prefills(&self) -> bool {
         self.flavour().prefill() != Prefill::Instruction
     }
 }
 
-/// Why a model must be named, if the writer named none and the server cannot choose.
+/// Says why a model must be named, if the writer named none and the server cannot choose.
 fn unnamed(root: &str, named: Option<&str>, server: &Server) -> Option<String> {
     if named.is_some() {
         return None;
@@ -101,7 +103,7 @@ fn unnamed(root: &str, named: Option<&str>, server: &Server) -> Option<String> {
         .collect();
     match server.flavour {
         Flavour::TransformersServe | Flavour::Sglang if server.model.is_empty() => Some(format!(
-            "{root} does not say which model it has; name it, for example {root}#MODEL"
+            "{root} does not report its model; name one, for example {root}#MODEL"
         )),
         // Services offer many models, and they cost money.
         Flavour::OpenAi | Flavour::Anthropic | Flavour::OpenRouter => Some(format!(
@@ -112,7 +114,7 @@ fn unnamed(root: &str, named: Option<&str>, server: &Server) -> Option<String> {
     }
 }
 
-/// Asks until the server has loaded its model.
+/// Polls the server until it has loaded its model.
 fn ready(
     client: &Client,
     flavour: Option<Flavour>,

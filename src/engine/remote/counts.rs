@@ -9,7 +9,7 @@ use std::collections::HashMap;
 /// How many counts are cached.
 const REMEMBERED: usize = 4096;
 
-/// Cached counts, and whether they are exact.
+/// Cached token counts, and whether they are exact.
 #[derive(Debug)]
 pub struct Counts {
     exact: Cell<bool>,
@@ -31,7 +31,7 @@ impl Counts {
         self.exact.get()
     }
 
-    /// Raises later estimates after the server found a prompt too long.
+    /// Raises later estimates, because the server found a prompt too long.
     pub fn were_too_low(&self) {
         self.scale.set(self.scale.get() * 5 / 4);
         self.known.borrow_mut().clear();

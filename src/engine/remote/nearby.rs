@@ -1,10 +1,10 @@
-//! The servers on this machine and in config.toml, searched for only when a list is opened.
+//! Finds the servers on this machine and in config.toml, but only when a list of models is opened.
 
 use remote::{FoundServer, LOCAL_PORTS, look_around};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long an answer stays fresh.
+/// How long results stay fresh.
 const NEW: Duration = Duration::from_secs(10);
 
 /// A background search for servers. Clones share its results.
@@ -24,7 +24,7 @@ impl NearbyServers {
         if found.asked.is_none_or(|asked| asked.elapsed() > NEW) {
             found.asked = Some(Instant::now());
             let shared = self.clone();
-            // Without a thread, the list stays as it is.
+            // If no thread can start, the list stays as it is.
             let looks = std::thread::Builder::new().spawn(move || {
                 let names = names(&look_around(&local_roots()));
                 shared
@@ -56,7 +56,7 @@ pub fn local_roots() -> Vec<String> {
         .collect()
 }
 
-/// The name to type for each model on these servers.
+/// The names under which `/model` accepts the models on these servers.
 fn names(found: &[FoundServer]) -> Vec<String> {
     let models = found.iter().flat_map(|one| {
         let name = |model: &str| match one.server.models.len() {

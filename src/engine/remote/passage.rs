@@ -13,9 +13,9 @@ use std::collections::HashSet;
 use story::message::{LengthGoal, TextRequest};
 use story::{Event, Status};
 
-/// How many bytes back a length goal is checked.
+/// How many bytes of sent text the goals can look back on.
 const LOOK_BACK: usize = 512;
-/// The tags around the thoughts of a reasoning model.
+/// The tags around a reasoning model's thoughts.
 const THINKS: (&str, &str) = ("<think>", "</think>");
 
 pub struct Passage<'a> {
@@ -129,7 +129,7 @@ impl<'a> Passage<'a> {
         self.check_length()
     }
 
-    /// Stops a server that does not stop by itself.
+    /// Ends the passage if the server has exceeded the length.
     fn check_length(&self) -> Look {
         match self.tokens > most_tokens(self.request) {
             true => Look::Over(Status::Length),
@@ -193,7 +193,7 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// The first banned phrase not let through: its byte in the passage, and which one it is.
+    /// The first banned phrase that was not let through: its byte in the passage, and which phrase.
     fn banned(&self) -> Option<(usize, usize)> {
         let mut from = 0;
         while let Some((ban, range)) = self.bans.find(self.held.get(from..)?) {
@@ -207,7 +207,7 @@ impl<'a> Passage<'a> {
         None
     }
 
-    /// Takes back and returns the text from a byte on, with the space before it.
+    /// Removes the text from this byte to the end, with the space before it, and returns it.
     pub fn rewind(&mut self, at: usize) -> String {
         let mut from = at.saturating_sub(self.sent.len()).min(self.held.len());
         if self.held[..from].ends_with(' ') {
@@ -226,7 +226,7 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// From now on, lets a phrase through at this byte.
+    /// Lets a banned phrase through at this byte from now on.
     pub fn let_through(&mut self, at: usize, ban: usize) {
         self.let_through.insert((at, ban));
     }
@@ -259,7 +259,7 @@ impl<'a> Passage<'a> {
 }
 
 impl Opening {
-    /// The beginning of the passage, once it is certain; `over` means that nothing follows.
+    /// The beginning of the passage, once it is certain; with `over`, no more text follows.
     fn joined(&mut self, over: bool) -> Option<String> {
         let (begin, end) = THINKS;
         let mut text = self.text.as_str();

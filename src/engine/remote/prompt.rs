@@ -1,4 +1,4 @@
-//! From a context to a prompt that fits: plain text, or turns for the server's template.
+//! Turns a context into a prompt that fits: plain text, or messages for the server's template.
 
 use super::Remote;
 use crate::engine::backend::Failure;
@@ -13,7 +13,7 @@ use story::{Context, NodeId};
 const CONTINUE: &str = "You continue stories. The user gives you the story so far; write what comes next, in the same language, voice and tense. Answer only with the continuation: no title, no comment, and nothing of what is already there.";
 const GO_ON: &str =
     "(Continue your last message from exactly where it stopped. Answer only with what follows.)";
-/// The overhead of a message, in tokens.
+/// The overhead of one message, in tokens.
 const MESSAGE: usize = 8;
 
 /// A prompt, and what did not fit.
@@ -89,7 +89,7 @@ fn prose(
 }
 
 /// Drops the oldest part of the story, in steps of an eighth of the context. The starting place
-/// stays as long as the story fits, so that the server's cache stays valid.
+/// stays the same while the story fits, so that the server's cache stays valid.
 fn fit_prose(
     remote: &Remote,
     context: Context,
@@ -149,7 +149,7 @@ fn fit_prose(
     Err(overflow(
         tokens,
         holds,
-        "Even without most of the story, the prompt of memory, lore and notes is too long: all of it has",
+        "Even without most of the story, the prompt is too long because of memory, lore and notes: it has",
     ))
 }
 

@@ -9,7 +9,7 @@ pub struct Backends {
     /// The servers in config.toml, by name.
     pub named: BTreeMap<String, NamedBackend>,
     /// ILLUMINE_API_KEY. Sent only to servers on this machine and to those in `given`: an address
-    /// in someone else's story must not obtain it.
+    /// in somebody else's story must not receive it.
     pub key: Option<Key>,
     /// The addresses that the writer gave on the command line, in a variable or in config.toml.
     pub given: Vec<String>,
@@ -20,7 +20,7 @@ pub struct Backends {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedBackend {
     pub address: Address,
-    /// None means to detect it.
+    /// None if it is to be detected.
     pub flavour: Option<Flavour>,
     /// The key, or a sentence that says why there is none.
     pub key: Result<Option<Key>, String>,
@@ -62,7 +62,7 @@ impl Backends {
     }
 
     fn of_address(&self, address: Address) -> Target {
-        // A bare address also refers to the server that config.toml has at that address.
+        // A bare address also refers to the server with that address in config.toml.
         let known = self
             .named
             .values()

@@ -1,4 +1,4 @@
-//! The remote backend against servers of the tests' own: honest ones, broken ones, hostile ones.
+//! Tests the remote backend with fake servers: honest, broken and hostile ones.
 
 mod fake;
 mod flavours;
@@ -139,7 +139,7 @@ fn a_server_writes_a_passage() {
     assert_eq!(connect(&server).about().sha256, about.sha256);
     let heard = Heard::default();
     let (status, stats) = remote.write(&request("Once. "), &heard).unwrap();
-    // The space at the end of the prompt is there once.
+    // The space at the end of the prompt is not repeated.
     assert_eq!(heard.text(), "The sea rose.");
     assert_eq!(status, Status::Complete);
     assert_eq!(
@@ -234,8 +234,8 @@ fn every_refusal_is_a_sentence_that_says_what_to_do() {
         ),
         (500, "Internal Server Error", "Internal Server Error"),
         (307, "", "redirects"),
-        (200, "", "answered nothing"),
-        (200, "<html>welcome</html>", "answered nothing"),
+        (200, "", "sent an empty answer"),
+        (200, "<html>welcome</html>", "sent an empty answer"),
         (200, "data: welcome\n\n", "not a model's text"),
         (200, r#"{"error":"out of memory"}"#, "out of memory"),
     ] {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use story::message::{Overflow, PassageStats, TextRequest};
 use story::{Context, Event, Status};
 
-/// How long to wait for the token counts that follow the end of a text.
+/// How long to wait for the token counts after the end of a text.
 const AFTERWORD: Duration = Duration::from_millis(1500);
 
 /// How one request for a passage ended.
@@ -25,7 +25,7 @@ enum Ended {
         at: usize,
         ban: usize,
     },
-    /// The model had nothing to say.
+    /// The model ended the text without writing any.
     Silent,
 }
 
@@ -49,7 +49,7 @@ pub fn write(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener
             {
                 remote.fits_less();
             }
-            // Some servers with this API only chat.
+            // Some servers with this API offer only chat.
             Kind::NotFound(_) if plain && !remote.only_chats && may_only_chat(remote.flavour()) => {
                 remote.only_chats = true;
                 let why = "This server has no raw completion: the story is continued by an instruction, and banned phrases may appear";
@@ -86,7 +86,7 @@ fn say_limits(remote: &mut Remote, request: &TextRequest, listener: &dyn Listene
     }
 }
 
-/// Writes a passage from this prompt. On an error, no text has arrived.
+/// Writes a passage from this prompt. An error is returned only if no text has arrived.
 fn attempt(
     remote: &mut Remote,
     request: &TextRequest,
@@ -133,7 +133,8 @@ fn attempt(
                 Ok(None)
             }
             Ok(Ended::Silent) => {
-                let why = "The model ended the text at once; write on, or /retry";
+                let why =
+                    "The model ended the text immediately; continue it yourself, or use /retry";
                 listener.tell(Event::Warned(why.to_string()));
                 Ok(Some(Status::Complete))
             }
@@ -194,7 +195,7 @@ struct Run<'a, 'b> {
     passage: &'a mut Passage<'b>,
     stats: &'a mut PassageStats,
     rewinds: &'a mut Rewinds,
-    /// The number of this request within the passage; each has its own seed.
+    /// The number of this request within the passage; each request has its own seed.
     round: u64,
 }
 
@@ -261,7 +262,7 @@ impl Run<'_, '_> {
             step = match finish {
                 None if chunk.last => Step::Ended,
                 None => stream.next(&stopped)?,
-                // Only token counts follow, and they are not worth a long wait.
+                // Only token counts follow, which are not worth a long wait.
                 Some(_) => {
                     let over = Instant::now();
                     let late = || stopped() || over.elapsed() > AFTERWORD;
@@ -286,7 +287,7 @@ impl Run<'_, '_> {
         self.passage.push(text, tokens, self.listener)
     }
 
-    /// The status at the end of a stream. If only the body ends, the text is not finished.
+    /// The status at the end of a stream. If the body ends without one, the text is not finished.
     fn status(
         &self,
         finish: Option<Finish>,
@@ -305,7 +306,7 @@ impl Run<'_, '_> {
             Some(Finish::StopString) => Status::StopString,
             Some(Finish::ContextFull) => Status::ContextFull,
             Some(Finish::Filtered) => {
-                let why = "The service withheld the rest of the text; change the story, or take another model";
+                let why = "The service withheld the rest of the text; change the story, or choose another model";
                 self.listener.tell(Event::Warned(why.to_string()));
                 Status::Complete
             }
@@ -357,7 +358,7 @@ impl Remote {
         error.kind != Kind::Empty || self.flavour() == Flavour::LlamaCppPython
     }
 
-    /// Makes the next prompt shorter.
+    /// Makes the next prompt shorter: lowers the context size or raises the token estimates.
     fn fits_less(&mut self) {
         match self.counts.are_exact() {
             true => self.about.context = (self.about.context * 3 / 4).max(64),

@@ -63,7 +63,7 @@ fn charx(card: &Value, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     out.start_file("card.json", options).map_err(wrong)?;
     let written = out.write_all(&line(card));
     written.map_err(|error| ExportError::Card(error.to_string()))?;
-    // The archive may stand behind a picture.
+    // The archive may be appended to a picture.
     let kept = kept.filter(|bytes| !bytes.starts_with(png::SIGNATURE));
     if let Some(kept) = kept {
         let mut archive = ZipArchive::new(Cursor::new(kept)).map_err(wrong)?;

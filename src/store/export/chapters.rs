@@ -21,7 +21,7 @@ pub(super) fn split(pieces: &[ExportPassage]) -> Vec<(Option<String>, Vec<Export
                 if let Some(heading) = heading(line).filter(|_| fresh && line.ends_with('\n')) {
                     give(&mut own.spans, span, &mut words);
                     let told = std::mem::take(&mut own.spans);
-                    // The pictures go after all of its text.
+                    // The pictures go after all of the passage's text.
                     last(
                         &mut chapters,
                         ExportPassage {
@@ -59,7 +59,7 @@ fn last(chapters: &mut [(Option<String>, Vec<ExportPassage>)], piece: ExportPass
     }
 }
 
-/// Parses a heading: `# Title`, as in Markdown, or the word for a chapter with a number.
+/// Parses a heading: `# Title`, as in Markdown, or a word for "chapter" with a number.
 fn heading(line: &str) -> Option<String> {
     let line = line.trim();
     let marks = line.len() - line.trim_start_matches('#').len();

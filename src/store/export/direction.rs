@@ -1,4 +1,4 @@
-//! The direction of a text, left to right or right to left, also as determined by its language.
+//! The direction of a text, left to right or right to left, from its characters or its language.
 
 use super::ExportError;
 use super::pages::ExportPassage;
@@ -92,7 +92,7 @@ impl Direction {
         }
     }
 
-    /// The book's own attribute; none for left to right, which reading programs assume.
+    /// The book's own attribute; empty for left to right, which reading programs assume.
     pub fn of_root(self) -> &'static str {
         match self {
             Direction::LeftToRight => "",

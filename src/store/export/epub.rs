@@ -49,7 +49,7 @@ pub fn book(story: &Story, extent: ExportScope, meta: &ExportMeta) -> Result<Vec
         let told = |branch: &Branch| chapter(title(story, branch), &branch.pieces);
         chapters.extend(branches.iter().map(told));
     }
-    // A book has something to turn to, even if nothing but spaces was written.
+    // A book has at least one chapter, even if only spaces were written.
     if chapters.is_empty() {
         chapters.push(chapter(meta.title.clone(), &[]));
     }
@@ -72,7 +72,8 @@ fn archive(
     direction: Direction,
 ) -> zip::result::ZipResult<Vec<u8>> {
     let mut out = ZipWriter::new(Cursor::new(Vec::new()));
-    // The media type comes first and uncompressed, so that the first bytes identify the file.
+    // The media type is the first entry and uncompressed, so that the first bytes identify the
+    // file.
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     out.start_file("mimetype", stored)?;
     out.write_all(b"application/epub+zip")?;

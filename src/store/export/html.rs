@@ -69,8 +69,8 @@ pub fn heading(title: &str, direction: Direction) -> String {
     format!("<h1{}>{}</h1>", direction.attribute(title), escaped(title))
 }
 
-/// Renders pieces as paragraphs, with each author's text in a span. A paragraph of the other
-/// direction than the book says so.
+/// Renders pieces as paragraphs, with each author's text in a span. A paragraph whose direction
+/// differs from the book's gets an attribute.
 pub fn paragraphs(
     pieces: &[ExportPassage],
     names: &SpeakerNames,
@@ -101,7 +101,7 @@ pub fn paragraphs(
     paper.done
 }
 
-/// Renders a picture from its source; its description if the file is missing.
+/// Renders a picture from its source, or its description if the file is missing.
 pub fn figure(story: &Story, id: NodeId, source: Option<String>, direction: Direction) -> String {
     let Some(picture) = story.picture(id) else {
         return String::new();
@@ -152,7 +152,7 @@ impl HtmlWriter {
             _ => self.end(),
         }
         self.breaks = 0;
-        // The name of who speaks may be in another script than what is said.
+        // The speaker's name may be in another script than the speech.
         if class != "speaker" {
             self.decided = self.decided.or_else(|| Direction::of_text(words));
         }
@@ -191,7 +191,7 @@ pub fn escaped(text: &str) -> String {
     plain
 }
 
-/// Whether Unicode will never assign a character to this number; XML forbids two of them.
+/// Whether this is a noncharacter, which Unicode never assigns; XML forbids two of them.
 fn is_noncharacter(c: char) -> bool {
     let number = u32::from(c);
     number & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&number)

@@ -80,7 +80,8 @@ fn branches(story: &Story) -> Vec<Value> {
     kept.into_iter().map(branch).collect()
 }
 
-/// The texts of a path, split as Kobold expects. A passage that is as it came goes out as it came.
+/// The texts of a path, split as Kobold expects. An unchanged imported passage is written as it was
+/// in its file.
 fn chunks(path: &[Passage]) -> Vec<String> {
     let marks = Marks::of(path);
     let mut chunks: Vec<String> = Vec::new();
@@ -110,7 +111,7 @@ fn chunks(path: &[Passage]) -> Vec<String> {
 enum Marks {
     None,
     Instruct,
-    /// With those who spoke last on either side.
+    /// Names of a chat: the last speaker on each side.
     Names {
         user: String,
         model: String,
@@ -138,7 +139,7 @@ impl Marks {
         }
     }
 
-    /// A passage that did not come from the file, with the marks that its turn needs.
+    /// A passage that is not from an imported file, with the marks that its turn needs.
     fn around(
         &self,
         before: Option<&Passage>,

@@ -1,4 +1,4 @@
-//! A story as pieces for export: authors, separators and branches.
+//! Splits a story into pieces for export, with their authors, separators and branches.
 
 use super::ExportScope;
 use base::untrusted::clean_line;
@@ -16,14 +16,14 @@ pub struct ExportPassage {
     pub turn: bool,
     /// The speaker's name, in an imported chat.
     pub speaker: Option<String>,
-    /// Whether it is another message than the piece before it.
+    /// Whether it starts a new message after the piece before it.
     pub apart: bool,
     /// Whether it is a single part, unchanged since it was written.
     pub whole: bool,
     /// The separator between it and the previous piece.
     pub gap: &'static str,
     pub spans: Vec<Span>,
-    /// The number of passages of the path up to its end.
+    /// How many passages the path has up to the end of this piece.
     pub until: usize,
     /// The pictures after it.
     pub pictures: Vec<NodeId>,
@@ -88,7 +88,7 @@ pub fn text_of(path: &[Passage]) -> String {
         .collect()
 }
 
-/// The pieces of a path that contain text or pictures. Pictures before all text belong to an empty
+/// The pieces of a path that contain text or pictures. Pictures before any text belong to an empty
 /// first piece.
 pub fn with_pictures(story: &Story, path: &[Passage]) -> Vec<ExportPassage> {
     let mut pieces = pieces_with_empty(path);

@@ -207,7 +207,8 @@ fn a_book_runs_as_its_language_does() {
     assert_eq!(chapter.matches("<p>").count(), 3, "{chapter}");
     let page = html::page(&story, ExportScope::Path, &meta);
     assert!(page.contains("<html lang=\"he\" dir=\"rtl\">"), "{page}");
-    // Without a language the text decides; in a language of the other direction, each paragraph.
+    // Without a language, the text determines the direction; otherwise each paragraph that differs
+    // is marked.
     let page = html::page(&story, ExportScope::Path, &super::tests::meta());
     assert!(page.contains("<html dir=\"rtl\">"), "{page}");
     let english = ExportMeta {

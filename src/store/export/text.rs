@@ -60,7 +60,7 @@ impl SpeakerNames {
                 model: character.card.own_name(),
             };
         }
-        // As an imported chat says: its header, or else who spoke last.
+        // From an imported chat: the names in its header, or else the last speakers.
         let header = story.frame().kept.get(tavern::FORMAT);
         let path = story.path();
         let named = |key: &str, model: bool| {

@@ -38,7 +38,7 @@ pub fn parse_chat(file: &Map<String, Value>) -> ReadChat {
     for (place, row) in messages.unwrap_or_default() {
         match row.as_object() {
             Some(message) => chat.add(message, place),
-            None => chat.skipped.note(place, "is no message"),
+            None => chat.skipped.note(place, "is not a message"),
         }
     }
     let scenario = text(file, "scenario").filter(|text| !text.trim().is_empty());
@@ -66,7 +66,7 @@ pub fn parse_chat(file: &Map<String, Value>) -> ReadChat {
 #[derive(Default)]
 struct Chat {
     tale: ImportedStory,
-    /// The passage of each message, by the message's id.
+    /// The passage for each message id.
     known: HashMap<String, NodeId>,
     last: Option<NodeId>,
     skipped: Skipped,
@@ -141,7 +141,7 @@ fn short(name: &str) -> String {
     name.chars().take(SHORT_ID).collect()
 }
 
-/// A message has both ids if the writer speaks for a character.
+/// The author of a message, which has both ids if the writer speaks for a character.
 fn author(message: &Map<String, Value>) -> Author {
     let has = |key: &str| message.get(key).is_some_and(Value::is_string);
     let you = line(message, "handle").is_some_and(|handle| handle == "You");

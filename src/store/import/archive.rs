@@ -14,7 +14,7 @@ pub enum Content {
     Story(Vec<u8>),
 }
 
-/// The signature at the end of an archive, and how many last bytes are searched for it.
+/// The signature at the end of an archive, and how many bytes from the end are searched for it.
 const END: &[u8] = b"PK\x05\x06";
 const END_WITHIN: usize = 1 << 17;
 

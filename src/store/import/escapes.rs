@@ -28,7 +28,7 @@ pub fn mend_halves(json: &str) -> (Cow<'_, str>, usize) {
                 copied
             }
             (Some(_), _) => here + LENGTH,
-            // The character after a backslash is escaped, so it starts no escape itself.
+            // The character after a backslash is escaped, so it cannot start an escape.
             (None, _) => here + 1 + json[here + 1..].chars().next().map_or(0, char::len_utf8),
         };
     }
@@ -45,7 +45,7 @@ fn escape_at(json: &str, at: usize) -> Option<u16> {
     u16::from_str_radix(digits, 16).ok().filter(|_| hex)
 }
 
-/// The notice about them for the writer.
+/// The notice to the writer about these halves.
 pub fn notice(halves: usize) -> Option<String> {
     let halves = (halves > 0).then(|| story::sentence::count_noun(halves, "character"))?;
     Some(format!("{halves} cut in half in the file became \u{fffd}"))

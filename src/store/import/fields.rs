@@ -13,7 +13,7 @@ pub fn text(map: &Map<String, Value>, key: &str) -> Option<String> {
     map.get(key).and_then(Value::as_str).map(words)
 }
 
-/// The first of these fields that has a text.
+/// The text of the first of these fields that has any.
 pub fn first_text(map: &Map<String, Value>, keys: &[&str]) -> Option<String> {
     let mut texts = keys.iter().filter_map(|key| text(map, key));
     texts.find(|text| !text.trim().is_empty())
@@ -44,7 +44,7 @@ pub fn real(map: &Map<String, Value>, key: &str) -> Option<f64> {
     .filter(|number: &f64| number.is_finite())
 }
 
-/// An integer in a range that every field can hold.
+/// An integer, if it is within the range of every field.
 pub fn whole(map: &Map<String, Value>, key: &str) -> Option<i64> {
     let number = real(map, key)?;
     let fits = number.fract() == 0.0 && number.abs() < 1e15;
@@ -68,7 +68,7 @@ pub fn texts(map: &Map<String, Value>, key: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A text, or a number as text.
+/// Text, or a number as text.
 fn short_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(words(text)),
@@ -77,7 +77,7 @@ fn short_text(value: &Value) -> Option<String> {
     }
 }
 
-/// The rows of a list or of an object in place of one, each with its place in the file.
+/// The rows of a list, or of an object used as a list, each with its place in the file.
 pub fn rows(value: &Value) -> Option<Vec<(String, &Value)>> {
     match value {
         Value::Array(rows) => {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// A known kind of file with nothing to import, or with nothing that can be parsed.
+/// A known kind of file from which nothing can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Foreign {
     /// The kind, with an article.

@@ -3,8 +3,8 @@
 //!
 //! The text is `prompt` followed by `actions`; `altbranches` are other branches, each a whole
 //! story, with null for the current one. Settings in such a file (`savedsettings`) may contain API
-//! keys: only the mode and the names of a chat are read, and only fields of the story are kept.
-//! The forms are those that KoboldAI Lite itself reads (its `kai_json_load`).
+//! keys: only the mode and the names of a chat are read, and only fields of the story are kept. The
+//! supported variants are those that KoboldAI Lite itself loads (in `kai_json_load`).
 
 pub mod turns;
 
@@ -23,7 +23,7 @@ use turns::{INPUT, OUTPUT, Speaking, Style, Turn};
 /// The key under which a story's other fields are stored.
 pub const FORMAT: &str = "kobold";
 
-/// The field of a passage that stands in the same chunk as the passage before it.
+/// Marks a passage that is in the same chunk as the passage before it.
 pub const SAME_CHUNK: &str = "kobold_same_chunk";
 
 /// Story fields that illumine stores without using them. Unknown fields are dropped, since they
@@ -46,7 +46,7 @@ const KEPT: [&str; 15] = [
     "completed_imgs_meta",
 ];
 
-/// Settings that say how the story is to be read.
+/// Settings that say how to parse the story.
 const READING: [&str; 3] = ["opmode", "chatname", "chatopponent"];
 
 pub fn is_story(file: &Map<String, Value>) -> bool {
@@ -197,7 +197,7 @@ fn current<'a>(file: &'a Map<String, Value>, skipped: &mut Skipped) -> Option<Ve
         {
             Some(chunk) => chunks.push(chunk),
             None if action.is_null() => skipped.note(place, "is null"),
-            None => skipped.note(place, "is no text"),
+            None => skipped.note(place, "is not text"),
         }
     }
     Some(chunks)
@@ -230,7 +230,7 @@ fn alternatives<'a>(file: &'a Map<String, Value>, current: &[&str]) -> Vec<(usiz
 struct ChunkTree {
     style: Style,
     nodes: Vec<Node>,
-    /// For each passage that ends a chunk, who speaks after it.
+    /// For each passage that ends a chunk, the speaker after it.
     speaking: HashMap<NodeId, Speaking>,
     known: HashMap<(Option<NodeId>, String), NodeId>,
 }
@@ -307,7 +307,7 @@ fn of_turn(turn: Turn, same_chunk: bool, follows: bool) -> Node {
     }
     Node {
         author: turn.author,
-        // What stands before the first turn is nobody's.
+        // Text before the first turn has no author.
         turn: turn.author != Author::Prompt,
         apart: turn.begins,
         joins: follows && !turn.begins,

@@ -1,7 +1,7 @@
 //! Imports other programs' lorebooks as [`Lorebook`].
 //!
-//! Entries are read one by one: one that cannot be used is left out and named, and goes out again
-//! with the book. Fields that [`Lorebook`] does not have are stored in `extra` and exported again.
+//! Entries are parsed one by one: an unusable one is left out and named in a notice, but written
+//! back on export. Fields that [`Lorebook`] does not have are stored in `extra` and exported again.
 //! To find them, each entry is exported and compared with the file: fields that differ or are
 //! missing are stored.
 
@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use story::card::Version;
 use story::lore::{Key, Lorebook};
 
-/// A lorebook that was read, with what to tell the writer.
+/// A parsed lorebook, with notices for the writer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadBook {
     pub book: Lorebook,
@@ -65,12 +65,12 @@ pub fn parse_card_book(value: &Value, name: &str, version: Version) -> Option<Re
     }
 }
 
-/// A list of entries alone: Kobold's `worldinfo`, AI Dungeon's story cards.
+/// A list of entries without a book around it: Kobold's `worldinfo`, AI Dungeon's story cards.
 pub fn parse_list(entries: &Value, name: &str, form: LoreFormat) -> Option<ReadBook> {
     parse_book(&json!({ "entries": entries }), name, Some(form))
 }
 
-/// Whether a list holds entries of lore, which have keys.
+/// Whether a list contains lore entries, which have keys.
 pub fn is_list_of_lore(list: &[Value]) -> bool {
     let usable = |row: &Value| {
         let fields = row.as_object().filter(|row| {
@@ -84,7 +84,7 @@ pub fn is_list_of_lore(list: &[Value]) -> bool {
     list.iter().any(usable)
 }
 
-/// Parses a book whose form is known, or that of its first entry.
+/// Parses a book in the given format, or in that of its first entry.
 fn parse_book(value: &Value, name: &str, form: Option<LoreFormat>) -> Option<ReadBook> {
     let file = value.as_object()?;
     let rows = rows(file.get("entries")?)?;
@@ -108,7 +108,7 @@ fn parse_book(value: &Value, name: &str, form: Option<LoreFormat>) -> Option<Rea
     let mut book = Lorebook {
         name: own_name.unwrap_or_else(|| name.to_string()),
         description: text(file, "description").unwrap_or_default(),
-        // As SillyTavern is installed (`default/content/settings.json`).
+        // SillyTavern's defaults (`default/content/settings.json`).
         scan_depth: count(file, "scan_depth").or(of_tavern.then_some(2)),
         token_budget: count(file, "token_budget"),
         recursive: flag(file, "recursive_scanning").unwrap_or(of_tavern),
@@ -182,7 +182,7 @@ fn unwritten_fields(file: &Map<String, Value>, written: &Map<String, Value>) -> 
         .collect()
 }
 
-/// What the writer should know about the keys of a book: which cannot be looked for.
+/// A remark about keys that are invalid or may not match as intended; None if there are none.
 fn remarks(book: &Lorebook) -> Option<String> {
     let mut found = Vec::new();
     let keys = book.entries.iter().flat_map(|entry| {

@@ -2,11 +2,10 @@
 //! a lorebook, and the text.
 //!
 //! A `.scenario` (`scenarioVersion`) has a prompt. A `.story` (`storyContainerVersion`) from the
-//! first editor has `story.fragments`, or only `story.text`; one from the present editor has a
-//! `document`: base64 of MessagePack as the library msgpackr writes it ([`msgpackr`]). Its sections
-//! with text are read in order, once the changes not yet merged into them (`dirtySections`) are
-//! applied. The formats were learned from the parsers of Aedial/novelai-api and of other public
-//! programs.
+//! first editor has `story.fragments`, or only `story.text`; one from the current editor has a
+//! `document`: base64 of MessagePack in the variant of the library msgpackr ([`msgpackr`]). Pending
+//! changes (`dirtySections`) are applied to its text sections, which are then read in order. The
+//! formats were learned from the parsers of Aedial/novelai-api and of other public programs.
 
 mod msgpackr;
 
@@ -77,7 +76,7 @@ pub fn parse_story(
     }
 }
 
-/// The text of a story from the first editor: that of the fragments, or, if they have none, the
+/// The text of a story from the first editor: the text of the fragments or, if they have none, the
 /// whole text stored beside them.
 fn first_editor(content: &Map<String, Value>, skipped: &mut Skipped) -> Vec<(Author, String)> {
     let said = fragments(content, skipped);
@@ -190,7 +189,7 @@ fn apply(
     Some(())
 }
 
-/// Applies one part of a text's changes: replaces words at an offset in UTF-16 units.
+/// Applies one part of a text's changes: replaces text at an offset in UTF-16 units.
 fn patched(text: &str, part: &Packed) -> Option<String> {
     let units: Vec<u16> = text.encode_utf16().collect();
     let field = |key| part.get(key).and_then(Packed::text).unwrap_or_default();

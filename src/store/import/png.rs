@@ -1,9 +1,9 @@
 //! Reads and writes character cards in PNG files: the text chunks `chara` and `ccv3`, and NovelAI's
 //! lorebooks (`naidata`).
 //!
-//! Chunks as in the PNG specification (third edition, 5.3): length, type, data, CRC. The picture is
-//! not decoded, so its pixels stay untouched, and damage to them costs no card. Lengths are checked
-//! against the file's size, and decompressed data is limited in size.
+//! Chunks have the format of the PNG specification (third edition, 5.3): length, type, data, CRC.
+//! The picture is not decoded, so its pixels stay unchanged, and a card survives damage to them.
+//! Lengths are checked against the file's size, and decompressed data is limited in size.
 
 use super::{ImportError, LARGEST_CARD};
 use base64::Engine;
@@ -30,13 +30,14 @@ struct Chunk<'a> {
     to: usize,
 }
 
-/// What a picture holds, from the newest form to the oldest; each is its JSON, or why it has none.
+/// The contents of a picture, newest format first; each is JSON, or the reason that it cannot be
+/// decoded.
 #[derive(Default)]
 pub struct Found {
     pub cards: Vec<Result<Vec<u8>, ImportError>>,
-    /// Lorebooks of NovelAI.
+    /// NovelAI's lorebooks.
     pub books: Vec<Result<Vec<u8>, ImportError>>,
-    /// Whether the file is cut off after them.
+    /// Whether the file is cut off after these chunks.
     pub torn: bool,
 }
 
@@ -71,7 +72,7 @@ fn decode(chunk: &Chunk) -> Result<Vec<u8>, ImportError> {
     {
         return Ok(match String::from_utf8(text) {
             Ok(text) => text.into_bytes(),
-            // By the specification, such a chunk is Latin-1.
+            // The specification says that such a chunk is Latin-1.
             Err(error) => {
                 let letters = error.into_bytes().into_iter().map(char::from);
                 letters.collect::<String>().into_bytes()
@@ -111,7 +112,7 @@ pub fn replace_cards(bytes: &[u8], v2: &[u8], v3: &[u8]) -> Result<Vec<u8>, Impo
 /// A plain grey picture for a card that has none.
 pub fn blank_picture(width: u32, height: u32) -> Vec<u8> {
     let mut header = [width.to_be_bytes(), height.to_be_bytes()].concat();
-    // Eight bits, grey.
+    // Eight bits per pixel, greyscale.
     header.extend([8, 0, 0, 0, 0]);
     let row = std::iter::once(0).chain(std::iter::repeat_n(96, width as usize));
     let rows: Vec<u8> = row
@@ -131,7 +132,7 @@ pub fn blank_picture(width: u32, height: u32) -> Vec<u8> {
     .concat()
 }
 
-/// The chunks up to the end or to where the file is torn, and whether it is.
+/// The chunks up to the end or to where the file is cut off, and whether it is cut off.
 fn parse_chunks(bytes: &[u8]) -> Result<(Vec<Chunk<'_>>, bool), ImportError> {
     if !bytes.starts_with(SIGNATURE) {
         return Err(ImportError::Png);
@@ -149,8 +150,8 @@ fn parse_chunks(bytes: &[u8]) -> Result<(Vec<Chunk<'_>>, bool), ImportError> {
     Ok((chunks, true))
 }
 
-/// The chunk at a position; None if the file ends inside it. Its checksum does not decide: a card
-/// whose JSON is whole is whole.
+/// The chunk at a position; None if the file ends inside it. Its checksum is ignored: a card is
+/// usable if its JSON is complete.
 fn chunk_at(bytes: &[u8], from: usize) -> Option<Chunk<'_>> {
     let head = bytes.get(from..from + 8)?;
     let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;

@@ -13,7 +13,7 @@ pub struct Skipped {
 const NAMED: usize = 4;
 
 impl Skipped {
-    /// Notes a row that was left out: its place in the file, and the reason.
+    /// Records a row that was left out: its place in the file, and the reason.
     pub fn note(&mut self, place: impl std::fmt::Display, why: &'static str) {
         self.count += 1;
         if self.rows.len() < NAMED {

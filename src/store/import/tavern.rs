@@ -1,9 +1,9 @@
 //! Imports SillyTavern chats: JSON Lines, a header and then one message per line, with its swipes.
 //!
 //! Each swipe becomes a version of the passage. The other fields of a message (times, names,
-//! extras) are stored with the passage and exported again. Where its text is not that of the swipe
-//! that it names, both are versions. Lines are read one by one: what a crash
-//! tore is left out and named. Group chats of older versions have no header.
+//! extras) are stored with the passage and exported again. If a message's text differs from the
+//! swipe that it names, both are versions. Lines are parsed one by one: those damaged by a crash
+//! are left out and named in a notice. Group chats of older versions have no header.
 
 use super::ImportError;
 use super::fields::words;
@@ -19,13 +19,13 @@ pub const FORMAT: &str = "tavern";
 /// The key for storing messages that are shown but never sent to a model.
 pub const ASIDE: &str = "aside";
 
-/// The field of a stored header that says that the file had none.
+/// The field of a stored header that marks a file without one.
 pub const NO_HEADER: &str = "illumine_no_header";
 
 /// The maximum number of versions of a message.
 const MOST_SWIPES: usize = 10_000;
 
-/// A chat that was read, with what to tell the writer.
+/// A parsed chat, with notices for the writer.
 pub type ReadChat = (ImportedStory, Vec<String>);
 
 fn is_header(value: &Value) -> bool {
@@ -48,7 +48,7 @@ pub fn is_chat(text: &str) -> bool {
     })
 }
 
-/// Whether a list holds messages.
+/// Whether a list contains messages.
 pub fn is_list_of_messages(list: &[Value]) -> bool {
     list.iter().any(is_message)
 }
@@ -69,13 +69,13 @@ pub fn parse_chat(text: &str) -> Result<ReadChat, ImportError> {
             .bytes()
             .all(|byte| byte == 0 || byte.is_ascii_whitespace())
         {
-            chat.skipped.note(place, "holds only zeros");
+            chat.skipped.note(place, "contains only zeros");
             continue;
         }
         match serde_json::from_str(line) {
             Ok(value) => chat.add(value, place),
-            Err(error) if error.is_eof() => chat.skipped.note(place, "is torn"),
-            Err(_) => chat.skipped.note(place, "is no JSON"),
+            Err(error) if error.is_eof() => chat.skipped.note(place, "is cut off"),
+            Err(_) => chat.skipped.note(place, "is not JSON"),
         }
     }
     chat.finish()
@@ -99,14 +99,14 @@ struct Chat {
     counts: Counts,
 }
 
-/// What a writer should know about the messages that were read.
+/// Counts of messages to mention to the writer.
 #[derive(Default)]
 struct Counts {
-    /// Shown, and hidden from the model.
+    /// Messages that are shown but hidden from the model.
     hidden: usize,
-    /// Edited since the swipe that they name.
+    /// Messages whose text differs from the swipe that they name.
     edited: usize,
-    /// Of a swipe that is not there.
+    /// Messages that name a missing swipe.
     astray: usize,
 }
 
@@ -125,7 +125,7 @@ impl Counts {
             ),
             said(
                 self.astray,
-                format!("{astray} named a swipe that is not there; the text shown was kept"),
+                format!("{astray} named a missing swipe; the text shown was kept"),
             ),
         ];
         all.into_iter().flatten()
@@ -143,9 +143,9 @@ impl Chat {
                 self.add_message(message, &place);
             }
             Value::Null => self.skipped.note(place, "is null"),
-            Value::Object(_) => self.skipped.note(place, "is no message"),
+            Value::Object(_) => self.skipped.note(place, "is not a message"),
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                self.skipped.note(place, "is no message")
+                self.skipped.note(place, "is not a message")
             }
         }
     }
@@ -227,7 +227,7 @@ impl Chat {
                 Value::String(text) => versions.push((slot, text)),
                 _ => {
                     let place = format!("number {} of {place}", slot + 1);
-                    self.swipes.note(place, "is no text");
+                    self.swipes.note(place, "is not text");
                 }
             }
         }
@@ -254,7 +254,7 @@ impl Chat {
     }
 }
 
-/// A message of a chat, which stays apart from the messages around it.
+/// A message of a chat, which stays separate from the messages around it.
 pub(super) fn message(
     parent: Option<NodeId>,
     author: Author,
@@ -282,7 +282,7 @@ fn add_node(
     tale.push(message(parent, author, words(said), extra))
 }
 
-/// The name in a header under this key; SillyTavern writes "unused" in those of groups.
+/// The name in a header under this key; SillyTavern writes "unused" in headers of group chats.
 pub fn header_name<'a>(header: Option<&'a Map<String, Value>>, key: &str) -> Option<&'a str> {
     let name = header?.get(key)?.as_str()?;
     Some(name).filter(|name| !name.trim().is_empty() && *name != "unused")

@@ -31,7 +31,7 @@ fn parsed(bytes: &[u8]) -> Import {
     parse_file(bytes.to_vec(), "file").unwrap().content
 }
 
-/// What the writer is told about a file beside its content.
+/// The notices to the writer about a file.
 fn notices(bytes: &[u8]) -> String {
     parse_file(bytes.to_vec(), "file")
         .unwrap()
@@ -39,7 +39,7 @@ fn notices(bytes: &[u8]) -> String {
         .join("; ")
 }
 
-/// Why a file is refused.
+/// The error for a file that is refused.
 fn refusal(bytes: &[u8]) -> String {
     let said = parse_file(bytes.to_vec(), "file").unwrap_err().to_string();
     assert!(!said.contains('\n'), "{said}");

@@ -1,4 +1,4 @@
-//! Tests of the keys.
+//! Tests the keys.
 
 use super::*;
 

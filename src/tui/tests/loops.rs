@@ -1,4 +1,4 @@
-//! Tests of the loop, fed with keys, events and signals.
+//! Tests the event loop with keys, events and signals.
 
 use super::*;
 use crate::editor::{Editor, EditorError};
@@ -56,7 +56,7 @@ fn press(code: KeyCode, modifiers: KeyModifiers) -> Input {
     Input::Terminal(TerminalEvent::Key(KeyEvent::new(code, modifiers)))
 }
 
-/// Runs the loop over the waiting inputs, after which it must end by itself.
+/// Runs the loop on the waiting inputs; it must end by itself after them.
 fn attended(
     app: &mut App,
     events: &Receiver<Reply>,

@@ -1,4 +1,4 @@
-//! Tests of the page: incremental layout must equal a full layout.
+//! Tests the page: an incremental layout must equal a full layout.
 
 use crate::tui::page::Page;
 use crate::tui::spans::TextRole;
@@ -172,7 +172,7 @@ fn a_passage_flows_on_in_its_own_ink() {
 }
 
 /// The cost of a frame must not grow with the story: a thousand passages in one paragraph, the last
-/// one streaming. Counted in re-wrapped bytes, since tests have no clock.
+/// one streaming. The cost is counted in re-wrapped bytes, since tests have no clock.
 #[test]
 fn a_growing_passage_wraps_only_its_own_rows() {
     let mut story = Story::default();

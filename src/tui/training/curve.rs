@@ -1,4 +1,4 @@
-//! A value over time, reduced to a few points, each the mean of several steps.
+//! A value over time, reduced to a few points, each of which is the mean of several steps.
 
 /// The maximum number of points: more than any screen has columns.
 const POINTS: usize = 512;
@@ -11,7 +11,7 @@ pub struct Curve {
     points: Vec<f64>,
     /// The number of steps per point.
     each: u32,
-    /// The sum and number of the values for the next point.
+    /// The sum and the number of the values so far for the next point.
     open: (f64, u32),
     smooth: f64,
 }

@@ -23,7 +23,7 @@ pub struct View {
     run: Run,
     colour: bool,
     gallery: Gallery,
-    /// The time since the view was opened.
+    /// The time since the view opened.
     pub(super) now: Duration,
     /// Whether the user has asked to stop.
     pub(super) stopping: bool,

@@ -1,4 +1,4 @@
-/* Loaded before the C library: fails the calls of a program that touch one folder.
+/* Loaded before the C library: makes a program's calls that touch one folder fail.
  *
  * FAULTY_UNDER: the folder. FAULTY_AT: the number of the call that fails, from 1 (0: none).
  * FAULTY_HOW: once (EIO), on (every later write too: ENOSPC), torn (half of a write, then ENOSPC
@@ -43,7 +43,7 @@ static void note(char what) {
     syscall(SYS_close, fd);
 }
 
-/* 0: goes through; 1: fails; 2: is torn. */
+/* 0: succeeds; 1: fails; 2: fails half-way. */
 static int fate(char what, int writes) {
     note(what);
     const char *text = getenv("FAULTY_AT"), *how = getenv("FAULTY_HOW");

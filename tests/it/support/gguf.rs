@@ -46,11 +46,10 @@ fn put(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.as_bytes());
 }
 
-/// How many tokens the model of [`short_context`] holds.
+/// The context size of the model of [`short_context`].
 pub const SHORT: usize = 256;
 
-/// The default model with a context of [`SHORT`] tokens: what happens at the end of a context
-/// then happens soon.
+/// The default model with a context of [`SHORT`] tokens, so that tests soon reach the end of it.
 pub fn short_context() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     let make = || {
@@ -78,7 +77,7 @@ pub fn patch(path: &Path, key: &str, value: &[u8]) {
         .position(|window| window == wanted)
         .unwrap()
         + wanted.len();
-    // After the key stands the value's type, and before a text its length.
+    // The key is followed by the value's type, and a text is preceded by its length.
     let value_at = match u32::from_le_bytes(whole[at..at + 4].try_into().unwrap()) {
         8 => at + 12,
         _ => at + 4,

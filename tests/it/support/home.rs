@@ -12,19 +12,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A child that takes longer than this hangs.
+/// A child process that takes longer than this counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A fresh home folder that holds the default model and nothing else.
+/// A new home folder that contains only the default model.
 pub struct Home(TempDir);
 
-/// A command line that is not run yet.
+/// A command line that has not run yet.
 pub struct Run {
     command: Command,
     input: Vec<u8>,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Output {
     pub stdout: Vec<u8>,
@@ -32,7 +32,7 @@ pub struct Output {
     pub status: ExitStatus,
 }
 
-/// A program that is running, with its standard input held open.
+/// A running program whose standard input is open.
 pub struct Live {
     child: Child,
     input: Option<ChildStdin>,
@@ -47,7 +47,7 @@ impl Home {
         let ours = home.model();
         fs::create_dir_all(ours.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(&model, &ours).unwrap();
-        // With its stamp beside it, the model need not be read whole at every start.
+        // With its stamp next to it, the model need not be hashed at every start.
         let stamps = model
             .ancestors()
             .map(|folder| folder.join("stamps"))
@@ -63,7 +63,7 @@ impl Home {
         home
     }
 
-    /// A home that has the sentence encoder, too.
+    /// A home that also contains the sentence encoder.
     pub fn with_encoder() -> Home {
         let home = Home::new();
         let encoder = encoder_path();
@@ -117,7 +117,7 @@ impl Home {
         self.program(Path::new(ILLUMINE), args)
     }
 
-    /// The same of a copy of the program.
+    /// Like `illumine`, for a copy of the program.
     pub fn program(&self, program: &Path, args: &[&str]) -> Run {
         let mut command = Command::new(program);
         command
@@ -153,10 +153,10 @@ impl Run {
         self
     }
 
-    /// No file may grow past so many bytes, and passing it is an error, not a signal.
+    /// Limits files to this many bytes; exceeding that is an error, not a signal.
     pub fn file_limit(mut self, bytes: u64) -> Run {
         let limit = move || {
-            // SAFETY: plain system calls on data of our own, allowed between fork and exec.
+            // SAFETY: plain system calls on our own data, allowed between fork and exec.
             let done = unsafe {
                 libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
                 let mut limit = std::mem::zeroed();
@@ -174,7 +174,7 @@ impl Run {
         self
     }
 
-    /// Runs to the end; the input is written and closed.
+    /// Runs the program to its end; writes its input and closes it.
     pub fn run(self) -> Output {
         let input = self.input.clone();
         let mut live = self.start();
@@ -188,7 +188,7 @@ impl Run {
 
     /// Starts the program and leaves its input open.
     pub fn start(mut self) -> Live {
-        // A shell's background job ignores Ctrl+C, and its children with it.
+        // A shell's background job ignores Ctrl+C, and so do its children.
         let hear = || {
             // SAFETY: a plain system call, allowed between fork and exec.
             unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
@@ -209,7 +209,7 @@ impl Run {
         }
     }
 
-    /// The same with a standard input or output of the test's own.
+    /// Like `run`, with a standard input or output from the test.
     pub fn with(mut self, set: impl FnOnce(&mut Command)) -> Output {
         self.command
             .stdin(Stdio::null())
@@ -236,21 +236,21 @@ impl Live {
         input.write_all(b"\n").unwrap();
     }
 
-    /// Waits until standard output holds at least so many bytes; returns what it holds.
+    /// Waits until standard output has at least this many bytes, and returns them.
     pub fn printed(&mut self, bytes: usize) -> Vec<u8> {
         self.stdout.until(|held| held.len() >= bytes)
     }
 
-    /// Waits until standard error holds this text.
+    /// Waits until standard error contains this text.
     pub fn complained(&mut self, part: &str) {
         let has = |held: &[u8]| String::from_utf8_lossy(held).contains(part);
         self.stderr.until(has);
     }
 
-    /// Takes back [`Run::file_limit`].
+    /// Lifts [`Run::file_limit`].
     pub fn lift_file_limit(&self) {
         let id = self.child.id() as i32;
-        // SAFETY: plain system calls on data of our own.
+        // SAFETY: plain system calls on our own data.
         let done = unsafe {
             let mut limit: libc::rlimit = std::mem::zeroed();
             libc::prlimit(id, libc::RLIMIT_FSIZE, std::ptr::null(), &mut limit);
@@ -301,7 +301,7 @@ impl Output {
         std::str::from_utf8(&self.stdout).unwrap()
     }
 
-    /// The exit code is this; else the test fails with all that the program said.
+    /// Asserts this exit code; otherwise the test fails with all of the program's output.
     #[track_caller]
     pub fn expect(self, code: i32) -> Output {
         assert_eq!(
@@ -314,13 +314,13 @@ impl Output {
         self
     }
 
-    /// The run failed with this code and one plain sentence, which is returned.
+    /// Asserts that the run failed with this code and one plain sentence, and returns the sentence.
     #[track_caller]
     pub fn sentence(self, code: i32) -> String {
         let output = self.expect(code);
         let said = output.stderr.as_str();
         plain(said);
-        // On a slow machine the progress of a checksum comes before it.
+        // On a slow machine, the progress of a checksum may be printed first.
         let mut lines = said.lines().filter(|line| !line.starts_with("Checking "));
         let line = lines.next().unwrap_or_default();
         assert_eq!(lines.next(), None, "more than one line: {said}");
@@ -331,7 +331,7 @@ impl Output {
     }
 }
 
-/// What goes to standard error is for people: no panic, no escape sequence.
+/// Asserts that standard error is readable: no panic and no escape sequence.
 #[track_caller]
 pub fn plain(said: &str) {
     for word in [

@@ -26,8 +26,8 @@ use std::sync::OnceLock;
 /// The program under test.
 pub const ILLUMINE: &str = env!("CARGO_BIN_EXE_illumine");
 
-/// Says that a test, or a part of it, did not run, on a line that a runner can count (the harness
-/// does not capture the stream itself); with `ILLUMINE_NO_SKIP=1` that is a failure.
+/// Reports that a test, or part of it, did not run, on a line that a runner can count (the harness
+/// does not capture the stream itself); with `ILLUMINE_NO_SKIP=1`, fails instead.
 pub fn skip(reason: &str) {
     let strict = std::env::var("ILLUMINE_NO_SKIP").is_ok_and(|value| value == "1");
     assert!(!strict, "skipped, which ILLUMINE_NO_SKIP forbids: {reason}");
@@ -36,19 +36,19 @@ pub fn skip(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
 }
 
-/// The default model's file, fetched as a user fetches it and kept where a user has it.
+/// The default model's file, downloaded and stored as for a user.
 pub fn model_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| fetch(None)).clone()
 }
 
-/// The sentence encoder's file, fetched and kept in the same way.
+/// The sentence encoder's file, downloaded and stored in the same way.
 pub fn encoder_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| fetch(Some("all-minilm-l6-v2"))).clone()
 }
 
-/// The file of the network that measures pictures.
+/// The file of the network that extracts features of pictures.
 #[cfg(feature = "train")]
 pub fn extractor_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
@@ -56,7 +56,7 @@ pub fn extractor_path() -> PathBuf {
         .clone()
 }
 
-/// The file of the network that tells, in training, how unlike pictures look.
+/// The file of the network for the perceptual loss.
 #[cfg(feature = "train")]
 pub fn perceptual_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
@@ -64,14 +64,14 @@ pub fn perceptual_path() -> PathBuf {
         .clone()
 }
 
-/// The file of the network that enlarges pictures.
+/// The file of the upscaler.
 #[cfg(feature = "train")]
 pub fn enlarger_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| fetch(Some("esrgan-slim"))).clone()
 }
 
-/// The path of the model of that name, or of the default one.
+/// The path of the model with this name, or of the default model.
 fn fetch(name: Option<&str>) -> PathBuf {
     let pull = Command::new(ILLUMINE)
         .args(["models", "pull"])

@@ -1,14 +1,14 @@
-//! A tiny model that generates nonsense quickly: random weights over a vocabulary of bytes. For
-//! tests that run a model many times and do not depend on its text.
+//! A tiny model that generates nonsense quickly: random weights over a vocabulary of bytes. It is
+//! for tests that run a model many times and do not depend on its text.
 
 use super::bodies::{HIDDEN, SHAPE, Shape, body};
 use candle_core::quantized::gguf_file::Value;
 use tempfile::NamedTempFile;
 
-/// Bytes, and a token that ends.
+/// One token for each byte, and an end token.
 const TOKENS: usize = 257;
 
-/// Writes the model's file; it holds `context` tokens.
+/// Writes the model's file, with a context of `context` tokens.
 pub fn talker(context: usize) -> NamedTempFile {
     let shape = Shape { layers: 1, ..SHAPE };
     let mut tiny = body("llama", shape);

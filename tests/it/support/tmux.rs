@@ -12,11 +12,11 @@ pub struct Terminal {
     pub home: Home,
 }
 
-/// How long a screen may take to show what is waited for.
+/// How long to wait for expected text on the screen.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 impl Terminal {
-    /// Starts `illumine ARGS…` in a terminal of this size, in a home of its own.
+    /// Starts `illumine ARGS…` in a terminal of this size, in its own home folder.
     pub fn start(columns: u16, rows: u16, args: &[&str]) -> Terminal {
         Terminal::start_in(Home::new(), columns, rows, args)
     }
@@ -35,12 +35,13 @@ impl Terminal {
         terminal
     }
 
-    /// Starts the program once more in the same terminal and the same home.
+    /// Starts the program again in the same terminal and home folder.
     pub fn again(&self, args: &[&str]) {
         self.tmux(&["respawn-pane", "-k", &self.line(args)]);
     }
 
-    /// The shell stays, so that what the program leaves behind in the terminal can be seen.
+    /// The shell command that runs the program. The terminal stays open, so that a test can see
+    /// what the program leaves behind.
     fn line(&self, args: &[&str]) -> String {
         let words: Vec<String> = args.iter().map(|word| format!("'{word}'")).collect();
         format!(
@@ -51,7 +52,7 @@ impl Terminal {
         )
     }
 
-    /// Types text as it is.
+    /// Types text literally.
     pub fn text(&self, text: &str) {
         self.tmux(&["send-keys", "-l", "--", text]);
     }
@@ -63,7 +64,7 @@ impl Terminal {
         self.tmux(&words);
     }
 
-    /// Pastes as a terminal does, in brackets.
+    /// Pastes text as a terminal does (bracketed paste).
     pub fn paste(&self, text: &str) {
         let file = self.home.path().join("paste");
         std::fs::write(&file, text).unwrap();
@@ -80,7 +81,7 @@ impl Terminal {
         self.tmux(&["capture-pane", "-p"])
     }
 
-    /// Waits until the screen is as wished; shows it when it never is.
+    /// Waits until the screen passes a check; panics with the screen if it never does.
     pub fn wait(&self, what: &str, wished: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -156,7 +157,7 @@ pub fn passage(records: &[serde_json::Value], node: u64) -> String {
     first.into_iter().chain(pieces).map(text).collect()
 }
 
-/// The terminal tests need tmux, and pkill to end what runs in it.
+/// Checks for tmux, which the terminal tests need, and for pkill, which ends the programs in it.
 fn need_tmux() {
     static MISSING: OnceLock<Option<&str>> = OnceLock::new();
     let missing = MISSING.get_or_init(|| {

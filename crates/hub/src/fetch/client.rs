@@ -1,7 +1,7 @@
 //! The HTTP client: ureq (blocking, rustls), which hf-hub depends on anyway, with timeouts.
 //!
-//! Requests run on their own thread, because a read on a dead network cannot be interrupted, and a
-//! stop must take effect immediately.
+//! Requests run on their own thread, because a read from a dead network cannot be interrupted, and
+//! the user must be able to stop a download immediately.
 
 use super::error::FetchError;
 use super::progress::ProgressReporter;
@@ -13,12 +13,12 @@ use ureq::Agent;
 use ureq::http::StatusCode;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-/// The interval at which a waiting download checks for a stop.
+/// The interval at which a waiting download checks whether to stop.
 pub(super) const TICK: Duration = Duration::from_millis(50);
 
 const UNKNOWN: &str = "its host name cannot be resolved";
 
-/// Waits briefly.
+/// Waits for one tick.
 pub(super) fn pause() {
     std::thread::sleep(TICK);
 }
@@ -45,7 +45,7 @@ pub(super) fn agent(settings: &HttpSettings, redirects: u32) -> Agent {
     builder.build().into()
 }
 
-/// Runs `work` on its own thread and waits for it, checking for a stop at every tick.
+/// Runs `work` on its own thread and waits for it, checking at every tick whether to stop.
 pub(super) fn run_in_background<T: Send + 'static>(
     reporter: &mut ProgressReporter,
     work: impl FnOnce() -> T + Send + 'static,

@@ -1,7 +1,7 @@
-//! Downloads one large file over HTTP into a partial file that a later run resumes.
+//! Downloads one large file over HTTP into a partial file that a later run can resume.
 //!
 //! hf-hub's own download has no timeouts, cannot be stopped and verifies nothing, so this module
-//! transfers the hub's files and Python packages.
+//! downloads the hub's files and Python packages.
 
 use super::client::{TICK, pause, refusal, spawn, unreachable, why};
 use super::error::FetchError;
@@ -203,7 +203,7 @@ fn ended(done: u64, all: Option<u64>) -> Attempt {
     }
 }
 
-/// Interprets the response's headers, given that `have` bytes exist already.
+/// Interprets the response's headers; `have` bytes are on disk already.
 fn begin(status: StatusCode, start: u64, total: Option<u64>, have: u64) -> Option<Attempt> {
     match status {
         StatusCode::OK => None,

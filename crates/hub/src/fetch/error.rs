@@ -15,7 +15,7 @@ pub enum FetchError {
     )]
     Offline { name: String },
     #[error(
-        "{name} is under the {licence}{at}; read it, then accept it with `illumine models pull {name} --accept-licence`"
+        "{name} is licensed under the {licence}{at}; read the licence, then accept it with `illumine models pull {name} --accept-licence`"
     )]
     Licence {
         name: String,
@@ -56,7 +56,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// A disk error at `path`, as a helpful sentence.
+    /// Describes a disk error at `path`, with advice.
     pub(super) fn disk(path: &Path, why: io::Error) -> FetchError {
         use io::ErrorKind::*;
         let path = path.to_path_buf();

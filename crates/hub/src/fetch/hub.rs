@@ -1,8 +1,8 @@
 //! The model hub, and the cache that all its tools share.
 //!
 //! hf-hub provides the cache's layout, so that models are shared with other tools. Version 0.5 is
-//! used because it is small and blocking, whereas 1.0 brings an async runtime and a second transfer
-//! protocol. `download` transfers the file, with the partial file and the lock that hf-hub would
+//! used because it is small and blocking, whereas 1.0 adds an async runtime and a second transfer
+//! protocol. `download` downloads the file, with the partial file and the lock that hf-hub would
 //! use for the same blob.
 
 use super::client;
@@ -158,7 +158,7 @@ impl HubFile<'_> {
         good.len() != 64 || good == found
     }
 
-    /// Links the blob under the commit, as hf-hub does.
+    /// Links the blob under its commit, as hf-hub does.
     fn point(&self, about: &About, blob: &Path) -> Result<PathBuf, FetchError> {
         let pointer = self.in_cache().pointer_path(&about.commit).join(self.file);
         let parent = pointer.parent().unwrap_or(&pointer);
@@ -255,7 +255,7 @@ fn header<B>(response: &Response<B>, name: &str) -> Option<String> {
     Some(response.headers().get(name)?.to_str().ok()?.to_owned())
 }
 
-/// A relative link, so that the cache can be moved.
+/// Creates a relative link, so that the cache can be moved.
 #[cfg(unix)]
 fn link(blob: &Path, pointer: &Path, file: &str) -> std::io::Result<()> {
     let up = "../".repeat(2 + file.matches('/').count());
@@ -263,7 +263,7 @@ fn link(blob: &Path, pointer: &Path, file: &str) -> std::io::Result<()> {
     std::os::unix::fs::symlink(Path::new(&up).join("blobs").join(name), pointer)
 }
 
-/// Moves the file itself, because links need privileges here.
+/// Moves the file itself, because creating links needs privileges on this system.
 #[cfg(not(unix))]
 fn link(blob: &Path, pointer: &Path, _file: &str) -> std::io::Result<()> {
     std::fs::rename(blob, pointer)

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 pub(super) const PACKAGES: &str = "wheels";
 
 impl ModelStore {
-    /// Returns a verified copy. A bad copy of our own is moved aside; a bad one in the shared cache
-    /// is skipped and replaced by the download. The error describes what is wrong with it.
+    /// Returns a verified copy. A bad copy in our own folder is moved aside; one in the shared
+    /// cache is skipped, and the download replaces it. If only bad copies exist, the error
+    /// describes one of them.
     pub(super) fn verified_copy(
         &self,
         entry: &Entry,
@@ -38,7 +39,8 @@ impl ModelStore {
         bad.map_or(Ok(None), |bad| Err(CopyError::Copy(bad)))
     }
 
-    /// Moves a bad file of our own aside and describes what happened to it.
+    /// Moves a bad file in our own folder aside, and returns a clause that says what happened to
+    /// it.
     pub(super) fn set_aside(&self, path: &Path) -> Result<String, FetchError> {
         if !path.starts_with(&self.root) {
             return Ok("it is in the model hub's shared cache and was left there".into());
@@ -49,7 +51,7 @@ impl ModelStore {
         Ok(format!("it was set aside as {}", Path::new(&bad).display()))
     }
 
-    /// All existing copies of the model: our own first, then the hub's cache.
+    /// All existing copies of the model: our own first, then those in the hub's cache.
     pub(super) fn local_copies(&self, entry: &Entry) -> Vec<PathBuf> {
         let ours = self.home(entry).join(&entry.file);
         let cached = self

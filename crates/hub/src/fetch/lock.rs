@@ -6,7 +6,7 @@ use super::progress::ProgressReporter;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
-/// Waits for the lock and checks for a stop meanwhile. The lock is released when the file is
+/// Waits for the lock, checking meanwhile whether to stop. The lock is released when the file is
 /// dropped or the process ends. The file itself stays, because a lock on a deleted file would
 /// exclude no other process.
 pub(super) fn wait(path: &Path, reporter: &mut ProgressReporter) -> Result<File, FetchError> {

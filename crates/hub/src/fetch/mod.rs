@@ -41,7 +41,7 @@ pub struct ModelStore {
     pub hub: HubSettings,
     pub http: HttpSettings,
     pub pip: PipSettings,
-    /// Whether to stay off the network.
+    /// Whether the network must not be used.
     pub offline: bool,
 }
 
@@ -59,7 +59,7 @@ pub struct Verified {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     pub bytes: u64,
-    /// Whether some of it was in the hub's cache, which other programs share.
+    /// Whether any of it was in the hub's cache, which other programs share.
     pub shared: bool,
 }
 
@@ -84,9 +84,10 @@ impl ModelStore {
 
     /// The model's path; downloads and verifies the model if necessary.
     ///
-    /// If it exists, this costs a few file look-ups. Two processes at the same time download it
-    /// only once. `watch` receives progress many times a second and stops the download with `Break`
-    /// within a fifth of a second; the partial file is kept, and the next call resumes it.
+    /// If the model exists, this costs only a few file look-ups. If two processes call this at the
+    /// same time, only one downloads the model. `watch` receives progress many times a second;
+    /// `Break` stops the download within a fifth of a second, and the next call resumes the partial
+    /// file.
     pub fn ensure(&self, entry: &Entry, watch: OnProgress) -> Result<PathBuf, FetchError> {
         let reporter = &mut ProgressReporter::new(&entry.name, watch);
         let bad = match self.verified_copy(entry, reporter) {

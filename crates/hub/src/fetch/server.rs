@@ -1,4 +1,5 @@
-//! A minimal web server on 127.0.0.1 for tests: closures answer, and it stores the requests.
+//! A minimal web server on 127.0.0.1 for tests: a closure answers the requests, which the server
+//! records.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -17,7 +18,7 @@ impl Asked {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The first byte requested by `Range: bytes=5-`.
+    /// The first byte requested, such as 5 in `Range: bytes=5-`.
     pub(super) fn from(&self) -> Option<usize> {
         let range = self.header("range")?.strip_prefix("bytes=")?;
         range.split('-').next()?.parse().ok()
@@ -30,7 +31,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// `answer` writes a raw HTTP response; the connection is closed after it.
+    /// Starts a server. `answer` writes a raw HTTP response, after which the connection is closed.
     pub(super) fn start(answer: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

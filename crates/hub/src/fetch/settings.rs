@@ -12,7 +12,7 @@ pub struct HubSettings {
     pub cache: PathBuf,
     /// The token, for repositories that need one.
     pub token: Option<String>,
-    /// Whether to use only the hub's cache and not the hub itself.
+    /// Whether to use only the hub's cache, not the hub itself.
     pub offline: bool,
 }
 
@@ -42,16 +42,17 @@ impl HubSettings {
     }
 }
 
-/// Network settings.
+/// Certificates, proxies and timeouts.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
-    /// Trusted certificates in PEM (SSL_CERT_FILE and similar variables); by default Mozilla's.
+    /// A PEM file of trusted certificates (SSL_CERT_FILE and similar variables); Mozilla's by
+    /// default.
     pub certificates: Option<PathBuf>,
     /// Whether to use proxies from HTTPS_PROXY, ALL_PROXY and NO_PROXY.
     pub proxies: bool,
-    /// The timeout of name resolution and connecting.
+    /// The timeout for resolving a name and connecting.
     pub connect: Duration,
-    /// The timeout without data during a transfer.
+    /// How long a transfer may go without data.
     pub silence: Duration,
     /// The delay before retrying a connection that brought no data.
     pub rest: Duration,

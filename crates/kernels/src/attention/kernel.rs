@@ -40,12 +40,12 @@ pub struct Job<'a> {
     pub past: [(&'a KvBlocks, usize); 2],
 }
 
-/// Approximate query rows of a tile: with more, keys and values are widened to floats less often;
-/// with fewer, there are more tiles to share among threads.
+/// The possible numbers of query rows in a tile, roughly: with more, keys and values are widened to
+/// floats less often; with fewer, there are more tiles to share among threads.
 const ROWS: [usize; 3] = [96, 48, 24];
-/// How many scores of a tile fit in a core's own cache.
+/// How many scores fit in a core's own cache.
 const SCORES: usize = 128 << 10;
-/// Products above which one token's work is worth sharing.
+/// The number of products above which threads share one token's work.
 const SHARE: usize = 100_000;
 
 /// Causal attention: `q` and `out` are `[rows, heads, dim]`.
@@ -121,7 +121,7 @@ fn attend_typed<N: KvElement>(
     }
 }
 
-/// How many tokens a tile has.
+/// How many tokens to put into a tile.
 fn step(shape: Shape, job: &Job, threads: usize) -> usize {
     let group = shape.heads / shape.kv.count;
     let seen = (job.position + job.tokens).min(shape.window.saturating_add(job.tokens));
@@ -133,7 +133,7 @@ fn step(shape: Shape, job: &Job, threads: usize) -> usize {
     (rows / group).max(1)
 }
 
-/// For a few large tiles: all threads share each step.
+/// Computes a few large tiles: all threads share each step.
 fn run_in_steps<N: KvElement>(pool: &Pool, run: StepFn<N>, tiles: &[Tile<N>], scores: &mut [f32]) {
     let mut at = 0;
     let places = tiles.iter().map(|tile| {
@@ -180,7 +180,7 @@ thread_local! {
     static WIDENED: RefCell<Aligned<f32>> = RefCell::default();
 }
 
-/// Lends memory, kept to avoid allocations.
+/// Lends a thread's buffer, which is retained to avoid allocations.
 fn scratch(
     of: &'static LocalKey<RefCell<Aligned<f32>>>,
     len: usize,
@@ -201,7 +201,7 @@ struct Rows<'a> {
     out: *mut f32,
 }
 
-/// For some tokens, the query heads that share one key head.
+/// The query heads that share one key head, for some consecutive tokens.
 struct Tile<'a, N> {
     shape: Shape,
     q: &'a [f32],
@@ -209,9 +209,9 @@ struct Tile<'a, N> {
     /// The first token's row and position.
     row: usize,
     position: usize,
-    /// Tokens times heads.
+    /// The number of rows: tokens times heads.
     rows: usize,
-    /// The key head.
+    /// The index of the key head.
     head: usize,
     pieces: [Piece<'a, N>; 2],
     /// The position of the first score.
@@ -224,20 +224,20 @@ unsafe impl<N: Sync> Sync for Tile<'_, N> {}
 /// Some blocks of the past.
 struct Piece<'a, N> {
     kv: &'a Blocks<N>,
-    /// The position in the story of `kv`'s position 0.
+    /// The position in the story at which `kv` begins.
     start: usize,
     blocks: Range<usize>,
-    /// The range of its positions that are seen.
+    /// The range of its positions that the tile's rows see.
     seen: Range<usize>,
 }
 
 #[derive(Clone)]
 enum Step {
-    /// For a range of blocks.
+    /// Computes the scores of a range of blocks.
     Scores(Range<usize>),
-    /// For a range of rows.
+    /// Computes the softmax of a range of rows.
     Softmax(Range<usize>),
-    /// For a range of a head's dimensions.
+    /// Sums the weighted values over a range of a head's dimensions.
     Values(Range<usize>),
 }
 
@@ -297,7 +297,7 @@ impl<'a, N: KvElement> Tile<'a, N> {
         self.position + row / self.group() + 1
     }
 
-    /// How many positions the rows see, taken together.
+    /// How many positions the rows see, counted together.
     fn span(&self) -> usize {
         self.position + self.rows / self.group() - self.base
     }

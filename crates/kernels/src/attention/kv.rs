@@ -1,10 +1,10 @@
 //! The keys and values of one layer on a CPU, in the layout that the attention kernel reads.
 //!
-//! Positions lie in blocks of 16. In a block, a head's keys are `[dim, 16 positions]`, so that 16
-//! scores are computed side by side without adding up across a register; its values are `[16
-//! positions, width]`, where width is dim rounded up to whole registers. 8-bit values have scales,
-//! one per 32 values of a position's head: those of keys are `[dim / 32, 16 positions]`, those of
-//! values `[16 positions, dim / 32]`.
+//! Positions are grouped into blocks of 16. In a block, a head's keys are `[dim, 16 positions]`, so
+//! that 16 scores are computed side by side without sums across a register; its values are `[16
+//! positions, width]`, where width is dim rounded up to whole registers. 8-bit elements have
+//! scales, one per 32 elements of a position's head: those of keys are `[dim / 32, 16 positions]`,
+//! those of values `[16 positions, dim / 32]`.
 
 use crate::lanes::{KvElement, SCALE_GROUP, WIDTH};
 use crate::linear::{Aligned, Pool};
@@ -39,7 +39,7 @@ impl FromStr for KvType {
             "f16" => Ok(KvType::F16),
             "f32" => Ok(KvType::F32),
             "q8_0" => Ok(KvType::Q8),
-            _ => Err("the KV cache type is f16, f32 or q8_0".to_string()),
+            _ => Err("the KV cache type must be f16, f32 or q8_0".to_string()),
         }
     }
 }
@@ -71,12 +71,12 @@ impl Heads {
         self.dim.div_ceil(SCALE_GROUP)
     }
 
-    /// The index in a block's scales at which those of a head's keys start.
+    /// Where the scales of a head's keys start among a block's scales.
     pub fn key_scales(self, head: usize) -> usize {
         head * self.parts() * WIDTH
     }
 
-    /// The index in a block's scales at which those of a head's value at position `lane` start.
+    /// Where the scales of a head's value at position `lane` start among a block's scales.
     pub fn value_scales(self, head: usize, lane: usize) -> usize {
         ((self.count + head) * WIDTH + lane) * self.parts()
     }
@@ -134,7 +134,7 @@ impl KvBlocks {
         any!(self, blocks => blocks.reserve(len));
     }
 
-    /// Writes the key and the value, `[heads, dim]` each, at a position that was reserved.
+    /// Writes the key and the value, `[heads, dim]` each, at a reserved position.
     pub fn write(&mut self, position: usize, key: &[f32], value: &[f32]) {
         any!(self, blocks => blocks.write(position, key, value));
     }
@@ -167,7 +167,7 @@ impl KvBlocks {
         }
     }
 
-    /// The inverse of [`KvBlocks::save`]; `bytes` must hold as many positions.
+    /// The inverse of [`KvBlocks::save`]; `bytes` must hold that many positions.
     pub fn restore(&mut self, from: usize, to: usize, bytes: &[u8]) {
         self.reserve(to);
         let positions = bytes.chunks_exact(self.saved_bytes().max(1));
@@ -182,7 +182,8 @@ impl KvBlocks {
         }
     }
 
-    /// Bytes per position, as [`KvBlocks::save`] writes it and, apart from padding, in memory.
+    /// The bytes per position that [`KvBlocks::save`] writes, which is also the size in memory
+    /// apart from padding.
     pub fn saved_bytes(&self) -> usize {
         let of = |heads: Heads, bytes: usize| 2 * heads.count * heads.dim * bytes;
         let numbers = match self {
@@ -215,7 +216,7 @@ impl<N: KvElement> Blocks<N> {
         self.heads
     }
 
-    /// Block `index`.
+    /// The elements of block `index`.
     pub fn block(&self, index: usize) -> &[N] {
         let len = self.heads.block();
         &self.numbers[index * len..][..len]

@@ -12,7 +12,7 @@ use super::LinearError;
 
 const HUGE_PAGE: usize = 2 << 20;
 const CHUNK: usize = 32 << 20;
-/// A cache line, and the width of the widest load.
+/// The size of a cache line, and of the widest load, in bytes.
 pub(super) const ALIGN: usize = 64;
 
 /// Hands out memory for weights; the memory lives as long as the weights in it.
@@ -60,7 +60,7 @@ impl Arena {
 fn map(len: usize) -> Result<Arc<MmapRaw>, LinearError> {
     let bytes = len.max(1).next_multiple_of(HUGE_PAGE);
     let map = MmapMut::map_anon(bytes).map_err(|source| LinearError::Memory { bytes, source })?;
-    // Only advice: a system without huge pages uses small ones.
+    // This is only advice: a system without huge pages uses small ones.
     #[cfg(target_os = "linux")]
     let _ = map.advise(memmap2::Advice::HugePage);
     Ok(Arc::new(MmapRaw::from(map)))

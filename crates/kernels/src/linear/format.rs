@@ -1,16 +1,16 @@
-//! The weight formats: one table of a block's size in a GGUF file and of the strip that it is
-//! packed into.
+//! The quantization formats: one table of their blocks in a GGUF file, and of the strips that
+//! blocks are packed into.
 //!
 //! Kernels depend only on [`Layout`]s: how wide the codes are and which scales they have. So a new
-//! format that can be packed into one of these needs a row here, its values in `dequantize.rs` and
-//! a packer in `pack.rs`. Only new codes or scales need code in `kernels/`.
+//! format that fits one of these needs only a row here, a function in `dequantize.rs` and another
+//! in `pack.rs`. Only new codes or scales need code in `kernels/`.
 
 use CodeBits::{Eight, Five, Four, Six};
 use ScaleKind::{F16Min, SuperBlockHalves, SuperBlockMin};
 
 use super::{BLOCK, dequantize, pack};
 
-/// What a strip of 16 rows holds: all that a kernel needs.
+/// The layout of a strip of 16 rows: all that a kernel needs to know about a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// Integers, multiplied with quantized inputs.
@@ -79,7 +79,8 @@ pub(super) struct Spec {
     pub format: Format,
     /// The number of this type in a GGUF file.
     pub ggml: u32,
-    /// Values of a file block (plain floats, whose block is one value, are taken 32 at a time).
+    /// The number of values in a file block; plain floats, which have no blocks, count as blocks of
+    /// 32.
     pub block: usize,
     /// Bytes of a file block.
     pub bytes: usize,
@@ -92,7 +93,7 @@ pub(super) struct Spec {
     pub pack: fn(usize, &[u8], &mut [u8]),
 }
 
-/// Defines the enum and the table. A packer takes `&[u8; bytes]` and is compiled with that size.
+/// Defines the enum and the table. Each packer takes `&[u8; bytes]` and is compiled for that size.
 macro_rules! formats {
     ($($name:ident: $ggml:literal, $block:literal, $bytes:literal, $half_floats:expr,
        $layout:ident($($part:expr),+), $function:ident;)*) => {
@@ -165,7 +166,8 @@ impl Format {
         self.spec().layout
     }
 
-    /// Plain floats are multiplied with float inputs, all other formats with quantized ones.
+    /// Whether the weights are plain floats, which are multiplied with float inputs; all other
+    /// formats are multiplied with quantized ones.
     pub(super) fn is_float(self) -> bool {
         matches!(self.layout(), Layout::Floats(_))
     }

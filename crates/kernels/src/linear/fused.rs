@@ -13,7 +13,7 @@ use super::{BLOCK, LinearError, Packed, Pool};
 /// Computes `out[i]` from `a[i]` and `b[i]`.
 pub type Combine<'a> = &'a (dyn Fn(&[f32], &[f32], &mut [f32]) + Sync);
 
-/// Two products `[m, n]`, combined and quantized, for a matrix `[.., n]` to multiply.
+/// Two products `[m, n]`, combined and quantized, ready to be multiplied by a matrix `[.., n]`.
 pub struct FusedPair<'a> {
     pool: &'a Pool,
     scratch: MutexGuard<'a, [Activations; 2]>,
@@ -21,14 +21,14 @@ pub struct FusedPair<'a> {
     n: usize,
 }
 
-/// Whether two products can be combined for a third matrix.
+/// Whether the products of two matrices can be combined as the input of a third.
 pub fn can_fuse(halves: [&Packed; 2], down: &Packed) -> bool {
     let [a, b] = halves.map(|half| (half.format(), half.rows(), half.cols()));
     a == b && a.1 == down.cols() && !down.format().is_float()
 }
 
-/// `combine(x * halves[0]^T, x * halves[1]^T)`: quantized 32 columns at a time, so that neither
-/// product is ever stored in full as floats.
+/// Computes `combine(x * halves[0]^T, x * halves[1]^T)`, quantized 32 columns at a time, so that
+/// neither product is ever stored in full as floats.
 pub fn fused_pair<'a>(
     pool: &'a Pool,
     halves: [&Packed; 2],
@@ -102,7 +102,7 @@ unsafe fn fuse_block(
 }
 
 impl FusedPair<'_> {
-    /// The combined products times a matrix: `out` is `[m, rows of it]`.
+    /// Multiplies the combined products by a matrix: `out` is `[m, down.rows()]`.
     pub fn times(self, down: &Packed, out: &mut [f32], write: Write) -> Result<(), LinearError> {
         check("a row of the combined products", down.cols(), self.n)?;
         check("an output", out.len(), self.m * down.rows())?;
@@ -116,7 +116,7 @@ impl FusedPair<'_> {
         Ok(())
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.m
     }

@@ -6,16 +6,16 @@ use super::BLOCK;
 /// The maximum number of rows in a group.
 pub(super) const GROUP: usize = 16;
 
-/// Rows that a kernel multiplies together. All but `values` are `[blocks, rows, ..]`.
+/// Rows that a kernel multiplies together. All arrays but `values` are `[blocks, rows, ..]`.
 #[derive(Clone, Copy)]
 pub(super) struct Group<'a> {
     /// 1, 2, 4, 8 or 16; 32 for two full groups of 16.
     pub rows: usize,
     pub codes: &'a [i8],
     pub scales: &'a [f32],
-    /// Scale times sum of codes.
+    /// The scale of each row and block times the sum of its codes.
     pub sums: &'a [f32],
-    /// Sums of the codes of each half of a block.
+    /// The sums of the codes of each half of a block.
     pub totals: &'a [[i32; 2]],
     /// The input itself, `[rows, k]`.
     pub values: &'a [f32],
@@ -23,7 +23,7 @@ pub(super) struct Group<'a> {
 
 /// Rows to quantize, and where their codes, scales and sums go.
 pub(super) struct Part<'a> {
-    /// Rows of a full group.
+    /// The number of rows in a full group.
     pub most: usize,
     pub values: &'a [f32],
     pub codes: &'a mut [i8],
@@ -60,14 +60,15 @@ impl<'a> Group<'a> {
 }
 
 impl Part<'_> {
-    /// Quantizes the part; inlined, so that callers compiled for more instructions use them.
+    /// Quantizes the part; inlined, so that it uses the instructions that its caller is compiled
+    /// for.
     #[inline(always)]
     pub(super) fn quantize(self, k: usize) {
         self.quantize_with(k, quantize_block);
     }
 
-    /// The same with another function per block, which must give the same scale and sums of both
-    /// halves' codes.
+    /// Like [`Part::quantize`], but with another function per block, which must return the same
+    /// scale and the same sums of both halves' codes.
     #[inline(always)]
     pub(super) fn quantize_with(
         self,
@@ -94,15 +95,15 @@ impl Part<'_> {
     }
 }
 
-/// Added to a small float, 1.5 * 2^23 leaves it rounded, ties to even, in the low bits.
+/// Adding 1.5 * 2^23 to a small float rounds it (ties to even) and leaves it in the low bits.
 pub(super) const ROUND: f32 = 12_582_912.0;
 /// Values up to this magnitude become zero.
 pub(super) const SMALL: f32 = 1e-30;
 
-/// Quantizes 32 values: their scale, and the sums of the codes of both halves.
+/// Quantizes 32 values; returns their scale, and the sums of the codes of both halves.
 ///
-/// Values too small to matter become zero; if one is infinite or NaN, so are the scale and the
-/// product. Separate loops, because compilers vectorize them.
+/// Values too small to matter become zero; if one is infinite or NaN, the scale and the product are
+/// too. The loops are separate because compilers vectorize them.
 #[inline(always)]
 fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
     // Without their sign, floats sort like their bits; NaN comes last.

@@ -8,8 +8,8 @@ use super::kernels::{self, Kernel, Strip, Sums, Tiles, Unpacked};
 use super::quantize::{Activations, Forms, Source};
 use super::{LinearError, Packed, Pool, STRIP, TILE};
 
-/// Bytes of quantized input that a pass over the weights works on: as much as a core's own cache
-/// holds beside a strip.
+/// Bytes of quantized input per pass over the weights: as many as fit in a core's own cache beside
+/// a strip.
 const PASS: usize = 512 << 10;
 /// Units of work per thread: enough that one can help another, few enough to read memory in long
 /// runs.
@@ -95,7 +95,7 @@ pub(super) fn multiply(
     });
 }
 
-/// Computes one strip or two of a weight matrix for some rows of the input.
+/// Computes the outputs of one or two strips of a weight matrix for some rows of the input.
 ///
 /// # Safety
 /// Nothing else accesses the columns of these strips, and shapes match.
@@ -129,7 +129,7 @@ unsafe fn strips_of(
 /// Writes the results for a row.
 ///
 /// # Safety
-/// As many floats as `sums` has may be written at `to`.
+/// `sums.len()` floats may be written at `to`.
 unsafe fn put(write: Write, sums: &[f32], to: *mut f32) {
     // SAFETY: guaranteed by the caller.
     let to = unsafe { std::slice::from_raw_parts_mut(to, sums.len()) };
@@ -158,7 +158,7 @@ pub(super) struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// Calls `with` for the groups of some rows, as many at once as a kernel takes.
+    /// Calls `with` for the groups of some rows, as many rows at once as a kernel takes.
     pub(super) fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
         let mut row = rows.start;
         while row < rows.end {
@@ -169,7 +169,7 @@ impl Input<'_> {
     }
 }
 
-/// Splits the rows so that what a core reads repeatedly stays in its cache.
+/// Splits the rows so that the input that a core reads repeatedly stays in its cache.
 pub(super) fn passes(m: usize, k: usize) -> impl Iterator<Item = Range<usize>> {
     let pass = (PASS / k).next_multiple_of(TILE);
     (0..m).step_by(pass).map(move |row| row..m.min(row + pass))
@@ -182,8 +182,8 @@ pub(super) fn units(pool: &Pool) -> usize {
     }
 }
 
-/// One strip or two of a matrix, unpacked if that is worthwhile. Two pairs that a thread holds at
-/// the same time must have the same format.
+/// One or two strips of a matrix, unpacked if that pays. All pairs that a thread holds at the same
+/// time must have the same format.
 pub(super) struct StripPair<'a> {
     weight: &'a Packed,
     strips: Range<usize>,
@@ -232,7 +232,8 @@ impl<'a> StripPair<'a> {
         }
     }
 
-    /// Multiplies with a group of rows; `cold` means that the strips were not read yet.
+    /// Multiplies with a group of rows; `cold` means that the strips have not been read yet in this
+    /// pass.
     ///
     /// # Safety
     /// The group has as many columns as the weights.
@@ -283,7 +284,7 @@ pub(super) struct Scratch {
     pub sums: [Sums; 3],
 }
 
-/// Lends a thread's buffers, kept to avoid allocations.
+/// Lends a thread's buffers, which are retained to avoid allocations.
 pub(super) fn with_scratch(work: impl FnOnce(&mut Scratch)) {
     thread_local! {
         static SCRATCH: RefCell<Box<Scratch>> = RefCell::default();
@@ -291,8 +292,8 @@ pub(super) fn with_scratch(work: impl FnOnce(&mut Scratch)) {
     SCRATCH.with_borrow_mut(|scratch| work(scratch));
 }
 
-/// The strips of each weight matrix in unit `unit` of `units`, divided by bytes to read: an index
-/// into `weights` and a range.
+/// The strips of unit `unit` of `units`, as an index into `weights` and a range of strips for each
+/// matrix. All units read about the same number of bytes.
 fn strips_of_unit<'a>(
     weights: &'a [&Packed],
     unit: usize,

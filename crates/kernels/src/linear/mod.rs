@@ -1,10 +1,10 @@
 //! Linear layers on the CPU for the weights of a GGUF file, kept in the file's own precision.
 //!
-//! A weight matrix `[n, k]` (n outputs, k inputs, both as GGUF counts them) is packed once into
-//! strips of 16 rows (`pack`); the input is quantized once per call to int8 blocks of 32
-//! (`quantize`); a kernel of the best family that this processor has (`kernels`) multiplies the
-//! two. A single token reads every weight once, so memory bandwidth limits it; the tokens of a
-//! prompt share each decoded block, so the integer units limit it.
+//! A weight matrix `[n, k]` (n outputs, k inputs) is packed once into strips of 16 rows (`pack`);
+//! the input is quantized once per call to int8 blocks of 32 (`quantize`); a kernel of the best
+//! family that this processor has (`kernels`) multiplies the two. A single token reads every weight
+//! once, so memory bandwidth limits it; the tokens of a prompt share each decoded block, so the
+//! integer units limit it.
 //!
 //! **Invariant:** outputs are bit-identical for one row or many, any number of threads and every
 //! kernel family. Integer dot products are exact, and the few float operations after them have a

@@ -1,4 +1,4 @@
-//! Packing: from the rows of a GGUF matrix into strips that a kernel reads from end to end.
+//! Packs the rows of a GGUF matrix into strips, which a kernel reads from end to end.
 //!
 //! A strip is 16 rows wide and as long as the matrix has columns. First come the scales of all its
 //! blocks, then the weights, 32 columns at a time. Within those, a group is 4 columns of the 16
@@ -91,7 +91,7 @@ impl Packed {
         self.cols
     }
 
-    /// Its size in memory.
+    /// The size in memory, in bytes.
     pub fn bytes(&self) -> usize {
         self.region.bytes().len()
     }
@@ -120,7 +120,7 @@ fn strip_bytes(format: Format, cols: usize) -> usize {
 }
 
 /// Packs up to 16 rows of file blocks into a strip: `pack` writes one block of a row, its scales to
-/// `scales` and its weights to `quants`. Each format is compiled with its own size.
+/// `scales` and its weights to `quants`. The function is compiled for each format's block size.
 #[inline(always)]
 pub(super) fn strip<const BYTES: usize>(
     format: Format,
@@ -200,7 +200,8 @@ pub(super) fn q5k(block: &[u8; 176], row: usize, scales: &mut [u8], quants: &mut
     }
 }
 
-/// Scales: the block's half float, then for each 16 columns a signed byte.
+/// Packs a Q6K block; its scales are the block's half float, then a signed byte for each 16
+/// columns.
 #[inline(always)]
 pub(super) fn q6k(block: &[u8; 210], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     put(scales, row * 2, &block[208..210]);
@@ -225,7 +226,7 @@ pub(super) fn f16(block: &[u8; 64], row: usize, _scales: &mut [u8], quants: &mut
     }
 }
 
-/// Like [`f16`]: both have two bytes per value.
+/// Packs like [`f16`]: both formats have two bytes per value.
 #[inline(always)]
 pub(super) fn bf16(block: &[u8; 64], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     f16(block, row, scales, quants);
@@ -238,8 +239,8 @@ pub(super) fn f32(block: &[u8; 128], row: usize, _scales: &mut [u8], quants: &mu
     }
 }
 
-/// Scales of Q4K and Q5K: the block's two half floats, then 8 scales and 8 minima, a signed
-/// byte each; GGML subtracts the minima, which are therefore negated here.
+/// Writes the scales of Q4K or Q5K: the block's two half floats, then 8 scales and 8 minima, a
+/// signed byte each; GGML subtracts the minima, which are therefore negated here.
 fn put_super_scales(scales: &mut [u8], row: usize, block: &[u8]) {
     put(scales, row * 2, &block[..2]);
     put(scales, 32 + row * 2, &block[2..4]);
@@ -263,7 +264,7 @@ fn put_words<const N: usize>(quants: &mut [u8], row: usize, words: &[u8; N]) {
     }
 }
 
-/// N bytes from `at` on.
+/// The N bytes from `at` on.
 #[inline(always)]
 fn part<const N: usize>(block: &[u8], at: usize) -> &[u8; N] {
     let part = block[at..].first_chunk();

@@ -17,7 +17,8 @@ use super::quantize::Activations;
 
 /// How long a thread polls for work before it sleeps: longer than the pause between two layers.
 const SPIN_TIME: Duration = Duration::from_micros(200);
-/// How often the caller polls for the others to finish before it yields its processor.
+/// How many times the caller checks whether the others have finished before it yields its
+/// processor.
 const SPINS: usize = 2_000;
 
 /// Threads that work on one task together, and the kernels that they use.
@@ -26,9 +27,9 @@ pub struct Pool {
     workers: Vec<JoinHandle<()>>,
     sleepers: Vec<Thread>,
     family: KernelFamily,
-    /// Held by the caller that is using the threads.
+    /// Locked by the caller that is using the threads.
     turn: Mutex<()>,
-    /// The quantized input of the current product and of the one after it, kept to avoid
+    /// The quantized input of the current product and of the one after it, retained to avoid
     /// allocations.
     scratch: Mutex<[Activations; 2]>,
 }
@@ -39,9 +40,9 @@ struct Shared {
     /// Counts tasks; a change signals new work.
     count: AtomicUsize,
     task: UnsafeCell<Option<Task<'static>>>,
-    /// The units of each thread, the caller first.
+    /// The units of each thread, the caller's first.
     ranges: Vec<Units>,
-    /// Units that are done.
+    /// The number of finished units.
     done: AtomicUsize,
     asleep: Vec<AtomicBool>,
     panicked: AtomicBool,
@@ -79,7 +80,8 @@ impl Pool {
         Pool::with_family(threads, KernelFamily::best())
     }
 
-    /// The same with kernels of a given family, or of the best one if that one is not supported.
+    /// Like [`Pool::new`], but with the kernels of a given family or, if that is not supported, of
+    /// the best one.
     pub fn with_family(threads: usize, family: KernelFamily) -> Pool {
         let others = threads.max(1) - 1;
         let shared = Arc::new(Shared {
@@ -126,7 +128,7 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// The kernel family that they use.
+    /// The kernel family that the threads use.
     #[inline]
     pub fn family(&self) -> KernelFamily {
         self.family
@@ -227,7 +229,7 @@ impl Shared {
     }
 }
 
-/// A worker's loop.
+/// Runs the units of each new task on a worker thread, until the pool closes.
 fn worker_loop(shared: &Shared, index: usize) {
     let mut seen = 0;
     while !shared.closing.load(Ordering::Relaxed) {

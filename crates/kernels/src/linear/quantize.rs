@@ -1,16 +1,16 @@
-//! The input of a product, quantized: int8 in blocks of 32, laid out for the kernels.
+//! Quantizes the input of a product: to int8 in blocks of 32, laid out for the kernels.
 //!
 //! As in GGML, a block's scale is d = max |x| / 127 and its codes are round(x / d), so never -128;
 //! unlike in GGML, d stays an f32. Stored with it are d times the sum of the codes, for weight
 //! formats with minima, and the plain sums of both halves of the block, for formats whose codes
 //! have a zero point.
 //!
-//! Rows are grouped by as many as the kernels take at once (16 or 8), and the remainder by 8, 4, 2
-//! and 1. A group is stored block by block with its rows side by side, so that a kernel finds them
-//! at fixed distances from one pointer.
+//! Rows form groups of as many as the kernels take at once (16 or 8); the remainder forms groups of
+//! 8, 4, 2 and 1. A group is stored block by block with its rows side by side, so that a kernel
+//! finds them at fixed distances from one pointer.
 //!
-//! Computed rows (a norm, an activation) are computed and quantized a few at a time, so that they
-//! stay in a core's own cache in between.
+//! Rows that must first be computed (as a norm or an activation) are computed and quantized a few
+//! at a time, so that they stay in a core's own cache in between.
 
 use std::cell::RefCell;
 
@@ -18,7 +18,7 @@ use super::group::{GROUP, Group, Part, group_rows};
 use super::kernels::quantizer;
 use super::{Aligned, BLOCK, KernelFamily, Pool, TILE};
 
-/// With at least this many rows, threads share the quantizing.
+/// With at least this many rows, the threads share the work of quantizing them.
 const SHARE: usize = 16;
 
 /// Where the rows of an input `[m, k]` come from.
@@ -50,7 +50,7 @@ impl Forms {
 #[derive(Default)]
 pub(super) struct Activations {
     blocks: usize,
-    /// Rows of a full group.
+    /// The number of rows in a full group.
     most: usize,
     /// The rows themselves, if they were computed here and the weights are floats.
     computed: Aligned<f32>,
@@ -62,7 +62,7 @@ pub(super) struct Activations {
 
 /// The part of an `Activations` that holds some full groups.
 struct Place<'a> {
-    /// Its first row and the number of its rows.
+    /// The first row of this part, and the number of its rows.
     first: usize,
     rows: usize,
     computed: &'a mut [f32],
@@ -73,7 +73,7 @@ struct Place<'a> {
 }
 
 thread_local! {
-    /// A buffer for rows that are computed and then quantized, kept to avoid allocations.
+    /// A buffer for rows that are computed and then quantized, retained to avoid allocations.
     static ROWS: RefCell<Aligned<f32>> = RefCell::default();
 }
 
@@ -168,8 +168,8 @@ impl Activations {
         places
     }
 
-    /// The group that starts at `row` of the input, which has `rest` rows from there on. Two full
-    /// groups of the largest size are returned as one.
+    /// The group that starts at `row` of the input, where `rest` rows are left. Two full groups of
+    /// the largest size are returned as one.
     pub(super) fn group<'a>(
         &'a self,
         source: Source<'a>,
@@ -224,7 +224,7 @@ pub(super) struct Target {
 unsafe impl Sync for Target {}
 
 impl Target {
-    /// Quantizes block `block` of the rows of a group, `[rows, 32]`, that begins at `row`.
+    /// Quantizes block `block`, `[rows, 32]`, of the group that begins at `row`.
     ///
     /// # Safety
     /// There is space for the group, and nothing else accesses this block of it.

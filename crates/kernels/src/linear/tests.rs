@@ -1,4 +1,4 @@
-//! Properties of every format and every kernel family.
+//! Tests of what holds for every format and every kernel family.
 
 use proptest::prelude::*;
 

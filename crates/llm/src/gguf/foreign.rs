@@ -1,10 +1,9 @@
-//! Identifies a file that is not GGUF by its first bytes; most often its name is simply wrong
-//! about its contents.
+//! Identifies, by its first bytes, a file that is not GGUF; usually it simply has the wrong name.
 
 use super::error::GgufError;
 use std::path::Path;
 
-/// What a file is, and what to do about it.
+/// The kind of a file, and what to do about it.
 struct Kind {
     /// Completes "not a GGUF file but".
     what: &'static str,
@@ -30,7 +29,7 @@ fn kind(start: &[u8]) -> Option<Kind> {
         return kind("an empty one", AGAIN);
     }
     if start.iter().all(|byte| *byte == 0) {
-        return kind("zeros, as an interrupted download leaves", AGAIN);
+        return kind("all zeros, as an interrupted download leaves it", AGAIN);
     }
     if let Some(text) = text_kind(start) {
         return Some(text);
@@ -88,7 +87,7 @@ fn text_kind(start: &[u8]) -> Option<Kind> {
     };
     if begins("version https://git-lfs") || begins("version https://hawser") {
         return Some(Kind {
-            what: "a Git LFS pointer, which stands in its place",
+            what: "a Git LFS pointer to one",
             next: "fetch the file with git lfs pull",
         });
     }

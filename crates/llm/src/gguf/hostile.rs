@@ -57,7 +57,7 @@ fn counts_of_gigabytes_are_lies() {
 
 #[test]
 fn arrays_in_arrays_end() {
-    // A million nested arrays, then a million sibling arrays of which some are missing.
+    // A million nested arrays, then a million sibling arrays, some of which are missing.
     refused(file(ARRAY, &array(ARRAY, 1).repeat(1_000_000)));
     let beside = [array(ARRAY, 1_000_000), array(0, 0).repeat(900_000)].concat();
     refused(file(ARRAY, &beside));

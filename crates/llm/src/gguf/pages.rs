@@ -3,12 +3,12 @@
 use memmap2::Mmap;
 use std::ops::Range;
 
-/// Advises the system to evict the pages that are completely in `bytes`; they are reloaded when
-/// read.
+/// Advises the system to evict the pages that lie entirely within `bytes`; they are reloaded when
+/// next read.
 #[cfg(unix)]
 pub fn release(map: &Mmap, bytes: Range<usize>) {
     const PAGE: usize = 4096;
-    // Only whole pages: those at the ends also hold other tensors.
+    // Only whole pages: a partial page at either end also holds other tensors.
     let (first, end) = (bytes.start.next_multiple_of(PAGE), bytes.end / PAGE * PAGE);
     if first < end {
         let advice = memmap2::UncheckedAdvice::DontNeed;

@@ -19,7 +19,7 @@ pub(super) type Parts = (HashMap<String, Value>, HashMap<String, TensorInfo>);
 /// A tensor as the header describes it.
 pub(super) struct Header {
     name: String,
-    /// Dimensions, fastest first.
+    /// The dimensions, fastest-varying first.
     dims: Vec<u64>,
     /// The number of its type.
     kind: u32,
@@ -29,7 +29,7 @@ pub(super) struct Header {
 
 impl Reader<'_> {
     pub(super) fn read(mut self, path: &Path) -> Result<Parts, GgufError> {
-        // The caller has looked at the first four bytes.
+        // The caller has already checked the first four bytes.
         self.at = 4;
         let damaged = |what: String| GgufError::Damaged {
             path: path.to_path_buf(),
@@ -140,7 +140,8 @@ impl Reader<'_> {
             9 => {
                 let inner = self.u32()?;
                 let count = self.u64()?;
-                // Every element takes at least a byte, so a count past the file's end is wrong.
+                // Every element takes at least a byte, so a count larger than the rest of the file
+                // is wrong.
                 if depth >= MAX_DEPTH || count > (self.bytes.len() - self.at) as u64 {
                     return Err("an array longer than the file".to_string());
                 }

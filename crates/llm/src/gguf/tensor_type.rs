@@ -2,8 +2,8 @@
 //!
 //! Source: ggml.h, `enum ggml_type`, and gguf-py `constants.py`, `GGML_QUANT_SIZES`.
 //! [`kernels::linear::Format`] lists the types that illumine's kernels support; a column here lists
-//! candle's. The other types have only a name, so that a file that contains them can be opened and
-//! then refused by name.
+//! candle's. The other types are listed only so that a file with them can be opened and the error
+//! can name them.
 
 use candle_core::quantized::GgmlDType;
 use kernels::linear::Format;

@@ -1,9 +1,10 @@
-//! The contents of a GGUF file: metadata values, and tensors.
+//! The contents of a GGUF file: metadata values and tensors.
 
 use super::tensor_type::TensorType;
 use std::ops::Range;
 
-/// The position of a tensor's blocks. `shape` is in row-major order, slowest dimension first.
+/// The position of a tensor's blocks. `shape` is in row-major order, slowest-varying dimension
+/// first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorInfo {
     pub shape: Vec<usize>,
@@ -28,7 +29,7 @@ pub(super) struct Array {
     /// The type of its elements, as a number.
     pub element: u32,
     pub count: usize,
-    /// Where it begins.
+    /// Where it begins in the file.
     pub at: usize,
 }
 

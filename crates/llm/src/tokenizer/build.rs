@@ -35,7 +35,7 @@ const ENDS: &[&str] = &[
     "</s>",
 ];
 
-/// Names of turn tokens without the bars of `<|im_end|>`.
+/// Turn tokens whose names lack the bars of `<|im_end|>`.
 const TURNS: &[&str] = &["<start_of_turn>", "<end_of_turn>", "<EOT>", "_<EOT>"];
 
 /// The control tokens that end generation.
@@ -89,8 +89,8 @@ impl<'a> Vocabulary<'a> {
         self.tokens.len()
     }
 
-    /// Control tokens (number, name), which a template may name. `named` are those that have a role
-    /// in the metadata. Some files mark a turn's tokens as user-defined; those count, too.
+    /// Control tokens (number, name), which a template may name. `named` lists those with a role in
+    /// the metadata. Some files mark turn tokens as user-defined; those count too.
     pub fn controls(&self, named: &[u32]) -> Vec<(u32, String)> {
         self.chosen(|id, name| self.is_control(id, name, named))
     }
@@ -131,7 +131,7 @@ impl<'a> Vocabulary<'a> {
         gguf.flag("tokenizer.ggml.add_bos_token").unwrap_or(default)
     }
 
-    /// The bytes of all tokens in one buffer, and the end of each. Control tokens have none.
+    /// The bytes of all tokens in one buffer, and the end of each. Control tokens have no bytes.
     pub fn bytes(&self) -> (Vec<u8>, Vec<usize>) {
         let alphabet = alphabet();
         let mut bytes = Vec::with_capacity(self.tokens.len() * 6);

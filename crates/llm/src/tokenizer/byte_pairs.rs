@@ -14,15 +14,15 @@ use tokenizers::{
 };
 
 pub struct BytePairs {
-    /// Tokens with their numbers.
+    /// The ids of the tokens.
     pub vocabulary: StringMap,
-    /// Merges as listed, `left right`, with their places in the list.
+    /// Merges as listed, `left right`, with their positions in the list.
     pub merges: StringMap,
-    /// How text becomes words.
+    /// Splits text into words.
     pub words: PreTokenizerWrapper,
     /// Whether to normalize text to Unicode NFC first.
     pub nfc: bool,
-    /// Whether a word that is a token is used without merging.
+    /// Whether a word that is itself a token is used as it is, without merging.
     pub whole_words: bool,
 }
 

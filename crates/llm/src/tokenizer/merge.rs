@@ -14,13 +14,13 @@ struct Symbol {
     after: Option<usize>,
 }
 
-/// Two neighbours that may be merged; the last to merge sorts first.
+/// Two neighbours that may be merged; those to merge first sort last.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Pair {
     score: i64,
     left: std::cmp::Reverse<usize>,
     right: usize,
-    /// The length of both together: if it has changed, one of them was merged elsewhere.
+    /// Their combined length: if it has changed, one of them has been merged with another symbol.
     len: usize,
 }
 

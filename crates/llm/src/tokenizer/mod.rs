@@ -1,7 +1,7 @@
 //! Text to tokens and back, with the vocabulary of a GGUF file.
 //!
-//! `byte_pairs` and `sentence_piece` are the two kinds of vocabulary; the `tokenizers` crate cuts
-//! text into words for the first. Control tokens are never parsed from a writer's text:
+//! `byte_pairs` and `sentence_piece` are the two kinds of vocabulary; the `tokenizers` crate splits
+//! text into words for the former. Control tokens are never parsed from a writer's text:
 //! `<|im_end|>` typed into a story is just text. Only a rendered chat template may name them.
 //! User-defined tokens belong to ordinary text and are always found, as in llama.cpp
 //! (`tokenizer_st_partition`).
@@ -55,8 +55,8 @@ struct TokenFinder {
     finder: AhoCorasick,
 }
 
-/// A placeholder for the name of the n-th control token in a writer's text while a template is
-/// rendered, from Unicode's supplementary private use area B.
+/// The first placeholder, in Unicode's supplementary private use area B. While a template is
+/// rendered, placeholder n replaces the name of control token n in a writer's text.
 const GUARD: u32 = 0x10_0000;
 
 impl Tokenizer {
@@ -181,8 +181,8 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// Encodes a template's output: names of control tokens are control tokens, and guarded ones
-    /// (see [`Tokenizer::guard`]) are plain text again.
+    /// Encodes a template's output: names of control tokens become control tokens, and guarded
+    /// names (see [`Tokenizer::guard`]) become plain text again.
     pub fn encode_rendered(&self, rendered: &str) -> Result<Vec<u32>, ModelError> {
         let mut ids = Vec::new();
         let mut at = 0;

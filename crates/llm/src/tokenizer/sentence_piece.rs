@@ -8,14 +8,14 @@ use super::merge::merge_pairs;
 use super::string_map::StringMap;
 
 pub struct SentencePiece {
-    /// Tokens that text can become.
+    /// The tokens that text can be split into.
     pieces: StringMap,
     /// The score of each token.
     scores: Vec<f32>,
     /// The token of each byte, for characters that are not tokens.
     bytes: Box<[Option<u32>; 256]>,
     unknown: Option<u32>,
-    /// Whether text begins as if after a space.
+    /// Whether text is encoded as if a space came before it.
     prefix: bool,
 }
 
@@ -60,7 +60,7 @@ impl SentencePiece {
     }
 }
 
-/// An integer for each float, in the same order (that of `f32::total_cmp`).
+/// Maps a float to an integer that sorts the same way (as by `f32::total_cmp`).
 fn in_order(score: f32) -> i64 {
     let bits = score.to_bits() as i32;
     i64::from(bits ^ (((bits >> 31) as u32) >> 1) as i32)
@@ -70,7 +70,7 @@ fn in_order(score: f32) -> i64 {
 mod tests {
     use super::*;
 
-    /// A tokenizer with `tokens` from best to worst; bytes are 100 and up.
+    /// A tokenizer with `tokens` from best to worst; byte tokens are numbered from 100.
     fn tokenizer(tokens: &[&str], prefix: bool) -> SentencePiece {
         let bytes = Box::new(std::array::from_fn(|byte| Some(100 + byte as u32)));
         let pieces = StringMap::new(tokens.iter().copied().zip(0..), tokens.len());

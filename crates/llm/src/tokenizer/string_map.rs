@@ -8,14 +8,14 @@ pub struct StringMap {
     /// Where each text ends; it begins where the previous one ends.
     ends: Vec<u32>,
     numbers: Vec<u32>,
-    /// Hash slots, a power of two, at least twice as many as texts: an index into `ends` plus one,
-    /// or 0 if empty.
+    /// Hash slots: each is an index into `ends` plus one, or 0 if empty. Their number is a power of
+    /// two, at least twice that of the texts.
     places: Vec<u32>,
     hasher: RandomState,
 }
 
 impl StringMap {
-    /// If two texts are equal, the later one counts.
+    /// Builds the map; of two equal texts, the later one counts.
     pub fn new<'a>(texts: impl Iterator<Item = (&'a str, u32)>, about: usize) -> StringMap {
         let mut map = StringMap {
             text: String::with_capacity(about * 8),
@@ -25,7 +25,7 @@ impl StringMap {
             hasher: RandomState::with_seeds(1, 2, 3, 4),
         };
         for (text, number) in texts {
-            // Beyond 4 GB of texts, which no vocabulary has, the rest is ignored.
+            // Text beyond 4 GB, which no vocabulary has, is ignored.
             let Ok(end) = u32::try_from(map.text.len() + text.len()) else {
                 break;
             };

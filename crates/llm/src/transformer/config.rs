@@ -30,7 +30,7 @@ pub struct Config {
     pub query_scale: Option<f64>,
     /// How many of the experts each token is routed to.
     pub experts_used: usize,
-    /// The name of the weight of the last norm.
+    /// The name of the final norm's weight.
     pub output_norm: &'static str,
 }
 
@@ -44,7 +44,7 @@ pub struct Rope {
     /// The factor on rotated dimensions (YaRN and LongRoPE; Phi 3's long contexts).
     pub attn_factor: f64,
     pub layout: RopeLayout,
-    /// The name of the tensor of per-frequency divisors, which not every file has.
+    /// The name of the tensor of per-frequency divisors; not every file has one.
     pub divisors: &'static str,
 }
 
@@ -60,7 +60,7 @@ pub enum RopeLayout {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     pub tokens: usize,
-    /// The interval of layers with full attention; 0 if none has it.
+    /// One in this many layers has full attention; 0 if none does.
     pub pattern: usize,
     /// RoPE's base in layers with a sliding window, if different.
     pub rope_base: Option<f64>,
@@ -71,7 +71,7 @@ pub const FAMILIES: &[&str] = &[
     "llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3", "glm4", "lfm2",
 ];
 
-/// Factors and limits in a file's metadata that no layer here applies: 0 and 1 mean none.
+/// Factors and limits in a file's metadata that illumine does not implement; 0 and 1 mean none.
 const UNSUPPORTED: &[&str] = &[
     "attention.scale",
     "attn_logit_softcapping",
@@ -119,7 +119,7 @@ impl Config {
             Some(experts) => need("expert_used_count")?.min(experts),
             None => 0,
         };
-        // Other families apply these; ignoring them here would compute a different model.
+        // Ignoring these would compute a different model.
         for name in UNSUPPORTED {
             if gguf
                 .float(&key(name))
@@ -138,7 +138,8 @@ impl Config {
         let dim = count("rope.dimension_count").filter(|dim| *dim <= head_dim && dim % 2 == 0);
         let layers = need("block_count")?;
         let large_gemma = gemma && layers == GEMMA_27B_LAYERS;
-        // Beyond its original context a model needs its long factors, which are not supported here.
+        // Beyond its original context, a model needs its long factors, which are not supported
+        // here.
         let short = gguf.tensor(SHORT_DIVISORS).is_some();
         let original = count("rope.scaling.original_context_length").filter(|_| short);
         let context = need("context_length")?;
@@ -165,7 +166,8 @@ impl Config {
                     _ => RopeLayout::HalfSplit,
                 },
                 divisors: match architecture.as_str() {
-                    // Those for the first 4,096 positions; longer contexts are not supported.
+                    // The divisors for the first 4,096 positions; longer contexts are not
+                    // supported.
                     "phi3" => SHORT_DIVISORS,
                     _ => "rope_freqs.weight",
                 },
@@ -179,7 +181,7 @@ impl Config {
             embedding_scale: gemma.then(|| (hidden as f64).sqrt()),
             query_scale: large_gemma.then(|| (head_dim as f64 / (hidden / heads) as f64).sqrt()),
             experts_used,
-            // LFM2's converter named it differently.
+            // LFM2's converter uses another name.
             output_norm: match gguf.tensor("output_norm.weight") {
                 Some(_) => "output_norm.weight",
                 None => "token_embd_norm.weight",

@@ -12,11 +12,11 @@ use crate::error::ModelError;
 use candle_core::{D, Result as Computed, Tensor};
 
 pub struct Convolution {
-    /// Projects to the gate before, the gate after and the gated rows: `[3 * hidden, hidden]`.
+    /// `[3 * hidden, hidden]`: projects to the gate before, the gate after and the rows to gate.
     input: Linear,
     output: Linear,
     hidden: usize,
-    /// One weight per channel for a token and for each one before it, oldest first.
+    /// One weight per channel for the token itself and each earlier one in reach, oldest first.
     taps: Taps,
 }
 
@@ -35,7 +35,7 @@ enum Taps {
 }
 
 impl Convolution {
-    /// The convolution of a layer that has one.
+    /// Loads the convolution of a layer; `None` if it has none.
     pub fn load(
         weights: &Weights,
         config: &Config,

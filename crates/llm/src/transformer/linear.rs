@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// A matrix `[out, in]` that maps rows `[tokens, in]` to `[tokens, out]`.
 pub enum Linear {
     Packed(Packed, Arc<Pool>),
-    /// Candle's; `on_host` if rows are nevertheless plain memory.
+    /// Candle's matrix; `on_host` if the rows are nevertheless plain memory.
     Candle {
         weight: QMatMul,
         on_host: bool,
@@ -70,7 +70,7 @@ impl Input<'_> {
 }
 
 impl Linear {
-    /// Several matrices times the same rows; on a CPU the rows are quantized once for all.
+    /// Multiplies several matrices by the same rows; on a CPU the rows are quantized only once.
     pub fn forward_many<const N: usize>(
         weights: [&Linear; N],
         input: Input,

@@ -17,7 +17,7 @@ pub struct Vector {
     pub tensor: Tensor,
 }
 
-/// Rows in memory that the next buffer reuses, since every layer needs the same sizes.
+/// Rows in memory that later buffers reuse, since every layer needs the same sizes.
 #[derive(Default)]
 pub struct Buffer {
     values: Aligned<f32>,
@@ -75,7 +75,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let values = std::mem::take(&mut self.values);
-        // A thread that is ending no longer has a list.
+        // A thread that is ending has already dropped its list.
         let _ = FREE.try_with(|free| {
             let mut free = free.borrow_mut();
             if free.len() < KEPT && values.capacity() > 0 {

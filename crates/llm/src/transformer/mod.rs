@@ -1,7 +1,7 @@
 //! A decoder-only Transformer from a GGUF file of any family.
 //!
-//! [`Config`] holds what distinguishes families; `linear` multiplies. This module handles neither
-//! text nor sampling: tokens in, logits out.
+//! [`Config`] holds the differences between families; `linear` does the multiplying. This module
+//! handles neither text nor sampling: tokens in, logits out.
 
 mod attention;
 pub mod config;
@@ -37,11 +37,11 @@ pub struct Transformer {
     weights: Weights,
     layers: Vec<Layer>,
     rope: RopeTables,
-    /// For layers with a window, if their base differs.
+    /// The tables for layers with a window, if their base differs.
     local_rope: Option<RopeTables>,
     norm: Norm,
     head: Linear,
-    /// How many tokens the cache holds.
+    /// The number of tokens in the KV cache.
     len: usize,
 }
 
@@ -61,9 +61,9 @@ impl Transformer {
             };
             RopeTables::new(&plain, base, None, device, on_host)
         });
-        // Small models tie the output matrix to the embedding. It is the largest and is loaded
-        // first, so that memory never holds all other packed weights together with this one's file
-        // pages.
+        // Small models use the embedding as the output matrix. This is the largest matrix and is
+        // loaded first, so that its file pages are never in memory together with all the other
+        // packed weights.
         let head = match weights.has("output.weight") {
             true => "output.weight",
             false => "token_embd.weight",

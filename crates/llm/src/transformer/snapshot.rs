@@ -1,5 +1,5 @@
-//! The warm cache: the KV cache of a run of tokens as bytes to save. Loading it takes a fraction of
-//! the time that evaluating the tokens again would.
+//! The warm cache: the KV cache of a run of tokens as bytes that can be saved. Loading it takes a
+//! fraction of the time that evaluating the tokens again would.
 //!
 //! The fields, in this order and little-endian:
 //!
@@ -7,8 +7,8 @@
 //! |---|---|
 //! | 8 | `ILLUMKV1` |
 //! | 4, 4 | the first position, and the one after the last |
-//! | 32 | SHA-256 of all that the contents depend on: the caller's name for the model, layers, heads, width and kind of keys and values |
-//! | … | layer after layer: for each position its keys, then its values, `[heads, dim]` each, as half floats, floats or bytes, and after bytes the scales of both; a convolution's rows, `[channels]`, as floats |
+//! | 32 | SHA-256 of everything that the contents depend on: the caller's name for the model, layers, heads, width and kind of keys and values |
+//! | … | layer after layer: for each position its keys, then its values, `[heads, dim]` each, as half floats, floats or bytes; after bytes, the scales of both; a convolution's rows, `[channels]`, as floats |
 //! | 32 | SHA-256 of everything before |
 //!
 //! Nothing depends on the file: if anything is wrong with it, the tokens are evaluated again.
@@ -48,8 +48,8 @@ impl Transformer {
         Some(bytes)
     }
 
-    /// Puts a snapshot into the KV cache, which must reach up to the snapshot's first position; the
-    /// cache's content from there on is replaced.
+    /// Loads a snapshot into the KV cache, which must reach up to the snapshot's first position;
+    /// everything from there on is replaced.
     pub(super) fn restore_snapshot(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
         let wrong = |why| ModelError::Snapshot(why);
         let (body, checksum) = bytes

@@ -10,7 +10,7 @@ pub struct TensorCache {
     max_tokens: usize,
 }
 
-/// Tokens of the first allocation; it doubles as needed, up to `max_tokens`.
+/// How many tokens the first allocation holds; it doubles as needed, up to `max_tokens`.
 const FIRST: usize = 512;
 
 impl TensorCache {

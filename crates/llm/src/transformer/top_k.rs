@@ -9,7 +9,7 @@ const ROW: usize = 1024;
 const MAX_COUNT: usize = ROW / 2;
 
 /// The logits `[.., vocabulary]` of one row, with those below the `count` best set to `-inf`. None
-/// if these are ambiguous because of ties.
+/// if ties make the choice ambiguous.
 ///
 /// Sorting happens on the device, and the result arrives in one copy.
 pub fn top_k(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {
@@ -19,7 +19,7 @@ pub fn top_k(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {
     if count == 0 || count > MAX_COUNT.min(all) || all > 1 << 24 {
         return Ok(None);
     }
-    // NaN would have no place in the order.
+    // NaN cannot be sorted.
     let nothing = Tensor::full(f32::NEG_INFINITY, all, logits.device())?;
     let logits = logits.eq(&logits)?.where_cond(&logits, &nothing)?;
     let (values, ids) = sorted(&logits, count)?;
@@ -89,7 +89,7 @@ mod tests {
     use candle_core::Device;
     use proptest::prelude::*;
 
-    /// The top k by definition: everything sorted.
+    /// The top k by definition, from sorting everything.
     fn plain(logits: &[f32], count: usize) -> Option<Vec<f32>> {
         let mut order: Vec<f32> = logits.to_vec();
         order.sort_by(|a, b| b.total_cmp(a));

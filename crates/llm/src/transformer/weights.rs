@@ -1,4 +1,4 @@
-//! Weights from the mapped file to the device.
+//! Loads weights from the mapped file onto the device.
 //!
 //! On a CPU a matrix is packed straight from the file for illumine's own kernels
 //! ([`kernels::linear`]). Candle's quantized matrices are used for the few formats that the kernels
@@ -23,12 +23,12 @@ use std::sync::Arc;
 pub struct Weights {
     gguf: Arc<Gguf>,
     device: Device,
-    /// Whether rows are plain memory, and our own kernels compute.
+    /// Whether rows are in plain memory and illumine's kernels multiply them.
     on_host: bool,
     kv: KvType,
     pool: Arc<Pool>,
     arena: RefCell<Arena>,
-    /// Whether all products are our own.
+    /// Whether illumine's kernels compute every product.
     exact: Cell<bool>,
     /// The embedding table on the device, if rows are not read from the file.
     table: Option<QTensor>,
@@ -61,7 +61,7 @@ impl Weights {
         &self.device
     }
 
-    /// Whether rows are plain memory, and our own kernels compute.
+    /// Whether rows are in plain memory and illumine's kernels multiply them.
     pub fn on_host(&self) -> bool {
         self.on_host
     }
@@ -113,7 +113,7 @@ impl Weights {
         }
     }
 
-    /// The same, if the model has one.
+    /// The same norm, if the model has it.
     pub fn optional_norm(
         &self,
         name: &str,
@@ -124,7 +124,7 @@ impl Weights {
         present.then(|| self.norm(name, width, eps)).transpose()
     }
 
-    /// A small matrix that takes no part in products, as f32.
+    /// A small matrix, as f32, for anything but matrix products.
     pub fn matrix(&self, name: &str) -> Result<Tensor, ModelError> {
         let tensor = self.find(name, 2)?;
         Ok(self.quantized(tensor)?.dequantize(&self.device)?)
@@ -279,8 +279,8 @@ impl Weights {
 
 const EMBEDDING: &str = "token_embd.weight";
 
-/// Whether old converters wrote a part that files have in another form too: RoPE's frequencies, which
-/// are computed, and experts one by one beside the stacked ones.
+/// Whether a part is a duplicate of the kind that old converters wrote: RoPE's frequencies, which
+/// are computed here, or single experts beside the stacked ones.
 fn is_duplicate(part: &str) -> bool {
     let expert = part
         .strip_suffix(".weight")

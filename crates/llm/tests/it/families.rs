@@ -73,7 +73,7 @@ fn llama_with_scaled_rope() {
     close(&wanted, &read(&mut *ours(&tiny.write())));
 }
 
-/// What the converter writes as `rope_freqs.weight`.
+/// The tensor that the converter writes as `rope_freqs.weight`.
 fn divisors(scaling: &reference::llama::Llama3RopeConfig) -> Vec<f32> {
     let original = scaling.original_max_position_embeddings as f32;
     let (low, high) = (scaling.low_freq_factor, scaling.high_freq_factor);
@@ -213,7 +213,7 @@ fn glm4() {
     });
 }
 
-/// The catalogue lists no architecture that cannot be loaded, and leaves none out.
+/// The catalogue lists exactly the architectures that can be loaded.
 #[test]
 fn the_catalogue_lists_what_can_be_read() {
     use hub::catalog::{Architecture, Catalog};
@@ -236,7 +236,7 @@ fn the_catalogue_lists_what_can_be_read() {
     assert!(error.to_string().contains("\"mamba\""), "{error}");
 }
 
-/// A layer with a part that its family does not have here is refused, not loaded without it.
+/// A layer with a part that its family should not have is refused, not loaded without the part.
 #[test]
 fn a_tensor_that_nothing_computes_with_is_named() {
     let mut tiny = body("llama", SHAPE);

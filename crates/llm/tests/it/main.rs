@@ -2,7 +2,7 @@
 
 #![allow(
     clippy::print_stdout,
-    reason = "how far apart two results are helps to judge a failure"
+    reason = "the distance between two results helps to judge a failure"
 )]
 // Test helpers are outside of test functions here, so clippy.toml does not cover them.
 #![allow(clippy::expect_used, clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! Families with more than attention and one network in their layers: short convolutions, experts.
+//! Families whose layers have more than attention and one network: short convolutions, experts.
 
 use crate::support::bodies::{
     FEED, HIDDEN, SHAPE, Shape, WIDE, body, each_layer, hold, hold_exact, norms_of_heads,
@@ -52,7 +52,7 @@ fn lfm2_body() -> Tiny {
 
 /// Short convolutions in most layers, attention in the others. Candle's loader carries a
 /// convolution's state from a prompt to single tokens, which this test compares; it loses the state
-/// if a prompt comes in slices, and keeps it if a text begins again with a single token.
+/// if a prompt comes in slices, and retains it if a new text starts with a single token.
 #[test]
 fn lfm2() {
     let tiny = lfm2_body();

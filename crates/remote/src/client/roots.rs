@@ -3,7 +3,7 @@
 use super::Network;
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
-/// The configured certificates, or else the system's; Mozilla's if there are none.
+/// The configured certificates, or else the system's, or else Mozilla's.
 pub(super) fn roots(network: &Network) -> RootCerts {
     let given = network
         .certificates

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use ureq::Agent;
 
-/// What a stream returns next.
+/// The next result of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     Event(String),
@@ -16,7 +16,7 @@ pub enum Step {
     Ended,
 }
 
-/// What a stream's thread reports.
+/// A report from a stream's thread.
 pub(super) enum Part {
     Failed(ureq::Error),
     Status(u16, Option<Duration>),

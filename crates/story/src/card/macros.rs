@@ -1,6 +1,6 @@
 //! Macros in the text of cards and lore: `{{char}}`, `{{random:a,b}}` and similar.
 //!
-//! Follows the V3 specification (curly braced syntaxes), ignoring case. An unknown macro stays
+//! This follows the V3 specification (curly braced syntaxes), ignoring case. An unknown macro stays
 //! unchanged. Expansion is a single pass, so that no text can make it hang.
 
 use base::hash::{fnv1a, split_mix};

@@ -10,7 +10,7 @@ pub enum PictureCommand {
     Image(DrawOptions),
     /// Draw many pictures to pick from.
     Grid(DrawOptions),
-    /// A backdrop and the subjects in front of it.
+    /// Draw a backdrop and the subjects in front of it.
     Scene(DrawOptions),
     /// Predict a share of a picture's tokens again; by default of the last picture.
     Vary {
@@ -49,7 +49,7 @@ pub struct DrawOptions {
     pub retrieval_strength: Option<f64>,
     /// The output size in pixels.
     pub size: Option<u32>,
-    /// `#rrggbb`.
+    /// The background colour, as `#rrggbb`.
     pub background: Option<String>,
 }
 
@@ -185,7 +185,7 @@ fn parse_options(rest: &str, name: &str) -> Result<DrawOptions, ParseError> {
                 let value = parse_within(value, -20.0, 20.0).ok_or_else(|| expects(name, what))?;
                 options.guidance = Some(value);
             }
-            // Older scripts say recall.
+            // Older scripts use `recall`.
             "retrieval" | "recall" => {
                 let what = "a retrieval strength from 0 to 20, for example retrieval=1.5";
                 let value = parse_within(value, 0.0, 20.0).ok_or_else(|| expects(name, what))?;

@@ -168,7 +168,7 @@ fn separator_between(before: &Passage, passage: &Passage) -> Option<&'static str
     (stand_apart(before, passage) && !ended).then_some("\n\n")
 }
 
-/// Whether two passages in a row are two messages of a chat.
+/// Whether two consecutive passages are separate messages of a chat.
 pub fn stand_apart(before: &Passage, passage: &Passage) -> bool {
     let authors = before.author != passage.author && (passage.turn || before.turn);
     authors || passage.begins_message()

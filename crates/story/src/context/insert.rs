@@ -1,9 +1,9 @@
 //! Inserts text into a story some paragraphs before its end, in a position that keeps the KV cache
 //! valid as long as possible.
 //!
-//! An insert at depth `n` is between `n` and `2 n` paragraphs (turns, in chat) before the end: its
-//! position is a multiple of `n` counted from the beginning, so it stays there while `n` paragraphs
-//! are added, and the tokens around it stay cached.
+//! An anchored insert at depth `n` is at least `n` paragraphs (turns, in chat) before the end. Its
+//! position is a multiple of `n` (of 4 for a smaller `n`) counted from the beginning, so it stays
+//! there while that many paragraphs are added, and the tokens around it stay cached.
 
 use super::{ContextPart, Message, PartKind, Role};
 use crate::sentence::{is_stop, is_unspaced_stop};
@@ -17,7 +17,7 @@ pub(super) struct Insert {
     pub anchored: bool,
 }
 
-/// The unit, out of `count`, before which to insert.
+/// The index of the paragraph or turn, out of `count`, before which to insert.
 fn place(count: usize, insert: &Insert) -> usize {
     let before = count.saturating_sub(insert.depth);
     if !insert.anchored {

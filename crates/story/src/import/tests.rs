@@ -90,7 +90,7 @@ fn what_came_with_a_story_is_said_and_nothing_is_no_story() {
         made.map(|made| made.said).map_err(|refused| refused.0)
     };
     let bare = ImportedStory::default();
-    assert!(said(bare).unwrap_err().contains("no text of a story"));
+    assert!(said(bare).unwrap_err().contains("no story text"));
     let mut tale = ImportedStory {
         memory: "A quay.".to_string(),
         note: Some(Note {
@@ -103,11 +103,11 @@ fn what_came_with_a_story_is_said_and_nothing_is_no_story() {
         }),
         ..ImportedStory::default()
     };
-    let brought = "with it came its memory, its author's note, a lorebook with 1 entry";
+    let brought = "it came with its memory, its author's note, a lorebook with 1 entry";
     let without = said(tale.clone()).unwrap();
     assert_eq!(
         without,
-        format!("The file holds no text of a story; {brought}")
+        format!("The file contains no story text; {brought}")
     );
     tale.nodes.push(Node {
         text: "Once.".to_string(),

@@ -10,7 +10,7 @@ pub(super) struct Haystack {
 }
 
 impl Haystack {
-    /// The most bytes to search, counted from the end.
+    /// The maximum number of bytes to search, counted from the end.
     pub const LONGEST: usize = 256 << 10;
 
     pub fn new(text: &str) -> Haystack {

@@ -1,8 +1,8 @@
 //! Translates JavaScript regexes, as used in lorebooks, to the syntax of Rust's engines.
 //!
-//! Follows ECMA-262 with its Annex B (a lone brace or bracket is literal, a reference to a missing
-//! group is a character), as browsers do. Look-around and references need a backtracking engine;
-//! everything else runs in linear time.
+//! This follows ECMA-262 with its Annex B (a lone brace or bracket is literal, a reference to a
+//! missing group is a character), as browsers do. Look-around and references need a backtracking
+//! engine; everything else runs in linear time.
 
 mod sets;
 
@@ -20,7 +20,7 @@ pub(super) struct Flags {
 }
 
 impl Flags {
-    /// `None` if JavaScript would refuse the flags.
+    /// Parses the flags; `None` if JavaScript would refuse them.
     pub(super) fn parse(text: &str) -> Option<Flags> {
         let mut flags = Flags::default();
         let mut global = false;

@@ -1,9 +1,9 @@
 //! A key of a lore entry: words, or a regex between slashes.
 //!
-//! Words are found in whatever case, and however their accents are stored.
+//! Words are found in any case, and however their accents are stored.
 //!
-//! Which keys are regexes, and what they match, is as in SillyTavern: JavaScript's regexes with the
-//! flags `gimsuy`; what looks like one and is none is looked for as words.
+//! Which keys are regexes, and what they match, is decided as in SillyTavern: JavaScript's regexes
+//! with the flags `gimsuy`; a key that only looks like a regex is matched as words.
 
 use super::haystack::Haystack;
 use super::javascript::{Engine, Flags, Untranslated, translate};
@@ -15,15 +15,15 @@ use std::sync::LazyLock;
 #[derive(Debug)]
 pub enum Key {
     Words {
-        /// The words as [`folded_letters`].
+        /// The words, folded by [`folded_letters`].
         folded: String,
-        /// Both ways to store their accents.
+        /// The words with their accents stored in either way.
         exact: [String; 2],
         whole: bool,
         case: bool,
     },
     Pattern(Regex),
-    /// A regex with look-around or references, which can take long.
+    /// A regex with look-around or references, which can be slow.
     Backtracking(Box<fancy_regex::Regex>),
 }
 
@@ -32,7 +32,7 @@ pub enum Key {
 pub enum Occurs {
     Yes,
     No,
-    /// The regex was stopped, since it takes too long.
+    /// The regex was stopped, since it took too long.
     Stopped,
 }
 
@@ -40,11 +40,11 @@ pub enum Occurs {
 const LARGEST: usize = 1 << 18;
 /// The maximum length of a regex.
 const LONGEST: usize = 4096;
-/// The number of steps back for each byte of text after which it is stopped.
+/// How many times a regex may backtrack, per byte of text, before it is stopped.
 const STEPS_PER_BYTE: usize = 12;
 
 impl Key {
-    /// The length of text, from its end, in which a regex that backtracks is looked for.
+    /// How many bytes at the end of a text a backtracking regex may search.
     pub(super) const BACKTRACKED_TEXT: usize = 8 << 10;
 
     /// Parses a key.
@@ -97,14 +97,13 @@ impl Key {
         if found { Occurs::Yes } else { Occurs::No }
     }
 
-    /// What a writer should know about a key that is looked for otherwise than it seems; None for
-    /// most.
+    /// A remark for the writer if a key is matched differently than it seems; None for most keys.
     pub fn remark(key: &str) -> Option<String> {
         let short = || shortened(key);
         if let Some((_, flags)) = split_pattern(key) {
             return flags.sticky.then(|| {
                 format!(
-                    "the key {} has the flag y, so it is found at the beginning only",
+                    "the key {} has the flag y, so it matches only at the beginning",
                     short()
                 )
             });
@@ -116,14 +115,14 @@ impl Key {
             && flags.chars().all(|c| "dgimsuvxy".contains(c));
         meant.then(|| {
             format!(
-                "the key {} is looked for as words, since it is no regex of SillyTavern's (flags: gimsuy)",
+                "the key {} is matched as words, since it is not a valid regex in SillyTavern (flags: gimsuy)",
                 short()
             )
         })
     }
 }
 
-/// The pattern and the flags, if the key is a regex: slashes inside it have backslashes.
+/// The pattern and the flags, if the key is a regex: slashes inside it must be escaped.
 fn split_pattern(key: &str) -> Option<(&str, Flags)> {
     let (pattern, flags) = key.strip_prefix('/')?.rsplit_once('/')?;
     let mut escaped = false;
@@ -143,11 +142,16 @@ fn shortened(key: &str) -> String {
 fn compile_pattern(pattern: &str, flags: Flags) -> Result<Key, String> {
     // The text is also searched with composed accents, so this finds decomposed ones too.
     let [pattern, _] = &spellings(pattern);
-    let wrong = |why: &str| format!("the key /{}/ is no valid regex: {why}", shortened(pattern));
+    let wrong = |why: &str| {
+        format!(
+            "the key /{}/ is not a valid regex: {why}",
+            shortened(pattern)
+        )
+    };
     if pattern.len() > LONGEST {
         return Err(wrong("it is too long"));
     }
-    let too_large = || wrong("it is unknown to this engine or too large");
+    let too_large = || wrong("it is too large, or illumine does not support it");
     match translate(pattern, flags, Engine::Linear) {
         Err(Untranslated::Invalid(why)) => Err(wrong(why)),
         Ok(linear) => RegexBuilder::new(&linear)
@@ -193,7 +197,7 @@ fn contains(text: &str, words: &str, whole: bool) -> bool {
     }
 }
 
-/// Scripts in which words stand without spaces, or have endings that cling to them.
+/// Scripts that put no spaces between words, or attach endings to words.
 static UNSPACED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let scripts = "[\\p{Han}\\p{Hiragana}\\p{Katakana}\\p{Hangul}\\p{Bopomofo}\\p{Yi}\\p{Thai}\\p{Lao}\
         \\p{Khmer}\\p{Myanmar}\\p{Tibetan}\\p{Balinese}\\p{Javanese}\\p{Tai_Tham}\\p{New_Tai_Lue}\\x{30fc}]";
@@ -206,7 +210,8 @@ fn is_unspaced(c: char) -> bool {
     pattern.is_some_and(|pattern| pattern.is_match(c.encode_utf8(&mut [0; 4])))
 }
 
-/// Whether a word occurs between word boundaries. In a script without spaces, every place is one.
+/// Whether a word occurs between word boundaries. In a script without spaces, every place counts as
+/// one.
 fn contains_word(text: &str, word: &str) -> bool {
     let letter = |c: char| c.is_alphanumeric() || c == '_';
     let edge = |inner: Option<char>, outer: Option<char>| {

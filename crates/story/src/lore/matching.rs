@@ -26,9 +26,9 @@ pub(super) enum KeyMatch {
     Blocked(String),
 }
 
-/// The most regexes in one scan, since each takes memory.
+/// The maximum number of regexes in one scan, since each takes memory.
 const MOST_PATTERNS: usize = 2000;
-/// The most bytes that backtracking regexes may search in one scan.
+/// The maximum number of bytes that backtracking regexes may search in one scan.
 const MOST_BACKTRACKED: usize = 8 << 20;
 /// After this many regexes have been stopped, backtracking regexes are skipped.
 const MOST_STOPPED: usize = 3;
@@ -83,9 +83,7 @@ impl KeyMatcher {
         if matches!(compiled, Key::Backtracking(_)) {
             self.backtracked += text.text.len().min(Key::BACKTRACKED_TEXT);
             if self.stopped >= MOST_STOPPED || self.backtracked > MOST_BACKTRACKED {
-                return Err(named(
-                    "was not looked for, since other regexes took too long",
-                ));
+                return Err(named("was skipped, since other regexes took too long"));
             }
         }
         match compiled.is_in(text) {
@@ -93,7 +91,7 @@ impl KeyMatcher {
             Occurs::No => Ok(false),
             Occurs::Stopped => {
                 self.stopped += 1;
-                Err(named("takes too long to look for; make its regex simpler"))
+                Err(named("takes too long to match; simplify its regex"))
             }
         }
     }

@@ -88,9 +88,9 @@ pub struct SkippedEntry {
 /// The number of times that newly active entries may activate others.
 const MOST_PASSES: usize = 200;
 
-/// Scans all lorebooks that are on; `off` tells which entries the writer turned off. The active
-/// entries are in the order of priority when tokens run out: constant ones first, then those
-/// matched in the story, then those matched in other entries, each by descending order.
+/// Scans all lorebooks that are on; `off` returns whether the writer turned an entry off. The
+/// active entries are in order of priority, in case tokens run out: constant ones first, then those
+/// matched in the story, then those matched in other entries, each kind by descending order.
 pub fn scan<'a>(
     books: &[&'a Lorebook],
     off: &dyn Fn(&Lorebook, &LoreEntry) -> bool,
@@ -245,7 +245,7 @@ impl<'a> Scan<'a, '_> {
         depth.unwrap_or(SCAN_DEPTH).min(self.past.passages.len())
     }
 
-    /// Makes `texts` hold the last passages to this depth, and `more` after them.
+    /// Stores in `texts`, if missing, the last `depth` passages followed by `more`.
     fn hold_text(&mut self, depth: usize, more: &str) {
         if self.texts.contains_key(&depth) {
             return;
@@ -259,8 +259,8 @@ impl<'a> Scan<'a, '_> {
         self.texts.insert(depth, Haystack::new(&parts.join("\n")));
     }
 
-    /// Matches the entries waiting in what became active since `from`. As in SillyTavern, the text
-    /// of all active entries so far (`told`) stands after that of the story.
+    /// Matches the waiting entries against the entries that became active since `from`. As in
+    /// SillyTavern, the text of all active entries so far (`told`) follows that of the story.
     fn match_active(&mut self, from: usize, told: &mut String, waiting: &mut Vec<Waiting<'a>>) {
         let open = |it: &&ActiveEntry| it.book.recursive && !it.entry.prevent_recursion;
         let sources: Vec<(String, Haystack)> = self.active[from..]
@@ -273,7 +273,7 @@ impl<'a> Scan<'a, '_> {
                 )
             })
             .collect();
-        // More than this is never read by the model either.
+        // The model never reads more than this either.
         if sources.is_empty() || told.len() >= Haystack::LONGEST {
             return;
         }

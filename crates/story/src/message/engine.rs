@@ -31,7 +31,7 @@ pub struct Capabilities {
     pub alternatives: bool,
     /// It can report the parts of a prompt.
     pub explain: bool,
-    /// It can prefill a prompt before it is asked to continue it.
+    /// It can prefill a prompt before being asked to continue it.
     pub prefetch: bool,
     /// Its KV cache can be saved to disk and restored.
     pub warm_cache: bool,
@@ -47,7 +47,7 @@ impl Capabilities {
     /// A sentence for the writer about inexact answers; `None` if all are exact.
     pub fn caveats(&self) -> Option<String> {
         let all = [
-            (self.reproducible, "the same seed may give another text"),
+            (self.reproducible, "one seed may give different texts"),
             (self.banned_phrases, "banned phrases may appear"),
             (self.exact_token_counts, "token counts are estimates"),
         ];

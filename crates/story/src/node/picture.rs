@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Picture {
     /// The SHA-256 of its file in hexadecimal.
     pub sha256: String,
-    /// Pixels.
+    /// In pixels.
     pub width: u32,
     pub height: u32,
     /// The first version, if this is another version of a picture.
@@ -20,8 +20,8 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The file name of picture `id` in the session's pictures folder. It is derived from the
-    /// number only, so that no journal can refer to a file elsewhere.
+    /// The file name of picture `id` in the session's pictures folder. It is derived from `id`
+    /// alone, so that no journal can refer to a file elsewhere.
     pub fn file_name(id: NodeId) -> String {
         format!("{id}.png")
     }
@@ -70,7 +70,7 @@ pub enum Derivation {
     Prompt,
     /// A variation: another picture's tokens, some of them predicted again.
     Vary { tokens: String, amount: f64 },
-    /// An interpolation between its own end (0) and another (1).
+    /// An interpolation between its own prompt or picture (0) and another (1).
     Lerp { other: Box<LerpTarget>, at: f64 },
     /// Another picture, redrawn in this style.
     Restyle { tokens: String },
@@ -112,7 +112,7 @@ impl PictureProvenance {
         }
     }
 
-    /// The matched concepts, as in "dragon 0.74, bed 0.51", or that none matched.
+    /// The matched concepts, as in "dragon 0.74, bed 0.51", or a note that none matched.
     pub fn concept_summary(&self) -> String {
         describe_concepts(&self.concepts)
     }
@@ -129,10 +129,10 @@ pub fn describe_concepts(concepts: &[(String, f32)]) -> String {
     match (near.is_empty(), concepts.first()) {
         (false, _) => near.join(", "),
         (true, Some(first)) => format!(
-            "no concept that I know; the nearest is {}, so the picture may show anything",
+            "no known concept; the nearest is {}, so the picture may show anything",
             name(first)
         ),
-        (true, None) => "no concept that I know".to_string(),
+        (true, None) => "no known concept".to_string(),
     }
 }
 
@@ -149,9 +149,9 @@ mod tests {
         );
         let low = describe_concepts(&[found("bed", 0.2)]);
         assert!(
-            low.contains("no concept that I know") && low.contains("bed 0.20"),
+            low.contains("no known concept") && low.contains("bed 0.20"),
             "{low}"
         );
-        assert_eq!(describe_concepts(&[]), "no concept that I know");
+        assert_eq!(describe_concepts(&[]), "no known concept");
     }
 }

@@ -1,4 +1,4 @@
-//! Messages between the studio's thread and the engine's for drawing.
+//! Messages for drawing, between the studio's thread and the engine's.
 
 use super::{Derivation, PictureProvenance};
 use crate::NodeId;
@@ -13,7 +13,7 @@ pub struct PictureRequest {
     pub style: StyleChoice,
     /// The seeds; one picture is drawn for each.
     pub seeds: Vec<u64>,
-    /// None for the weights' own defaults.
+    /// Sampling settings; None for the weights' own defaults.
     pub temperature: Option<f64>,
     pub guidance: Option<f64>,
     pub retrieval_strength: Option<f64>,

@@ -5,11 +5,11 @@ use super::Sampling;
 /// A setting.
 #[derive(Debug)]
 pub struct Setting {
-    /// The canonical name, which is the field's.
+    /// The canonical name: that of the field.
     pub name: &'static str,
     /// Other common names for it.
     pub aliases: &'static [&'static str],
-    /// The values it takes, to follow the word "takes" in an error.
+    /// The values it takes; follows the word "takes" in an error.
     pub args: &'static str,
     /// One line of help.
     pub help: &'static str,

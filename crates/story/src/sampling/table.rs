@@ -1,8 +1,8 @@
 //! Settings by name: finds a setting by name or alias and sets it, or reports which values it
 //! takes.
 //!
-//! `/set`, its completion, the command-line flags and the help all go through here. Prints nothing;
-//! the settings themselves are listed in [`SETTINGS`].
+//! `/set`, its completion, the command-line flags and the help all go through here. It prints
+//! nothing; [`SETTINGS`] lists the settings themselves.
 
 use super::setting::{Setting, SettingError, key, short};
 use super::{SETTINGS, Sampling};

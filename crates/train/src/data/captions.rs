@@ -11,12 +11,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The files that a folder's captions may be in; the first one found is used.
+/// The possible names of a folder's caption table; the first that exists is used.
 pub const CAPTION_FILES: [&str; 2] = ["captions.csv", "metadata.csv"];
 /// The style of pictures outside subfolders.
 pub const DEFAULT_STYLE: &str = "own";
 
-/// The longest caption and name of a style, in characters.
+/// The maximum length of a caption, and of a style's name, in characters.
 const MAX_CHARS: usize = 500;
 const MAX_STYLE_CHARS: usize = 40;
 /// The maximum number of captions of a picture.
@@ -24,7 +24,7 @@ const MAX_CAPTIONS: usize = 32;
 /// The maximum number of bytes read from a text file, and from a table.
 const MAX_TEXT_BYTES: u64 = 1 << 16;
 const MAX_TABLE_BYTES: u64 = 1 << 28;
-/// Words in file names that cameras and programs choose.
+/// Words that mark a file name as chosen by a camera or a program.
 const CAMERA_NAMES: [&str; 10] = [
     "img",
     "dsc",
@@ -78,7 +78,7 @@ impl CaptionTable {
     }
 }
 
-/// Rows by the names of their files; the first record names the columns.
+/// The rows by file name; the first record names the columns.
 fn rows(records: &[Record]) -> Result<BTreeMap<String, CaptionRow>, String> {
     let (header, records) = records.split_first().ok_or("it is empty")?;
     let column = |name: &str| {
@@ -112,8 +112,8 @@ pub fn from_text_file(picture: &Path) -> Vec<String> {
     captions
 }
 
-/// The captions in a picture's name: `red_dragon-2` is "red dragon". None if the name is a number
-/// or was given by a camera.
+/// The captions in a picture's name: `red_dragon-2` is "red dragon". There are none if the name is
+/// a number, or a camera chose it.
 pub fn from_file_name(stem: &str) -> Vec<String> {
     let separator = |c: char| !(c.is_alphanumeric() || c == '\'' || c == '’');
     let mut words: Vec<&str> = stem
@@ -142,8 +142,8 @@ pub fn from_file_name(stem: &str) -> Vec<String> {
         .map_or_else(Vec::new, |name| captions_of_name(name))
 }
 
-/// The name of a style, on one line and in lower case. None for an empty name, and for `any`, which
-/// leaves the choice to the model.
+/// The name of a style, on one line and in lower case. None if the name is empty, or is `any`,
+/// which leaves the choice to the model.
 pub fn style_name(name: &str) -> Option<String> {
     let name = normalized(name, MAX_STYLE_CHARS).to_lowercase();
     (!name.is_empty() && name != "any").then_some(name)
@@ -158,7 +158,7 @@ fn add(captions: &mut Vec<String>, caption: &str) {
     }
 }
 
-/// A text on one line with single spaces, of a bounded length.
+/// Puts a text on one line with single spaces, and limits its length.
 fn normalized(text: &str, longest: usize) -> String {
     let line = clean_line(text);
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -177,7 +177,7 @@ fn read_prefix(path: &Path, bytes: u64) -> std::io::Result<Vec<u8>> {
 fn decode(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.trim_start_matches('\u{feff}').to_string(),
-        // The limit may cut a character in two.
+        // The size limit may have cut a character in two.
         Err(cut) if cut.error_len().is_none() => {
             String::from_utf8_lossy(&bytes[..cut.valid_up_to()]).into_owned()
         }

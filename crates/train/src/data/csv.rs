@@ -1,20 +1,20 @@
 //! A strict reader of comma-separated values (RFC 4180), so that no stray comma or quotation mark
-//! cuts a caption in two unnoticed. The `csv` crate reads stray and unclosed quotation marks as
+//! cuts a caption in two unnoticed. The `csv` crate accepts stray and unclosed quotation marks as
 //! text, so it cannot report them.
 //!
-//! It does not interpret the fields.
+//! The fields are not interpreted.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// A record, and the line on which it starts (from 1).
+/// A record, and the number of the line on which it starts, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub line: usize,
     pub fields: Vec<String>,
 }
 
-/// A syntax error and its line; the middle of a sentence.
+/// A syntax error and its line; the message fits into a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
 pub struct CsvError {
@@ -22,8 +22,8 @@ pub struct CsvError {
     pub what: &'static str,
 }
 
-/// Parses all records, each with as many fields as the first. Lines end in CRLF or LF; empty lines
-/// between records are skipped.
+/// Parses all records, each of which must have as many fields as the first. Lines end in CRLF or
+/// LF; empty lines between records are skipped.
 pub fn records(text: &str) -> Result<Vec<Record>, CsvError> {
     let mut reader = Reader {
         rest: text.chars().peekable(),

@@ -2,8 +2,9 @@
 //!
 //! It is a safetensors file, so that trainers in other languages can read it too. Tensors:
 //! `pictures` U8 `[count, size, size, 4]` (premultiplied RGBA), `concept` U32 `[count]`, `style`
-//! U32 `[count]`, `tone` U8 `[count]` (0 none given, 1 light to 5 dark), `part` U8 `[count]` (0
-//! train, 1 held-out pair, 2 held-out concept). Header: `styles` and `concepts` as JSON.
+//! U32 `[count]`, `tone` U8 `[count]` (0 for none, 1 for light to 5 for dark), `part` U8 `[count]`
+//! (0 for training, 1 for a held-out pair, 2 for a held-out concept). Header: `styles` and
+//! `concepts` as JSON.
 
 use super::DataError;
 use super::sets::ICON_SETS;
@@ -55,7 +56,7 @@ impl Dataset {
         }
     }
 
-    /// Adds a picture of a concept in a style; its split follows from their names.
+    /// Adds a picture of a concept in a style; their names determine its split.
     pub fn push(&mut self, pixels: &[u8], concept: u32, style: u32, tone: u8) {
         let label = &self.concepts[concept as usize].label;
         self.split
@@ -109,7 +110,7 @@ impl Dataset {
             styles: self.styles.clone(),
             concepts: self.concepts.clone(),
         };
-        // Only one entry, since the header's map has no fixed order.
+        // There is only one entry, since the header's map has no fixed order.
         let words = serde_json::to_string(&words).unwrap_or_default();
         serialize(tensors, Some(HashMap::from([("words".to_string(), words)])))
     }
@@ -129,7 +130,7 @@ impl Dataset {
         Ok(sha256(&bytes))
     }
 
-    /// Reads a file that `write` wrote, and checks every number in it.
+    /// Loads a file written by `write`, and checks every number in it.
     pub fn read(path: &Path) -> Result<Dataset, DataError> {
         let bytes = std::fs::read(path).map_err(|why| DataError::Disk(path.into(), why))?;
         Dataset::from_bytes(&bytes).map_err(|why| DataError::NoData(path.into(), why))

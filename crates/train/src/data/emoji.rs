@@ -49,13 +49,14 @@ struct Subgroup {
 pub struct EmojiIndex {
     emoji: Vec<Emoji>,
     subgroups: HashMap<u32, String>,
-    /// Code points to emoji and skin tone; None for pictures with several tones.
+    /// The emoji and skin tone for each sequence of code points; the tone is None for several
+    /// tones.
     by_code: HashMap<String, (usize, Option<u8>)>,
     by_slug: HashMap<String, usize>,
     by_squashed: HashMap<String, usize>,
 }
 
-/// The groups by emojibase's numbers.
+/// emojibase's group numbers.
 const SMILEYS: u32 = 0;
 const PEOPLE: u32 = 1;
 const NATURE: u32 = 3;
@@ -76,7 +77,7 @@ const PEOPLE_KEPT: &[&str] = &[
     "person-resting",
 ];
 
-/// A tag is a caption by itself if at most this many concepts have it.
+/// If at most this many concepts have a tag, the tag alone is a caption.
 const DISTINCTIVE: usize = 3;
 
 impl EmojiIndex {
@@ -115,7 +116,7 @@ impl EmojiIndex {
         &self.emoji[index]
     }
 
-    /// The emoji with these code points, and its skin tone (0: none given).
+    /// The emoji with these code points, and its skin tone (0 for none).
     pub fn by_code(&self, code: &str) -> Option<(usize, Option<u8>)> {
         self.by_code.get(&plain_code(code)).copied()
     }
@@ -146,7 +147,7 @@ impl EmojiIndex {
         }
     }
 
-    /// The captions of each emoji, the label first. A tag shared by at most three emoji is also a
+    /// The captions of each emoji, the label first. A tag that at most three emoji share is also a
     /// caption.
     pub fn captions(&self, emoji: &[usize]) -> Vec<Vec<String>> {
         let mut sharing: BTreeMap<&str, usize> = BTreeMap::new();
@@ -164,8 +165,8 @@ impl EmojiIndex {
     }
 }
 
-/// The captions of a concept: its label alone, with an article and with tags, and each of its own
-/// tags.
+/// The captions of a concept: its label alone, with an article and with tags, and each distinctive
+/// tag alone.
 fn captions<'a>(
     label: &str,
     tags: &[String],

@@ -2,8 +2,8 @@
 //!
 //! Captions come from a table in the folder, from a text file beside a picture, or from its name;
 //! styles from the names of subfolders. A picture that is not square is fitted into a square with
-//! transparent bands, as the shipped drawings are: cropping might remove the subject of the
-//! caption. Nothing in the folder is changed. Files that cannot be used are skipped and listed.
+//! transparent bands, like the shipped drawings: cropping might remove the subject of the caption.
+//! Nothing in the folder is changed. Files that cannot be used are skipped and listed.
 
 use super::captions::{CaptionTable, DEFAULT_STYLE, from_file_name, from_text_file, style_name};
 use super::dataset::{Concept, Dataset};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// The minimum number of training pictures: with fewer, every batch repeats the same ones.
 pub const MIN_PICTURES: usize = 8;
-/// Limits, because of memory and the size of the style tables.
+/// Limits on the use of memory, and on the size of the style tables.
 const MAX_PICTURES: usize = 100_000;
 const MAX_STYLES: usize = 256;
 /// The number of concepts above which one in twenty is held out.
@@ -36,7 +36,7 @@ const EXTENSIONS: [&str; 13] = [
 /// Files that a run writes next to its checkpoints.
 const SAMPLE_SHEETS: [&str; 4] = ["reconstruct.png", "tokens.png", "paint.png", "refine.png"];
 
-/// The dataset of a folder, and the files that were skipped, each with the reason.
+/// The dataset of a folder, and the skipped files, each with the reason.
 #[derive(Debug)]
 pub struct ImageFolder {
     pub pictures: Dataset,
@@ -46,7 +46,7 @@ pub struct ImageFolder {
 /// A picture's file.
 #[derive(Debug)]
 struct PictureFile {
-    /// The path within the folder, with `/`.
+    /// The path within the folder, with `/` as the separator.
     name: String,
     path: PathBuf,
 }
@@ -147,8 +147,8 @@ fn walk(
     Ok(())
 }
 
-/// Finds the captions of a picture, and takes its row out of the table. If there are none, the
-/// error is the picture's name.
+/// Finds the captions of a picture, and takes its row out of the table. If the picture has no
+/// captions, the error is its name.
 fn caption(found: PictureFile, table: &mut CaptionTable) -> Result<CaptionedFile, String> {
     let row = table.rows.remove(&found.name).unwrap_or_default();
     let stem = found.path.file_stem().unwrap_or_default().to_string_lossy();
@@ -252,9 +252,9 @@ fn assemble(
     ))
 }
 
-/// The split of each picture. The hash of the names decides, as for the shipped drawings, but a
-/// pair is held out only if its concept is drawn in another style too, and nothing is held out if
-/// there are few concepts: of ten animals, none can be spared.
+/// The split of each picture. The hash of the names determines it, as for the shipped drawings, but
+/// a pair is held out only if its concept is also drawn in another style, and nothing is held out
+/// if there are few concepts: of ten animals, none can be spared.
 fn splits(pictures: &Dataset) -> Vec<Split> {
     let label = |at: usize| {
         pictures.concepts[pictures.concept[at] as usize]

@@ -1,4 +1,4 @@
-//! The drawings of an icon set, and the concept that each one shows.
+//! The drawings of an icon set, and the concept that each drawing shows.
 
 use super::emoji::{EmojiIndex, slug};
 use super::render::Drawing;
@@ -6,7 +6,7 @@ use super::sets::NamingScheme;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 
-/// `icons.json` of a set; icons in the order of their names.
+/// A set's `icons.json`, with icons in the order of their names.
 #[derive(Deserialize)]
 struct Icons {
     #[serde(default = "sixteen")]
@@ -42,7 +42,7 @@ pub enum IconConcept {
     Name(String),
 }
 
-/// A drawing with its concept and its skin tone (0: none given).
+/// A drawing with its concept and its skin tone (0 for none).
 pub struct ConceptIcon {
     pub concept: IconConcept,
     pub tone: u8,
@@ -67,7 +67,7 @@ pub fn concept_icons(
     for (code, name) in &codes {
         codes_of.entry(name).or_default().push(code);
     }
-    // Of several drawings of a concept, the one named after it is used.
+    // If a concept has several drawings, the one named after it is used.
     let mut found: BTreeMap<(IconConcept, u8), (bool, &str)> = BTreeMap::new();
     for name in icons.icons.keys() {
         let codes = codes_of.get(name.as_str()).map_or(&[][..], Vec::as_slice);
@@ -128,7 +128,7 @@ fn concept_of(
     (names == NamingScheme::Own).then(|| (IconConcept::Name(name.replace('-', " ")), 0))
 }
 
-/// Whether the name of an icon without a code point is that of a variant by skin tone.
+/// Whether an icon without a code point is a skin-tone variant, judging by its name.
 fn has_tone(name: &str) -> bool {
     let tones = [
         "-light",

@@ -1,10 +1,10 @@
-//! The dataset: rendered from npm packages of icons, with the same bytes on every machine, or
+//! The dataset: rendered from npm packages of icons, byte for byte the same on every machine, or
 //! loaded from a folder of the user's own pictures.
 //!
 //! `sets` lists the packages; `archive` downloads and opens them; `iconify` and `emoji` find the
-//! concept of a drawing; `render` rasterizes it; `split` holds some out; `dataset` is the file that
-//! training reads. `folder`, `captions` and `csv` load the user's own pictures. Uses no network
-//! except through the package client that it starts, and no model.
+//! concept of a drawing; `render` rasterizes it; `split` determines which pictures are held out;
+//! `dataset` is the file that training reads. `folder`, `captions` and `csv` load the user's own
+//! pictures. Runs no model, and uses the network only through the package client that it starts.
 
 pub mod archive;
 pub mod captions;
@@ -27,16 +27,16 @@ use sets::{ICON_SETS, IconSet};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// A dataset error: one sentence that says what to do.
+/// A dataset error: one sentence, with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     #[error("Cannot read or write {0}: {1}")]
     Disk(PathBuf, std::io::Error),
     #[error(
-        "Downloading the drawings needs npm (Debian: apt-get install npm); or put the archives into a folder and give it with --archives"
+        "Downloading the drawings needs npm (Debian: apt-get install npm); or put the archives into a folder and pass it with --archives"
     )]
     NoNpm,
-    #[error("npm cannot download {0}: {1}; try again, or give a folder with --archives")]
+    #[error("npm cannot download {0}: {1}; try again, or pass a folder with --archives")]
     Npm(String, String),
     #[error(
         "{0} is not the archive this version of illumine expects (SHA-256 {1}); delete it and run the command again"
@@ -56,7 +56,7 @@ pub enum DataError {
     TooFew(PathBuf, usize, usize, String),
     #[error("{0} has {1} {2}, but the maximum is {3}")]
     TooMany(PathBuf, usize, &'static str, usize),
-    #[error("Stopped; the downloads are kept, and the same command resumes")]
+    #[error("Stopped; the downloads are kept, and running the same command again resumes")]
     Stopped,
 }
 

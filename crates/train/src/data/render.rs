@@ -33,7 +33,7 @@ pub fn render(drawing: &Drawing, size: u32) -> Option<Vec<u8>> {
     pixels.iter().any(|byte| *byte != 0).then_some(pixels)
 }
 
-/// A complete SVG. `currentColor` becomes black.
+/// A complete SVG document, in which `currentColor` is black.
 fn svg_document(drawing: &Drawing) -> String {
     let Drawing {
         left,

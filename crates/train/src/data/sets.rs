@@ -3,7 +3,7 @@
 /// A set of drawings: an npm package of SVG icons, which is one style of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IconSet {
-    /// Its name as a style.
+    /// The set's name as a style.
     pub style: &'static str,
     /// The npm package's name without its scope.
     pub package: &'static str,
@@ -20,7 +20,7 @@ pub struct IconSet {
 /// How a set names its icons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamingScheme {
-    /// By code points, or else by emojibase labels.
+    /// By code points, or else by emojibase's labels.
     Emoji,
     /// As `Emoji`, and also by labels written as one word ("openlock").
     Squashed,
@@ -31,7 +31,7 @@ pub enum NamingScheme {
 /// The npm scope of the packages.
 pub const SCOPE: &str = "@iconify-json";
 
-/// The package of emoji labels, tags and groups, for captions.
+/// The package of emoji labels, tags and groups, for captions: its name, version and SHA-256.
 pub const EMOJIBASE: (&str, &str, &str) = (
     "emojibase-data",
     "17.0.0",
@@ -123,7 +123,7 @@ pub const ICON_SETS: [IconSet; 9] = [
     },
 ];
 
-/// The SHA-256 of the dataset at a size, if known.
+/// The SHA-256 of the dataset at a picture size, if known.
 pub fn known_sha256(size: u32) -> Option<&'static str> {
     match size {
         64 => Some("dd3bdc2c7162beedbc599cf52431d587ff5500553b71e3b01da33383b290666a"),

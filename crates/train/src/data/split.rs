@@ -1,5 +1,5 @@
-//! The held-out split. A hash of the names decides it, so no list is stored and a growing dataset
-//! keeps its split.
+//! The held-out split. A hash of the names determines it, so no list is stored, and a growing
+//! dataset keeps its split.
 
 use sha2::{Digest, Sha256};
 
@@ -7,13 +7,13 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Split {
     Train,
-    /// Held out; its concept is trained in other styles only.
+    /// Held out, but training includes its concept in other styles.
     HeldOutPair,
-    /// Held out; its concept is trained in no style.
+    /// Held out, along with all other pictures of its concept.
     HeldOutConcept,
 }
 
-/// One in twenty.
+/// The number of buckets that are held out: one in twenty.
 const HELD_OUT: u64 = 500;
 const BUCKETS: u64 = 10_000;
 

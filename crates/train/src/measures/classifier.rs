@@ -1,4 +1,4 @@
-//! Classifies pictures: a ridge regression on features, fitted to real pictures alone.
+//! Classifies pictures by a ridge regression on features, fitted only to real pictures.
 
 use super::Features;
 use super::Result;

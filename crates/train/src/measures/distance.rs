@@ -7,8 +7,8 @@ use candle_core::{Device, Tensor};
 use sampler::rng::Rng;
 
 /// KID's kernel distance (Bińkowski et al. 2018): the unbiased squared maximum mean discrepancy
-/// with the kernel (x·y width + 1)³. Returns mean and standard deviation over `subsets` subsets of
-/// `size` rows each.
+/// with the kernel (x·y / width + 1)³. Returns the mean and standard deviation over `subsets`
+/// subsets of `size` rows each.
 pub fn kernel_distance(
     a: &Features,
     b: &Features,
@@ -30,7 +30,7 @@ pub fn kernel_distance(
     Ok((mean, deviation))
 }
 
-/// Random rows, each at most once; all of them in order if `size` is their number.
+/// `size` random rows without repetition, or all rows in order if there are no more.
 fn subset(rows: &Features, size: usize, rng: &mut Rng) -> Features {
     if size == rows.len() {
         return rows.clone();
@@ -64,7 +64,7 @@ fn discrepancy(a: &Features, b: &Features) -> Result<f64> {
 
 /// FID's Fréchet distance (Heusel et al. 2017): |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½).
 ///
-/// The eigenvalues of Σ₁ Σ₂ are those of the symmetric matrix Lᵀ Σ₂ L with Σ₁ = L Lᵀ.
+/// Σ₁ Σ₂ has the same eigenvalues as the symmetric matrix Lᵀ Σ₂ L, where Σ₁ = L Lᵀ.
 pub fn frechet_distance(a: &Features, b: &Features) -> Result<f64> {
     let between_means: f64 = a
         .mean()

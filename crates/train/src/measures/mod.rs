@@ -1,4 +1,4 @@
-//! Metrics of generated pictures: formulas over features of any network.
+//! Metrics of generated pictures: formulas on features from any network.
 //!
 //! Each is tested against torch-fidelity's or scikit-learn's numbers on the same features. None is
 //! called FID or KID, since those names imply Inception's features.
@@ -42,7 +42,7 @@ impl Features {
         &self.values[at * self.width..][..self.width]
     }
 
-    /// These rows, in this order.
+    /// The rows with these indices, in this order.
     pub fn pick(&self, rows: &[usize]) -> Features {
         let values = rows.iter().flat_map(|at| self.row(*at).iter().copied());
         Features {

@@ -1,5 +1,5 @@
-//! The numbers are those of torch-fidelity 0.4.0 (kernel, Fréchet, entropy score) and scikit-learn
-//! (neighbours, ridge, cosine distances) on the same features, in 64 bits.
+//! The expected numbers are those of torch-fidelity 0.4.0 (kernel, Fréchet, entropy score) and
+//! scikit-learn (neighbours, ridge, cosine distances) on the same features, in 64 bits.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Drawing with the one-pass design.
+//! Draws with the one-pass design.
 
 use super::latent::{decoded_latent, encoded_latent, moved, random_latents};
 use super::networks::{OnePassEncoder, OnePassGenerator};
@@ -11,7 +11,7 @@ use imagegen::folder::WeightsFolder;
 use imagegen::sampling::Sampling;
 use imagegen::{ImageError, slerp};
 
-/// Numbers of the random streams.
+/// The numbers of the random streams for each use.
 const VARY: u64 = 2;
 const RESTYLE: u64 = 3;
 /// How far a restyled latent moves, so that different seeds give different pictures.
@@ -45,7 +45,7 @@ impl OnePassDesign {
         random_latents(&mut input.rngs(purpose), self.latent, temperature)
     }
 
-    /// For each seed, a latent at a distance of `amount` from the picture's latent.
+    /// For each seed, a latent that lies `amount` away from the picture's latent.
     fn near(
         &self,
         input: &DesignInput,
@@ -61,7 +61,7 @@ impl OnePassDesign {
             .collect()
     }
 
-    /// One picture for each latent.
+    /// Decodes each latent to a picture.
     fn decode(
         &self,
         device: &Device,
@@ -118,7 +118,7 @@ impl Design for OnePassDesign {
         self.decode(input.device, latents, &self.condition(input)?, keep_going)
     }
 
-    /// Between the ends, latents lie on an arc and condition vectors, style included, on a line.
+    /// Interpolates latents along an arc, and condition vectors, including the style, along a line.
     fn interpolate(
         &self,
         [from, to]: [&DesignInput; 2],
@@ -141,7 +141,7 @@ impl Design for OnePassDesign {
         self.decode(between.device, latents, &condition, keep_going)
     }
 
-    /// The most likely latent.
+    /// Encodes a picture as its most likely latent.
     fn encode(&self, picture: &Tensor) -> Result<EncodedPicture, ImageError> {
         let mean = self.encoder.forward(picture)?.mean;
         Ok(encoded_latent(&mean.flatten_all()?.to_vec1::<f32>()?))

@@ -1,4 +1,4 @@
-//! Latents: random ones, ones near another, and their encoded form.
+//! Latents: random ones, those near another latent, and their encoded form.
 
 use imagegen::encoded::EncodedPicture;
 use sampler::rng::Rng;
@@ -20,8 +20,8 @@ pub fn decoded_latent(picture: &EncodedPicture, latent: usize) -> Option<Vec<f32
     fits.then_some(z)
 }
 
-/// A latent from the normal distribution for each random stream. The temperature truncates: it
-/// scales the latent towards the middle.
+/// A normally distributed latent from each random stream, scaled by the temperature: below 1,
+/// latents are nearer the middle.
 pub fn random_latents(rngs: &mut [Rng], latent: usize, temperature: f64) -> Vec<Vec<f32>> {
     let one = |rng: &mut Rng| (rng.next_normal() * temperature) as f32;
     let all = |rng: &mut Rng| (0..latent).map(|_| one(rng)).collect();

@@ -1,6 +1,6 @@
 //! The one-pass design, a conditional GAN with an encoder (CVAE-GAN, Bao et al. 2017): one pass
-//! decodes a random latent, text and style to a picture. It is a baseline for the token design and
-//! does not ship.
+//! decodes a random latent, a text and a style to a picture. It is a baseline for the token design
+//! and is not shipped.
 //!
 //! [`networks`] contains the encoder and the generator, [`phase`] trains them, and [`LOADER`] lets
 //! the illuminator draw with them.
@@ -14,7 +14,7 @@ use imagegen::config::Config;
 use imagegen::design::DesignLoader;
 use serde::{Deserialize, Serialize};
 
-/// The files of its weights.
+/// The files of the design's weights.
 pub const FILES: [&str; 4] = [
     "config.json",
     "generator.safetensors",
@@ -41,13 +41,13 @@ pub fn is_one_pass(config: &Config) -> bool {
 pub struct Sizes {
     /// The width of the latent.
     pub latent: usize,
-    /// Width of the network that expands it to a grid.
+    /// The width of the network that expands the latent to a grid.
     pub hidden: usize,
     /// The number of values at each position of the grid.
     pub depth: usize,
 }
 
-/// No size in a valid file is larger.
+/// The maximum of every size in a valid file.
 const MAX_SIZE: usize = 4096;
 
 impl Sizes {
@@ -76,7 +76,7 @@ impl Sizes {
         }
     }
 
-    /// The section of `config.json`.
+    /// These sizes as the section `direct` of `config.json`.
     pub fn section(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()
     }

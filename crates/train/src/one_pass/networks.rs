@@ -1,5 +1,5 @@
-//! The networks: an encoder gives the distribution of a picture's latent; a small network expands
-//! latent and condition to a grid, which a generator decodes as it decodes tokens.
+//! The networks: an encoder gives the distribution of a picture's latent; a small network expands a
+//! latent and a condition vector to a grid, which a generator decodes as it decodes tokens.
 
 use super::Sizes;
 use candle_core::{Error, Result, Tensor};
@@ -35,7 +35,7 @@ impl OnePassEncoder {
         })
     }
 
-    /// `[batch, 4, size, size]`, -1 to 1 premultiplied.
+    /// Encodes pictures `[batch, 4, size, size]`, -1 to 1 premultiplied.
     pub fn forward(&self, pictures: &Tensor) -> Result<Moments> {
         let seen = self.encoder.forward(pictures)?.flatten_from(1)?;
         let both = self.moments.forward(&seen)?;
@@ -49,7 +49,7 @@ impl OnePassEncoder {
 }
 
 impl Moments {
-    /// Samples a latent of each distribution with `noise` `[batch, latent]` (Kingma and Welling
+    /// Samples a latent from each distribution with `noise` `[batch, latent]` (Kingma and Welling
     /// 2014).
     pub fn sample(&self, noise: &Tensor) -> Result<Tensor> {
         let deviation = (&self.log_variance * 0.5)?.exp()?;
@@ -57,7 +57,7 @@ impl Moments {
     }
 }
 
-/// Latent and conditioning to a picture.
+/// Decodes a latent to a picture, under a conditioning.
 pub struct OnePassGenerator {
     generator: Generator,
     into: Linear,
@@ -82,7 +82,7 @@ impl OnePassGenerator {
         })
     }
 
-    /// The null text: `[text]`.
+    /// The vector that stands for missing text: `[text]`.
     pub fn null_text(&self) -> &Tensor {
         self.generator.null_text()
     }
@@ -92,12 +92,13 @@ impl OnePassGenerator {
         self.generator.condition(conditioning)
     }
 
-    /// `z` `[batch, latent]` to `[batch, 4, 64, 64]`, -1 to 1 premultiplied.
+    /// Decodes `z` `[batch, latent]` to pictures `[batch, 4, 64, 64]`, -1 to 1 premultiplied.
     pub fn forward(&self, z: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
         self.forward_conditioned(z, &self.condition(conditioning)?)
     }
 
-    /// [`OnePassGenerator::forward`] with condition vectors from [`OnePassGenerator::condition`].
+    /// Like [`OnePassGenerator::forward`], but with condition vectors from
+    /// [`OnePassGenerator::condition`].
     pub fn forward_conditioned(&self, z: &Tensor, condition: &Tensor) -> Result<Tensor> {
         self.generator
             .forward_conditioned(&self.grid(z, condition)?, condition)

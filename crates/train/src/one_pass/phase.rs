@@ -1,6 +1,6 @@
 //! The phase of the one-pass design: trains encoder and generator to reconstruct pictures from
 //! their latents, and the generator against the discriminator, both on reconstructions and on
-//! pictures of random latents (CVAE-GAN, Bao et al. 2017).
+//! pictures from random latents (CVAE-GAN, Bao et al. 2017).
 
 use super::Sizes;
 use super::networks::{OnePassEncoder, OnePassGenerator};
@@ -119,8 +119,8 @@ impl Phase for OnePassPhase<'_> {
         ])
     }
 
-    /// Rows of pictures, each above its reconstructions and above drawings of its label in its
-    /// style.
+    /// A sample sheet: each picture above its reconstruction and above a drawing of its label in
+    /// its style.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let (input, batches) = (&self.input, self.input.batches);

@@ -4,8 +4,8 @@ use crate::losses::reconstruction_loss;
 use candle_core::{Result, Tensor};
 use candle_nn::loss::cross_entropy;
 
-/// How much less the reconstruction loss counts for sampled tokens: they show the same concept, but
-/// need not be the same drawing.
+/// The share by which the reconstruction loss counts less for sampled tokens: they show the same
+/// concept, but not necessarily the same drawing.
 const SAMPLED_DISCOUNT: f64 = 0.2;
 /// The stages of the perceptual network whose features the critic sees.
 const CRITIC_STAGES: [usize; 3] = [2, 3, 5];
@@ -33,8 +33,8 @@ pub struct Mismatched {
     pub style: Tensor,
 }
 
-/// The first half of a batch gets the text of another picture, the second half the style of
-/// another. If that happens to be the same style, the loss compares real with real and has no
+/// Gives the first half of a batch the text of another picture, and the second half the style of
+/// another. If that style happens to be the same, the loss compares real with real and has no
 /// gradient.
 pub fn mismatched(text: &Tensor, style: &Tensor) -> Result<Mismatched> {
     let half = style.dim(0)? / 2;

@@ -1,4 +1,4 @@
-//! A server of the tests' own: answers each request as a test says, and remembers what was asked.
+//! A fake server: gives each request the answer that a test chooses, and records the requests.
 
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ struct Asked {
 }
 
 impl FakeServer {
-    /// Answers each connection on a thread of its own, and closes it.
+    /// Answers each connection on a separate thread, and closes it.
     pub(super) fn start(
         answer: impl Fn(&str, &Value, &mut TcpStream) + Send + Sync + 'static,
     ) -> FakeServer {
@@ -60,7 +60,7 @@ impl FakeServer {
     }
 }
 
-/// A llama-server whose tokens are words, with an answer of the test's own to `/completion`.
+/// A fake llama-server whose tokens are words; the test chooses its answers to `/completion`.
 pub(super) fn llama_server(
     complete: impl Fn(&Value, &mut TcpStream) + Send + Sync + 'static,
 ) -> FakeServer {
@@ -90,7 +90,7 @@ pub(super) fn json_answer(stream: &mut TcpStream, status: u16, body: &str) {
     let _ = stream.write_all(head.as_bytes());
 }
 
-/// Begins a stream whose end is the end of the connection.
+/// Begins a stream that ends when the connection closes.
 pub(super) fn start_stream(stream: &mut TcpStream) {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
     let _ = stream.write_all(head.as_bytes());

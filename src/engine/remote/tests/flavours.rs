@@ -1,4 +1,4 @@
-//! Each flavour is recognized, and asked and understood in its own language.
+//! Tests that each flavour is detected, and that its requests and answers have the right format.
 
 use super::*;
 use serde_json::json;

@@ -8,7 +8,7 @@ use remote::RemoteError;
 use std::collections::HashMap;
 use story::Event;
 
-/// How often phrases are avoided at one place before one is let through, and in a whole passage.
+/// How often phrases are avoided, at one place and in a whole passage, before one is let through.
 const TRIES: usize = 8;
 const IN_ALL: usize = 64;
 
@@ -21,7 +21,7 @@ pub(super) struct Rewinds {
 }
 
 impl Run<'_, '_> {
-    /// Takes a banned phrase back and asks for another word in its place.
+    /// Removes a banned phrase and asks for another word in its place.
     pub(super) fn go_back(&mut self, at: usize, ban: usize) -> Result<(), RemoteError> {
         let written = self.passage.rewind(at);
         let place = self.passage.text().len();
@@ -32,7 +32,7 @@ impl Run<'_, '_> {
         let enough = *tries > TRIES || self.rewinds.in_all > IN_ALL;
         let prompt = prompt_after(&self.fitted.prompt, self.passage).filter(|_| !enough);
         if strength.is_some() || prompt.is_none() {
-            // If it still comes after being made less likely, it may stay.
+            // A phrase that still comes after being made less likely may stay.
             self.passage.let_through(at, ban);
         }
         let Some(prompt) = prompt else {
@@ -55,7 +55,7 @@ impl Run<'_, '_> {
             ..self.wish(prompt)
         };
         let chunk = self.remote.ask_whole(self.request, wish, self.listener)?;
-        // If the other word also begins a phrase, the next request finds out.
+        // If the other word begins another banned phrase, the next request detects it.
         _ = self.passage.push(&chunk.text, 1, self.listener);
         Ok(())
     }

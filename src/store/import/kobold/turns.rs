@@ -1,5 +1,4 @@
-//! The turns in a Kobold chunk: between the marks of an instruct story, or after the names of a
-//! chat.
+//! Finds the turns in a Kobold chunk, by the marks of an instruct story or the names in a chat.
 //!
 //! Each turn retains its part of the original chunk, so that export writes the chunk unchanged.
 
@@ -34,7 +33,7 @@ const MARKS: [(&str, Option<Author>); 6] = [
     ("{{[SYSTEM_END]}}", None),
 ];
 
-/// Who speaks at the end of a passage.
+/// The speaker at the end of a passage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Speaking {
     pub author: Author,
@@ -44,7 +43,7 @@ pub struct Speaking {
 }
 
 impl Speaking {
-    /// Before the first mark or name.
+    /// The state before the first mark or name.
     pub const START: Speaking = Speaking {
         author: Author::Prompt,
         name: None,
@@ -86,7 +85,8 @@ impl Style {
             if said.trim().is_empty() {
                 continue;
             }
-            // Text without words before a turn belongs to it, as does any after the last turn.
+            // Blank text before a turn belongs to that turn, and blank text after the last turn to
+            // the last.
             let begins = speaking.fresh;
             // The next chunk may continue where this one ends.
             let trimmed = match end < chunk.len() {

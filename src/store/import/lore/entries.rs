@@ -1,7 +1,8 @@
 //! Parses one entry of a lorebook, in each program's format.
 //!
-//! NovelAI's entries have the format of its `.lorebook` files, versions 3 to 6; AI Dungeon's, of
-//! its exported story cards (before 2024: world info); Risu's, of its lorebook and module files.
+//! NovelAI's entries have the format of its `.lorebook` files, versions 3 to 6; AI Dungeon's have
+//! that of its exported story cards (before 2024: world info), and Risu's that of its lorebook and
+//! module files.
 
 use super::super::fields::{count, first_text, flag, line, real, text, texts, whole};
 use crate::store::lorebook::{self, LoreFormat};
@@ -13,7 +14,7 @@ pub fn form_of(row: &Map<String, Value>, book: LoreFormat) -> LoreFormat {
     let has = |key: &str| row.contains_key(key);
     let is_card = matches!(book, LoreFormat::V2 | LoreFormat::V3);
     match () {
-        // A row with these fields has this format; any other fields came from another one.
+        // A row with these fields has this format; its other fields came from other formats.
         () if has("uid") && has("key") && has("content") => LoreFormat::Tavern,
         () if has("keys") && has("content") && has("insertion_order") => match book {
             LoreFormat::V2 | LoreFormat::V3 => book,
@@ -162,7 +163,7 @@ fn parse_tavern_entry(row: &Map<String, Value>) -> LoreEntry {
     };
     parse_rules(row, &mut entry, TAVERN);
     entry.whole_words = entry.whole_words.or(Some(true));
-    // The model reads an outlet only where a template inserts it.
+    // An outlet is read only if a template inserts it, so the entry is turned off.
     if whole(row, "position").is_some_and(|position| !(0..=6).contains(&position)) {
         entry.enabled = false;
     }
@@ -266,7 +267,7 @@ fn parse_card_entry(row: &Map<String, Value>) -> LoreEntry {
     entry
 }
 
-/// Parses one of Kobold's rows: commas separate keys, and the rows' order is the entries' order.
+/// Parses one of Kobold's rows: commas separate keys, and entries have the order of the rows.
 fn parse_kobold_entry(row: &Map<String, Value>, at: usize) -> LoreEntry {
     let secondary = texts(row, "keysecondary").unwrap_or_default();
     let anti = texts(row, "keyanti").unwrap_or_default();
@@ -277,7 +278,8 @@ fn parse_kobold_entry(row: &Map<String, Value>, at: usize) -> LoreEntry {
     LoreEntry {
         name: line(row, "comment").unwrap_or_default(),
         keys: texts(row, "key").unwrap_or_default(),
-        // Kobold checks secondary keys only if `selective` is set, but keys to exclude always.
+        // Kobold checks secondary keys only if `selective` is set, but always checks keys to
+        // exclude.
         selective: logic == KeyLogic::NotAny || flag(row, "selective").unwrap_or(false),
         secondary,
         logic,

@@ -1,13 +1,14 @@
 //! Decodes MessagePack as the JavaScript library msgpackr writes it, which no MessagePack crate
-//! can: with records (`r`: a list of keys once, then its number for each object that has them) and
-//! with all strings in one bundle (`b`: at the end, with only their lengths where they belong).
+//! can: with records (`r`: a list of keys, defined once; each object with these keys then has only
+//! the list's number) and with all strings in one bundle (`b`: the text is at the end, and each
+//! value has only a length).
 //!
-//! No memory is allocated by a length in the file, and depth and number of values are limited.
+//! Lengths in the file allocate no memory, and depth and number of values are limited.
 
 /// A decoded value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Packed {
-    /// Null, a boolean, or a value of no use here.
+    /// Null, a boolean, or a value that is not needed.
     Nothing,
     Number(i64),
     Text(String),
@@ -67,7 +68,8 @@ pub fn decode(bytes: &[u8]) -> Option<Packed> {
     reader.value(0)
 }
 
-/// The strings of a bundle in UTF-16, those beyond Latin-1 separate, and how many units are used.
+/// The strings of a bundle in UTF-16, with those beyond Latin-1 apart, and how many units of each
+/// have been taken.
 struct Bundle {
     wide: Vec<u16>,
     narrow: Vec<u16>,
@@ -79,7 +81,7 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     left: usize,
-    /// Records by their number.
+    /// The number and the keys of each record.
     records: Vec<(i64, Vec<String>, bool)>,
     bundle: Option<Bundle>,
 }
@@ -221,7 +223,7 @@ impl<'a> Reader<'a> {
                 self.at = here;
                 self.value(depth + 1)
             }
-            // NovelAI's own classes: the extension says which one, and the value follows.
+            // NovelAI's own classes: the extension type is the class, and the value follows.
             (20 | 30 | 31 | 40 | 41 | 42, 1) => {
                 self.byte()?;
                 self.value(depth + 1)
@@ -233,7 +235,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes a string from the bundle by its length in UTF-16 units, negative beyond Latin-1.
+    /// Takes a string from the bundle by its length in UTF-16 units, which is negative for text
+    /// beyond Latin-1.
     fn bundled(&mut self, depth: usize) -> Option<Packed> {
         let length = self.value(depth + 1)?.number()?;
         let bundle = self.bundle.as_mut()?;

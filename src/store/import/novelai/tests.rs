@@ -1,6 +1,7 @@
 use super::*;
 
-/// Writes as msgpackr does: text in one bundle at the end, records, and classes as extensions.
+/// Writes MessagePack like msgpackr: text in one bundle at the end, records, and classes as
+/// extensions.
 #[derive(Default)]
 struct Writer {
     body: Vec<u8>,
@@ -54,7 +55,7 @@ impl Writer {
     }
 }
 
-/// Three sections out of order, one of them changed since, one new and one gone.
+/// Three sections out of order; pending changes modify one, add one and remove one.
 fn document() -> Vec<u8> {
     let mut out = Writer::default();
     out.record(0, &["sections", "order", "dirtySections"]);

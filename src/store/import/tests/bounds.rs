@@ -1,4 +1,4 @@
-//! Large and hostile files take bounded time and memory.
+//! Tests that large and hostile files take bounded time and memory.
 
 use super::*;
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-/// Far more than each of these takes, and far less than without bounds.
+/// Far longer than each of these tests takes, and far shorter than they would take without bounds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]

@@ -1,4 +1,4 @@
-//! Chats keep their speakers, their turns and their lines.
+//! Tests that chats keep their speakers, turns and lines.
 
 use super::*;
 
@@ -92,14 +92,16 @@ fn what_a_crash_tore_is_left_out_and_named() {
     lines.push(r#"{"name":"Tove","is_user":false,"mes":"I nev"#.to_string());
     let said = notices(&chat(&lines));
     assert!(
-        said.contains("left out 3 lines (line 4 is null, line 5 holds only zeros, line 7 is torn)"),
+        said.contains(
+            "left out 3 lines (line 4 is null, line 5 contains only zeros, line 7 is cut off)"
+        ),
         "{said}"
     );
     let read = tale(&chat(&lines));
     assert_eq!((read.nodes.len(), read.mode), (3, Mode::Chat));
     assert!(
         refusal(b"{\"user_name\":\"a\",\"character_name\":\"b\"}\n{\"mes\": \"")
-            .contains("line 2 is torn")
+            .contains("line 2 is cut off")
     );
 }
 
@@ -175,7 +177,7 @@ fn the_lines_of_a_kobold_chat_are_its_speakers() {
     assert_eq!(tale(&again).nodes.len(), story.nodes().len());
 }
 
-/// The versions of the only message of a chat, the one shown, and what is said of them.
+/// The versions of the only message of a chat, the one shown, and the notices about them.
 fn versions(row: &Value) -> (Vec<String>, String, String) {
     let file = chat(&[row.to_string()]);
     let read = tale(&file);
@@ -287,7 +289,9 @@ fn a_chat_of_agnai_keeps_its_speakers_versions_and_branches() {
         "the leaf is shown"
     );
     let said = notices(&bytes);
-    assert!(said.contains("number 5 is no message") && said.contains("1 message out of character"));
+    assert!(
+        said.contains("number 5 is not a message") && said.contains("1 message out of character")
+    );
     let short = json!({"messages": [{"handle": "Tove", "characterId": "x", "msg": "Who rows?"},
         {"handle": "You", "msg": "I do."}]});
     let read = tale(&serde_json::to_vec(&short).unwrap());

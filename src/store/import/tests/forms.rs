@@ -1,4 +1,4 @@
-//! The stories and lorebooks of NovelAI, KoboldAI United, AI Dungeon and Risu.
+//! Tests with stories and lorebooks of NovelAI, KoboldAI United, AI Dungeon and Risu.
 
 use super::*;
 

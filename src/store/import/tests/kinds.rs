@@ -1,4 +1,4 @@
-//! The content says what a file is, and what is not read is refused by its name.
+//! Tests that a file's content determines its kind, and that unsupported kinds are refused by name.
 
 use super::*;
 use std::io::Write;
@@ -23,7 +23,7 @@ fn an_archive_behind_a_picture_is_the_card() {
     let card = br#"{"spec":"chara_card_v3","data":{"name":"Ida","description":"Rows."}}"#;
     let archive = zipped(&[("card.json", card), ("assets/icon.png", b"pixels")]);
     let behind = [JPEG, &archive].concat();
-    // Some programs count the places in the archive from the beginning of the picture.
+    // Some programs count offsets in the archive from the beginning of the picture.
     let mut shifted = behind.clone();
     let central = shifted
         .windows(4)

@@ -1,4 +1,4 @@
-//! One row that cannot be used costs no other, and is named.
+//! Tests that an unusable row does not affect the others, and is named in a notice.
 
 use super::*;
 use crate::store::lorebook::LEFT_OUT;
@@ -149,9 +149,9 @@ fn keys_that_cannot_be_looked_for_are_named() {
     let file =
         json!({"entries": [{"keys": ["/(oar/", "/keel/gx", "/ma(?=st)/"], "content": "A."}]});
     let said = notices(&bytes(&file));
-    assert!(said.contains("/(oar/ is no valid regex"), "{said}");
+    assert!(said.contains("/(oar/ is not a valid regex"), "{said}");
     assert!(
-        said.contains("/keel/gx is looked for as words") && !said.contains("st)"),
+        said.contains("/keel/gx is matched as words") && !said.contains("st)"),
         "{said}"
     );
 }

@@ -7,15 +7,15 @@ use crate::linear::KernelFamily;
 use crate::math::softmax;
 use std::ops::Range;
 
-/// A step for a tile whose scores, `[rows, stride]`, are at the pointer; the slice is scratch space
-/// for widened keys and values, [`widened`] long.
+/// Runs a step of a tile. It takes a pointer to the tile's scores, `[rows, stride]`, and scratch
+/// space for widened keys and values, [`widened`] long.
 ///
 /// # Safety
 /// The processor supports the family's instructions, and nothing else accesses what it writes.
 pub(super) type StepFn<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
 
-/// Blocks between those being read and prefetched: a head's keys and values are not adjacent, so
-/// the hardware prefetcher misses them.
+/// How many blocks ahead to prefetch: a head's keys or values in successive blocks are not
+/// adjacent, so the hardware prefetcher misses them.
 pub(super) const AHEAD: usize = 4;
 
 /// With at least this many rows, keys and values are widened to floats before use.
@@ -29,11 +29,13 @@ pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     }
 }
 
-/// The steps for the widest registers of a family.
+/// The step function for the widest registers of a family.
 pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
     #[cfg(target_arch = "x86_64")]
     {
         use crate::lanes::{Avx2, Avx512};
+        /// [`run`], compiled for AVX-512.
+        ///
         /// # Safety
         /// As for [`StepFn`].
         #[target_feature(enable = "avx512f,fma,f16c")]
@@ -46,6 +48,8 @@ pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
             // SAFETY: guaranteed by the caller.
             unsafe { run::<Avx512, N>(tile, scores, wide, step) }
         }
+        /// [`run`], compiled for AVX2.
+        ///
         /// # Safety
         /// As for [`StepFn`].
         #[target_feature(enable = "avx2,fma,f16c")]
@@ -124,9 +128,9 @@ unsafe fn widen_keys<L: Lanes, N: KvElement>(keys: Keys<N>, to: *mut f32, dim: u
 struct Keys<N> {
     numbers: *const N,
     scales: *const f32,
-    /// The distance to the head's keys to prefetch.
+    /// The distance from these keys to those to prefetch.
     ahead: usize,
-    /// Where their scores go, and how many of them are valid.
+    /// The place of the keys' scores in a row, and how many of the keys are valid.
     place: usize,
     count: usize,
 }
@@ -139,11 +143,14 @@ impl<N: KvElement> Keys<N> {
     #[inline(always)]
     unsafe fn column<L: Lanes>(&self, d: usize) -> L::Vector {
         let scales = self.scales.wrapping_add(d / SCALE_GROUP * WIDTH);
-        // SAFETY: guaranteed by the caller; without scales that pointer is not read.
+        // SAFETY: guaranteed by the caller; the pointer to the scales is not read if there are
+        // none.
         unsafe { N::load::<L>(self.numbers.add(d * WIDTH), scales) }
     }
 }
 
+/// Computes the scores of a range of blocks, two blocks at a time.
+///
 /// # Safety
 /// As for [`run`].
 #[inline(always)]
@@ -202,6 +209,8 @@ unsafe fn score_blocks<L: Lanes, N: KvElement>(
     }
 }
 
+/// Computes the scores of all rows for B blocks.
+///
 /// # Safety
 /// As for [`run`]; the rows and blocks are the tile's.
 #[inline(always)]
@@ -217,7 +226,7 @@ unsafe fn score_rows<L: Lanes, N: KvElement, K: KvElement, const B: usize>(
             3.. => 3,
             rest => rest,
         };
-        // Positions later than these rows see are skipped: softmax sets them to zero.
+        // Skips blocks beyond the positions that these rows see: softmax sets their scores to zero.
         if blocks[0].place < tile.end(row + rows - 1) - tile.base {
             // SAFETY: guaranteed by the caller.
             unsafe {
@@ -233,7 +242,7 @@ unsafe fn score_rows<L: Lanes, N: KvElement, K: KvElement, const B: usize>(
     }
 }
 
-/// Scores of R rows for 16 positions in each of B blocks.
+/// Computes the scores of R rows for 16 positions in each of B blocks.
 ///
 /// # Safety
 /// As for [`run`]; the rows and blocks are the tile's.
@@ -292,7 +301,7 @@ pub(super) unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize
     }
 }
 
-/// A row's softmax; zero for masked positions.
+/// Computes a row's softmax; masked positions become zero.
 ///
 /// # Safety
 /// `scores` contains the row, and nothing else accesses it.

@@ -6,7 +6,7 @@ use crate::attention::kv::Heads;
 use crate::lanes::{KvElement, Lanes, SCALE_GROUP, WIDTH, prefetch};
 use std::ops::Range;
 
-/// How many positions' values are widened at a time: as many as fit in the L1 cache.
+/// The number of positions whose values are widened at a time: as many as fit in the L1 cache.
 const CHUNK: usize = 4 * WIDTH;
 
 /// The length of the scratch space: a chunk of widened values and the rows' partial sums.
@@ -14,9 +14,11 @@ pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     (CHUNK + rows) * heads.width()
 }
 
+/// Sums the weighted values for R rows and a range of dimensions; returns R.
+///
 /// # Safety
-/// As for a step of a tile: the CPU must support the instructions of `L`, the scores must be the
-/// tile's, and nothing else may access the outputs.
+/// The CPU supports the instructions of `L`, the scores are the tile's, and nothing else accesses
+/// the outputs.
 #[inline(always)]
 pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
     tile: &Tile<N>,
@@ -98,8 +100,8 @@ unsafe fn weigh<L: Lanes, N: KvElement, const R: usize, const D: usize>(
     }
 }
 
-/// Weighted values of all rows, one chunk of positions at a time: its values are widened once, and
-/// partial sums wait in memory while other rows are updated.
+/// Sums the weighted values of all rows, one chunk of positions at a time: the values of a chunk
+/// are widened once for all rows, whose partial sums stay in memory meanwhile.
 ///
 /// # Safety
 /// As for [`weigh_columns`]; `wide` has room for a chunk.
@@ -176,7 +178,7 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
     }
 }
 
-/// Some positions of a row.
+/// A range of positions of a row.
 #[derive(Clone, Copy)]
 struct Chunk {
     /// Where their scores begin in the row.
@@ -217,6 +219,8 @@ unsafe fn add_chunk<L: Lanes, const R: usize>(
     }
 }
 
+/// [`add_chunk`] for 16 D columns.
+///
 /// # Safety
 /// As for [`add_chunk`]; the columns are the head's.
 #[inline(always)]

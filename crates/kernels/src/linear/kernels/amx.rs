@@ -1,9 +1,9 @@
 //! AMX: a matrix register holds 16 rows of 64 bytes, and one instruction multiplies 16 rows of
 //! input with 32 columns of 16 rows of weights.
 //!
-//! Only step 1 of [`super`] uses them: a product is 32 columns deep, half of what a register could
-//! hold, so that each sum covers one block and the float operations after it keep their order. The
-//! compiler does not track these registers; each piece of assembly names those that it uses.
+//! Only step 1 of [`super`] uses these registers: a product is 32 columns deep, half of what a
+//! register could hold, so that each sum covers one block and the float operations after it keep
+//! their order. The compiler does not track them; each piece of assembly names those that it uses.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
@@ -25,7 +25,7 @@ use crate::tile_registers::{self, TileConfig};
 const ROWS: usize = 16;
 /// Bytes of 32 columns of a strip.
 const COLUMNS: usize = BLOCK * STRIP;
-/// How far ahead to prefetch.
+/// How far ahead to prefetch, in bytes.
 const AHEAD: usize = 4096;
 
 /// The kernels for strips of this layout; plain floats have none.
@@ -67,6 +67,8 @@ fn of<C: Codes, S: Scales>() -> Tiles {
     }
 }
 
+/// Unpacks a strip: each weight to a byte, scales to floats.
+///
 /// # Safety
 /// The processor supports this family's instructions, and the strip is whole.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
@@ -111,7 +113,8 @@ unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
     }
 }
 
-/// Registers 0 to 3 hold sums, 4 and 5 input, 6 and 7 weights.
+/// Register shapes for products over `columns` columns: registers 0 to 3 hold sums, 4 and 5 input,
+/// 6 and 7 weights.
 const fn shapes(columns: u8) -> TileConfig {
     let (bytes, quads) = (columns as u16, columns / 4);
     TileConfig::new(
@@ -121,9 +124,11 @@ const fn shapes(columns: u8) -> TileConfig {
 }
 
 static WHOLE: TileConfig = shapes(32);
-/// For formats whose blocks have two halves of 16 columns.
+/// The shapes for formats whose blocks have two halves of 16 columns.
 static HALVES: TileConfig = shapes(16);
 
+/// Configures the registers for whole blocks, or for blocks in halves.
+///
 /// # Safety
 /// The processor has the registers, and the system permits this process to use them.
 unsafe fn configure<const IN_HALVES: bool>() {
@@ -132,15 +137,15 @@ unsafe fn configure<const IN_HALVES: bool>() {
     unsafe { tile_registers::load_config(shapes) };
 }
 
-/// Products computed before their floats are summed. Enough of them, because the processor does one
-/// kind of work faster than both at once; few enough for the L1 cache.
+/// How many products are computed before they are scaled and summed as floats: several, because
+/// alternating between the two kinds of work is slow, but few enough for the L1 cache.
 const PHASE: usize = 4;
 
-/// Sums of 16 rows of input and 16 of weights, for each product of a phase.
+/// Sums for 16 rows of input and 16 of weights, for each product of a phase.
 #[repr(align(64))]
 struct Products([[[i32; STRIP]; ROWS]; PHASE]);
 
-/// Where 32 columns of up to two groups of rows and two strips begin.
+/// Pointers to 32 columns of up to two groups of rows and of up to two strips.
 struct Pieces {
     x: [*const i8; 2],
     w: [*const i8; 2],
@@ -166,7 +171,7 @@ macro_rules! run {
     };
 }
 
-/// One product, and where its sums go.
+/// The instructions for one product and for storing its sums.
 macro_rules! product {
     ($sum:literal, $x:literal, $w:literal, $place:literal) => {
         concat!(
@@ -188,14 +193,15 @@ macro_rules! product {
     };
 }
 
-/// The products of one block; each loaded piece serves two.
+/// Computes the products of one block; each loaded piece is used for up to two.
 ///
 /// # Safety
 /// [`configure`] was called, the pieces are complete, and `to` has space for 16 by 16 sums per
 /// product.
 #[inline(always)]
 unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to: *mut i32) {
-    // SAFETY: the caller guarantees 16 x 32 and 8 x 64 bytes each; 16 x 64 are written per product.
+    // SAFETY: the caller guarantees 16 x 32 bytes of input and 8 x 64 of weights in each piece; 16
+    // x 64 bytes are written per product.
     unsafe {
         match (GROUPS, STRIPS) {
             (1, 1) => run!(
@@ -239,6 +245,8 @@ unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to
     }
 }
 
+/// Multiplies one or two strips with one or two groups of 16 rows.
+///
 /// # Safety
 /// [`configure`] was called; strips and group have the same number of columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
@@ -258,6 +266,8 @@ unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
     }
 }
 
+/// Multiplies STRIPS strips with GROUPS groups, one phase at a time.
+///
 /// # Safety
 /// As for [`multiply`]; the rows and strips are within `group` and `strips`.
 #[inline]
@@ -331,7 +341,8 @@ unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(
     side: usize,
 ) {
     let halves = if IN_HALVES { 2 } else { 1 };
-    // SAFETY: 16 rows of two strips; every array has the blocks of the phase, or 16 rows of them.
+    // SAFETY: `out` has 16 rows of two strips; every array has the blocks of the phase, or 16 rows
+    // of each.
     unsafe {
         let place = |i: usize| (*out.add(i))[side].as_mut_ptr();
         let mut acc = [_mm512_setzero_ps(); ROWS];

@@ -1,8 +1,8 @@
 //! AVX2: a register holds 4 columns of 8 rows, half the rows of a strip.
 //!
-//! Two families share this file. With VNNI one instruction multiplies 4 input codes with a register
-//! and accumulates into 8 sums; without it, products are summed in pairs in 16 bits, as many as the
-//! width of the codes allows, and then in 32 bits.
+//! Two families share this file. With VNNI, one instruction multiplies 4 input codes with a
+//! register and accumulates into 8 sums; without it, products are summed in pairs in 16 bits, as
+//! many as the width of the codes allows, and then in 32 bits.
 
 mod read;
 
@@ -18,7 +18,7 @@ use super::super::group::{Group, Part};
 use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 
-/// How far ahead to prefetch.
+/// How far ahead to prefetch, in bytes.
 const AHEAD: usize = 4096;
 /// Rows in a register.
 const SIDE: usize = 8;
@@ -27,12 +27,12 @@ const SIDE: usize = 8;
 pub(super) trait Dot {
     /// Whether the zero point of 8-bit codes is subtracted here, not by the caller.
     const CENTRES_BYTES: bool;
-    /// 16 columns of 8 rows, of codes of `bits` bits, times 16 input codes, added to `sum`.
+    /// Multiplies 16 columns of 8 rows of `bits`-bit codes with 16 input codes and adds to `sum`.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and sixteen codes can be read at `x`.
     unsafe fn quad(bits: u32, quad: &Quad, x: *const i8, sum: __m256i) -> __m256i;
-    /// `integer` for this way of multiplying, compiled with the instructions that it needs.
+    /// Runs `integer` with this way of multiplying, compiled for the instructions that it needs.
     ///
     /// # Safety
     /// As for `Kernel`.
@@ -60,6 +60,8 @@ fn with_codes<D: Dot, C: Codes>(scales: ScaleKind) -> Kernel {
     }
 }
 
+/// [`Part::quantize`], compiled for AVX2.
+///
 /// # Safety
 /// The processor supports this family's instructions; the part's values can be read, and no other
 /// thread uses its place in the group.
@@ -68,7 +70,7 @@ pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize(k);
 }
 
-/// AVX-VNNI.
+/// Multiplies codes with AVX-VNNI.
 pub(super) struct Vnni;
 
 impl Dot for Vnni {
@@ -91,7 +93,7 @@ impl Dot for Vnni {
     }
 }
 
-/// AVX2 without VNNI.
+/// Multiplies codes with AVX2 alone.
 pub(super) struct Avx2Only;
 
 impl Dot for Avx2Only {
@@ -114,7 +116,7 @@ impl Dot for Avx2Only {
                 _mm256_maddubs_epi16(*codes, x)
             };
         }
-        // Two products each: at most 2 * 127 * 15, 31, 63 or 128, of 32767.
+        // Each lane sums two products: at most 2 * 127 times 15, 31, 63 or 128, of 32767.
         let [a, b, c, d] = pairs;
         let quads = match bits {
             4 | 5 => _mm256_madd_epi16(
@@ -141,7 +143,7 @@ impl Dot for Avx2Only {
     }
 }
 
-/// Always inlined, like all it calls, so that it is compiled with its caller's instructions.
+/// Always inlined, like everything it calls, so that it is compiled for its caller's instructions.
 ///
 /// # Safety
 /// As for `Kernel`.
@@ -162,8 +164,10 @@ unsafe fn integer<D: Dot, C: Codes, S: Scales>(
     }
 }
 
+/// Multiplies a strip of codes with M rows.
+///
 /// # Safety
-/// As for `Kernel`; `M` rows from there on are within the group.
+/// As for `Kernel`; the group has M rows or more.
 #[inline(always)]
 unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
     strip: &Strip,
@@ -229,7 +233,7 @@ unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
     }
 }
 
-/// Prefetches the lines `AHEAD` of these; an invalid address is harmless.
+/// Prefetches the lines that lie `AHEAD` bytes beyond these; an invalid address is harmless.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn prefetch(start: *const u8, bytes: usize) {
@@ -239,7 +243,7 @@ fn prefetch(start: *const u8, bytes: usize) {
     }
 }
 
-/// Four input codes, the same for all rows.
+/// Broadcasts four input codes to all rows.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and four codes can be read.
@@ -250,6 +254,8 @@ unsafe fn broadcast(codes: *const i8) -> __m256i {
     _mm256_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
 }
 
+/// Multiplies a strip of plain floats with a group.
+///
 /// # Safety
 /// As for `Kernel`.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -265,8 +271,10 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
     }
 }
 
+/// Multiplies a strip of plain floats with M rows.
+///
 /// # Safety
-/// As for `Kernel`; `M` rows from there on are within the group.
+/// As for `Kernel`; the group has M rows or more.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn float_rows<W: Floats, const M: usize>(
     strip: &Strip,

@@ -1,7 +1,7 @@
 //! AVX-512 with VNNI: a register holds 4 columns of 16 rows, and one instruction multiplies it with
 //! 4 input codes and accumulates into 16 sums.
 //!
-//! The weights are read once for up to 8 rows of input; with one row memory is the bottleneck, so
+//! The weights are read once for up to 8 rows of input; with one row, memory is the bottleneck, so
 //! data is prefetched a few kilobytes ahead.
 
 pub(super) mod read;
@@ -18,7 +18,7 @@ use super::super::group::{Group, Part, ROUND, SMALL};
 use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 
-/// How far ahead to prefetch.
+/// How far ahead to prefetch, in bytes.
 const AHEAD: usize = 4096;
 
 pub(super) fn kernel(layout: Layout) -> Kernel {
@@ -42,6 +42,8 @@ fn with_codes<C: Codes>(scales: ScaleKind) -> Kernel {
     }
 }
 
+/// [`Part::quantize`], compiled for AVX-512.
+///
 /// # Safety
 /// The processor supports this family's instructions; the part's values can be read, and no other
 /// thread uses its place in the group.
@@ -50,11 +52,11 @@ pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize_with(k, |values, codes| quantize_block(values, codes));
 }
 
-/// Like [`Part::quantize`], in two registers.
+/// Quantizes a block as [`Part::quantize`] does, in two registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
-    // SAFETY: 32 values, in two registers.
+    // SAFETY: the 32 values fill two registers.
     let (a, b) = unsafe {
         let values = values.as_ptr();
         (_mm512_loadu_ps(values), _mm512_loadu_ps(values.add(16)))
@@ -72,7 +74,7 @@ fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32;
         _mm512_cvtepi32_epi8(_mm512_sub_epi32(shifted, _mm512_castps_si512(round)))
     };
     let both = _mm256_set_m128i(whole(b), whole(a));
-    // SAFETY: 32 codes are written.
+    // SAFETY: there is space for the 32 codes.
     unsafe { _mm256_storeu_si256(codes.as_mut_ptr().cast(), both) };
     // Sums four codes at a time, then the four adjacent sums of each half.
     let codes = _mm512_castsi256_si512(both);
@@ -87,6 +89,8 @@ fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32;
     (peak / 127.0, totals)
 }
 
+/// Multiplies a strip of codes with a group.
+///
 /// # Safety
 /// As for `Kernel`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
@@ -102,8 +106,10 @@ unsafe fn integer<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut 
     }
 }
 
+/// Multiplies a strip of codes with M rows.
+///
 /// # Safety
-/// As for `Kernel`; `M` rows from there on are within the group.
+/// As for `Kernel`; the group has M rows or more.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
     strip: &Strip,
@@ -169,7 +175,7 @@ unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
     }
 }
 
-/// Prefetches the lines `AHEAD` of these; an invalid address is harmless.
+/// Prefetches the lines that lie `AHEAD` bytes beyond these; an invalid address is harmless.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 fn prefetch(start: *const u8, bytes: usize) {
@@ -179,7 +185,7 @@ fn prefetch(start: *const u8, bytes: usize) {
     }
 }
 
-/// Four input codes, the same for all rows.
+/// Broadcasts four input codes to all rows.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and four codes can be read.
@@ -190,6 +196,8 @@ unsafe fn broadcast(codes: *const i8) -> __m512i {
     _mm512_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
 }
 
+/// Multiplies a strip of plain floats with a group.
+///
 /// # Safety
 /// As for `Kernel`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
@@ -206,8 +214,10 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
     }
 }
 
+/// Multiplies a strip of plain floats with M rows.
+///
 /// # Safety
-/// As for `Kernel`; `M` rows from there on are within the group.
+/// As for `Kernel`; the group has M rows or more.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn float_rows<W: Floats, const M: usize>(
     strip: &Strip,

@@ -1,19 +1,19 @@
-//! Kernels: 16 outputs of up to 8 rows of input, for one strip of weights.
+//! Kernels: each computes 16 outputs for up to 8 rows of input from one strip of weights.
 //!
 //! A family is an instruction set, with a kernel for every format. All give the same bits, because
-//! all do this for each output, one block of 32 columns after another:
+//! all compute each output in the same way, one block of 32 columns after another:
 //!
 //! 1. `dot` = sum of weight code (minus its zero point) times input code, exact in an i32;
 //! 2. `acc = fma(weight scale * input scale, dot, acc)`, the product rounded to f32;
 //! 3. formats with minima: `acc = fma(min, input sum, acc)`.
 //!
 //! Q4K and Q5K have a scale for each block: the product of a half float and 6 bits, exact in f32.
-//! Q6K has two: `dot` is then the sum of each half's dot times its integer scale, which is below
-//! 2^24 and so exact too. Plain floats take `acc = fma(weight, input, acc)`, one column after
-//! another.
+//! Q6K has a scale for each half: `dot` is then the sum of each half's dot times its integer scale,
+//! which is below 2^24 and so exact too. For plain floats it is `acc = fma(weight, input, acc)`,
+//! one column after another.
 //!
-//! A family with matrix registers ([`amx`]) does step 1 for 16 rows of input at a time, with the
-//! strip's codes unpacked to bytes first; it leaves fewer rows to the family that it builds on.
+//! A family with matrix registers ([`amx`]) first unpacks the strip's codes to bytes, then does
+//! step 1 for 16 rows of input at a time; it leaves fewer rows to the family that it builds on.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -30,11 +30,11 @@ use crate::family::KernelFamily;
 
 /// 16 rows of weights.
 pub(super) struct Strip<'a> {
-    /// Scales.
+    /// The scales of all blocks.
     pub scales: &'a [u8],
-    /// Weights.
+    /// The weights of all blocks.
     pub quants: &'a [u8],
-    /// Not read yet in this pass, so worth prefetching.
+    /// Whether the strip has not been read yet in this pass, so that prefetching it pays.
     #[cfg_attr(
         not(target_arch = "x86_64"),
         expect(dead_code, reason = "portable code cannot prefetch")
@@ -45,19 +45,20 @@ pub(super) struct Strip<'a> {
 /// Multiplies a strip with a group of rows: `sums` is `[rows, 16]`.
 ///
 /// # Safety
-/// The processor supports the family's instructions, and strip and group have equally many columns.
+/// The processor supports the family's instructions, and the strip and the group have the same
+/// number of columns.
 pub(super) type Kernel = unsafe fn(&Strip, &Group, &mut [[f32; STRIP]]);
 
 /// The results of a pair of strips for some input rows: `[rows, 2, 16]`.
 #[repr(align(64))]
 pub(super) struct Sums(pub [[[f32; STRIP]; 2]; TILE]);
 
-/// The same in two steps, for families that unpack a strip before they multiply it. The second step
-/// takes one strip or two, and 16 or 32 rows in consecutive groups of 16. All are safe if the
-/// processor supports the family's instructions and the second step runs between `begin` and `end`,
-/// with unpacked strips.
+/// The kernels of a family that unpacks strips before it multiplies them. `multiply` takes one or
+/// two strips, and 16 or 32 rows in consecutive groups of 16. All are safe if the processor
+/// supports the family's instructions and `multiply` runs between `begin` and `end`, with unpacked
+/// strips.
 pub(super) struct Tiles {
-    /// Called by a thread before its first strip, and after its last.
+    /// Called by a thread before its first strip; `end`, after its last.
     pub begin: unsafe fn(),
     pub end: unsafe fn(),
     pub unpack: unsafe fn(&Strip, &mut Unpacked),
@@ -68,9 +69,9 @@ pub(super) struct Tiles {
 #[derive(Default)]
 pub(super) struct Unpacked {
     pub blocks: usize,
-    /// `[blocks, 8 groups, 16 rows, 4 columns]`, minus their zero points.
+    /// The codes minus their zero points: `[blocks, 8 groups, 16 rows, 4 columns]`.
     pub codes: Aligned<i8>,
-    /// `[blocks, rows]` each.
+    /// Scales and minima, `[blocks, rows]` each.
     pub scales: Aligned<f32>,
     pub minima: Aligned<f32>,
     /// The integer scales of the halves of a block, `[blocks, 2, rows]`, if any.

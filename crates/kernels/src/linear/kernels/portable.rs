@@ -1,4 +1,4 @@
-//! The kernel for every processor: plain Rust, in a shape that compilers turn into vectors.
+//! The kernel for every processor: plain Rust, written so that compilers can vectorize it.
 
 use half::bf16;
 
@@ -30,7 +30,7 @@ struct Block {
     halves: Option<[Lanes<i32>; 2]>,
 }
 
-/// Reads the factors of block `b`.
+/// Loads the factors of block `b`.
 type Scales = fn(scales: &[u8], b: usize) -> Block;
 
 pub(super) fn kernel(layout: Layout) -> Kernel {
@@ -104,7 +104,7 @@ fn integer<C: Codes>(strip: &Strip, group: &Group, sums: &mut [Lanes<f32>], scal
     sums[..group.rows].copy_from_slice(&acc[..group.rows]);
 }
 
-/// Sixteen columns of weights times one input.
+/// For each row of a strip, the dot product of sixteen columns of weights with the input codes.
 #[inline(always)]
 fn dot(codes: &HalfCodes, input: &[i8; 16]) -> Lanes<i32> {
     let mut pairs = [0; 2 * STRIP];
@@ -258,13 +258,14 @@ fn super_block_halves(scales: &[u8], b: usize) -> Block {
     }
 }
 
-/// 16 half floats.
+/// Loads 16 half floats.
 fn f16_values(bytes: &[u8]) -> Lanes<f32> {
     let (bytes, _) = bytes.as_chunks();
     std::array::from_fn(|row| half_float(bytes[row]))
 }
 
-/// Converts a half float without branches: its bits as a much too small f32, times 2^112.
+/// Converts a half float without branches: its bits, placed in an f32, give a number 2^112 times
+/// too small, which is then scaled up.
 #[inline(always)]
 fn half_float(bytes: [u8; 2]) -> f32 {
     let bits = u32::from(u16::from_le_bytes(bytes));

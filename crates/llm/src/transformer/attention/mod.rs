@@ -162,8 +162,8 @@ impl Attention {
         Ok(out)
     }
 
-    /// Applies RoPE and, if the model has them, biases and head norms to queries and keys (to
-    /// values, only biases).
+    /// Applies RoPE and, if the model has them, biases and head norms to queries and keys (values
+    /// get only biases).
     fn turn(
         &self,
         q: &mut Buffer,
@@ -267,7 +267,7 @@ impl Attention {
         }
     }
 
-    /// The cache on a CPU.
+    /// The KV cache, on a CPU.
     pub fn kv(&self) -> Option<&KvBlocks> {
         match &self.kv_cache {
             KvCache::Host(kv) => Some(kv),

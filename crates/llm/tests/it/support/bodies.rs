@@ -1,4 +1,5 @@
-//! What the small models of all families share, and their comparison with other implementations.
+//! The parts common to the small models of all families, and the comparison with other
+//! implementations.
 
 use super::tiny::{
     Theirs, Tiny, content, difference, exact, feed, ours, placed, read, read_theirs, tokens,
@@ -15,11 +16,11 @@ pub const HIDDEN: usize = 64;
 pub const FEED: usize = 96;
 pub const VOCABULARY: usize = 160;
 
-/// How far logits may differ, in standard deviations: the effect of other summation orders.
+/// How far logits may differ, in standard deviations: the effect of a different order of summation.
 pub const CLOSE: f32 = 1e-3;
-/// With quantized weights both round activations to 8 bits, slightly differently. Compared with
-/// exact arithmetic on the same weights, illumine's mean error must be at most this many times
-/// candle's, and below the next constant (measured: 0.015 to 0.034 for both).
+/// With quantized weights, both implementations round activations to 8 bits, slightly differently.
+/// Compared with exact arithmetic on the same weights, illumine's mean error must be at most this
+/// many times candle's, and below the next constant (measured: 0.015 to 0.034 for both).
 pub const AS_GOOD: f32 = 1.25;
 pub const CLOSE_Q8: f32 = 0.06;
 
@@ -38,7 +39,7 @@ pub const SHAPE: Shape = Shape {
     head_dim: 16,
 };
 
-/// What all families share: sizes, embeddings, norms, attention matrices.
+/// The parts common to all families: sizes, embeddings, norms, attention matrices.
 pub fn body(architecture: &'static str, shape: Shape) -> Tiny {
     let mut tiny = Tiny::new(architecture);
     tiny.count("embedding_length", HIDDEN);
@@ -109,7 +110,7 @@ pub fn biases(tiny: &mut Tiny, shape: Shape) {
     });
 }
 
-/// Stacks matrices in one, as in families that fuse them.
+/// Stacks matrices into one, as in families that fuse them.
 pub fn fuse(tiny: &mut Tiny, shape: Shape, parts: &[&str], whole: &str) {
     each_layer(tiny, shape, |tiny, block| {
         let name = |part: &str| format!("{block}.{part}.weight");
@@ -217,7 +218,7 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
     assert!(last == whole[(ids.len() - 1) * width..]);
     model.rewind(20);
     assert_eq!(model.len(), 20);
-    // One branch continues the text, the other differs; the first is adopted.
+    // One branch continues the text, the other diverges; the first is adopted.
     let mut branches = [model.branch().unwrap(), model.branch().unwrap()];
     for at in 20..ids.len() - 1 {
         let fed = [ids[at], ids[at] / 2 + 1];

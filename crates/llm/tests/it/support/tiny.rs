@@ -95,7 +95,7 @@ impl Tiny {
         self.tensors.remove(at).1
     }
 
-    /// Tensors under other names, for loaders of unquantized models.
+    /// The tensors under other names, for loaders of unquantized models.
     pub fn renamed(
         &self,
         rename: impl Fn(&str, Tensor) -> (String, Tensor),
@@ -172,7 +172,7 @@ pub fn placed(file: &NamedTempFile, placement: &Placement) -> Box<dyn TextModel>
     load_text(gguf, placement).unwrap()
 }
 
-/// The file as candle reads it, for one of its loaders.
+/// The file as candle parses it, for one of its loaders.
 pub fn content(file: &NamedTempFile) -> (gguf_file::Content, File) {
     let mut reader = File::open(file.path()).unwrap();
     (gguf_file::Content::read(&mut reader).unwrap(), reader)
@@ -182,7 +182,7 @@ pub fn content(file: &NamedTempFile) -> (gguf_file::Content, File) {
 /// position.
 pub type Theirs<'a> = Box<dyn FnMut(&Tensor, usize) -> candle_core::Result<Tensor> + 'a>;
 
-/// The text that both evaluate: a prompt, then tokens one by one.
+/// The length of the text that both models evaluate: a prompt, then tokens one by one.
 const TOKENS: usize = 30;
 const PROMPT: usize = 20;
 

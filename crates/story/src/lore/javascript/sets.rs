@@ -1,4 +1,4 @@
-//! Escapes and classes, which match one character or any of a set.
+//! Translates escapes and classes, which match one character or any of a set.
 
 use super::{Translated, Translator, Untranslated};
 

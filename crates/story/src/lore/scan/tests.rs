@@ -253,7 +253,7 @@ fn an_entry_switched_off_and_a_pattern_that_cannot_run_do_not_fire() {
         ..
     } = scan(&[&book], &|_, entry| entry.uid == 1, &past);
     assert!(fires.is_empty());
-    assert!(missed[0].why.contains("no valid regex"));
+    assert!(missed[0].why.contains("not a valid regex"));
 }
 
 fn active(books: &[&Lorebook], passages: &[&str]) -> Vec<String> {

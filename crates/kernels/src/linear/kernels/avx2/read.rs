@@ -1,4 +1,4 @@
-//! How the weights and scales of a strip are read into registers of 8 rows.
+//! Loads the weights and scales of a strip into registers of 8 rows.
 
 use std::arch::x86_64::*;
 
@@ -21,13 +21,13 @@ pub(crate) trait Codes {
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2];
 }
 
-/// Where the scales of a block are.
+/// How the scales of a block are stored.
 pub(crate) trait Scales {
-    /// Whether there are minima.
+    /// Whether blocks have minima.
     const MINIMA: bool = false;
     /// Whether each half of a block has its own integer scale.
     const HALVES: bool = false;
-    /// Scale and minimum of block `b` in the rows from `side * 8` on.
+    /// The scale and minimum of block `b` in the rows from `side * 8` on.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
@@ -45,7 +45,7 @@ pub(crate) trait Scales {
     }
 }
 
-/// Weights that are floats.
+/// Weights stored as floats.
 pub(super) trait Floats {
     /// Bytes of one weight.
     const BYTES: usize;
@@ -69,7 +69,7 @@ impl Codes for Q4 {
         let mut low = [_mm256_setzero_si256(); 4];
         let mut high = low;
         for (g, (low, high)) in low.iter_mut().zip(&mut high).enumerate() {
-            // SAFETY: group g of the 32 columns at `quants`.
+            // SAFETY: reads group g of the 32 columns at `quants`.
             let both = unsafe { register(quants.add(g * 64 + side * 32)) };
             *low = _mm256_and_si256(both, mask);
             *high = _mm256_and_si256(_mm256_srli_epi16::<4>(both), mask);
@@ -87,7 +87,8 @@ impl Codes for Q5 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2] {
-        // SAFETY: the 32 columns at `quants`, whose fifth bits follow the nibbles, 4 bytes a side.
+        // SAFETY: reads the 32 columns at `quants`, whose fifth bits follow the nibbles, 4 bytes a
+        // side.
         let (mut quads, fifths) = unsafe { (Q4::quads(quants, side), quants.add(256 + side * 4)) };
         for (half, quad) in quads.iter_mut().enumerate() {
             for (g, codes) in quad.iter_mut().enumerate() {
@@ -124,7 +125,8 @@ impl Codes for Q6 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2] {
-        // SAFETY: the 32 columns at `quants`, whose high bits follow the nibbles, half by half.
+        // SAFETY: reads the 32 columns at `quants`, whose high bits follow the nibbles, half by
+        // half.
         let (mut quads, pairs) = unsafe { (Q4::quads(quants, side), quants.add(256 + side * 32)) };
         let mask = _mm256_set1_epi8(0x30);
         for (half, quad) in quads.iter_mut().enumerate() {
@@ -155,7 +157,7 @@ impl Codes for Q8 {
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2] {
         let mut quads = [[_mm256_setzero_si256(); 4]; 2];
         for g in 0..8 {
-            // SAFETY: group g of the 32 columns at `quants`.
+            // SAFETY: reads group g of the 32 columns at `quants`.
             quads[g / 4][g % 4] = unsafe { register(quants.add(g * 64 + side * 32)) };
         }
         quads
@@ -286,7 +288,7 @@ impl Floats for F32 {
     }
 }
 
-/// 32 bytes.
+/// Loads 32 bytes.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and 32 bytes can be read.
@@ -297,7 +299,7 @@ unsafe fn register(at: *const u8) -> __m256i {
     unsafe { _mm256_loadu_si256(at.cast()) }
 }
 
-/// Half of 16 half floats: those of a side.
+/// Loads 8 of 16 half floats: those of one side.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and sixteen half floats can be read.
@@ -308,7 +310,7 @@ unsafe fn f16_values(at: *const u8, side: usize) -> __m256 {
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(at.add(side * 16).cast()) })
 }
 
-/// Half of 16 signed bytes: those of a side.
+/// Loads 8 of 16 signed bytes: those of one side.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and sixteen bytes can be read.

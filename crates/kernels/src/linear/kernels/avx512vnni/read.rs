@@ -1,4 +1,4 @@
-//! How the weights and scales of a strip are read into registers of 16 rows.
+//! Loads the weights and scales of a strip into registers of 16 rows.
 
 use std::arch::x86_64::*;
 
@@ -16,13 +16,13 @@ pub(crate) trait Codes {
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i);
 }
 
-/// Where the scales of a block are.
+/// How the scales of a block are stored.
 pub(crate) trait Scales {
-    /// Whether there are minima.
+    /// Whether blocks have minima.
     const MINIMA: bool = false;
     /// Whether each half of a block has its own integer scale.
     const HALVES: bool = false;
-    /// Scale and minimum of block `b` in all rows.
+    /// The scale and minimum of block `b` in all rows.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
@@ -40,7 +40,7 @@ pub(crate) trait Scales {
     }
 }
 
-/// Weights that are floats.
+/// Weights stored as floats.
 pub(crate) trait Floats {
     /// Bytes of one weight.
     const BYTES: usize;
@@ -60,7 +60,7 @@ impl Codes for Q4 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
-        // SAFETY: group g of the 32 columns at `quants`.
+        // SAFETY: reads group g of the 32 columns at `quants`.
         let both = unsafe { _mm512_loadu_si512(quants.add(g * 64).cast()) };
         let mask = _mm512_set1_epi8(15);
         (
@@ -79,7 +79,7 @@ impl Codes for Q5 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
-        // SAFETY: group g of the 32 columns at `quants`, whose fifth bits follow the nibbles.
+        // SAFETY: reads group g of the 32 columns at `quants`, whose fifth bits follow the nibbles.
         let ((low, high), fifth) = unsafe { (Q4::pair(quants, g), quants.add(256).cast::<u64>()) };
         // SAFETY: as above.
         let (first, second) = unsafe { (fifth.add(g).read(), fifth.add(g + 4).read()) };
@@ -100,7 +100,7 @@ impl Codes for Q6 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
-        // SAFETY: group g of the 32 columns at `quants`, whose high bits follow the nibbles.
+        // SAFETY: reads group g of the 32 columns at `quants`, whose high bits follow the nibbles.
         let ((low, high), first, second) = unsafe {
             let pairs = quants.add(256);
             (
@@ -138,7 +138,7 @@ impl Codes for Q8 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
-        // SAFETY: groups g and g + 4 of the 32 columns at `quants`.
+        // SAFETY: reads groups g and g + 4 of the 32 columns at `quants`.
         unsafe {
             let low = quants.add(g * 64);
             (
@@ -230,7 +230,7 @@ impl Scales for SuperBlockHalves {
     }
 }
 
-/// 16 half floats.
+/// Loads 16 half floats.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and sixteen half floats can be read.
@@ -241,7 +241,7 @@ unsafe fn f16_values(at: *const u8) -> __m512 {
     _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
 }
 
-/// 16 signed bytes.
+/// Loads 16 signed bytes.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and sixteen bytes can be read.
