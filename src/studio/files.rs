@@ -1,6 +1,7 @@
 //! `/import`, `/export` and `/voice`.
 
 use super::{Outcome, Refusal, Studio, cannot};
+use crate::store::export::direction::language_tag;
 use crate::store::export::{self, ExportFormat, ExportMeta, ExportScope};
 use crate::store::{files, import};
 use base::untrusted::clean_line;
@@ -83,7 +84,10 @@ impl Studio {
             return Ok(Outcome::Said(formats()));
         };
         let wanted = Wanted::read(word, rest.unwrap_or_default())?;
-        let mut meta = self.meta();
+        let mut meta = ExportMeta {
+            language: wanted.language.clone(),
+            ..self.meta()
+        };
         let to_output = wanted.file.as_deref() == Some("-");
         let path = match &wanted.file {
             Some(file) if !to_output => self.file_named(file),
@@ -242,12 +246,14 @@ impl Studio {
 struct Wanted {
     format: ExportFormat,
     extent: ExportScope,
+    /// A BCP 47 language tag; empty if none was given.
+    language: String,
     file: Option<String>,
     over: bool,
 }
 
 impl Wanted {
-    /// Parses `FORMAT [tree] [FILE] [!]`; a file name alone implies its format.
+    /// Parses `FORMAT [tree] [lang=TAG] [FILE] [!]`; a file name alone implies its format.
     fn read(word: &str, rest: &str) -> Result<Wanted, Refusal> {
         let rest = rest.trim();
         let (rest, over) = match rest.strip_suffix('!') {
@@ -259,10 +265,19 @@ impl Wanted {
             Some(file) if file.starts_with(' ') => (ExportScope::Tree, file.trim()),
             _ => (ExportScope::Path, rest),
         };
+        let (language, rest) = match rest.strip_prefix("lang=") {
+            Some(rest) => {
+                let (tag, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+                let tag = language_tag(tag).map_err(|error| cannot(&error.to_string()))?;
+                (tag, rest.trim())
+            }
+            None => (String::new(), rest),
+        };
         if word == "-" && rest.is_empty() {
             return Ok(Wanted {
                 format: ExportFormat::Markdown,
                 extent,
+                language,
                 file: Some(word.to_string()),
                 over,
             });
@@ -276,6 +291,7 @@ impl Wanted {
         Ok(Wanted {
             format,
             extent,
+            language,
             file,
             over,
         })
@@ -288,7 +304,7 @@ fn formats() -> String {
     };
     let rows: Vec<String> = export::FORMATS.iter().map(row).collect();
     format!(
-        "{}\nAdd \"tree\" to export every branch, a file name (- is standard output), and ! at the end to overwrite a file",
+        "{}\nAdd \"tree\" to export every branch, lang=TAG for the language of a book (for example lang=de-AT), a file name (- is standard output), and ! at the end to overwrite a file",
         rows.join("\n")
     )
 }

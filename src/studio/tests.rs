@@ -332,4 +332,12 @@ fn an_export_to_a_dash_is_for_standard_output() {
     };
     assert_eq!(String::from_utf8(bytes).unwrap().trim(), "Once, a lamp.");
     assert!(matches!(desk.does("/export -"), Outcome::Bytes(_)));
+    let Outcome::Bytes(page) = desk.does("/export html lang=iw -") else {
+        panic!("no bytes");
+    };
+    let page = String::from_utf8(page).unwrap();
+    assert!(page.contains("lang=\"he\""), "{page}");
+    let unknown = command::parse("/export html lang=klingonese -").unwrap();
+    let refused = desk.studio.run(unknown).unwrap_err().to_string();
+    assert!(refused.contains("not a language tag"), "{refused}");
 }

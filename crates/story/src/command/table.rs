@@ -169,7 +169,7 @@ commands! {
     "why" [], "[PASSAGE]", Nothing,
         "show a passage's provenance: author, model, seed, settings"
         => |rest| Ok(Command::Why(non_empty(rest)));
-    "export" [], "[FORMAT] [tree] [FILE] [!]", Formats,
+    "export" [], "[FORMAT] [tree] [lang=TAG] [FILE] [!]", Formats,
         "export the story as text, a web page, an e-book, a chat, a card, …"
         => |rest| {
             let (format, file) = split_word(rest);
