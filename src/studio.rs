@@ -18,11 +18,12 @@ mod news;
 mod outcome;
 mod pending;
 mod pictures;
+mod prefetch;
 mod request;
 mod session;
 mod sessions;
 mod settings;
-mod typed;
+mod suggest;
 mod write;
 
 #[cfg(test)]

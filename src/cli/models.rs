@@ -56,7 +56,7 @@ fn list(
         let rows = catalog.all().map(|entry| {
             serde_json::json!({
                 "name": entry.name, "title": entry.title, "default": entry.default,
-                "architecture": entry.architecture.gguf(), "parameters": entry.parameters,
+                "architecture": entry.architecture, "parameters": entry.parameters,
                 "quantization": entry.quantization, "context": entry.context,
                 "bytes": entry.bytes, "sha256": entry.sha256, "licence": entry.licence,
                 "memory_gb": entry.memory_gb, "tried": entry.tried,
@@ -81,7 +81,7 @@ fn list(
             entry.name,
             entry.bytes.map_or("?".into(), format_bytes),
             format!("{} GB", entry.memory_gb),
-            entry.architecture.gguf(),
+            entry.architecture,
             entry.title,
             entry.quantization,
             entry.licence,
@@ -124,7 +124,7 @@ fn info(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
         "{}\n  name          {}\n  architecture  {}\n  parameters    {}\n  quantization  {}\n  context       {} tokens\n  size          {}\n  sha256        {}\n  licence       {}{}\n  suits         {} GB\n  chat          {}\n  file          {here}\n",
         entry.title,
         entry.name,
-        entry.architecture.gguf(),
+        entry.architecture,
         entry.parameters,
         entry.quantization,
         entry.context,

@@ -84,7 +84,10 @@ impl Studio {
                 phrases.push(phrase);
                 Vec::new()
             }
-            Event::Suggested(line) => vec![Notice::Suggested(line)],
+            Event::Suggested(text) => match self.pending.purpose(id) {
+                Some(Purpose::Suggestion(purpose)) => self.suggested(*purpose, text),
+                _ => Vec::new(),
+            },
             Event::Explained(explained) => vec![Notice::Explained(explained)],
             Event::Drawing { done, total, .. } => {
                 self.pending.works(id, Work::Drawing { done, total });

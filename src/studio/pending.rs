@@ -6,6 +6,7 @@
 use super::Work;
 use super::pictures::Illustration;
 use super::session::SessionId;
+use super::suggest::Suggestion;
 use story::message::TextRequest;
 use story::{NodeId, Place, RequestId};
 
@@ -35,6 +36,8 @@ pub(super) enum Purpose {
     Passages(Vec<NodeId>),
     /// Pictures of the story.
     Pictures(Illustration),
+    /// A short text for a command.
+    Suggestion(Suggestion),
     /// Alternatives for the word at a place.
     Alternatives(Place),
     /// Saving the KV cache to disk; `any_size` lifts the size limit.
@@ -45,6 +48,12 @@ pub(super) enum Purpose {
     Show,
     /// Prefetching a prompt that may be requested soon.
     ReadAhead,
+}
+
+impl From<Suggestion> for Purpose {
+    fn from(suggestion: Suggestion) -> Purpose {
+        Purpose::Suggestion(suggestion)
+    }
 }
 
 static NOTHING: Work = Work::Nothing;

@@ -31,8 +31,9 @@ pub struct Entry {
     /// Whether this is the default model.
     #[serde(default)]
     pub default: bool,
-    /// The architecture, which selects the loader.
-    pub architecture: Architecture,
+    /// The value of `general.architecture` in the GGUF file, or the name of a network that
+    /// generates no text.
+    pub architecture: String,
     /// The number of parameters as stated by its authors, such as "135M" or "30B-A3B".
     pub parameters: String,
     /// The GGUF quantization, such as "Q4_K_M".
@@ -64,27 +65,6 @@ pub struct Entry {
     pub tried: bool,
     /// The download sources, in the order in which they are tried.
     pub sources: Vec<Source>,
-}
-
-/// The supported model architectures.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum Architecture {
-    Llama,
-    Mistral,
-    Qwen2,
-    Qwen3,
-    Qwen3Moe,
-    Gemma3,
-    Phi3,
-    Glm4,
-    Lfm2,
-    /// A text encoder, which generates no text.
-    Bert,
-    /// An image feature network, which generates no text.
-    EfficientNet,
-    /// An upscaler, which generates no text.
-    Esrgan,
 }
 
 /// Where a model's file can be downloaded.
@@ -249,7 +229,7 @@ impl Catalog {
     pub fn resolve(&self, wanted: &str) -> Result<ModelChoice<'_>, CatalogError> {
         let path = PathBuf::from(wanted);
         match self.find(wanted) {
-            Ok(entry) if !entry.architecture.writes_text() => {
+            Ok(entry) if !entry.writes_text() => {
                 Err(CatalogError::WritesNothing(entry.name.clone()))
             }
             Ok(entry) => Ok(ModelChoice::Entry(entry)),
@@ -287,41 +267,13 @@ impl Entry {
     }
 }
 
-impl Architecture {
-    /// The families that generate text.
-    pub const ALL: &[Architecture] = &[
-        Architecture::Llama,
-        Architecture::Mistral,
-        Architecture::Qwen2,
-        Architecture::Qwen3,
-        Architecture::Qwen3Moe,
-        Architecture::Gemma3,
-        Architecture::Phi3,
-        Architecture::Glm4,
-        Architecture::Lfm2,
-    ];
+/// The networks that generate no text: a sentence encoder, image features, an upscaler.
+const WITHOUT_TEXT: &[&str] = &["bert", "efficientnet", "esrgan"];
 
-    /// The value of `general.architecture` in GGUF files; in Mistral's it is "llama".
-    pub fn gguf(self) -> &'static str {
-        match self {
-            Architecture::Llama | Architecture::Mistral => "llama",
-            Architecture::Qwen2 => "qwen2",
-            Architecture::Qwen3 => "qwen3",
-            Architecture::Qwen3Moe => "qwen3moe",
-            Architecture::Gemma3 => "gemma3",
-            Architecture::Phi3 => "phi3",
-            Architecture::Glm4 => "glm4",
-            Architecture::Lfm2 => "lfm2",
-            Architecture::Bert => "bert",
-            Architecture::EfficientNet => "efficientnet",
-            Architecture::Esrgan => "esrgan",
-        }
-    }
-
+impl Entry {
     /// Whether it generates text.
-    pub fn writes_text(self) -> bool {
-        use Architecture::{Bert, EfficientNet, Esrgan};
-        !matches!(self, Bert | EfficientNet | Esrgan)
+    pub fn writes_text(&self) -> bool {
+        !WITHOUT_TEXT.contains(&self.architecture.as_str())
     }
 }
 

@@ -25,12 +25,8 @@ fn the_default_is_the_model_that_the_readme_promises() {
 }
 
 #[test]
-fn every_family_and_every_size_of_gpu_has_a_model() {
+fn every_size_of_gpu_has_a_model() {
     let catalog = catalog();
-    for wanted in Architecture::ALL {
-        let has = catalog.entries().iter().any(|e| e.architecture == *wanted);
-        assert!(has, "{wanted:?}");
-    }
     for gigabytes in [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 48.0, 80.0] {
         let entry = largest_chat_model(&catalog, gigabytes).unwrap();
         assert_eq!(entry.memory_gb, gigabytes, "{}", entry.name);

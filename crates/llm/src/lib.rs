@@ -7,6 +7,7 @@
 mod branch;
 pub mod device;
 mod error;
+pub mod families;
 pub mod gguf;
 pub mod sentence_encoder;
 pub mod template;
@@ -32,7 +33,7 @@ pub fn load_text(gguf: Arc<Gguf>, placement: &Placement) -> Result<Box<dyn TextM
 /// Refuses a file whose architecture or weight formats are not supported.
 pub fn check_supported(gguf: &Gguf) -> Result<(), ModelError> {
     let architecture = gguf.text("general.architecture").unwrap_or_default();
-    if !transformer::config::FAMILIES.contains(&architecture.as_ref()) {
+    if families::find(&architecture).is_none() {
         let architecture = base::untrusted::clean_key(&architecture);
         return Err(ModelError::Architecture(architecture));
     }

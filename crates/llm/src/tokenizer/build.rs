@@ -7,6 +7,7 @@ use super::byte_pairs::BytePairs;
 use super::sentence_piece::SentencePiece;
 use super::string_map::StringMap;
 use crate::error::ModelError;
+use crate::families::{END_TOKENS, TURN_TOKENS};
 use crate::gguf::Gguf;
 use std::borrow::Cow;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -20,29 +21,11 @@ const CONTROL: u8 = 3;
 const USER_DEFINED: u8 = 4;
 const BYTE: u8 = 6;
 
-/// The names of tokens that always end generation (llama-vocab.cpp, "EOG").
-const ENDS: &[&str] = &[
-    "<|im_end|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|end|>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<end_of_turn>",
-    "<EOT>",
-    "_<EOT>",
-    "<|user|>",
-    "</s>",
-];
-
-/// Turn tokens whose names lack the bars of `<|im_end|>`.
-const TURNS: &[&str] = &["<start_of_turn>", "<end_of_turn>", "<EOT>", "_<EOT>"];
-
 /// The control tokens that end generation.
 pub fn ends(controls: &[(u32, String)]) -> impl Iterator<Item = u32> {
     let ends = controls
         .iter()
-        .filter(|(_, name)| ENDS.contains(&name.as_str()));
+        .filter(|(_, name)| END_TOKENS.contains(&name.as_str()));
     ends.map(|(id, _)| *id)
 }
 
@@ -104,7 +87,7 @@ impl<'a> Vocabulary<'a> {
     }
 
     fn is_control(&self, id: u32, name: &str, named: &[u32]) -> bool {
-        let turns = name.starts_with("<|") && name.ends_with("|>") || TURNS.contains(&name);
+        let turns = name.starts_with("<|") && name.ends_with("|>") || TURN_TOKENS.contains(&name);
         match self.types[id as usize] {
             CONTROL => true,
             USER_DEFINED => turns || named.contains(&id),

@@ -1,10 +1,10 @@
 //! The configuration of a decoder-only Transformer, from GGUF metadata.
 //!
-//! Families differ in a few points (RoPE layout, biases, extra norms, windows); each is a field
-//! here, so that the layers do not depend on the family's name. Sources: each model's published
-//! configuration, and the key names of gguf-py's `constants.py`.
+//! Families differ in a few points, which [`crate::families`] lists; each is a field here, so that
+//! the layers do not depend on the family's name. Source of the keys: gguf-py's `constants.py`.
 
 use crate::error::ModelError;
+use crate::families::{self, Family, RopeLayout, SHORT_DIVISORS, UNSUPPORTED};
 use crate::gguf::Gguf;
 pub use kernels::math::Activation;
 
@@ -48,15 +48,6 @@ pub struct Rope {
     pub divisors: &'static str,
 }
 
-/// Which two dimensions of a head are rotated together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RopeLayout {
-    /// Pairs (2i, 2i+1): the layout of llama's GGUF files.
-    Interleaved,
-    /// Half-split: (i, i + dim/2), as in NeoX.
-    HalfSplit,
-}
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     pub tokens: usize,
@@ -65,30 +56,6 @@ pub struct Window {
     /// RoPE's base in layers with a sliding window, if different.
     pub rope_base: Option<f64>,
 }
-
-/// The families that can be loaded, as GGUF names them.
-pub const FAMILIES: &[&str] = &[
-    "llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3", "glm4", "lfm2",
-];
-
-/// Factors and limits in a file's metadata that illumine does not implement; 0 and 1 mean none.
-const UNSUPPORTED: &[&str] = &[
-    "attention.scale",
-    "attn_logit_softcapping",
-    "embedding_scale",
-    "expert_weights_scale",
-    "final_logit_softcapping",
-    "logit_scale",
-    "residual_scale",
-];
-
-/// The number of layers identifies Gemma 3 27B, whose queries are scaled by hidden size over heads
-/// instead of by the width of a head (gemma_pytorch's config.py, `query_pre_attn_scalar`); GGUF
-/// files do not state this.
-const GEMMA_27B_LAYERS: usize = 62;
-
-/// Phi 3's RoPE divisors for contexts of its original length.
-const SHORT_DIVISORS: &str = "rope_factors_short.weight";
 
 impl Config {
     pub fn from_gguf(gguf: &Gguf) -> Result<Config, ModelError> {
@@ -107,6 +74,7 @@ impl Config {
         let hidden = need("embedding_length")?;
         let heads = need("attention.head_count")?;
         let unsupported = || ModelError::Architecture(base::untrusted::clean_key(&architecture));
+        let family = families::find(&architecture).ok_or_else(unsupported)?;
         let kv_heads = match gguf.numbers(&key("attention.head_count_kv")) {
             Some(by_layer) => same_in_all(&by_layer).ok_or_else(unsupported)?,
             None => count("attention.head_count_kv").unwrap_or(heads),
@@ -134,10 +102,9 @@ impl Config {
         let embedding =
             embedding.filter(|tensor| tensor.shape.len() == 2 && tensor.shape[1] == hidden);
         let embedding = embedding.ok_or_else(|| gguf.missing("token_embd.weight"))?;
-        let gemma = architecture == "gemma3";
         let dim = count("rope.dimension_count").filter(|dim| *dim <= head_dim && dim % 2 == 0);
         let layers = need("block_count")?;
-        let large_gemma = gemma && layers == GEMMA_27B_LAYERS;
+        let wide_queries = family.wide_query_layers == Some(layers);
         // Beyond its original context, a model needs its long factors, which are not supported
         // here.
         let short = gguf.tensor(SHORT_DIVISORS).is_some();
@@ -158,28 +125,16 @@ impl Config {
                 dim: dim.unwrap_or(head_dim),
                 base: gguf
                     .float(&key("rope.freq_base"))
-                    .unwrap_or(if gemma { 1e6 } else { 1e4 }),
+                    .unwrap_or(family.rope_base),
                 factor: linear_factor(gguf, &key),
                 attn_factor: gguf.float(&key("rope.scaling.attn_factor")).unwrap_or(1.0),
-                layout: match architecture.as_str() {
-                    "llama" | "glm4" => RopeLayout::Interleaved,
-                    _ => RopeLayout::HalfSplit,
-                },
-                divisors: match architecture.as_str() {
-                    // The divisors for the first 4,096 positions; longer contexts are not
-                    // supported.
-                    "phi3" => SHORT_DIVISORS,
-                    _ => "rope_freqs.weight",
-                },
+                layout: family.rope_layout,
+                divisors: family.rope_divisors,
             },
-            window: window(count("attention.sliding_window"), gemma, gguf, &key),
-            activation: if gemma {
-                Activation::Gelu
-            } else {
-                Activation::Silu
-            },
-            embedding_scale: gemma.then(|| (hidden as f64).sqrt()),
-            query_scale: large_gemma.then(|| (head_dim as f64 / (hidden / heads) as f64).sqrt()),
+            window: window(count("attention.sliding_window"), family, gguf, &key),
+            activation: family.activation,
+            embedding_scale: family.scales_embeddings.then(|| (hidden as f64).sqrt()),
+            query_scale: wide_queries.then(|| (head_dim as f64 / (hidden / heads) as f64).sqrt()),
             experts_used,
             // LFM2's converter uses another name.
             output_norm: match gguf.tensor("output_norm.weight") {
@@ -218,14 +173,14 @@ fn linear_factor(gguf: &Gguf, key: &impl Fn(&str) -> String) -> f64 {
 
 fn window(
     tokens: Option<usize>,
-    gemma: bool,
+    family: &Family,
     gguf: &Gguf,
     key: &impl Fn(&str) -> String,
 ) -> Option<Window> {
     let local = gguf.float(&key("rope.freq_base_swa"));
     Some(Window {
         tokens: tokens?,
-        pattern: if gemma { 6 } else { 0 },
-        rope_base: gemma.then(|| local.unwrap_or(1e4)),
+        pattern: family.full_attention_every,
+        rope_base: family.local_rope_base.map(|base| local.unwrap_or(base)),
     })
 }

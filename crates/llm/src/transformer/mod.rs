@@ -7,7 +7,6 @@ mod attention;
 pub mod config;
 mod convolution;
 mod feed_forward;
-mod fused;
 mod layer;
 mod linear;
 mod matrix;

@@ -1,6 +1,7 @@
 //! Rotary position embeddings (Su et al. 2021), with tables that grow with the story.
 
-use super::config::{Rope, RopeLayout};
+use super::config::Rope;
+use crate::families::RopeLayout;
 use candle_core::{Device, Result, Tensor};
 
 /// Cosines and sines for positions 0 to `len`, each `[len, dim / 2]`.

@@ -1,0 +1,134 @@
+//! The supported model families: how each differs from [`PLAIN`], in one row. The layers read the
+//! differences from `transformer::Config` and do not depend on the family's name.
+//!
+//! Sources: each model's published configuration and tokenizer.
+
+use kernels::math::Activation;
+
+/// A model family.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// The value of `general.architecture` in its GGUF files.
+    pub name: &'static str,
+    pub rope_layout: RopeLayout,
+    /// RoPE's base if the file does not state it.
+    pub rope_base: f64,
+    /// The name of the tensor of RoPE's per-frequency divisors; not every file has one.
+    pub rope_divisors: &'static str,
+    pub activation: Activation,
+    /// Whether embeddings are multiplied by the square root of their width.
+    pub scales_embeddings: bool,
+    /// If the file states a sliding window: one in this many layers has full attention; 0 if none
+    /// does.
+    pub full_attention_every: usize,
+    /// RoPE's base in layers with a sliding window, if it differs and the file does not state it.
+    pub local_rope_base: Option<f64>,
+    /// The number of layers of the model whose queries are scaled by hidden size over heads instead
+    /// of by the width of a head, which GGUF files do not state.
+    pub wide_query_layers: Option<usize>,
+}
+
+/// Which two dimensions of a head are rotated together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RopeLayout {
+    /// Pairs (2i, 2i+1): the layout of llama's GGUF files.
+    Interleaved,
+    /// Half-split: (i, i + dim/2), as in NeoX.
+    HalfSplit,
+}
+
+/// Phi 3's RoPE divisors for contexts of its original length, which its long contexts exceed.
+pub const SHORT_DIVISORS: &str = "rope_factors_short.weight";
+
+/// What most families have in common.
+const PLAIN: Family = Family {
+    name: "",
+    rope_layout: RopeLayout::HalfSplit,
+    rope_base: 1e4,
+    rope_divisors: "rope_freqs.weight",
+    activation: Activation::Silu,
+    scales_embeddings: false,
+    full_attention_every: 0,
+    local_rope_base: None,
+    wide_query_layers: None,
+};
+
+/// All families that can be loaded.
+pub const FAMILIES: &[Family] = &[
+    Family {
+        name: "llama",
+        rope_layout: RopeLayout::Interleaved,
+        ..PLAIN
+    },
+    Family {
+        name: "qwen2",
+        ..PLAIN
+    },
+    Family {
+        name: "qwen3",
+        ..PLAIN
+    },
+    Family {
+        name: "qwen3moe",
+        ..PLAIN
+    },
+    Family {
+        name: "gemma3",
+        rope_base: 1e6,
+        activation: Activation::Gelu,
+        scales_embeddings: true,
+        full_attention_every: 6,
+        local_rope_base: Some(1e4),
+        // Gemma 3 27B (gemma_pytorch's config.py, `query_pre_attn_scalar`).
+        wide_query_layers: Some(62),
+        ..PLAIN
+    },
+    Family {
+        name: "phi3",
+        rope_divisors: SHORT_DIVISORS,
+        ..PLAIN
+    },
+    Family {
+        name: "glm4",
+        rope_layout: RopeLayout::Interleaved,
+        ..PLAIN
+    },
+    Family {
+        name: "lfm2",
+        ..PLAIN
+    },
+];
+
+/// The names of tokens that always end generation (llama.cpp's llama-vocab.cpp, "EOG").
+pub const END_TOKENS: &[&str] = &[
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "<EOT>",
+    "_<EOT>",
+    "<|user|>",
+    "</s>",
+];
+
+/// Turn tokens whose names lack the bars of `<|im_end|>`.
+pub const TURN_TOKENS: &[&str] = &["<start_of_turn>", "<end_of_turn>", "<EOT>", "_<EOT>"];
+
+/// Factors and limits in a file's metadata that illumine does not implement; 0 and 1 mean none.
+pub const UNSUPPORTED: &[&str] = &[
+    "attention.scale",
+    "attn_logit_softcapping",
+    "embedding_scale",
+    "expert_weights_scale",
+    "final_logit_softcapping",
+    "logit_scale",
+    "residual_scale",
+];
+
+/// The family with this name.
+pub fn find(name: &str) -> Option<&'static Family> {
+    FAMILIES.iter().find(|family| family.name == name)
+}

@@ -1,0 +1,53 @@
+//! Short texts that the model writes for a command. They are not part of the story.
+
+use super::request::{Ask, healing};
+use super::{Notice, Outcome, Refusal, Studio, Work, cannot, derive};
+use base::untrusted::clean;
+use story::command::ContinueLength;
+use story::{Author, Mode, Place, Request};
+
+/// The command that a text is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Suggestion {
+    /// The writer's next line, for the writer to edit and send.
+    NextLine,
+}
+
+impl Studio {
+    /// Handles a text from the model. An incomplete one also arrives here, after Esc.
+    pub(super) fn suggested(&mut self, purpose: Suggestion, text: String) -> Vec<Notice> {
+        match purpose {
+            Suggestion::NextLine => vec![Notice::Suggested(text)],
+        }
+    }
+
+    /// Lets the model draft the writer's next line, which is not in the story until it is sent.
+    pub(super) fn impersonate(&mut self, begun: &str) -> Result<Outcome, Refusal> {
+        if self.session.story.head().is_none() && begun.trim().is_empty() {
+            return Err(cannot("The story is empty; write its first line"));
+        }
+        let reach = match self.session.settings.mode {
+            Mode::Prose => ContinueLength::Sentence,
+            Mode::Chat => ContinueLength::Default,
+        };
+        let ask = Ask { reach, ..healing() };
+        Ok(self.request_text(Suggestion::NextLine, ask, begun))
+    }
+
+    /// Asks the model for a text of the writer's that begins with `begun`. To have the model follow
+    /// an instruction instead, set it in `ask`.
+    fn request_text(&mut self, purpose: Suggestion, ask: Ask, begun: &str) -> Outcome {
+        let place = Place::after(self.session.story.head());
+        let seed = derive(self.setup.entropy, self.session.story.next_id());
+        let instructed = ask.instruct.is_some();
+        let mut ask = self.question(place, ask, seed);
+        let begun = clean(begun).into_owned();
+        if !instructed {
+            let line = self.joined(&begun, Author::User);
+            ask.context.begin_user_turn(&line.text);
+        }
+        let request = Request::Suggest { ask, begun };
+        self.send(request, purpose.into(), Work::Writing);
+        Outcome::Asked
+    }
+}
