@@ -332,7 +332,7 @@ fn an_export_to_a_dash_is_for_standard_output() {
     };
     assert_eq!(String::from_utf8(bytes).unwrap().trim(), "Once, a lamp.");
     assert!(matches!(desk.does("/export -"), Outcome::Bytes(_)));
-    let Outcome::Bytes(page) = desk.does("/export html lang=iw -") else {
+    let Outcome::Bytes(page) = desk.does("/export html lang=he -") else {
         panic!("no bytes");
     };
     let page = String::from_utf8(page).unwrap();

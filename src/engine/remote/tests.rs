@@ -236,7 +236,11 @@ fn every_refusal_is_a_sentence_that_says_what_to_do() {
         (307, "", "redirects"),
         (200, "", "sent an empty answer"),
         (200, "<html>welcome</html>", "sent an empty answer"),
-        (200, "data: welcome\n\n", "not a model's text"),
+        (
+            200,
+            "data: welcome\n\n",
+            "did not answer with a model's text",
+        ),
         (200, r#"{"error":"out of memory"}"#, "out of memory"),
     ] {
         let server = llama_server(move |_, stream| json_answer(stream, status, body));

@@ -204,15 +204,20 @@ fn a_text_that_is_not_its_swipe_costs_no_swipe() {
             "Oak.",
             json!(9),
             vec!["Ash.", "Elm.", "Ash.", "Oak."],
-            "not there",
+            "missing swipe",
         ),
         (
             "Oak.",
             json!(-1),
             vec!["Ash.", "Elm.", "Ash.", "Oak."],
-            "not there",
+            "missing swipe",
         ),
-        ("Elm.", json!(3), vec!["Ash.", "Elm.", "Ash."], "not there"),
+        (
+            "Elm.",
+            json!(3),
+            vec!["Ash.", "Elm.", "Ash."],
+            "missing swipe",
+        ),
     ] {
         let row = row(mes, number);
         let (texts, shown, notices) = versions(&row);
