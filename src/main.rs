@@ -12,7 +12,12 @@
 
 mod cli;
 
+use base::memory_budget::Allocator;
 use std::process::ExitCode;
+
+/// Limits the memory of chat templates.
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     cli::keep_quiet_about_workers();

@@ -7,6 +7,7 @@
 
 pub mod decode;
 pub mod hash;
+pub mod memory_budget;
 pub mod nearest;
 pub mod progress;
 pub mod search;

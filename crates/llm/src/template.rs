@@ -5,9 +5,11 @@
 
 use super::tokenizer::Tokenizer;
 use crate::error::ModelError;
+use base::memory_budget;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use std::io::{self, Write};
+use std::sync::Arc;
 
 /// One message of a chat, as templates receive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +20,14 @@ pub struct ChatMessage {
 }
 
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    environment: Arc<Environment<'static>>,
 }
 
 /// The number of steps after which a template counts as endless.
 const FUEL: u64 = 5_000_000;
+
+/// The memory in bytes that a template may use besides that for its words.
+const MEMORY: usize = 64 << 20;
 
 /// How many bytes a template may add to the text of a chat.
 const LONGEST: usize = 4 << 20;
@@ -46,6 +51,7 @@ impl ChatTemplate {
         environment
             .add_template_owned("chat", source)
             .map_err(|error| wrong(&error))?;
+        let environment = Arc::new(environment);
         Ok(ChatTemplate { environment })
     }
 
@@ -105,17 +111,20 @@ impl ChatTemplate {
 
     /// Renders at most `most` bytes.
     fn render_bounded(&self, context: Value, most: usize) -> Result<String, ModelError> {
-        let chat = self.environment.get_template("chat");
-        let mut prompt = Bounded {
-            bytes: Vec::new(),
-            most,
+        let environment = self.environment.clone();
+        let render = move || {
+            let mut prompt = Bounded {
+                bytes: Vec::new(),
+                most,
+            };
+            let chat = environment.get_template("chat")?;
+            chat.render_captured_to(context, &mut prompt)?;
+            Ok(prompt.bytes)
         };
-        let rendered = chat.and_then(|chat| {
-            let done = chat.render_captured_to(context, &mut prompt);
-            done.map(|_| ())
-        });
-        rendered.map_err(|error| wrong(&error))?;
-        let prompt = String::from_utf8(prompt.bytes);
+        let memory = MEMORY.saturating_add(most.saturating_mul(4));
+        let rendered = memory_budget::within(memory, render);
+        let rendered = rendered.map_err(|none| ModelError::Template(none.to_string()))?;
+        let prompt = String::from_utf8(rendered.map_err(|error: Error| wrong(&error))?);
         prompt.map_err(|_| ModelError::Template("it renders no text".to_string()))
     }
 }
@@ -177,6 +186,9 @@ fn wrong(error: &Error) -> ModelError {
 mod tests {
     use super::*;
 
+    #[global_allocator]
+    static ALLOCATOR: memory_budget::Allocator = memory_budget::Allocator;
+
     fn rendered(source: &str) -> Result<String, ModelError> {
         ChatTemplate::new(source.to_string())?.render_bounded(context! { name => "Mara" }, 1 << 20)
     }
@@ -191,6 +203,8 @@ mod tests {
             "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
             "{% for a in range(100000) %}{{ 'x' * 1000000 }}{% endfor %}",
             "{{ 'x' * 5000000000 }}",
+            "{% set ns = namespace(x='ab') %}{% for a in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+            "{% set x = 'ab' * 50000000 %}{% set y = x ~ x ~ x ~ x ~ x ~ x ~ x ~ x %}",
             "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
         ] {
             let error = rendered(source).unwrap_err().to_string();

@@ -1,0 +1,156 @@
+//! Limits the memory of a computation on untrusted input whose library has no limit, such as a chat
+//! template that doubles a string 40 times.
+//!
+//! The computation has a thread. An allocator must not panic, so a thread that asks for more than
+//! its budget is put to sleep for ever: it costs at most the budget, and the program continues. A
+//! program without [`Allocator`] as its global allocator runs the computation without a limit.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+/// The system's allocator, which also charges the budget of a thread that has one.
+pub struct Allocator;
+
+/// Why a computation has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoResult {
+    #[error("it needs more than {0} bytes of memory")]
+    OverBudget(usize),
+    #[error("its thread could not be started or stopped early")]
+    Thread,
+}
+
+/// The budget of a thread.
+#[derive(Clone, Copy)]
+struct Budget {
+    left: usize,
+    exceeded: &'static AtomicBool,
+}
+
+thread_local! {
+    static BUDGET: Cell<Option<Budget>> = const { Cell::new(None) };
+}
+
+/// How often the end of a computation is looked for, in case it exceeded its budget.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Runs `compute` on a thread that may allocate at most `bytes` at a time.
+pub fn within<T: Send + 'static>(
+    bytes: usize,
+    compute: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NoResult> {
+    // One byte a computation is never freed, since a sleeping thread may still refer to it.
+    let exceeded: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+    let (done, result) = sync_channel(1);
+    let started = thread::Builder::new().spawn(move || {
+        let left = bytes;
+        BUDGET.set(Some(Budget { left, exceeded }));
+        let computed = compute();
+        BUDGET.set(None);
+        let _ = done.send(computed);
+    });
+    started.map_err(|_| NoResult::Thread)?;
+    loop {
+        match result.recv_timeout(POLL) {
+            Ok(computed) => return Ok(computed),
+            Err(RecvTimeoutError::Disconnected) => return Err(NoResult::Thread),
+            Err(RecvTimeoutError::Timeout) if exceeded.load(Ordering::Acquire) => {
+                return Err(NoResult::OverBudget(bytes));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+/// Takes `size` bytes from the budget of this thread, if it has one.
+fn charge(size: usize) {
+    // A thread that is ending has no budget any more.
+    let _ = BUDGET.try_with(|budget| {
+        let Some(Budget { left, exceeded }) = budget.get() else {
+            return;
+        };
+        match left.checked_sub(size) {
+            Some(left) => budget.set(Some(Budget { left, exceeded })),
+            None => {
+                exceeded.store(true, Ordering::Release);
+                loop {
+                    thread::park();
+                }
+            }
+        }
+    });
+}
+
+/// Gives freed bytes back to the budget of this thread, if it has one.
+fn refund(size: usize) {
+    let _ = BUDGET.try_with(|budget| {
+        if let Some(Budget { left, exceeded }) = budget.get() {
+            let left = left.saturating_add(size);
+            budget.set(Some(Budget { left, exceeded }));
+        }
+    });
+}
+
+// SAFETY: every call is passed to the system's allocator unchanged. `charge` and `refund` allocate
+// nothing and do not unwind: the thread-local value needs no initialization and no destructor.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        charge(layout.size());
+        // SAFETY: the caller upholds the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        charge(layout.size());
+        // SAFETY: the caller upholds the contract of `alloc_zeroed`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        charge(size.saturating_sub(layout.size()));
+        refund(layout.size().saturating_sub(size));
+        // SAFETY: the caller upholds the contract of `realloc`.
+        unsafe { System.realloc(block, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        refund(layout.size());
+        // SAFETY: the caller upholds the contract of `dealloc`.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[global_allocator]
+    static ALLOCATOR: Allocator = Allocator;
+
+    #[test]
+    fn a_computation_gets_its_budget_and_no_more() {
+        let twice = |times: usize| {
+            move || {
+                let mut text = "ab".to_string();
+                for _ in 0..times {
+                    text = format!("{text}{text}");
+                }
+                text.len()
+            }
+        };
+        assert_eq!(within(1 << 20, twice(10)), Ok(2 << 10));
+        assert_eq!(
+            within(1 << 20, twice(40)),
+            Err(NoResult::OverBudget(1 << 20))
+        );
+        // What is freed can be used again.
+        let again = || (0..1000).map(|_| vec![0u8; 100_000].len()).sum::<usize>();
+        assert_eq!(within(1 << 20, again), Ok(100_000_000));
+        let panics = || -> u8 { std::panic::resume_unwind(Box::new("")) };
+        assert_eq!(within(1 << 20, panics), Err(NoResult::Thread));
+    }
+}
