@@ -1,7 +1,7 @@
 //! Files beside the journal, held open with it: their contents outlive the removal of the session's
 //! folder, so that a rescued session has its pictures.
 
-use super::pictures;
+use super::place::PICTURES;
 use super::private::{make_private_dir, open_private};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ impl HeldFiles {
     /// The files of a session that its journal refers to; the newest pictures if there are too many.
     pub(super) fn of(folder: &Path) -> HeldFiles {
         let mut found = files_in(folder, is_card);
-        let mut drawn = files_in(&folder.join(pictures::FOLDER), is_picture);
+        let mut drawn = files_in(&folder.join(PICTURES), is_picture);
         drawn.sort_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok());
         found.extend(drawn.into_iter().rev());
         let mut held = HeldFiles::default();

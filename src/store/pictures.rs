@@ -1,6 +1,7 @@
 //! A session's pictures: `<session>/pictures/<number>.png`, each complete on disk before the
 //! journal mentions it.
 
+use super::place::PICTURES;
 use super::private::{make_private_dir, open_private, sync_dir};
 use super::{Journal, Sessions, StoreError};
 use base::hash::sha256;
@@ -10,11 +11,9 @@ use std::path::{Path, PathBuf};
 use story::picture::Picture;
 use story::{NodeId, Story};
 
-pub(super) const FOLDER: &str = "pictures";
-
 /// The path of a picture's file in a session's folder.
 pub fn path(session: &Path, id: NodeId) -> PathBuf {
-    session.join(FOLDER).join(Picture::file_name(id))
+    session.join(PICTURES).join(Picture::file_name(id))
 }
 
 impl Journal {
@@ -23,7 +22,7 @@ impl Journal {
     pub fn save_picture(&mut self, id: NodeId, bytes: &[u8]) -> Result<(), StoreError> {
         self.writable()?;
         let path = path(self.folder(), id);
-        let folder = self.folder().join(FOLDER);
+        let folder = self.folder().join(PICTURES);
         if !folder.is_dir() {
             make_private_dir(&folder, true)?;
             sync_dir(self.folder());
@@ -49,7 +48,7 @@ impl Sessions {
     pub fn picture_faults(&self, name: &str, story: &Story) -> Result<Vec<String>, StoreError> {
         let folder = self.folder(name)?;
         let fault = |id: NodeId, picture: &Picture| {
-            let file = format!("{FOLDER}/{}", Picture::file_name(id));
+            let file = format!("{PICTURES}/{}", Picture::file_name(id));
             match fs::read(path(&folder, id)) {
                 Ok(bytes) if sha256(&bytes) == picture.sha256 => None,
                 Ok(_) => Some(format!(

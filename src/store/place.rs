@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// The name of a session's journal in its folder.
 pub(super) const FILE: &str = "journal.jsonl";
 
+/// The name of the folder of a session's pictures.
+pub(super) const PICTURES: &str = "pictures";
+
 /// Distinguishes states of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {

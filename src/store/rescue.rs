@@ -5,9 +5,9 @@
 
 use super::held::{files_in, is_card, is_picture};
 use super::names::numbered;
-use super::place::{Misplaced, whereabouts};
+use super::place::{Misplaced, PICTURES, whereabouts};
 use super::private::{make_private_dir, sync_dir};
-use super::{Journal, StoreError, pictures};
+use super::{Journal, StoreError};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -92,7 +92,7 @@ impl Journal {
 
 /// Copies pictures and imported cards, if they still exist.
 pub(super) fn bring_files(from: &Path, to: &Path) {
-    let (old, new) = (from.join(pictures::FOLDER), to.join(pictures::FOLDER));
+    let (old, new) = (from.join(PICTURES), to.join(PICTURES));
     if old.is_dir() && make_private_dir(&new, true).is_ok() {
         copy_missing(&files_in(&old, is_picture), &new);
     }

@@ -2,7 +2,8 @@
 //! count.
 //!
 //! Training follows [`may_be_example`] too, and shows the networks random subsets of the allowed
-//! examples; a [`Retriever`] may therefore choose differently without retraining.
+//! examples; a [`Retriever`] may therefore choose differently among them without retraining. There
+//! is at most one example per style, since the encoder would add up two of the same style.
 
 use super::concepts::Match;
 use super::config::Config;
@@ -15,11 +16,11 @@ use super::style_coverage::StyleCoverage;
 /// only part of a picture is sampled again, since that part must fit the rest of the picture.
 const UNRELATED: f64 = 0.4;
 
-/// Whether a drawing in `style` may be an example for a picture of the same concept in the `wanted`
-/// style: never if the styles are the same, so that nothing is copied. Drawing and training both
-/// follow this rule.
-pub fn may_be_example(style: u32, wanted: Option<u32>) -> bool {
-    Some(style) != wanted
+/// Whether a drawing of a concept in a style may be an example for a picture of the `wanted` concept
+/// and style: only if the concepts are the same and the styles are not, so that nothing is copied.
+/// Drawing and training both follow this rule.
+pub fn may_be_example(drawing: (u32, u32), wanted: (u32, Option<u32>)) -> bool {
+    drawing.0 == wanted.0 && Some(drawing.1) != wanted.1
 }
 
 pub struct Retriever {
@@ -46,8 +47,11 @@ impl Retriever {
     ) -> RetrievedExamples {
         let known = |found: &&Match| found.similarity >= base::KNOWN_SIMILARITY;
         let found = concepts.first().filter(known);
-        let allowed = |own| may_be_example(own, style);
-        let examples = |found: &Match| self.index.examples(found.concept, config, allowed);
+        let examples = |found: &Match| {
+            let wanted = (found.concept, style);
+            let allowed = |own| may_be_example((found.concept, own), wanted);
+            self.index.examples(found.concept, config, allowed)
+        };
         let all: RetrievedExamples = found.map(examples).unwrap_or_default();
         match self.any_related(&all, style) {
             true => {

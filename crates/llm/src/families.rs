@@ -15,6 +15,7 @@ pub struct Family {
     pub rope_base: f64,
     /// The name of the tensor of RoPE's per-frequency divisors; not every file has one.
     pub rope_divisors: &'static str,
+    /// [`Activation::Gelu`] is the tanh approximation; exact GELU would need a variant.
     pub activation: Activation,
     /// Whether embeddings are multiplied by the square root of their width.
     pub scales_embeddings: bool,
@@ -117,6 +118,38 @@ pub const END_TOKENS: &[&str] = &[
 /// Turn tokens whose names lack the bars of `<|im_end|>`.
 pub const TURN_TOKENS: &[&str] = &["<start_of_turn>", "<end_of_turn>", "<EOT>", "_<EOT>"];
 
+/// How a tokenizer splits text into words before it merges them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WordSplit {
+    Gpt2,
+    SmolLm,
+    Llama3,
+    Qwen2,
+    Tekken,
+}
+
+/// The splits by the names in `tokenizer.ggml.pre` (llama.cpp's llama-vocab.cpp).
+const WORD_SPLITS: &[(WordSplit, &[&str])] = &[
+    (WordSplit::Gpt2, &["gpt-2", "gpt2", "default", ""]),
+    (WordSplit::SmolLm, &["smollm"]),
+    (
+        WordSplit::Llama3,
+        &[
+            "llama-bpe",
+            "llama3",
+            "llama-v3",
+            "smaug-bpe",
+            "lfm2",
+            "glm4",
+            "chatglm-bpe",
+            "falcon3",
+            "pixtral",
+        ],
+    ),
+    (WordSplit::Qwen2, &["qwen2", "deepseek-r1-qwen", "qwen3"]),
+    (WordSplit::Tekken, &["tekken"]),
+];
+
 /// Factors and limits in a file's metadata that illumine does not implement; 0 and 1 mean none.
 pub const UNSUPPORTED: &[&str] = &[
     "attention.scale",
@@ -131,4 +164,10 @@ pub const UNSUPPORTED: &[&str] = &[
 /// The family with this name.
 pub fn find(name: &str) -> Option<&'static Family> {
     FAMILIES.iter().find(|family| family.name == name)
+}
+
+/// The split that `tokenizer.ggml.pre` names, if it is known.
+pub fn split_of(pre: &str) -> Option<WordSplit> {
+    let named = WORD_SPLITS.iter().find(|(_, names)| names.contains(&pre));
+    named.map(|(split, _)| *split)
 }

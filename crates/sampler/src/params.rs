@@ -178,3 +178,41 @@ mod tests {
         );
     }
 }
+
+/// Random settings for property tests.
+#[cfg(test)]
+pub(crate) mod random {
+    use super::Sampling;
+    use proptest::prelude::*;
+
+    pub(crate) fn any_number() -> impl Strategy<Value = f32> {
+        prop_oneof![
+            4 => -2.0f32..6.0,
+            1 => any::<f32>(),
+            1 => prop::sample::select(vec![0.0, 1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]),
+        ]
+    }
+
+    prop_compose! {
+        /// Settings as a broken file might contain them.
+        pub(crate) fn any_sampling()(
+            n in prop::collection::vec(any_number(), 14),
+            top_k in prop_oneof![0u32..5, any::<u32>()],
+            allowed in prop_oneof![0u32..4, any::<u32>()],
+            ranges in prop::array::uniform2(prop_oneof![-2i32..9, any::<i32>()]),
+            mirostat in 0u8..4,
+        ) -> Sampling {
+            Sampling {
+                temperature: n[0], top_p: n[1], min_p: n[2], typical_p: n[3], top_n_sigma: n[4],
+                xtc_threshold: n[5], xtc_probability: n[6], dry_multiplier: n[7], dry_base: n[8],
+                repetition_penalty: n[9], presence_penalty: n[10], frequency_penalty: n[11],
+                mirostat_tau: n[12], mirostat_eta: n[13], top_k, dry_allowed_length: allowed,
+                dry_penalty_last_n: ranges[0], repetition_range: ranges[1], mirostat,
+                // These take no part in sampling. They are spelled out so that a new parameter cannot
+                // be forgotten here.
+                dry_sequence_breakers: Vec::new(), seed: None, max_tokens: 0, stop: Vec::new(),
+                whole_sentences: false, heal: false, recall: 0, banned_phrases: Vec::new(),
+            }
+        }
+    }
+}

@@ -194,12 +194,12 @@ impl<'a> Batches<'a> {
     /// The training pictures of picture `at`'s concept in other styles, as pairs of style number
     /// and index.
     pub fn other_styles(&self, at: usize) -> impl Iterator<Item = (u32, usize)> {
-        let (pictures, own) = (self.pictures, self.pictures.style[at]);
-        let styles = self
-            .by_concept
-            .get(&(pictures.concept[at], pictures.tone[at]));
+        let pictures = self.pictures;
+        let concept = pictures.concept[at];
+        let own = (concept, Some(pictures.style[at]));
+        let styles = self.by_concept.get(&(concept, pictures.tone[at]));
         let all = styles.into_iter().flatten();
-        all.filter(move |(style, _)| may_be_example(**style, Some(own)))
+        all.filter(move |(style, _)| may_be_example((concept, **style), own))
             .map(|(style, at)| (*style, *at))
     }
 

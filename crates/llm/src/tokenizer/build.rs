@@ -7,7 +7,7 @@ use super::byte_pairs::BytePairs;
 use super::sentence_piece::SentencePiece;
 use super::string_map::StringMap;
 use crate::error::ModelError;
-use crate::families::{END_TOKENS, TURN_TOKENS};
+use crate::families::{self, END_TOKENS, TURN_TOKENS, WordSplit};
 use crate::gguf::Gguf;
 use std::borrow::Cow;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -203,19 +203,17 @@ fn byte_level(
         format!(r"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{count}|{REST}")
     };
     let mut note = None;
-    let (split, nfc) = match pre.as_ref() {
-        "smollm" => (Pre::SmolLm, false),
-        "llama-bpe" | "llama3" | "llama-v3" | "smaug-bpe" | "lfm2" | "glm4" | "chatglm-bpe"
-        | "falcon3" | "pixtral" => (Pre::Regex(digits("{1,3}")), false),
-        "qwen2" | "deepseek-r1-qwen" | "qwen3" => (Pre::Regex(digits("")), true),
-        "tekken" => (Pre::Regex(TEKKEN.to_string()), false),
-        other => {
-            if !matches!(other, "gpt-2" | "gpt2" | "default" | "") {
-                note = Some(format!(
-                    "The file's pre-tokenizer (\"{}\") is unknown; GPT-2's is used instead, so some words may be split differently.",
-                    base::untrusted::clean_key(other)
-                ));
-            }
+    let (split, nfc) = match families::split_of(&pre) {
+        Some(WordSplit::SmolLm) => (Pre::SmolLm, false),
+        Some(WordSplit::Llama3) => (Pre::Regex(digits("{1,3}")), false),
+        Some(WordSplit::Qwen2) => (Pre::Regex(digits("")), true),
+        Some(WordSplit::Tekken) => (Pre::Regex(TEKKEN.to_string()), false),
+        Some(WordSplit::Gpt2) => (Pre::Gpt2, false),
+        None => {
+            note = Some(format!(
+                "The file's pre-tokenizer (\"{}\") is unknown; GPT-2's is used instead, so some words may be split differently.",
+                base::untrusted::clean_key(&pre)
+            ));
             (Pre::Gpt2, false)
         }
     };
