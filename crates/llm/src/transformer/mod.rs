@@ -15,6 +15,7 @@ mod rope;
 mod snapshot;
 mod tensor_cache;
 mod top_k;
+pub mod trainable;
 mod weights;
 
 pub use config::Config;
@@ -51,15 +52,7 @@ impl Transformer {
         let divisors = weights.rope_divisors(&config);
         let (device, on_host) = (weights.device(), weights.on_host());
         let rope = RopeTables::new(&config.rope, config.rope.base, divisors, device, on_host)?;
-        let local = config.window.as_ref().and_then(|window| window.rope_base);
-        let local_rope = local.map(|base| {
-            let plain = config::Rope {
-                factor: 1.0,
-                attn_factor: 1.0,
-                ..config.rope.clone()
-            };
-            RopeTables::new(&plain, base, None, device, on_host)
-        });
+        let local_rope = RopeTables::local(&config, device, on_host);
         // Small models use the embedding as the output matrix. This is the largest matrix and is
         // loaded first, so that its file pages are never in memory together with all the other
         // packed weights.

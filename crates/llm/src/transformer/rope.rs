@@ -1,6 +1,6 @@
 //! Rotary position embeddings (Su et al. 2021), with tables that grow with the story.
 
-use super::config::Rope;
+use super::config::{Config, Rope};
 use crate::families::RopeLayout;
 use candle_core::{Device, Result, Tensor};
 
@@ -41,6 +41,17 @@ impl RopeTables {
         })
     }
 
+    /// The tables for layers with a window, if their base differs.
+    pub fn local(config: &Config, device: &Device, on_host: bool) -> Option<Result<RopeTables>> {
+        let base = config.window.as_ref()?.rope_base?;
+        let plain = Rope {
+            factor: 1.0,
+            attn_factor: 1.0,
+            ..config.rope.clone()
+        };
+        Some(RopeTables::new(&plain, base, None, device, on_host))
+    }
+
     /// Extends the tables to all positions below `len`.
     pub fn grow(&mut self, len: usize) -> Result<()> {
         if len <= self.len {
@@ -72,6 +83,12 @@ impl RopeTables {
         }
         self.len = len;
         Ok(())
+    }
+
+    /// The cosines and sines of the positions below `len`, each `[len, dim / 2]`; not for tables on
+    /// the host.
+    pub fn tensors(&self, len: usize) -> Result<(Tensor, Tensor)> {
+        Ok((self.cos.narrow(0, 0, len)?, self.sin.narrow(0, 0, len)?))
     }
 
     /// Rotates one head on a CPU.

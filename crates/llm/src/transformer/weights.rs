@@ -90,6 +90,13 @@ impl Weights {
         self.gguf.tensor(name).is_some()
     }
 
+    /// The number of a tensor's dimensions; 0 if there is no such tensor.
+    pub fn rank(&self, name: &str) -> usize {
+        self.gguf
+            .tensor(name)
+            .map_or(0, |tensor| tensor.shape.len())
+    }
+
     /// The error for a missing required tensor.
     pub fn missing(&self, name: &str) -> ModelError {
         self.gguf.missing(name).into()
@@ -277,7 +284,7 @@ impl Weights {
     }
 }
 
-const EMBEDDING: &str = "token_embd.weight";
+pub const EMBEDDING: &str = "token_embd.weight";
 
 /// Whether a part is a duplicate of the kind that old converters wrote: RoPE's frequencies, which
 /// are computed here, or single experts beside the stacked ones.

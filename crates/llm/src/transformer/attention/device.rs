@@ -39,7 +39,12 @@ pub fn attend(
 }
 
 /// `[tokens, len]`: 0 for visible positions, minus infinity for masked ones.
-fn mask(tokens: usize, position: usize, window: Option<usize>, device: &Device) -> Result<Tensor> {
+pub fn mask(
+    tokens: usize,
+    position: usize,
+    window: Option<usize>,
+    device: &Device,
+) -> Result<Tensor> {
     let len = position + tokens;
     let window = window.unwrap_or(len);
     let allowed =

@@ -1,7 +1,7 @@
 //! Attention with its projections, norms and KV cache: illumine's kernel on CPUs, tensor operations
 //! elsewhere.
 
-mod device;
+pub mod device;
 
 use super::config::Config;
 use super::linear::{Input, Linear};

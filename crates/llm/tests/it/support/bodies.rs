@@ -2,14 +2,17 @@
 //! implementations.
 
 use super::tiny::{
-    Theirs, Tiny, content, difference, exact, feed, ours, placed, read, read_theirs, tokens,
+    PROMPT, Theirs, Tiny, content, difference, exact, feed, ours, placed, read, read_theirs, tokens,
 };
 use candle_core::quantized::GgmlDType;
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use candle_transformers::models as reference;
 use kernels::attention::KvType;
 use kernels::linear::KernelFamily;
-use llm::{Logits, Placement};
+use llm::gguf::Gguf;
+use llm::transformer::trainable::{Adapt, Trainable, Unadapted};
+use llm::{Logits, ModelError, Placement};
+use std::sync::Arc;
 use tempfile::NamedTempFile;
 
 pub const HIDDEN: usize = 64;
@@ -141,7 +144,57 @@ pub fn hold_exact(tiny: &Tiny, theirs: &impl Fn(&NamedTempFile) -> Theirs<'stati
         ..exact()
     };
     close(&wanted, &read(&mut *placed(&file, &plain)));
+    trains(&file, &wanted);
     consistent(&file);
+}
+
+/// The forward pass for training gives the same logits, and gradients; mixtures of experts and
+/// convolutions have none.
+fn trains(file: &NamedTempFile, wanted: &[f32]) {
+    struct Scaled(Var);
+    impl Adapt for Scaled {
+        fn adapt(&self, _: &str, _: &Tensor, product: Tensor) -> candle_core::Result<Tensor> {
+            product.broadcast_mul(&self.0)
+        }
+    }
+    let gguf = Arc::new(Gguf::open(file.path()).unwrap());
+    let model = match Trainable::load(gguf.clone(), &Device::Cpu) {
+        Ok(model) => model,
+        Err(ModelError::Unsupported(tensor)) => {
+            let unused = tensor.contains("_exps") || tensor.contains("shortconv");
+            return assert!(unused, "{tensor}");
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let ids = Tensor::new(tokens(VOCABULARY), &Device::Cpu).unwrap();
+    let ids = ids.unsqueeze(0).unwrap();
+    let rows = |logits: Tensor| {
+        let count = wanted.len() / VOCABULARY;
+        let rows = logits.squeeze(0).unwrap();
+        let rows = rows.narrow(0, PROMPT - 1, count).unwrap();
+        rows.flatten_all().unwrap()
+    };
+    let plain = rows(model.forward(&ids, &Unadapted).unwrap());
+    close(wanted, &plain.to_vec1::<f32>().unwrap());
+    let scale = Var::new(1f32, &Device::Cpu).unwrap();
+    let loss = |scaled: &Scaled| {
+        let logits = rows(model.forward(&ids, scaled).unwrap());
+        logits.sqr().unwrap().mean_all().unwrap()
+    };
+    let at = |value: f32| {
+        let scaled = Scaled(Var::new(value, &Device::Cpu).unwrap());
+        f64::from(loss(&scaled).to_scalar::<f32>().unwrap())
+    };
+    let scaled = Scaled(scale);
+    let gradients = loss(&scaled).backward().unwrap();
+    let slope = gradients
+        .get(&scaled.0)
+        .unwrap()
+        .to_scalar::<f32>()
+        .unwrap();
+    let measured = (at(1.01) - at(0.99)) / 0.02;
+    let far = (f64::from(slope) - measured).abs();
+    assert!(far < 0.05 * measured.abs() + 1e-3, "{slope} {measured}");
 }
 
 pub fn close(wanted: &[f32], given: &[f32]) {

@@ -184,7 +184,7 @@ pub type Theirs<'a> = Box<dyn FnMut(&Tensor, usize) -> candle_core::Result<Tenso
 
 /// The length of the text that both models evaluate: a prompt, then tokens one by one.
 const TOKENS: usize = 30;
-const PROMPT: usize = 20;
+pub const PROMPT: usize = 20;
 
 pub fn tokens(vocabulary: usize) -> Vec<u32> {
     let token = |at: usize| (at * 37 + at * at * 11 + 5) % vocabulary;
