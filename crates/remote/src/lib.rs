@@ -41,4 +41,4 @@ pub use events::{Events, Framing};
 pub use flavour::{Flavour, Prefill, Protocol};
 pub use key::Key;
 pub use probe::{ListedModel, Server, count_tokens, probe};
-pub use samplers::ignored;
+pub use samplers::{ignored, unsupported};

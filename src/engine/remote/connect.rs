@@ -177,29 +177,9 @@ fn about(
         chat: true,
         load_ms: began.elapsed().as_secs_f64() * 1000.0,
         note,
-        cannot: remote::ignored(server.flavour, &everything())
+        cannot: remote::unsupported(server.flavour)
             .into_iter()
             .map(str::to_string)
             .collect(),
-    }
-}
-
-/// Settings in which every field has an effect.
-fn everything() -> sampler::Sampling {
-    sampler::Sampling {
-        temperature: 1.0,
-        top_k: 1,
-        top_p: 0.5,
-        min_p: 0.5,
-        typical_p: 0.5,
-        top_n_sigma: 1.0,
-        xtc_probability: 1.0,
-        xtc_threshold: 0.1,
-        dry_multiplier: 1.0,
-        repetition_penalty: 2.0,
-        presence_penalty: 1.0,
-        frequency_penalty: 1.0,
-        mirostat: 2,
-        ..sampler::Sampling::default()
     }
 }

@@ -177,3 +177,13 @@ fn a_chat_goes_through_the_servers_template_and_thoughts_are_left_out() {
     assert_eq!(sent["messages"][1]["content"], "Which colour?");
     assert_eq!(sent["repeat_penalty"], json!(1.0));
 }
+
+#[test]
+fn the_settings_that_a_server_cannot_use_are_named_as_the_writer_sets_them() {
+    for flavour in Flavour::ALL {
+        for name in ::remote::unsupported(flavour) {
+            let known = story::sampling::SETTINGS.iter().any(|row| row.name == name);
+            assert!(known, "{flavour:?}: {name}");
+        }
+    }
+}
