@@ -65,7 +65,7 @@ pub fn call(flavour: Flavour, ask: &Ask) -> Call {
         Prompt::Text(_) => flavour.prose().unwrap_or(Protocol::OpenAiText),
         Prompt::Turns { .. } => flavour.chat(),
     };
-    let sampling = fields(flavour, protocol, ask.sampling, ask.seed);
+    let sampling = fields(flavour, protocol, ask.sampling, ask.seed, ask.context);
     let (path, body, framing) = match protocol {
         Protocol::LlamaText => ("/completion", llama(ask, sampling), Framing::Sse),
         Protocol::OpenAiText => (

@@ -29,9 +29,10 @@ pub(crate) fn fields(
     protocol: Protocol,
     sampling: &Sampling,
     seed: u64,
+    context: usize,
 ) -> Map<String, Value> {
     let mut fields = Map::new();
-    for row in rows(flavour, sampling) {
+    for row in rows(flavour, sampling, context) {
         // Anthropic's newer models take either temperature or top_p, not both.
         let left_out = flavour == Flavour::Anthropic && row.effect == Effect::Cut(false);
         if let Some(name) = row.names.on(flavour).filter(|_| !left_out) {
@@ -44,8 +45,9 @@ pub(crate) fn fields(
     if protocol == Protocol::KoboldText {
         // Penalties, top-k, top-a, typical, tail-free, top-p and min-p, temperature.
         fields.insert("sampler_order".into(), json!([6, 0, 1, 4, 3, 2, 5]));
-        fields.insert("tfs".into(), json!(1));
-        fields.insert("top_a".into(), json!(0));
+        // illumine has no such settings; the server's own values must not apply.
+        fields.entry("tfs").or_insert(json!(1));
+        fields.entry("top_a").or_insert(json!(0));
         fields.insert("sampler_seed".into(), json!(seed % 999_999 + 1));
     } else if protocol != Protocol::AnthropicChat {
         // Servers store a seed in 32 bits, and some take the highest value to mean "random".
@@ -58,7 +60,7 @@ pub(crate) fn fields(
 pub fn ignored(flavour: Flavour, sampling: &Sampling) -> Vec<&'static str> {
     // At temperature 0, sampling is greedy, so truncation has no effect.
     let greedy = sampling.temperature <= 0.0;
-    let names = rows(flavour, sampling).into_iter().filter_map(|row| {
+    let names = rows(flavour, sampling, 0).into_iter().filter_map(|row| {
         let on = match row.effect {
             Effect::Cut(on) => on && !greedy,
             Effect::Penalty(on) => on,
@@ -71,7 +73,7 @@ pub fn ignored(flavour: Flavour, sampling: &Sampling) -> Vec<&'static str> {
 
 /// The settings that the flavour does not support, whatever their values.
 pub fn unsupported(flavour: Flavour) -> Vec<&'static str> {
-    let rows = rows(flavour, &Sampling::default()).into_iter();
+    let rows = rows(flavour, &Sampling::default(), 0).into_iter();
     let missing = rows.filter(|row| row.effect != Effect::Part);
     let missing = missing.filter(|row| row.names.on(flavour).is_none());
     missing.map(|row| row.setting).collect()
@@ -89,6 +91,7 @@ mod tests {
             Protocol::OpenAiText,
             &Sampling::greedy(),
             u64::MAX,
+            2048,
         );
         assert_eq!(sent["repeat_penalty"], json!(1.0));
         assert_eq!(sent["top_k"], json!(0));
@@ -98,10 +101,23 @@ mod tests {
             Protocol::LlamaText,
             &Sampling::default(),
             7,
+            2048,
         );
         assert_eq!(llama["min_p"], json!(0.05));
         assert_eq!(llama["top_n_sigma"], json!(-1));
         assert_eq!(llama["repeat_last_n"], json!(360));
+        assert_eq!(llama["dry_penalty_last_n"], json!(2048));
+        let bare = Sampling {
+            repetition_range: -1,
+            dry_sequence_breakers: Vec::new(),
+            top_k: 0,
+            ..Sampling::default()
+        };
+        let llama = fields(Flavour::LlamaServer, Protocol::LlamaText, &bare, 7, 2048);
+        assert_eq!(llama["repeat_last_n"], json!(2048));
+        assert_ne!(llama["dry_sequence_breakers"], json!([]));
+        let sglang = fields(Flavour::Sglang, Protocol::OpenAiChat, &bare, 7, 2048);
+        assert_eq!(sglang["top_k"], json!(-1));
     }
 
     #[test]
@@ -122,7 +138,7 @@ mod tests {
             temperature: 1.5,
             ..Sampling::default()
         };
-        let sent = fields(Flavour::Anthropic, Protocol::AnthropicChat, &hot, 1);
+        let sent = fields(Flavour::Anthropic, Protocol::AnthropicChat, &hot, 1, 2048);
         assert_eq!(sent["temperature"], json!(1.0));
         assert!(!sent.contains_key("seed") && !sent.contains_key("top_p"));
     }
@@ -142,7 +158,7 @@ mod tests {
         let sampling = Sampling::default();
         let json = serde_json::to_value(&sampling).unwrap();
         let fields: BTreeSet<&str> = json.as_object().unwrap().keys().map(|it| &**it).collect();
-        let rows = rows(Flavour::LlamaServer, &sampling);
+        let rows = rows(Flavour::LlamaServer, &sampling, 0);
         let named: BTreeSet<&str> = rows.iter().map(|row| row.setting).chain(OTHERS).collect();
         assert_eq!(named, fields);
         assert_eq!(rows.len() + OTHERS.len(), fields.len());

@@ -76,8 +76,8 @@ impl Names {
     }
 }
 
-/// All settings, with the values for a flavour.
-pub(super) fn rows(flavour: Flavour, sampling: &Sampling) -> Vec<Row> {
+/// All settings, with the values for a flavour whose context has this many tokens.
+pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec<Row> {
     // Every field is named here, so that the compiler asks for the row of a new one.
     let Sampling {
         temperature,
@@ -118,14 +118,27 @@ pub(super) fn rows(flavour: Flavour, sampling: &Sampling) -> Vec<Row> {
         Flavour::LlamaServer if *top_n_sigma <= 0.0 => json!(-1),
         _ => number(*top_n_sigma),
     };
+    let whole = |range: i32| match flavour {
+        // It refuses negative ranges, and reserves memory for positive ones.
+        Flavour::LlamaServer if range < 0 => i32::try_from(context).unwrap_or(i32::MAX),
+        Flavour::KoboldCpp if range < 0 => 1_000_000,
+        _ => range,
+    };
     // For KoboldCpp, 0 means the whole context.
     let dry_range = match kobold {
         true => (*dry_penalty_last_n).max(0),
-        false => *dry_penalty_last_n,
+        false => whole(*dry_penalty_last_n),
     };
-    let range = match kobold && *repetition_range < 0 {
-        true => 1_000_000,
-        false => *repetition_range,
+    let range = whole(*repetition_range);
+    let breakers = match flavour {
+        // It refuses an empty list; no text contains this one.
+        Flavour::LlamaServer if dry_sequence_breakers.is_empty() => json!(["\u{1}"]),
+        _ => json!(dry_sequence_breakers),
+    };
+    let top = match flavour {
+        // SGLang refuses 0.
+        Flavour::Vllm | Flavour::Sglang if *top_k == 0 => json!(-1),
+        _ => json!(top_k),
     };
     vec![
         Row {
@@ -136,7 +149,7 @@ pub(super) fn rows(flavour: Flavour, sampling: &Sampling) -> Vec<Row> {
         },
         Row {
             setting: "top_k",
-            value: json!(top_k),
+            value: top,
             effect: Effect::Cut(*top_k > 0),
             names: Names {
                 open_ai: "",
@@ -244,7 +257,7 @@ pub(super) fn rows(flavour: Flavour, sampling: &Sampling) -> Vec<Row> {
         },
         Row {
             setting: "dry_sequence_breakers",
-            value: json!(dry_sequence_breakers),
+            value: breakers,
             effect: Effect::Part,
             names: Names {
                 llama_server: "dry_sequence_breakers",
