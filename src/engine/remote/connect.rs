@@ -6,7 +6,9 @@ use super::{Remote, Server};
 use base::hash::sha256;
 use base::progress::Observer;
 use base::untrusted::clean_line;
-use remote::{Client, Flavour, Kind, Network, Prefill, RemoteError, count_tokens, probe};
+use remote::{
+    Client, Flavour, Kind, Network, Prefill, RemoteError, check_certificates, count_tokens, probe,
+};
 use std::collections::{HashMap, HashSet};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -37,8 +39,21 @@ impl Remote {
         let root = clean_line(&address.root);
         observer.progress(&format!("Connecting to {root}"), 0, None);
         let known = target.flavour.or(Flavour::of_host(address.host()));
-        let has_key = target.key.is_some();
-        let client = Client::new(&address.root, target.key, address.is_local(), network);
+        let key = target.key.key(observer);
+        let key = key.map_err(|why| match observer.is_cancelled() {
+            true => NotConnected::Stopped,
+            false => NotConnected::Failed(why),
+        })?;
+        let has_key = key.is_some();
+        let certificates = target.certificates.or(network.certificates.clone());
+        let network = Network {
+            certificates,
+            ..network.clone()
+        };
+        if address.is_encrypted() {
+            check_certificates(&network).map_err(NotConnected::Failed)?;
+        }
+        let client = Client::new(&address.root, key, address.is_local(), &network);
         let client = client.speaking(known);
         let server = ready(&client, known, address.model.as_deref(), observer)?;
         if let Some(why) = unnamed(&root, address.model.as_deref(), &server) {
@@ -74,6 +89,8 @@ impl Remote {
             counts: Counts::new(exact),
             local: address.is_local(),
             only_chats: false,
+            refuses_prefill: false,
+            thinks: false,
             refused: HashSet::new(),
             said: HashSet::new(),
             words: HashMap::new(),
@@ -84,7 +101,7 @@ impl Remote {
 
     /// Whether the server continues an unfinished message of the model as it stands.
     pub(super) fn prefills(&self) -> bool {
-        self.flavour().prefill() != Prefill::Instruction
+        self.flavour().prefill() != Prefill::Instruction && !self.refuses_prefill
     }
 }
 

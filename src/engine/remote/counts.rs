@@ -10,7 +10,7 @@ use std::collections::HashMap;
 const REMEMBERED: usize = 4096;
 
 /// Cached counts, and whether they are exact.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Counts {
     exact: Cell<bool>,
     known: RefCell<HashMap<(u64, usize), usize>>,
