@@ -86,7 +86,7 @@ impl Backend for Remote {
             explain: true,
             prefetch: self.local && flavour == Flavour::LlamaServer,
             warm_cache: false,
-            banned_phrases: self.completes() && flavour.takes_bias(),
+            banned_phrases: self.completes() && self.forbids_tokens(),
             reproducible: false,
             exact_token_counts: self.counts.are_exact(),
         }

@@ -171,7 +171,15 @@ impl Remote {
 
 /// The field named in a server's complaint, if the request can do without it.
 fn refused_field(body: &Value, said: &str) -> Option<String> {
-    const NEEDED: [&str; 4] = ["model", "prompt", "messages", "stream"];
+    const NEEDED: [&str; 6] = [
+        "model",
+        "prompt",
+        "messages",
+        "stream",
+        // Without these, the model's own message would be begun again.
+        "continue_final_message",
+        "add_generation_prompt",
+    ];
     let fields = body.as_object()?;
     let named = |name: &str| {
         said.match_indices(name).any(|(at, _)| {

@@ -99,6 +99,11 @@ impl Remote {
         })
     }
 
+    /// Whether the server can be kept from writing a token, whose number its tokenizer tells.
+    pub(super) fn forbids_tokens(&self) -> bool {
+        self.flavour().takes_bias() && self.counts.are_exact()
+    }
+
     /// Whether the server continues an unfinished message of the model as it stands.
     pub(super) fn prefills(&self) -> bool {
         self.flavour().prefill() != Prefill::Instruction && !self.refuses_prefill

@@ -3,7 +3,7 @@
 //! As in the local backend, text is held back while it may still become a stop string, a banned
 //! phrase, or the first word of a sentence beyond the goal.
 
-use super::counts::estimate;
+use super::counts::{RunningEstimate, estimate};
 use super::prompt::Fitted;
 use crate::engine::backend::{Failure, Listener};
 use crate::engine::length::{goal_met_before, may_end, most_tokens, overlap};
@@ -26,6 +26,8 @@ pub struct Passage<'a> {
     sent: String,
     held: String,
     tokens: usize,
+    /// The estimate of the tokens, for a server whose pieces are not tokens.
+    estimate: Option<RunningEstimate>,
     /// How much the model thought: bytes and tokens.
     thought: (usize, usize),
     /// Banned phrases that are let through: the byte, and which phrase.
@@ -63,6 +65,7 @@ impl<'a> Passage<'a> {
             sent: String::new(),
             held: String::new(),
             tokens: 0,
+            estimate: None,
             thought: (0, 0),
             let_through: HashSet::new(),
         })
@@ -152,9 +155,16 @@ impl<'a> Passage<'a> {
         self.check_length()
     }
 
+    /// The number of tokens in the next piece of text, for a server whose pieces are not tokens.
+    pub fn estimated(&mut self, piece: &str) -> usize {
+        self.estimate.get_or_insert_default().add(piece)
+    }
+
     /// Stops a server that does not stop by itself.
     fn check_length(&self) -> Look {
-        match self.tokens > most_tokens(self.request) {
+        // An estimate may be much too high, and the server was told the length.
+        let margin = if self.estimate.is_some() { 4 } else { 1 };
+        match self.tokens > margin * most_tokens(self.request) {
             true => Look::Over(Status::Length),
             false => Look::On,
         }

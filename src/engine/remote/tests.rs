@@ -4,6 +4,7 @@ mod bans;
 mod candidates;
 mod fake;
 mod flavours;
+mod routers;
 mod thoughts;
 
 use super::settings::Target;

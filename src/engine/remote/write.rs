@@ -45,6 +45,14 @@ pub fn write_from(
             {
                 remote.fits_less();
             }
+            // A router in front of the server may drop one of the two fields for this.
+            Kind::Refused { ref said, .. }
+                if !remote.refuses_prefill && said.contains("continue_final_message") =>
+            {
+                remote.refuses_prefill = true;
+                let why = "This server continues no unfinished message: the model is asked to go on by an instruction";
+                remote.say_once(why.to_string(), listener);
+            }
             // Some servers with this API only chat.
             Kind::NotFound(_) if plain && !remote.only_chats && may_only_chat(remote.flavour()) => {
                 remote.only_chats = true;

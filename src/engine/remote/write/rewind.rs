@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use story::Event;
 
 /// How often phrases are avoided at one place before one is let through: with and without making
-/// their first tokens less likely.
+/// their first tokens less likely. Without, another seed changes nothing at temperature 0.
 const TRIES: usize = 8;
 const TRIES_BY_SEED: usize = 3;
 /// How often phrases are avoided in a whole passage.
@@ -36,11 +36,16 @@ impl Run<'_, '_> {
             false => self.fitted.after(&said, self.remote.prefills()).prompt,
         };
         let goes_on = !matches!(prompt, Prompt::Turns { open: false, .. });
-        let by_bias = goes_on && self.remote.flavour().takes_bias();
+        let by_bias = goes_on && self.remote.forbids_tokens();
+        let greedy = self.request.sampling.temperature <= 0.0;
         let tries = self.rewinds.tries.entry(said.len()).or_default();
         *tries += 1;
         self.rewinds.in_all += 1;
-        let most = if by_bias { TRIES } else { TRIES_BY_SEED };
+        let most = match by_bias {
+            true => TRIES,
+            false if greedy => 0,
+            false => TRIES_BY_SEED,
+        };
         let enough = *tries > most || self.rewinds.in_all > IN_ALL;
         let phrase = self.passage.phrase(written.trim_start(), ban).to_string();
         if strength.is_some() || enough {

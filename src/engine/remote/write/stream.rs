@@ -5,7 +5,6 @@ use super::tell_progress;
 use crate::engine::backend::Listener;
 use crate::engine::remote::Remote;
 use crate::engine::remote::asking::{Begun, Wish};
-use crate::engine::remote::counts::estimate;
 use crate::engine::remote::passage::{Look, Passage};
 use crate::engine::remote::prompt::Fitted;
 use crate::engine::remote::source::{Share, Source};
@@ -188,11 +187,9 @@ impl Run<'_, '_> {
 
     /// Adds what the model thought and wrote. Returns how the request ended, if it did.
     fn add(&mut self, said: &Said) -> Option<Ended> {
-        let by_event = self.remote.flavour().streams_tokens();
-        let tokens = |text: &str| if by_event { 1 } else { estimate(text) };
         if !said.thought.is_empty() {
             self.remote.thinks = true;
-            let tokens = tokens(&said.thought);
+            let tokens = self.tokens(&said.thought);
             if !self.passage.think(&said.thought, tokens, self.listener) {
                 let why =
                     "The model thought without end and was stopped; /retry, or take another model";
@@ -203,11 +200,19 @@ impl Run<'_, '_> {
         if said.answer.is_empty() {
             return None;
         }
-        let tokens = tokens(&said.answer);
+        let tokens = self.tokens(&said.answer);
         match self.passage.push(&said.answer, tokens, self.listener) {
             Look::On => None,
             Look::Banned { at, ban } => Some(Ended::Banned { at, ban }),
             Look::Over(status) => Some(Ended::Over(status)),
+        }
+    }
+
+    /// The number of tokens in a piece of the stream.
+    fn tokens(&mut self, piece: &str) -> usize {
+        match self.remote.flavour().streams_tokens() {
+            true => 1,
+            false => self.passage.estimated(piece),
         }
     }
 
