@@ -48,7 +48,7 @@ fn a_server_that_forbids_no_tokens_is_not_asked_again_for_the_same_greedy_text()
     asked.sampling = Sampling::greedy();
     asked.bans = vec![sampler::ban::Ban {
         phrase: "young".to_string(),
-        ..Default::default()
+        strength: None,
     }];
     let heard = written_by(&server, Flavour::Sglang, &asked);
     assert_eq!(heard.text(), " was young.");
