@@ -5,7 +5,7 @@
 use crate::studio::{Listed, Notice, Outcome, PictureSource, Refusal, Studio, Work, left_out};
 use std::sync::mpsc::Receiver;
 use story::message::FailureKind;
-use story::{Author, Command, NodeId, Reply, Status, command, diff};
+use story::{Author, Command, Node, NodeId, Reply, Status, command, diff};
 
 /// The destination of the transcript. Only story text is shown unchanged.
 pub trait Page {
@@ -306,6 +306,14 @@ fn show_notice(
                 let whole = !studio.candidates().is_empty() || studio.story().head() != Some(node);
                 if !whole {
                     page.text(&text)?;
+                }
+            }
+            Notice::Thought(id) => {
+                let node = studio.story().node(id);
+                // Candidates and summaries are shown once they are complete.
+                let shown = studio.candidates().is_empty() && studio.story().head() == Some(id);
+                if let Some(remark) = node.filter(|_| shown).and_then(Node::thought_remark) {
+                    page.notice(&format!("[{remark}]"));
                 }
             }
             Notice::Progress | Notice::Answered(_) | Notice::Stopped => {}

@@ -107,6 +107,10 @@ pub enum Work {
         reused: usize,
     },
     Writing,
+    /// The model thinks before it writes; about how many words so far.
+    Thinking {
+        words: usize,
+    },
     /// How many pictures are finished, and the total, which is 0 while unknown.
     Drawing {
         done: usize,

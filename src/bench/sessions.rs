@@ -30,7 +30,7 @@ pub fn records(passages: u64) -> Vec<Record> {
                 node: id,
                 text: " It burned until the morning, and nobody came.".to_string(),
                 ids: (0..11).collect(),
-                healed: 0,
+                ..StreamedText::default()
             }));
             records.push(Record::End(PassageEnd {
                 node: id,

@@ -4,7 +4,8 @@
 //! [backends.gpu]
 //! url = "http://gpu:8000"
 //! flavour = "vllm"        # detected if omitted
-//! key_env = "GPU_KEY"     # or key_file, a file that only its owner can read
+//! key_env = "GPU_KEY"     # or key_file, a file that only its owner can read, or key_command
+//! ca_file = "/etc/ca.pem" # instead of the system's certificates
 //! context = 32768         # if the server does not report it
 //! ```
 
@@ -12,11 +13,11 @@ use super::args::Common;
 use super::config::{table, wrong};
 use super::exit::{Exit, Failed};
 use base::untrusted::clean_line;
-use illumine::engine::remote::{Backends, NamedBackend};
+use illumine::engine::remote::{Backends, KeyCommand, KeySource, NamedBackend};
 use remote::{Address, Flavour, Key, is_address};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Reads the named backends in the configuration file.
@@ -42,7 +43,16 @@ fn backend(
     fields: &Table,
     variable: &impl Fn(&str) -> Option<String>,
 ) -> Result<NamedBackend, String> {
-    const KNOWN: [&str; 6] = ["url", "model", "flavour", "key_env", "key_file", "context"];
+    const KNOWN: [&str; 8] = [
+        "url",
+        "model",
+        "flavour",
+        "key_env",
+        "key_file",
+        "key_command",
+        "context",
+        "ca_file",
+    ];
     if let Some(other) = fields.keys().find(|key| !KNOWN.contains(&key.as_str())) {
         return Err(format!(
             "unknown entry {}; known entries are {}",
@@ -67,24 +77,47 @@ fn backend(
         Some(Value::Integer(tokens)) if *tokens >= 64 => usize::try_from(*tokens).ok(),
         Some(_) => return Err("context is a number of tokens, at least 64".to_string()),
     };
-    let key = match (text("key_env")?, text("key_file")?) {
-        (None, None) => Ok(None),
-        (Some(name), _) => of_variable(&name, variable),
-        (None, Some(file)) => of_file(Path::new(&file)),
+    let key = match (text("key_env")?, text("key_file")?, command(fields)?) {
+        (None, None, None) => KeySource::Nowhere,
+        (Some(name), None, None) => found(of_variable(&name, variable)),
+        (None, Some(file), None) => found(of_file(Path::new(&file))),
+        (None, None, Some(command)) => KeySource::Command(command),
+        _ => return Err("name only one of key_env, key_file and key_command".to_string()),
     };
     Ok(NamedBackend {
         address,
         flavour: flavour.transpose()?,
         key,
         context,
+        certificates: text("ca_file")?.map(PathBuf::from),
     })
 }
 
-/// The key in a variable. A missing one is reported when the backend is used.
-fn of_variable(
-    name: &str,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> Result<Option<Key>, String> {
+/// A missing key is reported when the backend is used.
+fn found(key: Result<Key, String>) -> KeySource {
+    key.map_or_else(KeySource::Missing, KeySource::Known)
+}
+
+/// The command that prints the key: a list of words, or a string that is split at spaces.
+fn command(fields: &Table) -> Result<Option<KeyCommand>, String> {
+    let wrong = || {
+        "key_command is a program and its arguments, for example [\"pass\", \"show\", \"gpu\"]"
+            .to_string()
+    };
+    let words: Vec<String> = match fields.get("key_command") {
+        None => return Ok(None),
+        Some(Value::String(text)) => text.split_whitespace().map(String::from).collect(),
+        Some(Value::Array(words)) => {
+            let words = words.iter().map(|word| word.as_str().map(String::from));
+            words.collect::<Option<_>>().ok_or_else(wrong)?
+        }
+        Some(_) => return Err(wrong()),
+    };
+    KeyCommand::new(words).map(Some).ok_or_else(wrong)
+}
+
+/// The key in a variable.
+fn of_variable(name: &str, variable: &impl Fn(&str) -> Option<String>) -> Result<Key, String> {
     let shown = clean_line(name);
     let value = variable(name).ok_or_else(|| {
         format!(
@@ -92,13 +125,11 @@ fn of_variable(
         )
     })?;
     let key = Key::new(&value);
-    key.map(Some).ok_or_else(|| {
-        format!("The key in {shown} contains characters that a key cannot have; set it again")
-    })
+    key.ok_or_else(|| format!("The key in {shown} has characters no key may have; set it again"))
 }
 
 /// The key in a file that nobody else can read.
-fn of_file(path: &Path) -> Result<Option<Key>, String> {
+fn of_file(path: &Path) -> Result<Key, String> {
     let shown = clean_line(&path.display().to_string());
     let failed = |error: std::io::Error| {
         format!("Cannot read the key file {shown} ({error}); correct key_file in config.toml")
@@ -114,8 +145,7 @@ fn of_file(path: &Path) -> Result<Option<Key>, String> {
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
     let key = Key::new(&text);
-    key.map(Some)
-        .ok_or_else(|| format!("The key file {shown} must contain one key on one line; correct it"))
+    key.ok_or_else(|| format!("The key file {shown} does not hold one key on one line; correct it"))
 }
 
 /// The model named by the flags: a local one, or one on a server.
@@ -154,9 +184,23 @@ mod tests {
         assert_eq!(gpu.address.root, "http://gpu:8000");
         assert_eq!(gpu.address.model.as_deref(), Some("qwen"));
         assert_eq!(gpu.flavour, Some(Flavour::Vllm));
-        assert_eq!(gpu.key, Ok(Key::new("sk-1")));
+        assert_eq!(gpu.key, KeySource::Known(Key::new("sk-1").unwrap()));
         let missing = parsed("url = \"http://gpu\"\nkey_env = \"OTHER\"").unwrap();
-        assert!(missing.key.unwrap_err().contains("OTHER"));
+        assert!(matches!(missing.key, KeySource::Missing(why) if why.contains("OTHER")));
+        let command = |words: &[&str]| {
+            let words = words.iter().map(|word| word.to_string()).collect();
+            KeyCommand::new(words).map(KeySource::Command)
+        };
+        let listed = parsed("url = \"http://gpu\"\nkey_command = [\"pass\", \"show\", \"my gpu\"]");
+        assert_eq!(
+            Some(listed.unwrap().key),
+            command(&["pass", "show", "my gpu"])
+        );
+        let split =
+            parsed("url = \"http://gpu\"\nca_file = \"ca.pem\"\nkey_command = \"pass gpu\"");
+        let split = split.unwrap();
+        assert_eq!(Some(split.key), command(&["pass", "gpu"]));
+        assert_eq!(split.certificates, Some("ca.pem".into()));
     }
 
     #[test]
@@ -170,6 +214,14 @@ mod tests {
             ),
             ("url = \"http://g\"\nflavour = \"x\"", "llama-server"),
             ("url = \"http://a:hunter2@g\"", "must not hold a password"),
+            (
+                "url = \"http://g\"\nkey_command = []",
+                "a program and its arguments",
+            ),
+            (
+                "url = \"http://g\"\nkey_env = \"A\"\nkey_file = \"b\"",
+                "only one of key_env",
+            ),
         ] {
             let why = parsed(text).unwrap_err();
             assert!(why.contains(says) && !why.contains("hunter2"), "{why}");
@@ -185,7 +237,7 @@ mod tests {
         mode(0o644);
         assert!(of_file(&file).unwrap_err().contains("chmod 600"));
         mode(0o600);
-        assert_eq!(of_file(&file), Ok(Key::new("sk-2")));
+        assert_eq!(of_file(&file).ok(), Key::new("sk-2"));
     }
 
     #[test]

@@ -31,7 +31,8 @@ pub fn follow(
                     meter.clear();
                     return Err(Failed::new(fault.into(), why));
                 }
-                Notice::LeftOut(_)
+                Notice::Thought(_)
+                | Notice::LeftOut(_)
                 | Notice::Info(_)
                 | Notice::Advice(_)
                 | Notice::Ended(..)

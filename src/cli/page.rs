@@ -189,6 +189,7 @@ impl Meter {
                     TOKENS,
                 );
             }
+            Work::Thinking { words } => self.bar("Thinking", *words as u64, None, WORDS),
             Work::Drawing { done, total } if *total > 4 => {
                 self.bar("Drawing", *done as u64, Some(*total as u64), THINGS);
             }
@@ -290,4 +291,5 @@ impl Drop for Progress {
 
 const BYTES: &str = "{msg} [{bar:24}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
 const THINGS: &str = "{msg} [{bar:24}] {pos} of {len}";
+const WORDS: &str = "{msg}, {pos} words";
 const TOKENS: &str = "{msg} [{bar:24}] {pos} of {len} tokens";

@@ -4,6 +4,7 @@
 use super::args::Common;
 use super::environment::{self, Paths};
 use super::exit::Failed;
+use base::progress::Unobserved;
 use base::untrusted::clean_line;
 use illumine::engine::remote::local_roots;
 use remote::{Client, Limits, Network, Server, look_around, probe};
@@ -34,11 +35,16 @@ pub fn find(paths: &Paths) -> Result<Vec<ServerModel>, Failed> {
         ..backends.network.clone()
     };
     for (name, backend) in &backends.named {
-        let Ok(key) = backend.key.clone() else {
+        let Ok(key) = backend.key.key(&Unobserved) else {
             continue;
         };
         let root = &backend.address.root;
         let local = backend.address.is_local();
+        let certificates = backend.certificates.clone();
+        let network = Network {
+            certificates: certificates.or(network.certificates.clone()),
+            ..network.clone()
+        };
         let client = Client::new(root, key, local, &network).speaking(backend.flavour);
         if let Ok(server) = probe(&client, backend.flavour, None, &|| false) {
             found.extend(rows(root, &server, |model| format!("{name}:{model}"), name));

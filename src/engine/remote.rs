@@ -7,15 +7,19 @@
 mod ahead;
 mod alternatives;
 mod asking;
+mod candidates;
 mod connect;
 mod counts;
+mod keys;
 mod nearby;
 mod passage;
 mod prompt;
 mod settings;
+mod source;
 mod write;
 
 pub use connect::NotConnected;
+pub use keys::{KeyCommand, KeySource};
 pub use nearby::{NearbyServers, local_roots};
 pub use settings::{Backends, NamedBackend, Target};
 
@@ -28,6 +32,7 @@ use story::message::{Alternative, Capabilities, ContextReport, FailureKind, Text
 use story::{ModelInfo, NodeId};
 
 /// A model on a server.
+#[derive(Clone)]
 pub struct Remote {
     about: ModelInfo,
     client: Client,
@@ -37,6 +42,10 @@ pub struct Remote {
     local: bool,
     /// Whether the server turned out not to offer raw completion.
     only_chats: bool,
+    /// Whether the server refused to continue an unfinished message of the model.
+    refuses_prefill: bool,
+    /// Whether the model was seen to think before it answers.
+    thinks: bool,
     /// Sampling fields that the server refused.
     refused: HashSet<String>,
     /// The sentences already shown to the writer.
@@ -77,7 +86,7 @@ impl Backend for Remote {
             explain: true,
             prefetch: self.local && flavour == Flavour::LlamaServer,
             warm_cache: false,
-            banned_phrases: self.completes() && flavour.takes_bias(),
+            banned_phrases: self.completes() && self.forbids_tokens(),
             reproducible: false,
             exact_token_counts: self.counts.are_exact(),
         }
@@ -85,6 +94,10 @@ impl Backend for Remote {
 
     fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer {
         write::write(self, request, listener)
+    }
+
+    fn candidates(&mut self, requests: &[TextRequest], listener: &dyn Listener) -> Answer {
+        candidates::candidates(self, requests, listener)
     }
 
     fn alternatives(

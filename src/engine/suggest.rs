@@ -59,6 +59,8 @@ impl Listener for Words<'_> {
                 self.text.borrow_mut().push_str(&text);
                 true
             }
+            // It belongs to no passage.
+            Event::Thought { .. } => true,
             event => self.listener.tell(event),
         }
     }

@@ -206,7 +206,7 @@ mod tests {
                 node: 1,
                 text: " lit.".to_string(),
                 ids: vec![7, 8],
-                healed: 0,
+                ..StreamedText::default()
             }),
             Record::End(PassageEnd {
                 node: 1,

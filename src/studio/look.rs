@@ -5,6 +5,7 @@ use super::pending::Purpose;
 use super::request::healing;
 use super::{Outcome, Refusal, Studio, Work, cannot};
 use base::search::Needle;
+use base::untrusted::clean;
 use story::diff;
 use story::message::LengthGoal;
 use story::sampling::SETTINGS;
@@ -212,6 +213,7 @@ impl Studio {
             }
             lines.push(format!("  context {}", how.context_digest));
         }
+        lines.extend(self.thought(node));
         let versions = self.session.story.versions(node.id).len();
         if versions > 1 {
             lines.push(format!("  {versions} versions"));
@@ -227,6 +229,20 @@ impl Studio {
             ));
         }
         Ok(Outcome::Said(lines.join("\n")))
+    }
+
+    /// What the model thought before it wrote a passage, also if an edit has copied the text since.
+    fn thought(&self, node: &Node) -> Vec<String> {
+        let origin = |node: &&Node| self.session.story.node(node.copied_from?.node);
+        let mut origins = std::iter::successors(Some(node), origin);
+        let Some(node) = origins.find(|node| !node.thought.trim().is_empty()) else {
+            return Vec::new();
+        };
+        let words = node.thought.split_whitespace().count();
+        let thought = clean(node.thought.trim());
+        let first = format!("  thought for {}:", count_noun(words, "word"));
+        let rows = thought.lines().map(|line| format!("    {line}"));
+        std::iter::once(first).chain(rows).collect()
     }
 
     /// Requests the context of the next passage.

@@ -66,11 +66,40 @@ impl Studio {
                 ids,
                 healed,
             } => {
+                let thought = matches!(
+                    self.pending.get(id).map(|request| &request.work),
+                    Some(Work::Thinking { .. })
+                );
                 self.pending.works(id, Work::Writing);
                 // A server does not report the tokens of its text.
                 let tokens = ids.len().max(1);
-                self.stream(node, &text, &ids, healed);
-                vec![Notice::Text { node, text, tokens }]
+                self.stream(StreamedText {
+                    node,
+                    text: text.clone(),
+                    ids,
+                    healed,
+                    thought: String::new(),
+                });
+                let mut notices: Vec<Notice> = thought
+                    .then_some(Notice::Thought(node))
+                    .into_iter()
+                    .collect();
+                notices.push(Notice::Text { node, text, tokens });
+                notices
+            }
+            Event::Thought { node, text } => {
+                let before = match self.pending.get(id).map(|request| &request.work) {
+                    Some(Work::Thinking { words }) => *words,
+                    _ => 1,
+                };
+                let words = before + words_begun(&text);
+                self.pending.works(id, Work::Thinking { words });
+                self.stream(StreamedText {
+                    node,
+                    thought: text,
+                    ..StreamedText::default()
+                });
+                vec![Notice::Progress]
             }
             Event::Ended {
                 node,
@@ -223,23 +252,19 @@ impl Studio {
         }
     }
 
-    fn stream(&mut self, node: NodeId, text: &str, ids: &[u32], healed: usize) {
+    fn stream(&mut self, new: StreamedText) {
         let known = self
             .session
             .streamed
             .iter_mut()
-            .find(|streamed| streamed.node == node);
+            .find(|streamed| streamed.node == new.node);
         match known {
             Some(streamed) => {
-                streamed.text.push_str(text);
-                streamed.ids.extend(ids);
+                streamed.text.push_str(&new.text);
+                streamed.ids.extend(&new.ids);
+                streamed.thought.push_str(&new.thought);
             }
-            None => self.session.streamed.push(StreamedText {
-                node,
-                text: text.to_string(),
-                ids: ids.to_vec(),
-                healed,
-            }),
+            None => self.session.streamed.push(new),
         }
     }
 
@@ -346,6 +371,13 @@ impl Studio {
         notices.push(Notice::Error(why, FailureKind::Engine));
         notices
     }
+}
+
+/// How many words begin after white space in a piece of text.
+fn words_begun(piece: &str) -> usize {
+    let pairs = piece.chars().zip(piece.chars().skip(1));
+    let begun = pairs.filter(|(before, c)| before.is_whitespace() && !c.is_whitespace());
+    begun.count()
 }
 
 /// The notice about something that could not be saved to disk.

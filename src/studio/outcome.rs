@@ -39,6 +39,8 @@ pub enum Notice {
         text: String,
         tokens: usize,
     },
+    /// The model has thought about a passage and begins to write it.
+    Thought(NodeId),
     /// The engine made progress; see [`super::Studio::work`].
     Progress,
     /// A request ended, with the statistics of its passage, if it wrote one.

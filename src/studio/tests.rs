@@ -341,3 +341,46 @@ fn an_export_to_a_dash_is_for_standard_output() {
     let refused = desk.studio.run(unknown).unwrap_err().to_string();
     assert!(refused.contains("not a language tag"), "{refused}");
 }
+
+#[test]
+fn thoughts_are_kept_with_the_passage_and_out_of_the_story() {
+    let thought = |text: &str| Event::Thought {
+        node: 0,
+        text: text.to_string(),
+    };
+    let mut passage = ScriptedPassage::of(&[" went", " out."]);
+    passage.events.splice(
+        0..0,
+        [thought("Dark or\u{1b}[2J bri"), thought("ght?\nDark.")],
+    );
+    let mut script = Script::default().writing(&[" again."]);
+    script.passages.push_front(passage);
+    let mut desk = Desk::new(script);
+    desk.does("The lamp");
+    let notices = desk.settles();
+    assert_eq!(desk.text(), "The lamp went out.");
+    let told = |notice: &&Notice| matches!(notice, Notice::Thought(_));
+    assert_eq!(notices.iter().filter(told).count(), 1);
+    let why = |desk: &mut Desk, place: &str| match desk.does(place) {
+        Outcome::Said(text) => text,
+        other => panic!("{other:?}"),
+    };
+    let shown = why(&mut desk, "/why");
+    let says = "  thought for 4 words:\n    Dark or␛[2J bright?\n    Dark.\n";
+    assert!(shown.contains(says), "{shown}");
+    // It is in no prompt, and it is there when the session is opened again.
+    let place = story::Place::after(desk.studio.story().head());
+    let asked = desk.studio.question(place, request::healing(), 1);
+    assert!(!asked.context.text().contains("Dark"));
+    desk.does("It lit");
+    desk.settles();
+    assert!(!why(&mut desk, "/why").contains("thought"));
+    desk.does("/open b");
+    desk.does("/open a");
+    assert_eq!(desk.text(), "The lamp went out. It lit again.");
+    assert!(why(&mut desk, "/why #1").contains(says));
+    // A part that an edit copies shows it too.
+    desk.does("/edit 1  went on.");
+    assert_eq!(desk.text(), "The lamp went on. It lit again.");
+    assert!(why(&mut desk, "/why").contains("copied from"));
+}

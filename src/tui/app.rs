@@ -323,6 +323,8 @@ impl App {
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Text { tokens, .. } => self.meter.wrote(tokens, self.now),
+            // The page shows it.
+            Notice::Thought(_) => {}
             Notice::Progress => self.meter.works(self.studio.work(), self.now),
             Notice::Answered(stats) => {
                 self.stopping = false;

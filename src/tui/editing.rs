@@ -8,6 +8,7 @@ use super::overlay::Overlay;
 use crate::editor::{Editor, EditorError};
 use crate::studio::Listed;
 use crossterm::event::{KeyCode, KeyEvent};
+use std::borrow::Cow;
 use story::{Command, NodeId};
 
 impl App {
@@ -117,8 +118,15 @@ impl App {
     pub(super) fn show_candidates(&mut self) {
         let story = self.studio.story();
         let candidates = self.studio.candidates().iter();
-        let texts = candidates.map(|id| story.node(*id).map_or("", |node| &node.text));
-        let texts: Vec<&str> = texts.collect();
+        let text = |id: &NodeId| match story.node(*id) {
+            Some(node) if node.text.is_empty() => {
+                node.thought_remark().map_or(Cow::default(), Cow::from)
+            }
+            Some(node) => Cow::from(&node.text),
+            None => Cow::default(),
+        };
+        let texts: Vec<Cow<str>> = candidates.map(text).collect();
+        let texts: Vec<&str> = texts.iter().map(Cow::as_ref).collect();
         match &mut self.overlay {
             Some(overlay) if overlay.shows_candidates() => _ = overlay.update(&texts),
             _ => self.overlay = Some(Overlay::candidates(&texts)),

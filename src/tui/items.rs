@@ -16,6 +16,8 @@ pub struct ItemKey {
     pub mark: String,
     /// The byte at which the context starts, if it starts in this passage.
     pub begins: Option<usize>,
+    /// The number of bytes that the model thought, if a line of its own shows it.
+    pub thought: usize,
     /// The size in pixels, if this is a picture.
     pub picture: Option<(u32, u32)>,
 }
@@ -60,6 +62,7 @@ fn picture(story: &Story, id: NodeId) -> Option<ItemKey> {
         id,
         bytes: 0,
         mark: format!("#{id} {title}{which}"),
+        thought: 0,
         begins: None,
         picture: Some((picture.width, picture.height)),
     })
@@ -71,6 +74,7 @@ fn key(story: &Story, node: &Passage, begins: ContextStart) -> ItemKey {
         id: node.id,
         bytes: node.text.len(),
         mark: mark(story, node),
+        thought: if node.turn { node.thought.len() } else { 0 },
         begins: begins.and_then(|(id, byte)| (id == node.id).then_some(byte)),
     }
 }
@@ -88,6 +92,12 @@ fn mark(story: &Story, node: &Passage) -> String {
         Status::Length => " […]",
         _ => "",
     };
+    // Prose must not be interrupted, so a remark stands only where nothing follows it.
+    let apart = node.status != Status::Running || node.text.is_empty();
+    let thought = match head && apart && !node.turn {
+        true => node.thought_remark().map(|remark| format!(" [{remark}]")),
+        false => None,
+    };
     let versions = match head {
         true => story.versions(node.id),
         false => Vec::new(),
@@ -97,7 +107,8 @@ fn mark(story: &Story, node: &Passage) -> String {
         .position(|id| *id == node.id)
         .filter(|_| head && versions.len() > 1);
     let which = at.map(|at| format!(" ‹{}/{}›", at + 1, versions.len()));
-    format!("{ended}{}", which.unwrap_or_default())
+    let (thought, which) = (thought.unwrap_or_default(), which.unwrap_or_default());
+    format!("{ended}{thought}{which}")
 }
 
 pub fn speaker(author: Author) -> &'static str {

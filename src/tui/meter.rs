@@ -37,7 +37,7 @@ impl Meter {
             Work::Reading { total, .. } => {
                 (self.prompt, self.tokens, self.after_first, self.first) = (*total, 0, 0, None);
             }
-            Work::Nothing | Work::Writing | Work::Drawing { .. } => {}
+            Work::Nothing | Work::Writing | Work::Thinking { .. } | Work::Drawing { .. } => {}
         }
     }
 
@@ -96,6 +96,7 @@ impl Meter {
             } => Some(format!("evaluating {done}/{total}, {reused} reused")),
             Work::Drawing { total, .. } if *total < 2 => Some("drawing".to_string()),
             Work::Drawing { done, total } => Some(format!("drawing {done}/{total}")),
+            Work::Thinking { words } => Some(format!("thinking, {words} words")),
             Work::Writing => Some(match self.speed() {
                 Some(speed) => format!("writing {speed:.1} tok/s"),
                 None => "writing".to_string(),

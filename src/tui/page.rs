@@ -255,7 +255,7 @@ impl Page {
             return false;
         };
         let (old, new) = (&part.key, &item.key);
-        let marks = old.mark == new.mark && old.begins == new.begins;
+        let marks = old.mark == new.mark && old.begins == new.begins && old.thought == new.thought;
         let same = old.id == new.id && marks && new.mark.is_empty();
         let begun = node.text.get(..old.bytes).map(str::trim_start);
         let Some(more) = node
@@ -333,6 +333,10 @@ impl Page {
         if node.turn {
             self.paragraphs.push(Paragraph::default());
             self.push(speaker(node.author), TextRole::Label);
+            if let Some(remark) = node.thought_remark() {
+                self.paragraphs.push(Paragraph::default());
+                self.push(&remark, TextRole::Mark);
+            }
         }
         if turn || self.paragraphs.is_empty() {
             self.paragraphs.push(Paragraph::default());

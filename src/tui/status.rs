@@ -82,7 +82,7 @@ fn right_segments(app: &App) -> Vec<StatusSegment> {
 /// The context size of the current or last passage in tokens.
 fn context_used(app: &App) -> Option<usize> {
     match app.studio.work() {
-        Work::Reading { .. } | Work::Writing => Some(app.meter.used()),
+        Work::Reading { .. } | Work::Writing | Work::Thinking { .. } => Some(app.meter.used()),
         Work::Nothing | Work::Loading { .. } | Work::Drawing { .. } => {
             let stats = app.studio.last_stats()?;
             Some(stats.prompt_tokens + stats.new_tokens)

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::mpsc;
 
 /// A key that must appear nowhere else.
 const KEY: &str = "sk-planted-9f8e7d6c5b4a";
@@ -162,4 +163,71 @@ fn offline_means_no_server_either() {
     let secret = home.illumine(&["write", "Once.", "--backend", "http://me:hunter2@h"]);
     let secret = secret.run().expect(2);
     assert!(!secret.stderr.contains("hunter2"), "{}", secret.stderr);
+}
+
+/// A proxy that answers for every server itself. Returns its address, and the hosts asked for.
+fn proxy() -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let root = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, hosts) = mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) > 0 {
+                    head.extend(byte);
+                }
+                let head = String::from_utf8(head).unwrap();
+                let host = head.split(' ').nth(1).unwrap_or_default().to_string();
+                sender.send(host).unwrap();
+                assert!(head.starts_with("CONNECT "), "{head}");
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+                answer(stream, &[" The sea", " rose."], true);
+            });
+        }
+    });
+    (root, hosts)
+}
+
+#[test]
+fn a_server_elsewhere_is_reached_by_the_proxy_with_a_key_that_a_command_prints() {
+    let (root, hosts) = proxy();
+    // Outside the home that is searched for the key.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    fs::write(&file, format!("{KEY}\n")).unwrap();
+    let home = Home::new();
+    let config = format!(
+        "[backends.gpu]\nurl = \"http://tale.invalid:8000\"\nkey_command = [\"cat\", {:?}]\n",
+        file.display().to_string()
+    );
+    home.file(".config/illumine/config.toml", config.as_bytes());
+    let write = |name: &str, value: &str, code: i32| {
+        let run = home.illumine(&["write", "Once.", "--backend", "gpu", "--log", "a.txt"]);
+        let run = run.without("ILLUMINE_OFFLINE").variable(name, value);
+        run.variable("NO_PROXY", "other.invalid").run().expect(code)
+    };
+    let run = write("HTTP_PROXY", &root, 0);
+    let said = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert_eq!(said.trim_end(), " The sea rose.");
+    assert!(hosts.try_iter().all(|host| host == "tale.invalid:8000"));
+    fs::write(&file, format!("{KEY} and {KEY}\n")).unwrap();
+    let wrong = write("HTTP_PROXY", &root, 3);
+    assert!(
+        wrong.stderr.contains("key_command (cat)"),
+        "{}",
+        wrong.stderr
+    );
+    assert!(
+        hosts.try_iter().next().is_none(),
+        "nothing is asked without the key"
+    );
+    for bytes in [
+        run.stderr.as_bytes(),
+        wrong.stderr.as_bytes(),
+        &all_files(home.path()),
+    ] {
+        assert!(!holds(bytes, KEY));
+    }
 }

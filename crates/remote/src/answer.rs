@@ -25,8 +25,8 @@ pub enum Finish {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chunk {
     pub text: String,
-    /// Whether the model was thinking: such text is not part of the answer.
-    pub thinks: bool,
+    /// What the model thought, which is not part of the answer.
+    pub thought: String,
     pub finish: Option<Finish>,
     /// Whether this is the last event.
     pub last: bool,
@@ -59,6 +59,15 @@ pub struct Likely {
 
 /// Parses an event. The error is the server's own message, or `None` if the event is malformed.
 pub fn decode(protocol: Protocol, event: &str) -> Result<Chunk, Option<String>> {
+    decode_choice(protocol, event, 0)
+}
+
+/// Parses an event of a request for several choices, for one of them.
+pub fn decode_choice(
+    protocol: Protocol,
+    event: &str,
+    choice: usize,
+) -> Result<Chunk, Option<String>> {
     let event = event.trim();
     if event == "[DONE]" {
         return Ok(Chunk {
@@ -78,7 +87,7 @@ pub fn decode(protocol: Protocol, event: &str) -> Result<Chunk, Option<String>> 
     }
     Ok(match protocol {
         Protocol::LlamaText => llama(&json),
-        Protocol::OpenAiText | Protocol::OpenAiChat => open_ai(&json),
+        Protocol::OpenAiText | Protocol::OpenAiChat => open_ai(&json, choice),
         Protocol::OllamaText | Protocol::OllamaChat => ollama(&json),
         Protocol::KoboldText => kobold(&json),
         Protocol::AnthropicChat => anthropic(&json),
@@ -91,6 +100,23 @@ fn text(json: &Value) -> String {
 
 fn count(json: &Value) -> Option<usize> {
     json.as_u64().and_then(|it| usize::try_from(it).ok())
+}
+
+/// The first of these texts that is not empty: some servers send a thought under two names.
+fn thought<const N: usize>(places: [&Value; N]) -> String {
+    let texts = places.into_iter().filter_map(Value::as_str);
+    let mut texts = texts.filter(|text| !text.is_empty());
+    texts.next().unwrap_or_default().to_string()
+}
+
+/// What llama-server reports while it prefills the prompt.
+fn progress(json: &Value) -> Option<Progress> {
+    let progress = &json["prompt_progress"];
+    count(&progress["total"]).map(|total| Progress {
+        done: count(&progress["processed"]).unwrap_or_default(),
+        total,
+        cached: count(&progress["cache"]).unwrap_or_default(),
+    })
 }
 
 fn llama(json: &Value) -> Chunk {
@@ -107,7 +133,6 @@ fn llama(json: &Value) -> Chunk {
         _ if yes("stopped_limit") => Some(Finish::Length),
         _ => Some(Finish::Complete),
     };
-    let progress = &json["prompt_progress"];
     let timings = &json["timings"];
     let likely = &json["completion_probabilities"][0];
     Chunk {
@@ -118,21 +143,20 @@ fn llama(json: &Value) -> Chunk {
         cached: count(&timings["cache_n"]),
         new_tokens: count(&json["tokens_predicted"]).filter(|count| *count > 0),
         prompt_ms: timings["prompt_ms"].as_f64().filter(|_| over),
-        progress: count(&progress["total"]).map(|total| Progress {
-            done: count(&progress["processed"]).unwrap_or_default(),
-            total,
-            cached: count(&progress["cache"]).unwrap_or_default(),
-        }),
+        progress: progress(json),
         likely: likely_rows(&likely["top_logprobs"]),
         ..Chunk::default()
     }
 }
 
-fn open_ai(json: &Value) -> Chunk {
+fn open_ai(json: &Value, wanted: usize) -> Chunk {
     let choices = json["choices"].as_array();
-    let first = |choice: &&Value| count(&choice["index"]).unwrap_or_default() == 0;
-    let choice = choices.and_then(|all| all.iter().find(first));
-    let mut chunk = Chunk::default();
+    let own = |choice: &&Value| count(&choice["index"]).unwrap_or_default() == wanted;
+    let choice = choices.and_then(|all| all.iter().find(own));
+    let mut chunk = Chunk {
+        progress: progress(json),
+        ..Chunk::default()
+    };
     let usage = &json["usage"];
     let used = |name: &str| count(&usage[name]).filter(|count| *count > 0);
     chunk.prompt_tokens = used("prompt_tokens");
@@ -151,9 +175,13 @@ fn open_ai(json: &Value) -> Chunk {
         .find_map(Value::as_str)
         .unwrap_or_default()
         .to_string();
-    chunk.thinks = ["reasoning_content", "reasoning"]
-        .iter()
-        .any(|name| delta[*name].as_str().is_some_and(|it| !it.is_empty()));
+    chunk.thought = thought([
+        &delta["reasoning_content"],
+        &delta["reasoning"],
+        &message["reasoning_content"],
+        &message["reasoning"],
+        &choice["reasoning"],
+    ]);
     chunk.finish = match choice["finish_reason"].as_str() {
         None | Some("") => None,
         Some("length") => Some(Finish::Length),
@@ -200,16 +228,13 @@ fn ollama(json: &Value) -> Chunk {
     let over = json["done"] == true;
     let message = &json["message"];
     let content = [&json["response"], &message["content"]];
-    let thinks = [&json["thinking"], &message["thinking"]];
     Chunk {
         text: content
             .into_iter()
             .find_map(Value::as_str)
             .unwrap_or_default()
             .to_string(),
-        thinks: thinks
-            .into_iter()
-            .any(|it| it.as_str().is_some_and(|it| !it.is_empty())),
+        thought: thought([&json["thinking"], &message["thinking"]]),
         finish: over.then(|| match json["done_reason"].as_str() {
             Some("length") => Finish::Length,
             _ => Finish::Complete,
@@ -263,13 +288,14 @@ fn anthropic(json: &Value) -> Chunk {
         }
         Some("content_block_delta") => {
             chunk.text = text(&delta["text"]);
-            chunk.thinks = delta["thinking"].is_string();
+            chunk.thought = text(&delta["thinking"]);
         }
         Some("message_delta") => chunk.finish = finish(&delta["stop_reason"]),
         Some("message_stop") => chunk.last = true,
         Some("message") => {
-            let parts = json["content"].as_array().into_iter().flatten();
-            chunk.text = parts.map(|part| text(&part["text"])).collect();
+            let parts = || json["content"].as_array().into_iter().flatten();
+            chunk.text = parts().map(|part| text(&part["text"])).collect();
+            chunk.thought = parts().map(|part| text(&part["thinking"])).collect();
             chunk.finish = finish(&json["stop_reason"]);
             chunk.prompt_tokens = count(&json["usage"]["input_tokens"]);
         }
@@ -305,7 +331,7 @@ mod tests {
             Protocol::OpenAiChat,
             r#"{"choices":[{"delta":{"reasoning_content":"hm"}}]}"#,
         );
-        assert!(thinks.thinks && thinks.text.is_empty());
+        assert_eq!((thinks.thought.as_str(), thinks.text.as_str()), ("hm", ""));
         let ollama = read(
             Protocol::OllamaText,
             r#"{"response":" sea","done":true,"done_reason":"length","eval_count":9}"#,
@@ -324,6 +350,62 @@ mod tests {
             r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":4}}"#,
         );
         assert_eq!(claude.finish, Some(Finish::Complete));
+    }
+
+    #[test]
+    fn each_choice_of_a_request_is_told_apart() {
+        let event = r#"{"choices":[{"index":0,"text":"a","finish_reason":"stop"},{"index":2,"text":"c"}],"usage":{"completion_tokens":9}}"#;
+        let of = |choice| decode_choice(Protocol::OpenAiText, event, choice).unwrap();
+        assert_eq!(
+            (of(0).text.as_str(), of(0).finish),
+            ("a", Some(Finish::Complete))
+        );
+        assert_eq!((of(1).text.as_str(), of(1).finish), ("", None));
+        assert_eq!((of(2).text.as_str(), of(2).finish), ("c", None));
+        assert_eq!(of(1).new_tokens, Some(9));
+    }
+
+    #[test]
+    fn thoughts_have_another_name_on_each_server() {
+        use Protocol::{AnthropicChat, OllamaChat, OllamaText, OpenAiChat, OpenAiText};
+        for (protocol, event) in [
+            (
+                OpenAiChat,
+                r#"{"choices":[{"delta":{"reasoning_content":"hm","content":null}}]}"#,
+            ),
+            (
+                OpenAiChat,
+                r#"{"choices":[{"delta":{"reasoning":"hm","reasoning_content":"hm","content":""}}]}"#,
+            ),
+            (
+                OpenAiChat,
+                r#"{"choices":[{"message":{"reasoning":"hm","content":null}}]}"#,
+            ),
+            (OpenAiText, r#"{"choices":[{"text":"","reasoning":"hm"}]}"#),
+            (
+                OllamaText,
+                r#"{"response":"","thinking":"hm","done":false}"#,
+            ),
+            (
+                OllamaChat,
+                r#"{"message":{"content":"","thinking":"hm"},"done":false}"#,
+            ),
+            (
+                AnthropicChat,
+                r#"{"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"hm"}}"#,
+            ),
+            (
+                AnthropicChat,
+                r#"{"type":"message","content":[{"type":"thinking","thinking":"hm"}]}"#,
+            ),
+        ] {
+            let chunk = decode(protocol, event).unwrap();
+            assert_eq!(
+                (chunk.thought.as_str(), chunk.text.as_str()),
+                ("hm", ""),
+                "{event}"
+            );
+        }
     }
 
     #[test]

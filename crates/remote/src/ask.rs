@@ -22,6 +22,8 @@ pub struct Ask<'a> {
     pub bias: Vec<(u32, f32)>,
     /// Phrases never to write, for a server that bans phrases itself.
     pub banned: Vec<String>,
+    /// How many texts to write, for a server that writes several at once.
+    pub choices: usize,
     /// The context size to reserve, for servers that take it from the request.
     pub context: usize,
     pub stream: bool,
@@ -65,7 +67,7 @@ pub fn call(flavour: Flavour, ask: &Ask) -> Call {
         Prompt::Text(_) => flavour.prose().unwrap_or(Protocol::OpenAiText),
         Prompt::Turns { .. } => flavour.chat(),
     };
-    let sampling = fields(flavour, protocol, ask.sampling, ask.seed);
+    let sampling = fields(flavour, protocol, ask.sampling, ask.seed, ask.context);
     let (path, body, framing) = match protocol {
         Protocol::LlamaText => ("/completion", llama(ask, sampling), Framing::Sse),
         Protocol::OpenAiText => (
@@ -131,6 +133,13 @@ fn open_ai(flavour: Flavour, ask: &Ask, mut body: Fields) -> Fields {
     };
     body.insert(most.into(), json!(ask.most));
     body.insert("stream".into(), json!(ask.stream));
+    if ask.choices > 1 {
+        body.insert("n".into(), json!(ask.choices));
+    }
+    if flavour == Flavour::LlamaServer {
+        body.insert("cache_prompt".into(), json!(true));
+        body.insert("return_progress".into(), json!(ask.stream));
+    }
     // The strictest of these servers refuses unknown fields.
     let strict = flavour == Flavour::TransformersServe;
     let hosted = matches!(
@@ -256,6 +265,7 @@ mod tests {
             likely: 0,
             bias: vec![(7, -200.0)],
             banned: vec!["a testament to".into()],
+            choices: 1,
             context: 4096,
             stream: true,
         }
@@ -280,6 +290,12 @@ mod tests {
         let kobold = sent(Flavour::KoboldCpp);
         assert_eq!(kobold.body["banned_tokens"], json!(["a testament to"]));
         assert_eq!(sent(Flavour::Vllm).body["logit_bias"], json!({"7": -100.0}));
+        assert!(sent(Flavour::Vllm).body.get("n").is_none());
+        let several = Ask {
+            choices: 3,
+            ..ask(text(), &sampling)
+        };
+        assert_eq!(call(Flavour::Vllm, &several).body["n"], json!(3));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod roots;
 mod stream;
 
+pub use roots::check_certificates;
 pub use stream::{Step, Stream};
 
 use super::error::{Kind, RemoteError};

@@ -174,6 +174,29 @@ impl Flavour {
         self.tells_likely()
     }
 
+    /// Whether one request can ask for several texts (`n`), which are then streamed side by side.
+    pub fn takes_choices(self) -> bool {
+        match self {
+            Flavour::Vllm | Flavour::Sglang | Flavour::OpenAi => true,
+            // llama-server takes `n` only in versions and routes that illumine does not rely on.
+            Flavour::LlamaServer
+            | Flavour::LlamaCppPython
+            | Flavour::TransformersServe
+            | Flavour::LiteLlm
+            | Flavour::Ollama
+            | Flavour::KoboldCpp
+            | Flavour::LmStudio
+            | Flavour::Anthropic
+            | Flavour::OpenRouter
+            | Flavour::Compatible => false,
+        }
+    }
+
+    /// Whether a request ends or refuses the one before it, so that requests must wait their turn.
+    pub fn answers_one_at_a_time(self) -> bool {
+        matches!(self, Flavour::LlamaCppPython | Flavour::KoboldCpp)
+    }
+
     /// Whether each event of a stream is one token, so that events can be counted.
     pub fn streams_tokens(self) -> bool {
         !matches!(

@@ -10,6 +10,7 @@
 //! | `samplers` | the sampling settings under each flavour's names |
 //! | `answer` | parses an event: text, why it ended, and statistics |
 //! | `deltas` | handles servers that send all text so far each time |
+//! | `thoughts` | separates what a model thinks from its answer |
 //! | `probe` | detects which flavour answers at an address, and which models it has |
 //! | `discover` | finds servers on their usual local ports |
 //!
@@ -30,11 +31,12 @@ mod flavour;
 mod key;
 mod probe;
 mod samplers;
+mod thoughts;
 
 pub use address::{Address, AddressError, is_address};
-pub use answer::{Chunk, Finish, Likely, Progress, decode};
+pub use answer::{Chunk, Finish, Likely, Progress, decode, decode_choice};
 pub use ask::{Ask, Call, Prompt, Turn, call};
-pub use client::{Client, Limits, Network, Reply, Step, Stream};
+pub use client::{Client, Limits, Network, Reply, Step, Stream, check_certificates};
 pub use deltas::Deltas;
 pub use discover::{FoundServer, LOCAL_PORTS, look_around};
 pub use error::{Kind, RemoteError};
@@ -42,4 +44,5 @@ pub use events::{Events, Framing};
 pub use flavour::{Flavour, Prefill, Protocol};
 pub use key::Key;
 pub use probe::{ListedModel, Server, count_tokens, probe};
-pub use samplers::ignored;
+pub use samplers::{ignored, unsupported};
+pub use thoughts::{Said, Thoughts};

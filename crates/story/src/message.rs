@@ -134,6 +134,8 @@ pub enum Event {
         /// The number of bytes before `text` that `ids` also spells.
         healed: usize,
     },
+    /// A piece of what the model thought before it wrote the passage; not part of the story.
+    Thought { node: NodeId, text: String },
     /// The passages and lore entries that semantic retrieval found.
     Retrieved(Vec<RetrievedPassage>),
     /// A warning for the writer.
@@ -185,6 +187,7 @@ impl Event {
         match &mut self {
             Event::Prefill { node, .. }
             | Event::Piece { node, .. }
+            | Event::Thought { node, .. }
             | Event::Rewound { node, .. }
             | Event::Drawing { node, .. }
             | Event::Drawn { node, .. }
@@ -215,7 +218,7 @@ impl Event {
             }
         };
         match &mut self {
-            Event::Piece { text, .. } => clean(text),
+            Event::Piece { text, .. } | Event::Thought { text, .. } => clean(text),
             Event::Rewound { phrase, .. } => clean(phrase),
             Event::Warned(text) | Event::Suggested(text) => clean(text),
             Event::Failed { why, .. } => clean(why),

@@ -52,6 +52,9 @@ pub struct Node {
     /// Banned phrases that appeared while it was written, and were rewritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
+    /// What the model thought before it wrote the text. No prompt and no export contains it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub thought: String,
     /// The picture, if the passage is one; it then has no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Box<picture::Picture>>,
@@ -68,6 +71,13 @@ impl Node {
     pub fn speaker(&self) -> Option<&str> {
         let name = self.extra.as_ref()?.get(SPEAKER)?.as_str()?;
         Some(name).filter(|name| self.turn && !name.trim().is_empty())
+    }
+
+    /// A remark on how much the model thought, if it did.
+    pub fn thought_remark(&self) -> Option<String> {
+        let words = self.thought.split_whitespace().count();
+        let counted = super::sentence::count_noun(words, "word");
+        (words > 0).then(|| format!("thought for {counted} · /why shows it"))
     }
 
     /// Whether it begins a message of a chat, even after one by the same author.

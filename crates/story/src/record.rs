@@ -77,6 +77,9 @@ pub struct StreamedText {
     /// For the first piece: see [`Node::healed`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
+    /// What the model thought.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub thought: String,
 }
 
 fn is_zero(n: &usize) -> bool {

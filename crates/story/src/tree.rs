@@ -248,6 +248,7 @@ impl Story {
             node.healed = streamed.healed;
         }
         node.text.push_str(&streamed.text);
+        node.thought.push_str(&streamed.thought);
         node.ids.extend(&streamed.ids);
         Ok(())
     }

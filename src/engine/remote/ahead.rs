@@ -12,19 +12,20 @@ pub fn read_ahead(remote: &mut Remote, request: &TextRequest, observer: &dyn Obs
     let Ok(fitted) = build(remote, request) else {
         return;
     };
-    if !matches!(fitted.prompt, Prompt::Text(_)) {
-        return;
-    }
+    let chats = matches!(fitted.prompt, Prompt::Turns { .. });
     let wish = Wish {
         prompt: fitted.prompt,
         seed: 0,
         most: 1,
         likely: 0,
         bias: Vec::new(),
+        choices: 1,
         stream: false,
     };
     let mut call = remote.call(request, wish);
-    call.body["n_predict"] = 0.into();
+    if !chats {
+        call.body["n_predict"] = 0.into();
+    }
     // Dropping the stream closes it, and the server stops.
     if let Ok(mut stream) = remote.client.stream(call.path, &call.body, call.framing) {
         let stopped = || observer.is_cancelled();

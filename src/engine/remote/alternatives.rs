@@ -31,6 +31,7 @@ pub fn alternatives(
         most: 1,
         likely: MOST,
         bias: Vec::new(),
+        choices: 1,
         stream: false,
     };
     let chunk = match remote.ask_whole(request, wish, listener) {

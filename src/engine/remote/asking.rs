@@ -1,11 +1,11 @@
 //! The requests for a passage, with retries if a server refuses a field or is busy.
 
 use super::Remote;
-use super::passage::Passage;
+use super::source::Source;
 use crate::engine::backend::Listener;
 use base::progress::Observer;
 use base::untrusted::clean_line;
-use remote::{Ask, Call, Flavour, Kind, Prompt, RemoteError, Step, Stream, call, decode};
+use remote::{Ask, Call, Flavour, Kind, Prompt, Protocol, RemoteError, Step, call, decode};
 use serde_json::Value;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -25,13 +25,15 @@ pub struct Wish {
     pub most: usize,
     pub likely: usize,
     pub bias: Vec<(u32, f32)>,
+    /// How many texts to write at once.
+    pub choices: usize,
     pub stream: bool,
 }
 
 /// A stream whose first event has arrived.
 pub struct Begun {
-    pub call: Call,
-    pub stream: Stream,
+    pub protocol: Protocol,
+    pub source: Source,
     pub first: Step,
 }
 
@@ -50,6 +52,7 @@ impl Remote {
             stop: stop.cloned().collect(),
             likely: wish.likely,
             bias: wish.bias,
+            choices: wish.choices,
             banned: phrases.map(|ban| ban.phrase.clone()).collect(),
             context: self.about.context,
             stream: wish.stream,
@@ -81,8 +84,8 @@ impl Remote {
             let error = match stream.next(&stopped) {
                 Ok(first) => {
                     return Ok(Begun {
-                        call,
-                        stream,
+                        protocol: call.protocol,
+                        source: Source::Own(stream),
                         first,
                     });
                 }
@@ -166,26 +169,17 @@ impl Remote {
     }
 }
 
-/// The prompt extended by the passage so far; None if the server could not continue it.
-pub fn prompt_after(prompt: &Prompt, passage: &Passage) -> Option<Prompt> {
-    if passage.is_empty() {
-        return Some(prompt.clone());
-    }
-    let said = passage.text();
-    match prompt {
-        Prompt::Text(text) => Some(Prompt::Text([text.as_str(), &said].concat())),
-        Prompt::Turns { turns, open: true } => {
-            let mut turns = turns.clone();
-            turns.last_mut()?.text.push_str(&said);
-            Some(Prompt::Turns { turns, open: true })
-        }
-        Prompt::Turns { open: false, .. } => None,
-    }
-}
-
 /// The field that a server's error names, if the request can do without it.
 fn refused_field(body: &Value, said: &str) -> Option<String> {
-    const NEEDED: [&str; 4] = ["model", "prompt", "messages", "stream"];
+    const NEEDED: [&str; 6] = [
+        "model",
+        "prompt",
+        "messages",
+        "stream",
+        // Without these, the model's own message would be begun again.
+        "continue_final_message",
+        "add_generation_prompt",
+    ];
     let fields = body.as_object()?;
     let named = |name: &str| {
         said.match_indices(name).any(|(at, _)| {

@@ -6,7 +6,9 @@ use super::{Remote, Server};
 use base::hash::sha256;
 use base::progress::Observer;
 use base::untrusted::clean_line;
-use remote::{Client, Flavour, Kind, Network, Prefill, RemoteError, count_tokens, probe};
+use remote::{
+    Client, Flavour, Kind, Network, Prefill, RemoteError, check_certificates, count_tokens, probe,
+};
 use std::collections::{HashMap, HashSet};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -37,8 +39,21 @@ impl Remote {
         let root = clean_line(&address.root);
         observer.progress(&format!("Connecting to {root}"), 0, None);
         let known = target.flavour.or(Flavour::of_host(address.host()));
-        let has_key = target.key.is_some();
-        let client = Client::new(&address.root, target.key, address.is_local(), network);
+        let key = target.key.key(observer);
+        let key = key.map_err(|why| match observer.is_cancelled() {
+            true => NotConnected::Stopped,
+            false => NotConnected::Failed(why),
+        })?;
+        let has_key = key.is_some();
+        let certificates = target.certificates.or(network.certificates.clone());
+        let network = Network {
+            certificates,
+            ..network.clone()
+        };
+        if address.is_encrypted() {
+            check_certificates(&network).map_err(NotConnected::Failed)?;
+        }
+        let client = Client::new(&address.root, key, address.is_local(), &network);
         let client = client.speaking(known);
         let server = ready(&client, known, address.model.as_deref(), observer)?;
         if let Some(why) = unnamed(&root, address.model.as_deref(), &server) {
@@ -76,6 +91,8 @@ impl Remote {
             counts: Counts::new(exact),
             local: address.is_local(),
             only_chats: false,
+            refuses_prefill: false,
+            thinks: false,
             refused: HashSet::new(),
             said: HashSet::new(),
             words: HashMap::new(),
@@ -84,9 +101,14 @@ impl Remote {
         })
     }
 
+    /// Whether the server can be kept from writing a token, whose number its tokenizer tells.
+    pub(super) fn forbids_tokens(&self) -> bool {
+        self.flavour().takes_bias() && self.counts.are_exact()
+    }
+
     /// Whether the server can continue an unfinished message by the model.
     pub(super) fn prefills(&self) -> bool {
-        self.flavour().prefill() != Prefill::Instruction
+        self.flavour().prefill() != Prefill::Instruction && !self.refuses_prefill
     }
 }
 
@@ -179,29 +201,9 @@ fn about(
         chat: true,
         load_ms: began.elapsed().as_secs_f64() * 1000.0,
         note,
-        cannot: remote::ignored(server.flavour, &everything())
+        cannot: remote::unsupported(server.flavour)
             .into_iter()
             .map(str::to_string)
             .collect(),
-    }
-}
-
-/// Settings in which every field has an effect.
-fn everything() -> sampler::Sampling {
-    sampler::Sampling {
-        temperature: 1.0,
-        top_k: 1,
-        top_p: 0.5,
-        min_p: 0.5,
-        typical_p: 0.5,
-        top_n_sigma: 1.0,
-        xtc_probability: 1.0,
-        xtc_threshold: 0.1,
-        dry_multiplier: 1.0,
-        repetition_penalty: 2.0,
-        presence_penalty: 1.0,
-        frequency_penalty: 1.0,
-        mirostat: 2,
-        ..sampler::Sampling::default()
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 const REMEMBERED: usize = 4096;
 
 /// Cached token counts, and whether they are exact.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Counts {
     exact: Cell<bool>,
     known: RefCell<HashMap<(u64, usize), usize>>,
@@ -82,13 +82,29 @@ impl Remote {
 /// Estimates the number of tokens in a text: a token is about four letters of Latin script, or one
 /// or two of any other.
 pub fn estimate(text: &str) -> usize {
-    let (ascii, others) =
-        text.chars()
-            .fold((0usize, 0usize), |(ascii, others), c| match c.is_ascii() {
-                true => (ascii + 1, others),
-                false => (ascii, others + 1),
-            });
-    (ascii * 2 + others * 6).div_ceil(7).max(1)
+    sevenths(text).div_ceil(7).max(1)
+}
+
+/// The estimate in sevenths of a token.
+fn sevenths(text: &str) -> usize {
+    let sevenths = |c: char| if c.is_ascii() { 2 } else { 6 };
+    text.chars().map(sevenths).sum()
+}
+
+/// Estimates the tokens of a text that comes in pieces, as if it came whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunningEstimate {
+    /// What the pieces so far are short of a whole token, in sevenths.
+    rest: usize,
+}
+
+impl RunningEstimate {
+    /// The number of tokens that another piece adds.
+    pub fn add(&mut self, piece: &str) -> usize {
+        let all = self.rest + sevenths(piece);
+        self.rest = all % 7;
+        all / 7
+    }
 }
 
 #[cfg(test)]
@@ -100,5 +116,9 @@ mod tests {
         let english = "Once upon a time, in a lighthouse by the sea,";
         assert!((12..20).contains(&estimate(english)));
         assert!(estimate("灯台の光") >= 4);
+        let mut pieces = RunningEstimate::default();
+        let words = english.split_inclusive(' ');
+        let total: usize = words.map(|word| pieces.add(word)).sum();
+        assert!((total..=total + 1).contains(&estimate(english)), "{total}");
     }
 }

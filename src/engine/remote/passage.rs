@@ -3,7 +3,7 @@
 //! As in the local backend, text is held back while it may still become a stop string, a banned
 //! phrase, or the first word of a sentence beyond the goal.
 
-use super::counts::estimate;
+use super::counts::{RunningEstimate, estimate};
 use super::prompt::Fitted;
 use crate::engine::backend::{Failure, Listener};
 use crate::engine::length::{goal_met_before, may_end, most_tokens, overlap};
@@ -15,8 +15,8 @@ use story::{Event, Status};
 
 /// How many bytes of sent text the goals can look back on.
 const LOOK_BACK: usize = 512;
-/// The tags around a reasoning model's thoughts.
-const THINKS: (&str, &str) = ("<think>", "</think>");
+/// The most bytes that a model may think for a passage.
+const LONGEST_THOUGHT: usize = 256 << 10;
 
 pub struct Passage<'a> {
     request: &'a TextRequest,
@@ -26,6 +26,10 @@ pub struct Passage<'a> {
     sent: String,
     held: String,
     tokens: usize,
+    /// The estimate of the tokens, for a server whose pieces are not tokens.
+    estimate: Option<RunningEstimate>,
+    /// How much the model thought: bytes and tokens.
+    thought: (usize, usize),
     /// Banned phrases that are let through: the byte, and which phrase.
     let_through: HashSet<(usize, usize)>,
 }
@@ -54,20 +58,15 @@ pub enum Look {
 impl<'a> Passage<'a> {
     pub fn new(request: &'a TextRequest, fitted: &Fitted) -> Result<Passage<'a>, Failure> {
         let bans = Bans::new(&request.bans);
-        let chats = matches!(fitted.prompt, remote::Prompt::Turns { .. });
         Ok(Passage {
             request,
             bans: bans.map_err(|error| Failure::engine(error.to_string()))?,
-            opening: Some(Opening {
-                text: String::new(),
-                echo: fitted.echo.clone(),
-                space_is_there: fitted.space_is_there,
-                joins: fitted.joins,
-                chats,
-            }),
+            opening: Some(Opening::new(fitted)),
             sent: String::new(),
             held: String::new(),
             tokens: 0,
+            estimate: None,
+            thought: (0, 0),
             let_through: HashSet::new(),
         })
     }
@@ -88,6 +87,33 @@ impl<'a> Passage<'a> {
     /// How many more tokens are allowed.
     pub fn room(&self) -> usize {
         most_tokens(self.request).saturating_sub(self.tokens)
+    }
+
+    /// The number of tokens that the model wrote, with those of its thoughts.
+    pub fn tokens_with_thoughts(&self) -> usize {
+        self.tokens + self.thought.1
+    }
+
+    pub fn has_thought(&self) -> bool {
+        self.thought.0 > 0
+    }
+
+    /// Sends what the model thought. Returns false if it is too much.
+    pub fn think(&mut self, thought: &str, tokens: usize, listener: &dyn Listener) -> bool {
+        self.thought.0 += thought.len();
+        self.thought.1 += tokens;
+        listener.tell(Event::Thought {
+            node: self.request.node,
+            text: thought.to_string(),
+        });
+        self.thought.0 <= LONGEST_THOUGHT
+    }
+
+    /// From now on, the text answers a prompt that contains the passage so far.
+    pub fn join_to(&mut self, fitted: &Fitted) {
+        if let remote::Prompt::Turns { open: false, .. } = fitted.prompt {
+            self.opening = Some(Opening::new(fitted));
+        }
     }
 
     /// Sets the number of tokens to the server's count.
@@ -129,9 +155,16 @@ impl<'a> Passage<'a> {
         self.check_length()
     }
 
+    /// The number of tokens in the next piece of text, for a server whose pieces are not tokens.
+    pub fn estimated(&mut self, piece: &str) -> usize {
+        self.estimate.get_or_insert_default().add(piece)
+    }
+
     /// Ends the passage if the server has exceeded the length.
     fn check_length(&self) -> Look {
-        match self.tokens > most_tokens(self.request) {
+        // An estimate may be much too high, and the server was told the length.
+        let margin = if self.estimate.is_some() { 4 } else { 1 };
+        match self.tokens > margin * most_tokens(self.request) {
             true => Look::Over(Status::Length),
             false => Look::On,
         }
@@ -259,23 +292,21 @@ impl<'a> Passage<'a> {
 }
 
 impl Opening {
+    fn new(fitted: &Fitted) -> Opening {
+        Opening {
+            text: String::new(),
+            echo: fitted.echo.clone(),
+            space_is_there: fitted.space_is_there,
+            joins: fitted.joins,
+            chats: matches!(fitted.prompt, remote::Prompt::Turns { .. }),
+        }
+    }
+
     /// The beginning of the passage, once it is certain; with `over`, no more text follows.
     fn joined(&mut self, over: bool) -> Option<String> {
-        let (begin, end) = THINKS;
         let mut text = self.text.as_str();
-        if self.chats {
-            let bare = text.trim_start();
-            if begin.starts_with(bare) && !over {
-                return None;
-            }
-            if bare.starts_with(begin) {
-                match bare.split_once(end) {
-                    Some((_, answer)) if answer.trim().is_empty() && !over => return None,
-                    Some((_, answer)) => text = answer.trim_start(),
-                    None if over => text = "",
-                    None => return None,
-                }
-            }
+        if self.chats && text.trim().is_empty() && !over {
+            return None;
         }
         if !self.echo.is_empty() {
             if self.echo.starts_with(text) && text.len() < self.echo.len() && !over {
@@ -341,11 +372,7 @@ mod tests {
         };
         assert_eq!(opening("was cold").joined(false).unwrap(), " was cold");
         assert_eq!(opening(", cold").joined(false).unwrap(), ", cold");
-        assert_eq!(opening("<thi").joined(false), None);
-        assert_eq!(
-            opening("<think>hm</think>\nIt").joined(false).unwrap(),
-            " It"
-        );
+        assert_eq!(opening(" \n").joined(false), None);
         let mut echoed = opening("Red, blue and yellow");
         echoed.echo = "Red, blue and".to_string();
         assert_eq!(echoed.joined(false).unwrap(), " yellow");

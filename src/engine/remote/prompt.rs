@@ -29,6 +29,45 @@ pub struct Fitted {
     pub space_is_there: bool,
     /// The answer is a separate message, so a space may be missing before it.
     pub joins: bool,
+    /// The last turn is the story, to be continued by an instruction.
+    pub instructs: bool,
+}
+
+impl Fitted {
+    /// The prompt extended by the passage so far; `prefills` says whether the server continues an
+    /// unfinished message.
+    pub fn after(&self, said: &str, prefills: bool) -> Fitted {
+        let spaced = said.ends_with(char::is_whitespace);
+        let mut after = Fitted {
+            echo: String::new(),
+            space_is_there: spaced,
+            joins: !spaced,
+            ..self.clone()
+        };
+        match &mut after.prompt {
+            Prompt::Text(text) => text.push_str(said),
+            Prompt::Turns { turns, open } => match turns.last_mut() {
+                Some(last) if *open => last.text.push_str(said),
+                Some(last) if self.instructs => {
+                    let gap = if self.space_is_there { " " } else { "" };
+                    last.text = [last.text.as_str(), gap, said.trim_end()].concat();
+                }
+                _ => {
+                    let turn = |role, text: &str| Turn {
+                        role,
+                        text: text.to_string(),
+                    };
+                    turns.push(turn("assistant", said));
+                    *open = prefills;
+                    if !prefills {
+                        turns.push(turn("user", GO_ON));
+                        after.echo = said.to_string();
+                    }
+                }
+            },
+        }
+        after
+    }
 }
 
 /// Builds the prompt, leaving room for the new tokens if that is reasonable.
@@ -85,6 +124,7 @@ fn prose(
         echo: String::new(),
         space_is_there: heal || (joins && text.ends_with(char::is_whitespace)),
         joins: joins && !text.ends_with(char::is_whitespace),
+        instructs: joins,
     })
 }
 
@@ -235,6 +275,7 @@ fn chat(
         cut,
         space_is_there: false,
         joins: false,
+        instructs: false,
         echo,
     })
 }

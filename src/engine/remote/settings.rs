@@ -1,7 +1,9 @@
 //! The servers that the writer named, and the key for each.
 
+use super::keys::KeySource;
 use remote::{Address, Flavour, Key, Network, is_address};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// The servers that a model's name may mean.
 #[derive(Clone, Debug, Default)]
@@ -22,10 +24,11 @@ pub struct NamedBackend {
     pub address: Address,
     /// None if it is to be detected.
     pub flavour: Option<Flavour>,
-    /// The key, or a sentence that says why there is none.
-    pub key: Result<Option<Key>, String>,
+    pub key: KeySource,
     /// The context size, if the server does not report it.
     pub context: Option<usize>,
+    /// A PEM file of the only certificates to trust.
+    pub certificates: Option<PathBuf>,
 }
 
 /// A model on a server, with everything needed to connect to it.
@@ -33,8 +36,10 @@ pub struct NamedBackend {
 pub struct Target {
     pub address: Address,
     pub flavour: Option<Flavour>,
-    pub key: Option<Key>,
+    pub key: KeySource,
     pub context: Option<usize>,
+    /// A PEM file of the only certificates to trust.
+    pub certificates: Option<PathBuf>,
 }
 
 impl Backends {
@@ -50,44 +55,27 @@ impl Backends {
         };
         let backend = self.named.get(name)?;
         let on_it = on_it.filter(|it| !it.is_empty()).map(str::to_string);
-        Some(backend.key.clone().map(|key| Target {
-            address: Address {
-                model: on_it.or(backend.address.model.clone()),
-                ..backend.address.clone()
-            },
-            flavour: backend.flavour,
-            key,
-            context: backend.context,
-        }))
+        Some(Ok(backend.target(Address {
+            model: on_it.or(backend.address.model.clone()),
+            ..backend.address.clone()
+        })))
     }
 
     fn of_address(&self, address: Address) -> Target {
         // A bare address also refers to the server with that address in config.toml.
-        let known = self
-            .named
-            .values()
-            .find(|it| it.address.root == address.root);
-        if let Some(NamedBackend {
-            flavour,
-            key: Ok(key),
-            context,
-            ..
-        }) = known
-        {
-            return Target {
-                address,
-                flavour: *flavour,
-                key: key.clone(),
-                context: *context,
-            };
+        let mut named = self.named.values();
+        if let Some(known) = named.find(|it| it.address.root == address.root) {
+            return known.target(address);
         }
         let root = |given: &String| Address::parse(given).ok().map(|it| it.root);
         let given = self.given.iter().filter_map(root);
         let trusted = address.is_local() || given.into_iter().any(|it| it == address.root);
+        let key = self.key.clone().filter(|_| trusted);
         Target {
-            key: self.key.clone().filter(|_| trusted),
+            key: key.map_or(KeySource::Nowhere, KeySource::Known),
             flavour: None,
             context: None,
+            certificates: None,
             address,
         }
     }
@@ -99,16 +87,33 @@ impl Backends {
     }
 }
 
+impl NamedBackend {
+    fn target(&self, address: Address) -> Target {
+        Target {
+            address,
+            flavour: self.flavour,
+            key: self.key.clone(),
+            context: self.context,
+            certificates: self.certificates.clone(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn known(key: &str) -> KeySource {
+        KeySource::Known(Key::new(key).unwrap())
+    }
 
     fn backends() -> Backends {
         let gpu = NamedBackend {
             address: Address::parse("http://gpu:8000/v1").unwrap(),
             flavour: Some(Flavour::Vllm),
-            key: Ok(Key::new("sk-gpu")),
+            key: known("sk-gpu"),
             context: Some(4096),
+            certificates: Some("ca.pem".into()),
         };
         Backends {
             named: [("gpu".to_string(), gpu)].into(),
@@ -123,10 +128,8 @@ mod tests {
         let backends = backends();
         let target = backends.find("gpu:qwen3:32b").unwrap().unwrap();
         assert_eq!(target.address.model.as_deref(), Some("qwen3:32b"));
-        assert_eq!(
-            (target.key, target.context),
-            (Key::new("sk-gpu"), Some(4096))
-        );
+        assert_eq!((target.key, target.context), (known("sk-gpu"), Some(4096)));
+        assert_eq!(target.certificates, Some("ca.pem".into()));
         assert_eq!(backends.find("gpu").unwrap().unwrap().address.model, None);
         assert!(backends.find("smollm2-135m").is_none() && backends.find("./a:b.gguf").is_none());
     }
@@ -134,10 +137,10 @@ mod tests {
     #[test]
     fn the_common_key_goes_only_where_the_writer_sent_it() {
         let key = |model: &str| backends().find(model).unwrap().unwrap().key;
-        assert_eq!(key("https://given.example#big"), Key::new("sk-main"));
-        assert_eq!(key("http://localhost:8080"), Key::new("sk-main"));
-        assert_eq!(key("https://evil.example"), None);
-        assert_eq!(key("http://gpu:8000"), Key::new("sk-gpu"));
+        assert_eq!(key("https://given.example#big"), known("sk-main"));
+        assert_eq!(key("http://localhost:8080"), known("sk-main"));
+        assert_eq!(key("https://evil.example"), KeySource::Nowhere);
+        assert_eq!(key("http://gpu:8000"), known("sk-gpu"));
     }
 
     #[test]

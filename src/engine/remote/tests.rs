@@ -1,7 +1,11 @@
 //! Tests the remote backend with fake servers: honest, broken and hostile ones.
 
+mod bans;
+mod candidates;
 mod fake;
 mod flavours;
+mod routers;
+mod thoughts;
 
 use super::settings::Target;
 use super::*;
@@ -89,8 +93,9 @@ fn target(server: &FakeServer, flavour: Option<Flavour>) -> Target {
     Target {
         address: Address::parse(&server.root).unwrap(),
         flavour,
-        key: None,
+        key: KeySource::Nowhere,
         context: None,
+        certificates: None,
     }
 }
 
@@ -114,6 +119,18 @@ fn request(text: &str) -> TextRequest {
         heal: true,
         begin: Vec::new(),
         retrieval: None,
+    }
+}
+
+/// A chat in which the writer has said one thing.
+fn turn(text: &str) -> Context {
+    let kind = PartKind::Story { node: 0, from: 0 };
+    Context::Chat {
+        messages: vec![story::context::Message {
+            role: story::context::Role::User,
+            parts: vec![ContextPart::plain(kind, text)],
+        }],
+        open: false,
     }
 }
 
@@ -262,8 +279,9 @@ fn a_server_that_is_not_there_is_said_when_it_is_loaded() {
     let nobody = Target {
         address: Address::parse("http://127.0.0.1:9").unwrap(),
         flavour: None,
-        key: None,
+        key: KeySource::Nowhere,
         context: None,
+        certificates: None,
     };
     let why = match Remote::connect(nobody, &quick(), &Heard::default()) {
         Err(NotConnected::Failed(why)) => why,
@@ -335,7 +353,7 @@ fn a_key_goes_to_its_server_and_into_nothing_that_is_said() {
         stream.write_all(head.as_bytes()).unwrap();
     });
     let mut asked = target(&server, None);
-    asked.key = Key::new(KEY);
+    asked.key = KeySource::Known(Key::new(KEY).unwrap());
     assert!(!format!("{asked:?}").contains(KEY));
     let mut remote = Remote::connect(asked, &quick(), &Heard::default()).unwrap();
     let failure = remote
@@ -349,7 +367,7 @@ fn a_key_goes_to_its_server_and_into_nothing_that_is_said() {
         json_answer(stream, 400, &format!(r#"{{"error":"your key is {KEY}"}}"#));
     });
     let mut asked = target(&echoes, None);
-    asked.key = Key::new(KEY);
+    asked.key = KeySource::Known(Key::new(KEY).unwrap());
     let mut remote = Remote::connect(asked, &quick(), &Heard::default()).unwrap();
     let failure = remote
         .write(&request("Once."), &Heard::default())

@@ -1,41 +1,37 @@
 //! Writes one passage, from prompt to end.
 
 mod rewind;
+mod stream;
 
 use super::Remote;
-use super::asking::{Begun, Wish, prompt_after};
-use super::counts::estimate;
-use super::passage::{Look, Passage};
+use super::passage::Passage;
 use super::prompt::{Fitted, build};
+use super::source::Share;
 use crate::engine::backend::{Answer, Failure, Listener};
 use crate::engine::length::nothing_to_continue;
-use remote::{Chunk, Deltas, Finish, Flavour, Kind, Prompt, RemoteError, Step, decode};
+use remote::{Flavour, Kind, Prompt, RemoteError};
 use rewind::Rewinds;
-use std::time::{Duration, Instant};
 use story::message::{Overflow, PassageStats, TextRequest};
-use story::{Context, Event, Status};
-
-/// How long to wait for the token counts after the end of a text.
-const AFTERWORD: Duration = Duration::from_millis(1500);
-
-/// How one request for a passage ended.
-enum Ended {
-    Over(Status),
-    Banned {
-        at: usize,
-        ban: usize,
-    },
-    /// The model ended the text without writing any.
-    Silent,
-}
+use story::{Event, Status};
+use stream::{Ended, Run};
 
 /// Writes a passage.
 pub fn write(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener) -> Answer {
+    write_from(remote, request, None, listener)
+}
+
+/// Writes a passage whose beginning may come from a stream that several candidates share.
+pub fn write_from(
+    remote: &mut Remote,
+    request: &TextRequest,
+    mut share: Option<Share>,
+    listener: &dyn Listener,
+) -> Answer {
     say_limits(remote, request, listener);
     let mut tries = 0;
     loop {
         let fitted = build(remote, request)?;
-        let error = match attempt(remote, request, &fitted, listener) {
+        let error = match attempt(remote, request, &fitted, &mut share, listener) {
             Ok(answer) => return answer,
             Err(error) => error,
         };
@@ -49,10 +45,19 @@ pub fn write(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener
             {
                 remote.fits_less();
             }
+            // A router in front of the server may drop one of the two fields for this.
+            Kind::Refused { ref said, .. }
+                if !remote.refuses_prefill && said.contains("continue_final_message") =>
+            {
+                remote.refuses_prefill = true;
+                let why = "This server continues no unfinished message: the model is asked to go on by an instruction";
+                remote.say_once(why.to_string(), listener);
+            }
             // Some servers with this API offer only chat.
             Kind::NotFound(_) if plain && !remote.only_chats && may_only_chat(remote.flavour()) => {
                 remote.only_chats = true;
-                let why = "This server has no raw completion: the story is continued by an instruction, and banned phrases may appear";
+                let why =
+                    "This server has no raw completion: the story is continued by an instruction";
                 remote.say_once(why.to_string(), listener);
             }
             _ => return Err(error.into()),
@@ -78,12 +83,6 @@ fn say_limits(remote: &mut Remote, request: &TextRequest, listener: &dyn Listene
         );
         remote.say_once(why, listener);
     }
-    let chats = matches!(request.context, Context::Chat { .. }) || !remote.completes();
-    if chats && !request.bans.is_empty() {
-        let why =
-            "Banned phrases may appear: this server cannot continue from the middle of a message";
-        remote.say_once(why.to_string(), listener);
-    }
 }
 
 /// Writes a passage from this prompt. An error is returned only if no text has arrived.
@@ -91,6 +90,7 @@ fn attempt(
     remote: &mut Remote,
     request: &TextRequest,
     fitted: &Fitted,
+    share: &mut Option<Share>,
     listener: &dyn Listener,
 ) -> Result<Answer, RemoteError> {
     if *fitted.prompt_text() == *"" {
@@ -124,6 +124,7 @@ fn attempt(
             passage: &mut passage,
             stats: &mut stats,
             rewinds: &mut rewinds,
+            share: &mut *share,
             round,
         };
         let ended = match run.stream() {
@@ -138,6 +139,7 @@ fn attempt(
                 listener.tell(Event::Warned(why.to_string()));
                 Ok(Some(Status::Complete))
             }
+            Ok(Ended::Again) => continue,
             Ok(Ended::Over(status)) => Ok(Some(status)),
             Err(error) => Err(error),
         };
@@ -155,7 +157,7 @@ fn attempt(
             }
         };
         passage.finish(status, listener);
-        stats.new_tokens = passage.tokens();
+        stats.new_tokens = passage.tokens_with_thoughts();
         return Ok(Ok((status, stats)));
     }
 }
@@ -184,172 +186,6 @@ fn tell_progress(
         reused,
         cut: fitted.cut.clone(),
     });
-}
-
-/// One request for a passage.
-struct Run<'a, 'b> {
-    remote: &'a mut Remote,
-    request: &'a TextRequest,
-    fitted: &'a Fitted,
-    listener: &'a dyn Listener,
-    passage: &'a mut Passage<'b>,
-    stats: &'a mut PassageStats,
-    rewinds: &'a mut Rewinds,
-    /// The number of this request within the passage; each request has its own seed.
-    round: u64,
-}
-
-impl Run<'_, '_> {
-    fn wish(&self, prompt: Prompt) -> Wish {
-        Wish {
-            prompt,
-            seed: self.request.seed.wrapping_add(self.round),
-            most: self.passage.room(),
-            likely: 0,
-            bias: Vec::new(),
-            stream: true,
-        }
-    }
-
-    /// Writes until the text ends, or a banned phrase appears.
-    fn stream(&mut self) -> Result<Ended, RemoteError> {
-        if self.passage.room() == 0 {
-            return Ok(Ended::Over(Status::Length));
-        }
-        let Some(prompt) = prompt_after(&self.fitted.prompt, self.passage) else {
-            return Ok(Ended::Over(Status::Complete));
-        };
-        let wish = self.wish(prompt);
-        let (began, before) = (Instant::now(), self.passage.text().len());
-        let Begun {
-            call,
-            mut stream,
-            first,
-        } = self.remote.begin(self.request, &wish, self.listener)?;
-        let stopped = || self.listener.is_cancelled();
-        let (mut deltas, mut finish) = (Deltas::default(), None);
-        let mut step = first;
-        let mut first_word = None;
-        let mut events = 0;
-        while let Step::Event(event) = step {
-            events += 1;
-            let chunk =
-                decode(call.protocol, &event).map_err(|said| self.remote.understood(said))?;
-            if chunk.progress.is_some() || chunk.thinks {
-                stream.lives(false);
-            }
-            self.progress(&chunk);
-            let mut text = deltas.push(&chunk.text);
-            if chunk.finish.is_some() {
-                text += &deltas.finish();
-            }
-            if !text.is_empty() {
-                stream.lives(true);
-                first_word.get_or_insert_with(|| began.elapsed());
-                let look = self.push(&text);
-                self.time(began, first_word, &chunk);
-                match look {
-                    Look::On => {}
-                    Look::Banned { at, ban } => return Ok(Ended::Banned { at, ban }),
-                    Look::Over(status) => return Ok(Ended::Over(status)),
-                }
-            }
-            self.time(began, first_word, &chunk);
-            finish = chunk.finish.or(finish);
-            if chunk.last && finish.is_some() {
-                break;
-            }
-            step = match finish {
-                None if chunk.last => Step::Ended,
-                None => stream.next(&stopped)?,
-                // Only token counts follow, which are not worth a long wait.
-                Some(_) => {
-                    let over = Instant::now();
-                    let late = || stopped() || over.elapsed() > AFTERWORD;
-                    stream.next(&late).unwrap_or(Step::Ended)
-                }
-            };
-        }
-        let held = deltas.finish();
-        if !held.is_empty()
-            && let Look::Over(status) = self.push(&held)
-        {
-            return Ok(Ended::Over(status));
-        }
-        self.status(finish, events, before)
-    }
-
-    fn push(&mut self, text: &str) -> Look {
-        let tokens = match self.remote.flavour().streams_tokens() {
-            true => 1,
-            false => estimate(text),
-        };
-        self.passage.push(text, tokens, self.listener)
-    }
-
-    /// The status at the end of a stream. If the body ends without one, the text is not finished.
-    fn status(
-        &self,
-        finish: Option<Finish>,
-        events: usize,
-        before: usize,
-    ) -> Result<Ended, RemoteError> {
-        let error = |kind| Err(self.remote.client.error(kind));
-        let status = match finish {
-            None if events == 0 => return error(Kind::Empty),
-            None | Some(Finish::Aborted) => return error(Kind::Gone),
-            Some(Finish::Complete) if self.passage.text().len() == before => {
-                return Ok(Ended::Silent);
-            }
-            Some(Finish::Complete) => Status::Complete,
-            Some(Finish::Length) => Status::Length,
-            Some(Finish::StopString) => Status::StopString,
-            Some(Finish::ContextFull) => Status::ContextFull,
-            Some(Finish::Filtered) => {
-                let why = "The service withheld the rest of the text; change the story, or choose another model";
-                self.listener.tell(Event::Warned(why.to_string()));
-                Status::Complete
-            }
-        };
-        Ok(Ended::Over(status))
-    }
-
-    fn progress(&mut self, chunk: &Chunk) {
-        if let Some(cached) = chunk.cached {
-            self.stats.reused = cached;
-        }
-        if let Some(tokens) = chunk.prompt_tokens {
-            // Prompts of later requests already contain part of the passage.
-            if self.round == 0 {
-                self.stats.prompt_tokens = tokens.max(self.stats.reused);
-            }
-        }
-        if let Some(progress) = chunk.progress {
-            let total = progress.total.max(progress.done);
-            let (done, cached) = (progress.done, progress.cached.min(progress.done));
-            tell_progress(
-                self.request,
-                self.fitted,
-                done,
-                total,
-                cached,
-                self.listener,
-            );
-        }
-    }
-
-    fn time(&mut self, began: Instant, first: Option<Duration>, chunk: &Chunk) {
-        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-        let first = first.map_or(ms(began.elapsed()), ms);
-        if self.round == 0 {
-            self.stats.prefill_ms = chunk.prompt_ms.unwrap_or(first);
-            if let Some(tokens) = chunk.new_tokens {
-                self.passage.counted(tokens);
-            }
-        }
-        self.stats.decode_ms = (ms(began.elapsed()) - first).max(0.0);
-        self.stats.new_tokens = self.passage.tokens();
-    }
 }
 
 impl Remote {

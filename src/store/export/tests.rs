@@ -305,3 +305,29 @@ proptest! {
         prop_assert!(!written(&story, ExportFormat::Markdown, ExportScope::Path).replace("\\<", " ").contains("<s"));
     }
 }
+
+#[test]
+fn no_export_contains_what_the_model_thought() {
+    let mut story = story();
+    let parent = story.head();
+    let thinks = Node {
+        id: story.next_id(),
+        parent,
+        author: Author::Model,
+        text: " It stopped.".to_string(),
+        thought: "PLANTED".to_string(),
+        ..Node::default()
+    };
+    let head = thinks.id;
+    story.apply(&Record::Node(thinks)).unwrap();
+    stand(&mut story, Some(head));
+    for (format, ..) in FORMATS {
+        for extent in [ExportScope::Path, ExportScope::Tree] {
+            // Some formats need a card or other versions.
+            let bytes = encode_export(&story, *format, extent, &meta(), Path::new("x"));
+            let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+            assert!(!text.contains("PLANTED"), "{format:?}");
+        }
+    }
+    assert!(written(&story, ExportFormat::Text, ExportScope::Path).contains("It stopped."));
+}

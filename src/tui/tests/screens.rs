@@ -305,3 +305,49 @@ fn what_stops_a_drawing_says_so() {
     assert!(desk.text().contains("nothing was drawn"), "{}", desk.text());
     assert!(!desk.app.studio.busy());
 }
+
+#[test]
+fn thoughts_are_a_line_in_a_chat_and_a_remark_in_prose() {
+    let think = |desk: &mut Desk, text: &str| {
+        let (node, text) = (desk.running(), text.to_string());
+        desk.says(Event::Thought { node, text });
+        desk.app.flush();
+    };
+    let settings = Settings {
+        mode: Mode::Chat,
+        ..Settings::default()
+    };
+    let mut desk = desk_with(settings, Options::default());
+    desk.enter("Who are you?");
+    think(&mut desk, "A person");
+    think(&mut desk, " asks.");
+    let thinking = desk.screen();
+    assert!(
+        thinking.contains("thought for 3 words · /why shows it"),
+        "{thinking}"
+    );
+    assert!(thinking.contains("thinking, 3 words"), "{thinking}");
+    desk.stream("A small")
+        .stream(" model.")
+        .end(Status::Complete);
+    insta::assert_snapshot!(desk.screen());
+    let mut prose = desk_with(Settings::default(), Options::default());
+    prose.enter("The sea");
+    think(&mut prose, "Cold?");
+    assert!(
+        prose
+            .screen()
+            .contains("The sea [thought for 1 word · /why shows it]")
+    );
+    prose.stream(" was cold.");
+    assert!(!prose.screen().contains("/why shows it"));
+    prose.end(Status::Complete);
+    let over = "The sea was cold. [thought for 1 word · /why shows it]";
+    assert!(prose.screen().contains(over), "{}", prose.screen());
+    prose.answered("It", " rose.");
+    assert!(
+        prose.screen().contains("The sea was cold. It rose."),
+        "{}",
+        prose.screen()
+    );
+}

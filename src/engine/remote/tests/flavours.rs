@@ -106,7 +106,7 @@ fn a_service_that_only_chats_continues_prose_by_an_instruction() {
         _ => json_answer(stream, 404, "{}"),
     });
     let mut asked = target(&server, Some(Flavour::Anthropic));
-    asked.key = Key::new("sk-ant");
+    asked.key = KeySource::Known(Key::new("sk-ant").unwrap());
     let named = Remote::connect(asked.clone(), &quick(), &Heard::default());
     assert!(matches!(named, Err(NotConnected::Failed(why)) if why.contains("name one")));
     asked.address.model = Some("claude".to_string());
@@ -176,4 +176,79 @@ fn a_chat_goes_through_the_servers_template_and_thoughts_are_left_out() {
     let sent = server.bodies("/v1/chat/completions").pop().unwrap();
     assert_eq!(sent["messages"][1]["content"], "Which colour?");
     assert_eq!(sent["repeat_penalty"], json!(1.0));
+}
+
+#[test]
+fn the_settings_that_a_server_cannot_use_are_named_as_the_writer_sets_them() {
+    for flavour in Flavour::ALL {
+        for name in ::remote::unsupported(flavour) {
+            let known = story::sampling::SETTINGS.iter().any(|row| row.name == name);
+            assert!(known, "{flavour:?}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_prompt_is_read_ahead_on_this_machine_in_prose_and_in_a_chat() {
+    let server = llama_server(|_, stream| {
+        json_answer(stream, 200, r#"{"content":"","choices":[],"stop":true}"#);
+    });
+    let mut remote = connect(&server);
+    assert!(remote.capabilities().prefetch);
+    remote.prefetch(&request("Once."), &Heard::default());
+    let mut chats = request("");
+    chats.context = turn("Who are you?");
+    remote.prefetch(&chats, &Heard::default());
+    let prose = server.bodies("/completion").pop().unwrap();
+    assert_eq!(
+        (
+            &prose["n_predict"],
+            &prose["cache_prompt"],
+            &prose["stream"]
+        ),
+        (&json!(0), &json!(true), &json!(false))
+    );
+    let chat = server.bodies("/v1/chat/completions").pop().unwrap();
+    assert_eq!(
+        (&chat["max_tokens"], &chat["cache_prompt"]),
+        (&json!(1), &json!(true))
+    );
+    assert_eq!(chat["messages"][0]["content"], "Who are you?");
+}
+
+#[test]
+fn the_progress_of_a_prompt_is_reported_in_prose_and_in_a_chat() {
+    let server = llama_server(|_, stream| {
+        start_stream(stream);
+        let progress = json!({"total": 400, "cache": 100, "processed": 250});
+        event(
+            stream,
+            &json!({"choices": [], "content": "", "prompt_progress": progress}).to_string(),
+        );
+        let end = r#"{"choices":[{"index":0,"delta":{"content":"It."},"finish_reason":"stop"}],"content":" It.","stop":true,"stop_type":"eos"}"#;
+        event(stream, end);
+    });
+    let mut remote = connect(&server);
+    for context in [request("Once.").context, turn("Go on.")] {
+        let asked = TextRequest {
+            context,
+            ..request("")
+        };
+        let heard = Heard::default();
+        remote.write(&asked, &heard).unwrap();
+        let read = |event: &Event| {
+            matches!(
+                event,
+                Event::Prefill {
+                    done: 250,
+                    total: 400,
+                    reused: 100,
+                    ..
+                }
+            )
+        };
+        assert!(heard.events.borrow().iter().any(read));
+    }
+    let sent = server.bodies("/v1/chat/completions").pop().unwrap();
+    assert_eq!(sent["return_progress"], json!(true));
 }

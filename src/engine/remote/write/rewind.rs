@@ -1,15 +1,20 @@
-//! Banned phrases: keeps the text before one, makes its first token less likely, and asks for
-//! another word in its place.
+//! Banned phrases: keeps the text before one, and asks for other text in its place.
+//!
+//! Where the server can make single tokens less likely, it is first asked for one token other than
+//! the phrase's first. Elsewhere the next request has another seed, and may bring the phrase again.
 
-use super::Run;
-use crate::engine::remote::asking::{Wish, prompt_after};
+use super::stream::Run;
+use crate::engine::remote::asking::Wish;
 use crate::engine::remote::counts::estimate;
-use remote::RemoteError;
+use remote::{Prompt, RemoteError};
 use std::collections::HashMap;
 use story::Event;
 
-/// How often phrases are avoided, at one place and in a whole passage, before one is let through.
+/// How often phrases are avoided at one place before one is let through: with and without making
+/// their first tokens less likely. Without, another seed changes nothing at temperature 0.
 const TRIES: usize = 8;
+const TRIES_BY_SEED: usize = 3;
+/// How often phrases are avoided in a whole passage.
 const IN_ALL: usize = 64;
 
 /// The tokens made less likely at each byte of a passage.
@@ -24,34 +29,65 @@ impl Run<'_, '_> {
     /// Removes a banned phrase and asks for another word in its place.
     pub(super) fn go_back(&mut self, at: usize, ban: usize) -> Result<(), RemoteError> {
         let written = self.passage.rewind(at);
-        let place = self.passage.text().len();
+        let said = self.passage.text();
         let strength = self.request.bans.get(ban).and_then(|ban| ban.strength);
-        let tries = self.rewinds.tries.entry(place).or_default();
+        let prompt = match said.is_empty() {
+            true => self.fitted.prompt.clone(),
+            false => self.fitted.after(&said, self.remote.prefills()).prompt,
+        };
+        let goes_on = !matches!(prompt, Prompt::Turns { open: false, .. });
+        let by_bias = goes_on && self.remote.forbids_tokens();
+        let greedy = self.request.sampling.temperature <= 0.0;
+        let tries = self.rewinds.tries.entry(said.len()).or_default();
         *tries += 1;
         self.rewinds.in_all += 1;
-        let enough = *tries > TRIES || self.rewinds.in_all > IN_ALL;
-        let prompt = prompt_after(&self.fitted.prompt, self.passage).filter(|_| !enough);
-        if strength.is_some() || prompt.is_none() {
+        let most = match by_bias {
+            true => TRIES,
+            false if greedy => 0,
+            false => TRIES_BY_SEED,
+        };
+        let enough = *tries > most || self.rewinds.in_all > IN_ALL;
+        let phrase = self.passage.phrase(written.trim_start(), ban).to_string();
+        if strength.is_some() || enough {
             // A phrase that still comes after being made less likely may stay.
             self.passage.let_through(at, ban);
         }
-        let Some(prompt) = prompt else {
+        if enough {
             self.passage
                 .push(&written, estimate(&written), self.listener);
+            if strength.is_none() {
+                self.listener.tell(Event::Warned(format!(
+                    "The banned phrase \"{phrase}\" stays, since the model wrote it again each time; /retry, or /edit the passage"
+                )));
+            }
             return Ok(());
-        };
-        self.listener.tell(Event::Rewound {
-            node: self.request.node,
-            phrase: self.passage.phrase(written.trim_start(), ban).to_string(),
-        });
+        }
+        let node = self.request.node;
+        self.listener.tell(Event::Rewound { node, phrase });
+        if !by_bias {
+            return Ok(());
+        }
+        let asked = self.other_word(prompt.clone(), said.len(), &written, strength);
+        match asked {
+            Err(error) if self.refuses_prefill(&prompt, &error) => Ok(()),
+            asked => asked,
+        }
+    }
+
+    /// Asks for one token other than those that began a banned phrase at this place.
+    fn other_word(
+        &mut self,
+        prompt: Prompt,
+        place: usize,
+        written: &str,
+        strength: Option<f32>,
+    ) -> Result<(), RemoteError> {
+        let seed = self.request.seed;
         let wish = Wish {
-            bias: self.bias(place, &written, strength)?,
+            bias: self.bias(place, written, strength)?,
             most: 1,
             stream: false,
-            seed: self
-                .request
-                .seed
-                .wrapping_add(1000 * self.rewinds.in_all as u64),
+            seed: seed.wrapping_add(1000 * self.rewinds.in_all as u64),
             ..self.wish(prompt)
         };
         let chunk = self.remote.ask_whole(self.request, wish, self.listener)?;
@@ -67,9 +103,6 @@ impl Run<'_, '_> {
         written: &str,
         strength: Option<f32>,
     ) -> Result<Vec<(u32, f32)>, RemoteError> {
-        if !self.remote.flavour().takes_bias() {
-            return Ok(Vec::new());
-        }
         let ids = self
             .remote
             .tokenize(written)?

@@ -1,0 +1,357 @@
+//! The table of sampling settings: the value of each, and its name on each kind of server.
+
+use super::Flavour;
+use sampler::Sampling;
+use serde_json::{Value, json};
+
+/// One setting.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    /// The name of the setting in illumine.
+    pub(super) setting: &'static str,
+    /// The value as it is sent, within the range that the flavour takes.
+    pub(super) value: Value,
+    pub(super) effect: Effect,
+    pub(super) names: Names,
+}
+
+/// What a setting does to the text, and whether it does so with this value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Cuts off unlikely tokens.
+    Cut(bool),
+    /// Makes tokens less likely.
+    Penalty(bool),
+    /// Part of another setting, or taken by every server.
+    Part,
+}
+
+/// The name of a setting on each kind of server; empty where it does not exist.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Names {
+    llama_server: &'static str,
+    kobold_cpp: &'static str,
+    ollama: &'static str,
+    llama_cpp_python: &'static str,
+    /// Also SGLang and OpenRouter.
+    vllm: &'static str,
+    lm_studio: &'static str,
+    /// Also LiteLLM, and servers that are only known to be compatible.
+    open_ai: &'static str,
+    anthropic: &'static str,
+    transformers: &'static str,
+}
+
+impl Names {
+    /// The same name everywhere.
+    const fn same(name: &'static str) -> Names {
+        Names {
+            llama_server: name,
+            kobold_cpp: name,
+            ollama: name,
+            llama_cpp_python: name,
+            vllm: name,
+            lm_studio: name,
+            open_ai: name,
+            anthropic: name,
+            transformers: name,
+        }
+    }
+
+    /// The name on a kind of server; None if it does not take the setting.
+    pub(super) fn on(self, flavour: Flavour) -> Option<&'static str> {
+        let name = match flavour {
+            Flavour::LlamaServer => self.llama_server,
+            Flavour::KoboldCpp => self.kobold_cpp,
+            Flavour::Ollama => self.ollama,
+            Flavour::LlamaCppPython => self.llama_cpp_python,
+            Flavour::Vllm | Flavour::Sglang | Flavour::OpenRouter => self.vllm,
+            Flavour::LmStudio => self.lm_studio,
+            Flavour::OpenAi | Flavour::LiteLlm | Flavour::Compatible => self.open_ai,
+            Flavour::Anthropic => self.anthropic,
+            // This server refuses unknown fields.
+            Flavour::TransformersServe => self.transformers,
+        };
+        (!name.is_empty()).then_some(name)
+    }
+}
+
+/// All settings, with the values for a flavour whose context has this many tokens.
+pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec<Row> {
+    // Every field is named here, so that the compiler asks for the row of a new one.
+    let Sampling {
+        temperature,
+        top_k,
+        top_p,
+        min_p,
+        typical_p,
+        top_n_sigma,
+        xtc_threshold,
+        xtc_probability,
+        dry_multiplier,
+        dry_base,
+        dry_allowed_length,
+        dry_penalty_last_n,
+        dry_sequence_breakers,
+        repetition_penalty,
+        repetition_range,
+        presence_penalty,
+        frequency_penalty,
+        mirostat,
+        mirostat_tau,
+        mirostat_eta,
+        seed: _,
+        max_tokens: _,
+        stop: _,
+        whole_sentences: _,
+        heal: _,
+        recall: _,
+        banned_phrases: _,
+    } = sampling;
+    let kobold = flavour == Flavour::KoboldCpp;
+    let hottest = match flavour {
+        Flavour::Anthropic => 1.0,
+        Flavour::OpenAi | Flavour::OpenRouter => 2.0,
+        _ => f32::MAX,
+    };
+    let sigma = match flavour {
+        Flavour::LlamaServer if *top_n_sigma <= 0.0 => json!(-1),
+        _ => number(*top_n_sigma),
+    };
+    let whole = |range: i32| match flavour {
+        // It refuses negative ranges, and reserves memory for positive ones.
+        Flavour::LlamaServer if range < 0 => i32::try_from(context).unwrap_or(i32::MAX),
+        Flavour::KoboldCpp if range < 0 => 1_000_000,
+        _ => range,
+    };
+    // For KoboldCpp, 0 means the whole context.
+    let dry_range = match kobold {
+        true => (*dry_penalty_last_n).max(0),
+        false => whole(*dry_penalty_last_n),
+    };
+    let range = whole(*repetition_range);
+    let breakers = match flavour {
+        // It refuses an empty list; no text contains this one.
+        Flavour::LlamaServer if dry_sequence_breakers.is_empty() => json!(["\u{1}"]),
+        _ => json!(dry_sequence_breakers),
+    };
+    let top = match flavour {
+        // SGLang refuses 0.
+        Flavour::Vllm | Flavour::Sglang if *top_k == 0 => json!(-1),
+        _ => json!(top_k),
+    };
+    vec![
+        Row {
+            setting: "temperature",
+            value: number(temperature.min(hottest)),
+            effect: Effect::Part,
+            names: Names::same("temperature"),
+        },
+        Row {
+            setting: "top_k",
+            value: top,
+            effect: Effect::Cut(*top_k > 0),
+            names: Names {
+                open_ai: "",
+                transformers: "",
+                ..Names::same("top_k")
+            },
+        },
+        Row {
+            setting: "top_p",
+            value: number(*top_p),
+            effect: Effect::Cut(*top_p < 1.0),
+            names: Names::same("top_p"),
+        },
+        Row {
+            setting: "min_p",
+            value: number(*min_p),
+            effect: Effect::Cut(*min_p > 0.0),
+            names: Names {
+                open_ai: "",
+                anthropic: "",
+                transformers: "",
+                ..Names::same("min_p")
+            },
+        },
+        Row {
+            setting: "typical_p",
+            value: number(*typical_p),
+            effect: Effect::Cut(*typical_p < 1.0),
+            names: Names {
+                llama_server: "typical_p",
+                kobold_cpp: "typical",
+                ollama: "typical_p",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "top_n_sigma",
+            value: sigma,
+            effect: Effect::Cut(*top_n_sigma > 0.0),
+            names: Names {
+                llama_server: "top_n_sigma",
+                kobold_cpp: "nsigma",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "xtc_probability",
+            value: number(*xtc_probability),
+            effect: Effect::Cut(*xtc_probability > 0.0 && *xtc_threshold <= 0.5),
+            names: Names {
+                llama_server: "xtc_probability",
+                kobold_cpp: "xtc_probability",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "xtc_threshold",
+            value: number(*xtc_threshold),
+            effect: Effect::Part,
+            names: Names {
+                llama_server: "xtc_threshold",
+                kobold_cpp: "xtc_threshold",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "dry_multiplier",
+            value: number(*dry_multiplier),
+            effect: Effect::Penalty(*dry_multiplier > 0.0),
+            names: Names {
+                llama_server: "dry_multiplier",
+                kobold_cpp: "dry_multiplier",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "dry_base",
+            value: number(*dry_base),
+            effect: Effect::Part,
+            names: Names {
+                llama_server: "dry_base",
+                kobold_cpp: "dry_base",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "dry_allowed_length",
+            value: json!(dry_allowed_length),
+            effect: Effect::Part,
+            names: Names {
+                llama_server: "dry_allowed_length",
+                kobold_cpp: "dry_allowed_length",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "dry_penalty_last_n",
+            value: json!(dry_range),
+            effect: Effect::Part,
+            names: Names {
+                llama_server: "dry_penalty_last_n",
+                kobold_cpp: "dry_penalty_last_n",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "dry_sequence_breakers",
+            value: breakers,
+            effect: Effect::Part,
+            names: Names {
+                llama_server: "dry_sequence_breakers",
+                kobold_cpp: "dry_sequence_breakers",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "repetition_penalty",
+            value: number(*repetition_penalty),
+            effect: Effect::Penalty(*repetition_penalty != 1.0),
+            names: Names {
+                llama_server: "repeat_penalty",
+                kobold_cpp: "rep_pen",
+                ollama: "repeat_penalty",
+                llama_cpp_python: "repeat_penalty",
+                vllm: "repetition_penalty",
+                lm_studio: "repeat_penalty",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "repetition_range",
+            value: json!(range),
+            effect: Effect::Part,
+            names: Names {
+                llama_server: "repeat_last_n",
+                kobold_cpp: "rep_pen_range",
+                ollama: "repeat_last_n",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "presence_penalty",
+            value: number(*presence_penalty),
+            effect: Effect::Penalty(*presence_penalty != 0.0),
+            names: Names {
+                anthropic: "",
+                transformers: "",
+                ..Names::same("presence_penalty")
+            },
+        },
+        Row {
+            setting: "frequency_penalty",
+            value: number(*frequency_penalty),
+            effect: Effect::Penalty(*frequency_penalty != 0.0),
+            names: Names {
+                kobold_cpp: "",
+                anthropic: "",
+                transformers: "",
+                ..Names::same("frequency_penalty")
+            },
+        },
+        Row {
+            setting: "mirostat",
+            value: json!(mirostat),
+            effect: Effect::Cut(*mirostat > 0),
+            names: Names {
+                llama_server: "mirostat",
+                kobold_cpp: "mirostat",
+                ollama: "mirostat",
+                llama_cpp_python: "mirostat_mode",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "mirostat_tau",
+            value: number(*mirostat_tau),
+            effect: Effect::Part,
+            names: Names {
+                llama_server: "mirostat_tau",
+                kobold_cpp: "mirostat_tau",
+                ollama: "mirostat_tau",
+                llama_cpp_python: "mirostat_tau",
+                ..Names::default()
+            },
+        },
+        Row {
+            setting: "mirostat_eta",
+            value: number(*mirostat_eta),
+            effect: Effect::Part,
+            names: Names {
+                llama_server: "mirostat_eta",
+                kobold_cpp: "mirostat_eta",
+                ollama: "mirostat_eta",
+                llama_cpp_python: "mirostat_eta",
+                ..Names::default()
+            },
+        },
+    ]
+}
+
+/// The number as a person would write it: 0.05, not 0.05000000074505806.
+fn number(value: f32) -> Value {
+    let short: f64 = value.to_string().parse().unwrap_or_default();
+    json!(short)
+}

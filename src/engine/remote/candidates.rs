@@ -1,0 +1,323 @@
+//! Writes several continuations of one story side by side.
+//!
+//! A server that takes `n` writes all of them for one request. Any other server gets one request for
+//! each, at once if it can answer several. Each candidate is written by the same code as a single
+//! passage, on its own thread, so that stop strings, bans, lengths and errors are its own.
+
+use super::Remote;
+use super::asking::{Begun, Wish};
+use super::prompt::build;
+use super::source::{Share, Source, spread};
+use super::write;
+use crate::engine::backend::{Answer, Failure, Listener};
+use crate::engine::length::most_tokens;
+use base::progress::{Cancelled, Observer};
+use remote::{Kind, Prompt};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{Builder, Scope};
+use std::time::Duration;
+use story::message::{PassageStats, TextRequest};
+use story::{Event, Status};
+
+/// How often the thread of the request checks whether to stop.
+const TICK: Duration = Duration::from_millis(30);
+
+/// Writes a passage for each request. Ends all except the last; returns how the last one ended.
+pub fn candidates(
+    remote: &mut Remote,
+    requests: &[TextRequest],
+    listener: &dyn Listener,
+) -> Answer {
+    let mut endings = Endings::new(requests, listener);
+    if requests.len() < 2 || remote.flavour().answers_one_at_a_time() {
+        for (index, request) in requests.iter().enumerate() {
+            let answer = match listener.is_cancelled() {
+                true => Ok((Status::Stopped, PassageStats::default())),
+                false => write::write(remote, request, listener),
+            };
+            endings.add(index, answer);
+        }
+        return endings.close();
+    }
+    let shared = share(remote, requests, listener)?;
+    write_together(remote, requests, shared, &mut endings);
+    endings.close()
+}
+
+/// What the thread of a candidate reports.
+enum Report {
+    Event(Event),
+    Progress(String, u64, Option<u64>),
+    Over(usize, Answer, Box<Remote>),
+}
+
+/// Begins one stream for all candidates; None if each needs a request of its own.
+fn share(
+    remote: &mut Remote,
+    requests: &[TextRequest],
+    listener: &dyn Listener,
+) -> Result<Option<Begun>, Failure> {
+    let Some((first, others)) = requests.split_first() else {
+        return Ok(None);
+    };
+    let same = |other: &TextRequest| other.sampling == first.sampling && other.goal == first.goal;
+    let alike = others.iter().all(same) && requests.iter().all(|it| it.begin.is_empty());
+    let takes = remote.flavour().takes_choices() && !remote.refused.contains("n");
+    if !alike || !takes {
+        return Ok(None);
+    }
+    // A context may contain random words, which differ between candidates.
+    let prompts = requests
+        .iter()
+        .map(|request| Ok(build(remote, request)?.prompt));
+    let Ok(prompts) = prompts.collect::<Result<Vec<Prompt>, Failure>>() else {
+        return Ok(None);
+    };
+    if prompts.iter().any(|prompt| *prompt != prompts[0]) {
+        return Ok(None);
+    }
+    let wish = Wish {
+        prompt: prompts[0].clone(),
+        seed: first.seed,
+        most: most_tokens(first),
+        likely: 0,
+        bias: Vec::new(),
+        choices: requests.len(),
+        stream: true,
+    };
+    match remote.begin(first, &wish, listener) {
+        Ok(begun) => Ok(Some(begun)),
+        Err(error) => match error.kind {
+            // More requests would only make it worse.
+            Kind::Busy { .. } | Kind::Silent { .. } | Kind::Unreachable(_) => Err(error.into()),
+            // Each request handles or reports the rest.
+            _ => Ok(None),
+        },
+    }
+}
+
+fn write_together(
+    remote: &mut Remote,
+    requests: &[TextRequest],
+    shared: Option<Begun>,
+    endings: &mut Endings,
+) {
+    let stop = AtomicBool::new(false);
+    let (sender, reports) = channel();
+    std::thread::scope(|scope| {
+        let mut shares = shared.map_or(Vec::new(), |begun| {
+            shares(scope, begun, requests.len(), &stop)
+        });
+        for (index, request) in requests.iter().enumerate() {
+            let share = (!shares.is_empty()).then(|| shares.remove(0));
+            let mut own = remote.clone();
+            let relay = Relay {
+                reports: sender.clone(),
+                stop: &stop,
+            };
+            let begun = Builder::new().spawn_scoped(scope, move || {
+                let answer = write::write_from(&mut own, request, share, &relay);
+                // If nobody listens, the request is over.
+                let _ = relay
+                    .reports
+                    .send(Report::Over(index, answer, Box::new(own)));
+            });
+            if let Err(why) = begun {
+                endings.add(index, Err(Failure::engine(format!("Cannot write: {why}"))));
+            }
+        }
+        drop(sender);
+        listen(remote, &reports, &stop, endings);
+    });
+}
+
+/// The parts of a shared stream, which its own thread reads.
+fn shares<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    begun: Begun,
+    count: usize,
+    stop: &'scope AtomicBool,
+) -> Vec<Share> {
+    let Begun {
+        protocol,
+        source: Source::Own(stream),
+        first,
+    } = begun
+    else {
+        return Vec::new();
+    };
+    let (senders, shares) = (0..count)
+        .map(|choice| {
+            let (sender, steps) = channel();
+            let share = Share {
+                protocol,
+                choice,
+                steps,
+            };
+            (sender, share)
+        })
+        .unzip();
+    let reads = move || spread(protocol, stream, first, senders, &Stopping(stop));
+    match Builder::new().spawn_scoped(scope, reads) {
+        Ok(_) => shares,
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Passes on what the candidates report, until all have ended.
+fn listen(
+    remote: &mut Remote,
+    reports: &Receiver<Report>,
+    stop: &AtomicBool,
+    endings: &mut Endings,
+) {
+    let listener = endings.listener;
+    let mut writes = false;
+    loop {
+        let goes_on = match reports.recv_timeout(TICK) {
+            Ok(Report::Event(event)) => {
+                writes |= matches!(event, Event::Piece { .. });
+                match event {
+                    // One that still waits does not hide those that write.
+                    Event::Prefill { .. } if writes => true,
+                    Event::Warned(why) => endings.warn(why),
+                    event => listener.tell(event),
+                }
+            }
+            Ok(Report::Progress(step, done, total)) => {
+                listener.progress(&step, done, total);
+                true
+            }
+            Ok(Report::Over(index, answer, own)) => {
+                remote.learn(*own, index == 0);
+                endings.add(index, answer)
+            }
+            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if !goes_on || listener.is_cancelled() {
+            stop.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Remote {
+    /// Keeps what the writing of a candidate found out about the server; with `all`, also about the
+    /// prompt.
+    fn learn(&mut self, other: Remote, all: bool) {
+        self.refused.extend(other.refused);
+        self.said.extend(other.said);
+        self.only_chats |= other.only_chats;
+        self.refuses_prefill |= other.refuses_prefill;
+        self.thinks |= other.thinks;
+        self.about.context = self.about.context.min(other.about.context);
+        if all {
+            self.begins = other.begins;
+            self.counts = other.counts;
+        }
+    }
+}
+
+/// Sends a candidate's events to the thread of the request.
+struct Relay<'a> {
+    reports: Sender<Report>,
+    stop: &'a AtomicBool,
+}
+
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Observer for Stopping<'_> {
+    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
+
+    fn check(&self) -> Result<(), Cancelled> {
+        match self.0.load(Ordering::SeqCst) {
+            true => Err(Cancelled),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Observer for Relay<'_> {
+    fn progress(&self, step: &str, done: u64, total: Option<u64>) {
+        let report = Report::Progress(step.to_string(), done, total);
+        // A lost report changes nothing.
+        let _ = self.reports.send(report);
+    }
+
+    fn check(&self) -> Result<(), Cancelled> {
+        Stopping(self.stop).check()
+    }
+}
+
+impl Listener for Relay<'_> {
+    fn tell(&self, event: Event) -> bool {
+        self.reports.send(Report::Event(event)).is_ok()
+    }
+}
+
+/// How the candidates ended. The failure of one does not cost the others.
+struct Endings<'a> {
+    requests: &'a [TextRequest],
+    listener: &'a dyn Listener,
+    answers: Vec<Option<Answer>>,
+    /// The warnings already shown: several candidates often have the same one.
+    warned: HashSet<String>,
+}
+
+impl<'a> Endings<'a> {
+    fn new(requests: &'a [TextRequest], listener: &'a dyn Listener) -> Endings<'a> {
+        Endings {
+            requests,
+            listener,
+            answers: vec![None; requests.len()],
+            warned: HashSet::new(),
+        }
+    }
+
+    fn warn(&mut self, why: String) -> bool {
+        !self.warned.insert(why.clone()) || self.listener.tell(Event::Warned(why))
+    }
+
+    /// Records how a candidate ended, and says so unless it is the last one or failed.
+    fn add(&mut self, index: usize, answer: Answer) -> bool {
+        let goes_on = match &answer {
+            Ok((status, stats)) => self.end(index, *status, stats.clone()),
+            Err(_) => true,
+        };
+        self.answers[index] = Some(answer);
+        goes_on
+    }
+
+    fn end(&self, index: usize, status: Status, stats: PassageStats) -> bool {
+        let last = index + 1 == self.requests.len();
+        last || self.listener.tell(Event::Ended {
+            node: self.requests[index].node,
+            status,
+            stats,
+        })
+    }
+
+    /// How the last one ended; an error if all failed.
+    fn close(mut self) -> Answer {
+        let lost = || Err(Failure::engine("The candidate was lost; try /gen again"));
+        let answers = std::mem::take(&mut self.answers).into_iter();
+        let answers: Vec<Answer> = answers.map(|answer| answer.unwrap_or_else(lost)).collect();
+        let failed = |answer: &Answer| answer.as_ref().err().cloned();
+        if let Some(first) = answers.first().and_then(failed)
+            && answers.iter().all(Result::is_err)
+        {
+            return Err(first);
+        }
+        let mut last = Ok((Status::Complete, PassageStats::default()));
+        for (index, answer) in answers.into_iter().enumerate() {
+            last = answer.or_else(|failure| {
+                self.warn(failure.why);
+                self.end(index, Status::Failed, PassageStats::default());
+                Ok((Status::Failed, PassageStats::default()))
+            });
+        }
+        last
+    }
+}

@@ -1,0 +1,108 @@
+//! Where a passage's events come from: its own stream, or one that several candidates share.
+
+use base::progress::Observer;
+use remote::{Chunk, Kind, Protocol, RemoteError, Step, Stream, decode_choice};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+/// How often a wait checks whether to stop.
+const TICK: Duration = Duration::from_millis(30);
+
+/// Where a passage's events come from.
+pub enum Source {
+    Own(Stream),
+    Shared(Share),
+}
+
+/// One candidate's part of a stream.
+pub struct Share {
+    pub protocol: Protocol,
+    /// The number of the candidate in the stream.
+    pub choice: usize,
+    pub steps: Receiver<Result<Step, RemoteError>>,
+}
+
+impl Source {
+    /// Waits for the next event.
+    pub fn next(&mut self, stopped: &dyn Fn() -> bool) -> Result<Step, RemoteError> {
+        match self {
+            Source::Own(stream) => stream.next(stopped),
+            Source::Shared(share) => share.next(stopped),
+        }
+    }
+
+    /// Records that a token or progress report arrived.
+    pub fn lives(&mut self, token: bool) {
+        match self {
+            Source::Own(stream) => stream.lives(token),
+            // The thread that reads the stream does it.
+            Source::Shared(_) => {}
+        }
+    }
+
+    /// Parses an event, for the passage's own text.
+    pub fn decode(&self, protocol: Protocol, event: &str) -> Result<Chunk, Option<String>> {
+        match self {
+            Source::Own(_) => decode_choice(protocol, event, 0),
+            // The counts of tokens are those of all candidates together.
+            Source::Shared(share) => {
+                decode_choice(protocol, event, share.choice).map(|chunk| Chunk {
+                    new_tokens: None,
+                    ..chunk
+                })
+            }
+        }
+    }
+
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Source::Shared(_))
+    }
+}
+
+impl Share {
+    /// Waits for the next event. Without any, the stream has ended for this candidate.
+    pub fn next(&self, stopped: &dyn Fn() -> bool) -> Result<Step, RemoteError> {
+        loop {
+            match self.steps.recv_timeout(TICK) {
+                Ok(step) => return step,
+                Err(RecvTimeoutError::Timeout) if stopped() => {
+                    return Err(RemoteError {
+                        kind: Kind::Stopped,
+                        server: String::new(),
+                    });
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(Step::Ended),
+            }
+        }
+    }
+}
+
+/// Reads a stream for several candidates until it ends, or no candidate needs it any more.
+pub fn spread(
+    protocol: Protocol,
+    mut stream: Stream,
+    first: Step,
+    mut candidates: Vec<Sender<Result<Step, RemoteError>>>,
+    observer: &dyn Observer,
+) {
+    let choices = candidates.len();
+    let mut step = Ok(first);
+    loop {
+        if let Ok(Step::Event(event)) = &step {
+            let chunks =
+                (0..choices).filter_map(|choice| decode_choice(protocol, event, choice).ok());
+            for chunk in chunks {
+                match chunk.text.is_empty() {
+                    true if chunk.thought.is_empty() && chunk.progress.is_none() => {}
+                    empty => stream.lives(!empty),
+                }
+            }
+        }
+        candidates.retain(|candidate| candidate.send(step.clone()).is_ok());
+        if candidates.is_empty() || !matches!(step, Ok(Step::Event(_))) {
+            return;
+        }
+        step = stream.next(&|| observer.is_cancelled());
+    }
+}
