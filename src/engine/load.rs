@@ -118,7 +118,7 @@ impl Loader for ModelLoader {
             return Ok(Box::new(self.load_local(model, observer)?));
         };
         if self.store.offline {
-            let why = "A model on a server needs the network, which --offline forbids; choose a model from `illumine models list`";
+            let why = "A model on a server needs the network, which --offline or HF_HUB_OFFLINE forbids; choose a model from `illumine models list`";
             return Err(LoadError::Failed(why.to_string()));
         }
         let target = target.map_err(LoadError::Failed)?;

@@ -220,7 +220,7 @@ impl Run<'_, '_> {
         if !had_room {
             return Ended::Again;
         }
-        let why = "The model used the whole length to think and wrote nothing; raise it with /set max_tokens, or take a model that does not think";
+        let why = "The model used the whole length to think and wrote nothing; raise it with /set max_tokens, or choose a model that does not think";
         self.listener.tell(Event::Warned(why.to_string()));
         Ended::Over(Status::Length)
     }
