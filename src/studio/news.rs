@@ -1,5 +1,6 @@
 //! Handles engine events: updates the story and produces notices.
 
+use super::look::counted;
 use super::pending::Purpose;
 use super::session::Afterwards;
 use super::write::maker;
@@ -380,28 +381,4 @@ fn words_begun(piece: &str) -> usize {
 /// The notice about something that could not be saved to disk.
 fn not_kept(refusal: Refusal) -> Notice {
     Notice::Error(refusal.to_string(), FailureKind::Store)
-}
-
-/// Each phrase once, with its count.
-pub(super) fn counted(phrases: &[String]) -> String {
-    let mut found: Vec<(&str, usize)> = Vec::new();
-    for phrase in phrases {
-        match found.iter_mut().find(|(known, _)| known == phrase) {
-            Some((_, count)) => *count += 1,
-            None => found.push((phrase, 1)),
-        }
-    }
-    let said = |(phrase, count): &(&str, usize)| {
-        let phrase = story::sentence::excerpt(phrase, 60);
-        match count {
-            1 => format!("\"{phrase}\""),
-            count => format!("\"{phrase}\" ({count} times)"),
-        }
-    };
-    const SHOWN: usize = 8;
-    let mut all: Vec<String> = found.iter().take(SHOWN).map(said).collect();
-    if found.len() > SHOWN {
-        all.push(format!("{} more", found.len() - SHOWN));
-    }
-    all.join(", ")
 }
