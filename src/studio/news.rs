@@ -91,7 +91,7 @@ impl Studio {
             Event::Thought { node, text } => {
                 let before = match self.pending.get(id).map(|request| &request.work) {
                     Some(Work::Thinking { words }) => *words,
-                    _ => 1,
+                    _ => usize::from(!text.starts_with(char::is_whitespace)),
                 };
                 let words = before + words_begun(&text);
                 self.pending.works(id, Work::Thinking { words });

@@ -159,7 +159,7 @@ fn shares<'scope>(
             (sender, share)
         })
         .unzip();
-    let reads = move || spread(protocol, stream, first, senders, &Stopping(stop));
+    let reads = move || spread(protocol, *stream, first, senders, &Stopping(stop));
     match Builder::new().spawn_scoped(scope, reads) {
         Ok(_) => shares,
         Err(_) => Vec::new(),
