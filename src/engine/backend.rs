@@ -71,10 +71,10 @@ pub trait Backend {
     ///
     /// 1. [`Event::Prefill`] while the prompt is evaluated, at least once with `done == reused`: its
     ///    `cut` says what did not fit, and the studio reports it.
-    /// 2. [`Event::Piece`] for each piece of text, uncleaned (the outbox cleans it), with its token
+    /// 2. [`Event::Thought`] for each piece of the model's thoughts, if it thinks before it writes.
+    /// 3. [`Event::Piece`] for each piece of text, uncleaned (the outbox cleans it), with its token
     ///    ids if they are known; [`Event::Rewound`] before text that replaces a banned phrase, which
-    ///    no piece has contained. [`Event::Thought`] is what a model thinks before it writes, which
-    ///    is not part of the text.
+    ///    no piece has contained.
     ///
     /// The prompt is `request.context`, and the passage starts with the tokens `request.begin`. It
     /// ends at the length goal, a stop string or the end of the model's turn, or when the listener

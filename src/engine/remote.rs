@@ -44,7 +44,7 @@ pub struct Remote {
     only_chats: bool,
     /// Whether the server refused to continue an unfinished message of the model.
     refuses_prefill: bool,
-    /// Whether the model was seen to think before it answers.
+    /// Whether the model has sent thoughts.
     thinks: bool,
     /// Sampling fields that the server refused.
     refused: HashSet<String>,

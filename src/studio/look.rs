@@ -208,7 +208,7 @@ impl Studio {
                 lines.push(format!("  lore: {title} of {}", fired.book));
             }
             if !node.rewound.is_empty() {
-                let phrases = super::news::counted(&node.rewound);
+                let phrases = counted(&node.rewound);
                 lines.push(format!("  banned phrases avoided: {phrases}"));
             }
             lines.push(format!("  context {}", how.context_digest));
@@ -231,7 +231,7 @@ impl Studio {
         Ok(Outcome::Said(lines.join("\n")))
     }
 
-    /// What the model thought before it wrote a passage, also if an edit has copied the text since.
+    /// The model's thoughts for a passage, also for a part that an edit copied.
     fn thought(&self, node: &Node) -> Vec<String> {
         let origin = |node: &&Node| self.session.story.node(node.copied_from?.node);
         let mut origins = std::iter::successors(Some(node), origin);
@@ -303,6 +303,30 @@ fn without_effect(cannot: &[String], sampling: &Sampling) -> Option<String> {
         .filter(|row| cannot.iter().any(|name| name == row.name));
     let names: Vec<&str> = named.filter(asked).map(|row| row.name).collect();
     (!names.is_empty()).then(|| format!("  without effect on this server: {}", names.join(", ")))
+}
+
+/// Each phrase once, with its count.
+pub(super) fn counted(phrases: &[String]) -> String {
+    let mut found: Vec<(&str, usize)> = Vec::new();
+    for phrase in phrases {
+        match found.iter_mut().find(|(known, _)| known == phrase) {
+            Some((_, count)) => *count += 1,
+            None => found.push((phrase, 1)),
+        }
+    }
+    let said = |(phrase, count): &(&str, usize)| {
+        let phrase = excerpt(phrase, 60);
+        match count {
+            1 => format!("\"{phrase}\""),
+            count => format!("\"{phrase}\" ({count} times)"),
+        }
+    };
+    const SHOWN: usize = 8;
+    let mut all: Vec<String> = found.iter().take(SHOWN).map(said).collect();
+    if found.len() > SHOWN {
+        all.push(format!("{} more", found.len() - SHOWN));
+    }
+    all.join(", ")
 }
 
 /// The number of characters in the current story by each author.

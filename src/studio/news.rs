@@ -1,5 +1,6 @@
 //! Handles engine events: updates the story and produces notices.
 
+use super::look::counted;
 use super::pending::Purpose;
 use super::session::Afterwards;
 use super::write::maker;
@@ -90,7 +91,7 @@ impl Studio {
             Event::Thought { node, text } => {
                 let before = match self.pending.get(id).map(|request| &request.work) {
                     Some(Work::Thinking { words }) => *words,
-                    _ => 1,
+                    _ => usize::from(!text.starts_with(char::is_whitespace)),
                 };
                 let words = before + words_begun(&text);
                 self.pending.works(id, Work::Thinking { words });
@@ -383,28 +384,4 @@ fn words_begun(piece: &str) -> usize {
 /// The notice about something that could not be saved to disk.
 fn not_kept(refusal: Refusal) -> Notice {
     Notice::Error(refusal.to_string(), FailureKind::Store)
-}
-
-/// Lists each phrase once, with its count.
-pub(super) fn counted(phrases: &[String]) -> String {
-    let mut found: Vec<(&str, usize)> = Vec::new();
-    for phrase in phrases {
-        match found.iter_mut().find(|(known, _)| known == phrase) {
-            Some((_, count)) => *count += 1,
-            None => found.push((phrase, 1)),
-        }
-    }
-    let said = |(phrase, count): &(&str, usize)| {
-        let phrase = story::sentence::excerpt(phrase, 60);
-        match count {
-            1 => format!("\"{phrase}\""),
-            count => format!("\"{phrase}\" ({count} times)"),
-        }
-    };
-    const SHOWN: usize = 8;
-    let mut all: Vec<String> = found.iter().take(SHOWN).map(said).collect();
-    if found.len() > SHOWN {
-        all.push(format!("{} more", found.len() - SHOWN));
-    }
-    all.join(", ")
 }

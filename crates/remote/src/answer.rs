@@ -25,7 +25,7 @@ pub enum Finish {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chunk {
     pub text: String,
-    /// What the model thought, which is not part of the answer.
+    /// The model's thoughts, which are not part of the answer.
     pub thought: String,
     pub finish: Option<Finish>,
     /// Whether this is the last event.
@@ -109,7 +109,7 @@ fn thought<const N: usize>(places: [&Value; N]) -> String {
     texts.next().unwrap_or_default().to_string()
 }
 
-/// What llama-server reports while it prefills the prompt.
+/// llama-server's report on its progress with the prompt.
 fn progress(json: &Value) -> Option<Progress> {
     let progress = &json["prompt_progress"];
     count(&progress["total"]).map(|total| Progress {

@@ -192,7 +192,7 @@ impl Flavour {
         }
     }
 
-    /// Whether a request ends or refuses the one before it, so that requests must wait their turn.
+    /// Whether requests must run one after another: a second one ends the first, or is refused.
     pub fn answers_one_at_a_time(self) -> bool {
         matches!(self, Flavour::LlamaCppPython | Flavour::KoboldCpp)
     }

@@ -10,7 +10,7 @@
 //! | `samplers` | the sampling settings under each flavour's names |
 //! | `answer` | parses an event: text, why it ended, and statistics |
 //! | `deltas` | handles servers that send all text so far each time |
-//! | `thoughts` | separates what a model thinks from its answer |
+//! | `thoughts` | separates a model's thoughts from its answer |
 //! | `probe` | detects which flavour answers at an address, and which models it has |
 //! | `discover` | finds servers on their usual local ports |
 //!

@@ -1,4 +1,4 @@
-//! Separates what a model thinks from its answer, where a server sends both as one text.
+//! Separates a model's thoughts from its answer, for servers that send both as one text.
 
 /// The tags in which models think at the beginning of an answer.
 const TAGS: [(&str, &str); 4] = [

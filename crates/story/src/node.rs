@@ -52,7 +52,7 @@ pub struct Node {
     /// Banned phrases that appeared while it was written, and were rewritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
-    /// What the model thought before it wrote the text. No prompt and no export contains it.
+    /// The model's thoughts before it wrote the text. No prompt and no export contains them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub thought: String,
     /// The picture, if the passage is one; it then has no text.

@@ -77,7 +77,7 @@ pub struct StreamedText {
     /// For the first piece: see [`Node::healed`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
-    /// What the model thought.
+    /// The model's thoughts.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub thought: String,
 }

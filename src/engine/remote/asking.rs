@@ -85,7 +85,7 @@ impl Remote {
                 Ok(first) => {
                     return Ok(Begun {
                         protocol: call.protocol,
-                        source: Source::Own(stream),
+                        source: Source::Own(Box::new(stream)),
                         first,
                     });
                 }

@@ -46,7 +46,7 @@ pub fn candidates(
     endings.close()
 }
 
-/// What the thread of a candidate reports.
+/// A report from a candidate's thread.
 enum Report {
     Event(Event),
     Progress(String, u64, Option<u64>),
@@ -159,14 +159,14 @@ fn shares<'scope>(
             (sender, share)
         })
         .unzip();
-    let reads = move || spread(protocol, stream, first, senders, &Stopping(stop));
+    let reads = move || spread(protocol, *stream, first, senders, &Stopping(stop));
     match Builder::new().spawn_scoped(scope, reads) {
         Ok(_) => shares,
         Err(_) => Vec::new(),
     }
 }
 
-/// Passes on what the candidates report, until all have ended.
+/// Forwards the candidates' reports until all have ended.
 fn listen(
     remote: &mut Remote,
     reports: &Receiver<Report>,
@@ -204,8 +204,8 @@ fn listen(
 }
 
 impl Remote {
-    /// Keeps what the writing of a candidate found out about the server; with `all`, also about the
-    /// prompt.
+    /// Adopts what a candidate's requests showed about the server; with `all`, also the start of the
+    /// prompt and the token counts.
     fn learn(&mut self, other: Remote, all: bool) {
         self.refused.extend(other.refused);
         self.said.extend(other.said);
@@ -257,7 +257,7 @@ impl Listener for Relay<'_> {
     }
 }
 
-/// How the candidates ended. The failure of one does not cost the others.
+/// How the candidates ended. If one fails, the others are kept.
 struct Endings<'a> {
     requests: &'a [TextRequest],
     listener: &'a dyn Listener,

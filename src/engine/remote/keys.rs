@@ -76,7 +76,7 @@ impl KeyCommand {
         Ok(self.found.get_or_init(|| key).clone())
     }
 
-    /// What the command prints. Its output never becomes part of an error, since it may be the key.
+    /// Runs the command and returns its output, which is never part of an error: it may be the key.
     fn run(&self, observer: &dyn Observer, patience: Duration) -> Result<String, String> {
         let program = self.program();
         let failed = |why: &str| {
@@ -115,7 +115,7 @@ impl KeyCommand {
 fn read_apart(output: impl Read + Send + 'static) -> JoinHandle<String> {
     spawn(move || {
         let mut bytes = Vec::new();
-        // What came before an error is all there is.
+        // After an error, the bytes so far must do.
         let _ = output.take(LONGEST).read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     })

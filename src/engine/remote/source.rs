@@ -10,7 +10,7 @@ const TICK: Duration = Duration::from_millis(30);
 
 /// Where a passage's events come from.
 pub enum Source {
-    Own(Stream),
+    Own(Box<Stream>),
     Shared(Share),
 }
 

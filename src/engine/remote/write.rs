@@ -13,7 +13,7 @@ use remote::{Flavour, Kind, Prompt, RemoteError};
 use rewind::Rewinds;
 use story::message::{Overflow, PassageStats, TextRequest};
 use story::{Event, Status};
-use stream::{Ended, Run};
+use stream::Ended;
 
 /// Writes a passage.
 pub fn write(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener) -> Answer {
@@ -186,6 +186,21 @@ fn tell_progress(
         reused,
         cut: fitted.cut.clone(),
     });
+}
+
+/// One request for a passage.
+struct Run<'a, 'b> {
+    remote: &'a mut Remote,
+    request: &'a TextRequest,
+    fitted: &'a Fitted,
+    listener: &'a dyn Listener,
+    passage: &'a mut Passage<'b>,
+    stats: &'a mut PassageStats,
+    rewinds: &'a mut Rewinds,
+    /// The stream that the passage shares with other candidates; only the first request uses it.
+    share: &'a mut Option<Share>,
+    /// The number of this request within the passage; each has its own seed.
+    round: u64,
 }
 
 impl Remote {

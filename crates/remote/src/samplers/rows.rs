@@ -15,7 +15,7 @@ pub(super) struct Row {
     pub(super) names: Names,
 }
 
-/// What a setting does to the text, and whether it does so with this value.
+/// The kind of a setting, and whether its value has an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// Cuts off unlikely tokens.

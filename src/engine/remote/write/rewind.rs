@@ -3,7 +3,7 @@
 //! Where the server can make single tokens less likely, it is first asked for one token other than
 //! the phrase's first. Elsewhere the next request has another seed, and may bring the phrase again.
 
-use super::stream::Run;
+use super::Run;
 use crate::engine::remote::asking::Wish;
 use crate::engine::remote::counts::estimate;
 use remote::{Prompt, RemoteError};

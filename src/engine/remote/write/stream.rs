@@ -1,16 +1,11 @@
 //! One request for a passage: reads its stream to the end.
 
-use super::rewind::Rewinds;
-use super::tell_progress;
-use crate::engine::backend::Listener;
-use crate::engine::remote::Remote;
+use super::{Run, tell_progress};
 use crate::engine::remote::asking::{Begun, Wish};
-use crate::engine::remote::passage::{Look, Passage};
-use crate::engine::remote::prompt::Fitted;
-use crate::engine::remote::source::{Share, Source};
+use crate::engine::remote::passage::Look;
+use crate::engine::remote::source::Source;
 use remote::{Chunk, Deltas, Finish, Kind, Prompt, RemoteError, Said, Step, Thoughts};
 use std::time::{Duration, Instant};
-use story::message::{PassageStats, TextRequest};
 use story::{Event, Status};
 
 /// How long to wait for the token counts after the end of a text.
@@ -31,21 +26,6 @@ pub(super) enum Ended {
     Silent,
     /// Another request must follow: nothing of the passage came with this one.
     Again,
-}
-
-/// One request for a passage.
-pub(super) struct Run<'a, 'b> {
-    pub(super) remote: &'a mut Remote,
-    pub(super) request: &'a TextRequest,
-    pub(super) fitted: &'a Fitted,
-    pub(super) listener: &'a dyn Listener,
-    pub(super) passage: &'a mut Passage<'b>,
-    pub(super) stats: &'a mut PassageStats,
-    pub(super) rewinds: &'a mut Rewinds,
-    /// The stream that the passage shares with other candidates; only the first request uses it.
-    pub(super) share: &'a mut Option<Share>,
-    /// The number of this request within the passage; each request has its own seed.
-    pub(super) round: u64,
 }
 
 impl Run<'_, '_> {
@@ -84,7 +64,7 @@ impl Run<'_, '_> {
         let ended = self.read();
         let nothing = self.passage.text().len() == before;
         match ended {
-            // The server may write fewer texts than it was asked for.
+            // The server may write fewer texts than requested.
             Err(error) if shared && nothing && error.kind != Kind::Stopped => Ok(Ended::Again),
             ended => ended,
         }
@@ -185,7 +165,7 @@ impl Run<'_, '_> {
         self.status(finish, events, silent)
     }
 
-    /// Adds what the model thought and wrote. Returns how the request ended, if it did.
+    /// Adds thoughts and text to the passage. Returns how the request ended, if it did.
     fn add(&mut self, said: &Said) -> Option<Ended> {
         if !said.thought.is_empty() {
             self.remote.thinks = true;
@@ -290,7 +270,7 @@ impl Run<'_, '_> {
     }
 }
 
-/// Turns what a server sends into thoughts and text.
+/// Separates a server's chunks into thoughts and text.
 #[derive(Default)]
 struct Incoming {
     deltas: Deltas,
@@ -310,7 +290,7 @@ impl Incoming {
         said
     }
 
-    /// What is still held back at the end.
+    /// The text still held back at the end.
     fn rest(&mut self) -> Said {
         let mut said = self.thoughts.push(&self.deltas.finish());
         said.extend(&self.thoughts.finish());
