@@ -73,6 +73,7 @@ impl Remote {
             client,
             counts: Counts::new(exact),
             local: address.is_local(),
+            whole: false,
             only_chats: false,
             refused: HashSet::new(),
             said: HashSet::new(),

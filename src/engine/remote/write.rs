@@ -128,6 +128,7 @@ fn attempt(
         };
         let ended = match run.stream() {
             Ok(Ended::Banned { at, ban }) => run.go_back(at, ban).map(|()| None),
+            Ok(Ended::Silent) if run.remote.whole => Ok(Some(Status::Complete)),
             Ok(Ended::Silent) if silent < 2 => {
                 silent += 1;
                 Ok(None)
@@ -145,7 +146,8 @@ fn attempt(
             Ok(None) => continue,
             Ok(Some(status)) => status,
             Err(error) if error.kind == Kind::Stopped => Status::Stopped,
-            Err(error) if passage.is_empty() => return Err(error),
+            // A passage that came in pieces is kept; one that comes whole is asked for again.
+            Err(error) if passage.is_empty() || remote.whole => return Err(error),
             Err(error) => {
                 // The text so far is kept and can be continued.
                 passage.finish(Status::Interrupted, listener);
@@ -220,6 +222,7 @@ impl Run<'_, '_> {
         };
         let wish = self.wish(prompt);
         let (began, before) = (Instant::now(), self.passage.text().len());
+        let counted = self.passage.tokens();
         let Begun {
             call,
             mut stream,
@@ -246,6 +249,10 @@ impl Run<'_, '_> {
                 stream.lives(true);
                 first_word.get_or_insert_with(|| began.elapsed());
                 let look = self.push(&text);
+                if self.remote.whole {
+                    let tokens = chunk.new_tokens.unwrap_or_else(|| estimate(&text));
+                    self.passage.counted(counted + tokens);
+                }
                 self.time(began, first_word, &chunk);
                 match look {
                     Look::On => {}
@@ -280,6 +287,7 @@ impl Run<'_, '_> {
 
     fn push(&mut self, text: &str) -> Look {
         let tokens = match self.remote.flavour().streams_tokens() {
+            _ if self.remote.whole => 0,
             true => 1,
             false => estimate(text),
         };
@@ -296,6 +304,8 @@ impl Run<'_, '_> {
         let error = |kind| Err(self.remote.client.error(kind));
         let status = match finish {
             None if events == 0 => return error(Kind::Empty),
+            // An answer in one piece is all there, even if it does not say why it ended.
+            None if self.remote.whole => Status::Complete,
             None | Some(Finish::Aborted) => return error(Kind::Gone),
             Some(Finish::Complete) if self.passage.text().len() == before => {
                 return Ok(Ended::Silent);
