@@ -47,12 +47,23 @@ def work(root, cases, results):
         results.append((answer.status, said.get("tokens_predicted", 0)))
 
 
+def healthy(root):
+    try:
+        connection = http.client.HTTPConnection(root.hostname, root.port, timeout=60)
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+
+
 def run(root, path, jobs):
     cases, results = queue.Queue(), []
     with open(path) as rows:
         for row in rows:
             cases.put(json.loads(row))
     root = urllib.parse.urlparse(root)
+    while not healthy(root):
+        time.sleep(0.2)
     threads = [threading.Thread(target=work, args=(root, cases, results)) for _ in range(jobs)]
     began = time.monotonic()
     for thread in threads:

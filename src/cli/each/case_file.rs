@@ -94,9 +94,7 @@ impl CaseFile {
     /// rows were dropped for that.
     pub fn keep(&mut self, shard: Option<&Shard>, done: &HashSet<u64>) -> usize {
         if let Some(shard) = shard {
-            let mine = |place: &Place| shard.has(&self.row(*place).key());
-            let rows = self.rows.iter().copied().filter(mine).collect();
-            self.rows = rows;
+            self.rows.retain(|row| shard.has(row.hash));
         }
         let before = self.rows.len();
         self.rows.retain(|row| !done.contains(&row.hash));
