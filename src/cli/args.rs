@@ -259,7 +259,7 @@ pub struct Write {
     pub crop: bool,
     #[command(flatten)]
     pub many: Many,
-    #[command(flatten, next_help_heading = "Options")]
+    #[command(flatten, next_help_heading = "Model and sampling")]
     pub common: Common,
 }
 

@@ -38,7 +38,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("0", "success"),
     (
         "1",
-        "generation failed, also of a single case; a result is missing; or the output could not be written",
+        "generation failed, a case failed or is missing, or the output could not be written",
     ),
     ("2", "invalid command line, script line or prompt"),
     ("3", "the model cannot be downloaded or loaded"),

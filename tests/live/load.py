@@ -18,6 +18,18 @@ import threading
 import time
 import urllib.parse
 
+# What illumine sends with its default settings: DRY and the order of the samplers cost time too.
+SETTINGS = {
+    "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "top_k": 0, "min_p": 0.05,
+    "typical_p": 1.0, "top_n_sigma": -1, "xtc_probability": 0.0, "xtc_threshold": 0.1,
+    "dry_multiplier": 0.8, "dry_base": 1.75, "dry_allowed_length": 2, "dry_penalty_last_n": -1,
+    "dry_sequence_breakers": ["\n", ":", '"', "*"], "repeat_penalty": 1.0, "repeat_last_n": 360,
+    "mirostat": 0, "mirostat_tau": 5.0, "mirostat_eta": 0.1,
+    "samplers": [
+        "penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature",
+    ],
+}  # fmt: skip
+
 
 def make(count):
     names = ["keeper", "captain", "child", "baker", "widow", "thief", "monk", "queen"]
@@ -33,7 +45,7 @@ def work(root, cases, results):
             case = cases.get_nowait()
         except queue.Empty:
             return
-        body = {
+        body = SETTINGS | {
             "prompt": case["prompt"],
             "n_predict": case["length"],
             "temperature": case["temperature"],

@@ -23,7 +23,7 @@ Rows of the results:
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Many prompts")]
 pub struct Many {
-    /// Write a passage for each row of a file of cases, or of standard input (-); see below
+    /// Write a passage for each row of a case file, or of standard input (-); the fields are below
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["prompt", "json", "echo"])]
     pub each: Option<PathBuf>,
     /// Append a row for each case to this file, and skip cases that it already has
@@ -39,12 +39,13 @@ pub struct Many {
     /// How long one request may take
     #[arg(long, value_name = "SECONDS", default_value_t = 600, requires = "each", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
-    /// Write only part I of N, chosen by a hash of the ids; with N alone, I comes from
-    /// SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX [default: both from a Slurm array or an indexed
-    /// Kubernetes job, if the command runs in one]
+    /// Write only one part of the cases, for example 3/8; with the number of parts alone, the part
+    /// comes from SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX. A hash of the id decides the part of
+    /// a case [default: what a Slurm array or an indexed Kubernetes job says, in one]
     #[arg(long, value_name = "I/N", requires = "each")]
     pub shard: Option<String>,
-    /// Merge the results in the files IN into OUT, in the order of --each, or of their lines
+    /// Merge files of results into OUT, in the order of the cases; with --each, missing ones are
+    /// reported
     #[arg(long, value_names = ["OUT", "IN"], num_args = 2.., value_hint = ValueHint::FilePath, conflicts_with_all = ["prompt", "json", "echo", "output", "jobs", "shard"])]
     pub merge: Vec<PathBuf>,
 }
