@@ -190,7 +190,7 @@ impl Simulation {
                 What::Ends { sent, gpu, life } if life == self.gpu_lives[gpu] => {
                     self.busy[gpu] -= 1;
                     self.answer(sent, None);
-                    self.from_queue();
+                    self.serve_queued();
                 }
                 What::Ends { .. } => {}
                 What::Refused { sent } => self.answer(sent, overloaded()),
@@ -294,7 +294,7 @@ impl Simulation {
         self.at(self.now + tokens * step, What::Ends { sent, gpu, life });
     }
 
-    fn from_queue(&mut self) {
+    fn serve_queued(&mut self) {
         let free = |gpu: &usize| self.alive[*gpu] && self.busy[*gpu] < SLOTS;
         if let Some(gpu) = (0..GPUS).find(free)
             && let Some(sent) = self.queue.pop_front()
@@ -381,7 +381,7 @@ impl Simulation {
         } else {
             self.alive.fill(true);
             for _ in 0..QUEUE {
-                self.from_queue();
+                self.serve_queued();
             }
             for client in 0..self.clients.len() {
                 self.pump(client);

@@ -115,6 +115,7 @@ fn what_may_pass_is_sent_again_and_what_will_not_is_a_row() {
             "{row}"
         );
         assert_eq!(row["attempts"], attempts, "{row}");
+        assert!(!row["error"].as_str().unwrap().contains("/retry"), "{row}");
     }
     server.seen(|seen| {
         let times = &seen.asked["p0"];

@@ -3,8 +3,8 @@
 
 use super::Remote;
 use super::counts::Counts;
-use crate::engine::backend::{Backend, Replicas};
-use remote::Client;
+use crate::engine::backend::{Backend, Failure, Replicas};
+use remote::{Client, RemoteError};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -22,6 +22,19 @@ struct Parts {
     local: bool,
     only_chats: bool,
     refused: HashSet<String>,
+}
+
+/// The failure of a case. Advice for a writer at the keyboard is left out: nobody reads it in time.
+pub(super) fn failure_of_case(error: RemoteError) -> Failure {
+    let mut failure = Failure::from(error);
+    if let Some((what, advice)) = failure.why.rsplit_once("; ")
+        && ["/retry", "/continue", "/model"]
+            .iter()
+            .any(|it| advice.contains(it))
+    {
+        failure.why = what.to_string();
+    }
+    failure
 }
 
 impl Source {

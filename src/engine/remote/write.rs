@@ -7,6 +7,7 @@ use super::asking::{Begun, Wish, prompt_after};
 use super::counts::estimate;
 use super::passage::{Look, Passage};
 use super::prompt::{Fitted, build};
+use super::replicas::failure_of_case;
 use crate::engine::backend::{Answer, Failure, Listener};
 use crate::engine::length::nothing_to_continue;
 use remote::{Chunk, Deltas, Finish, Flavour, Kind, Prompt, RemoteError, Step, decode};
@@ -55,6 +56,7 @@ pub fn write(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener
                 let why = "This server has no raw completion: the story is continued by an instruction, and banned phrases may appear";
                 remote.say_once(why.to_string(), listener);
             }
+            _ if remote.whole => return Err(failure_of_case(error)),
             _ => return Err(error.into()),
         }
     }
