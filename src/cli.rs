@@ -8,6 +8,7 @@ mod config;
 #[cfg(all(test, feature = "train"))]
 mod docs;
 mod draw;
+mod each;
 mod echo;
 mod environment;
 mod eval;
@@ -69,6 +70,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failed> {
         }
         None => repl::run(&paths, &cli.common, cli.session.as_deref()),
         Some(Command::Repl { session, common }) => repl::run(&paths, &common, session.as_deref()),
+        Some(Command::Write(args)) if each::is_asked(&args) => each::run(&paths, &args),
         Some(Command::Write(args)) => write::run(&paths, &args),
         Some(Command::Draw(args)) => draw::run(&paths, &args),
         #[cfg(feature = "train")]

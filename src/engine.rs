@@ -6,6 +6,7 @@
 //! request that it answers, and each request ends with exactly one `Done` or `Failed`.
 
 mod backend;
+pub mod fan_out;
 mod fetching;
 pub mod image_pipeline;
 mod length;
@@ -20,7 +21,7 @@ mod suggest;
 pub mod trace;
 mod worker;
 
-pub use backend::{Answer, Backend, Failure, Listener};
+pub use backend::{Answer, Backend, Failure, Listener, Replicas, Retry};
 pub use load::{LoadError, Loader, ModelLoader, NoModel, Place, read};
 pub use local::{Loaded, SLICE, encode};
 

@@ -4,6 +4,7 @@
 //! engine's events, then shows [`Studio::story`]. The studio decides what a command does; the front
 //! end decides how it looks.
 
+mod cases;
 mod choices;
 pub mod complete;
 mod drawn;
@@ -42,6 +43,7 @@ use story::{
     Story, command,
 };
 
+pub use cases::{CasePrompt, case_request, run_cases};
 pub use choices::Listed;
 pub use length::left_out;
 pub use outcome::{Notice, Outcome, Refusal};

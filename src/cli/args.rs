@@ -1,10 +1,12 @@
 //! Command-line arguments: validated, not yet resolved against configuration and environment.
 
+mod many;
 mod pictures;
 mod sessions;
 #[cfg(feature = "train")]
 mod training;
 
+pub use many::Many;
 pub use pictures::Draw;
 pub use sessions::{Export, Import, Sessions};
 #[cfg(feature = "train")]
@@ -235,6 +237,7 @@ pub struct Sampling {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = many::ROWS)]
 pub struct Write {
     /// Text to continue [default: standard input]
     pub prompt: Option<String>,
@@ -255,6 +258,8 @@ pub struct Write {
     #[arg(long)]
     pub crop: bool,
     #[command(flatten)]
+    pub many: Many,
+    #[command(flatten, next_help_heading = "Model and sampling")]
     pub common: Common,
 }
 

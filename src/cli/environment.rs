@@ -155,6 +155,7 @@ pub fn backends(paths: &Paths, common: &Common) -> Result<Backends, Failed> {
     ];
     let network = Network {
         certificates: HttpSettings::from_variables(variable).certificates,
+        clock: Some(std::time::SystemTime::now),
         ..Network::default()
     };
     Ok(Backends {

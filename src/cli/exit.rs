@@ -36,7 +36,10 @@ impl Exit {
 /// Every code and its meaning, as shown by `illumine --help` and README.
 pub const CODES: &[(&str, &str)] = &[
     ("0", "success"),
-    ("1", "generation failed, or the output could not be written"),
+    (
+        "1",
+        "generation failed, a case failed or is missing, or the output could not be written",
+    ),
     ("2", "invalid command line, script line or prompt"),
     ("3", "the model cannot be downloaded or loaded"),
     ("4", "the prompt is longer than the model's context"),

@@ -58,7 +58,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         None => None,
     };
     let settings = environment::settings_with(paths, &args.common, template.as_ref())?;
-    let (voice, own) = fill_template(template.as_ref(), args, settings.mode)?;
+    let (voice, own) = fill_template(template.as_ref(), &args.var, &[], settings.mode)?;
     let prompt = match own.filter(|_| args.prompt.is_none()) {
         Some(own) => own,
         None => prompt_text(args)?,
@@ -143,24 +143,25 @@ fn read_stdin() -> Result<String, Failed> {
     Ok(clean(text).into_owned())
 }
 
-/// Fills in the template: its voice and, if it has any, its opening words.
-fn fill_template(
+/// Fills in the template: its voice and, if it has any, its opening words. `more` are further
+/// variables, which override `given`.
+pub fn fill_template(
     template: Option<&PromptTemplate>,
-    args: &Args,
+    given: &[String],
+    more: &[(String, String)],
     mode: Mode,
 ) -> Result<(Option<Voice>, Option<String>), Failed> {
     let Some(template) = template else {
         return Ok((None, None));
     };
     let usage = |error| Failed::new(Exit::Usage, error);
-    let given: Result<Vec<_>, _> = args
-        .var
+    let given: Result<Vec<_>, _> = given
         .iter()
         .map(|pair| voice::parse_assignment(pair))
         .collect();
-    let filled = template
-        .fill_variables(&given.map_err(usage)?)
-        .map_err(usage)?;
+    let mut given = given.map_err(usage)?;
+    given.extend_from_slice(more);
+    let filled = template.fill_variables(&given).map_err(usage)?;
     let own = match mode {
         Mode::Prose => filled.begin,
         Mode::Chat => filled.ask,

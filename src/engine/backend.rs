@@ -6,6 +6,7 @@
 //! nor a front end knows which backend answers.
 
 use base::progress::{Cancelled, Observer, Unobserved};
+use std::time::Duration;
 use story::message::{
     Alternative, Capabilities, ContextReport, FailureKind, PassageStats, TextRequest, WarmCache,
 };
@@ -20,14 +21,30 @@ pub struct Failure {
     /// The reason in one plain sentence.
     pub why: String,
     pub fault: FailureKind,
+    pub retry: Retry,
+}
+
+/// Whether the same request may succeed later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    #[default]
+    Never,
+    /// The server or the connection to it failed.
+    Soon,
+    /// The server is overloaded; `after` is the wait that it asks for.
+    Overloaded { after: Option<Duration> },
 }
 
 impl Failure {
+    /// A failure that the same request would meet again.
+    pub fn new(why: impl Into<String>, fault: FailureKind) -> Failure {
+        let (why, retry) = (why.into(), Retry::Never);
+        Failure { why, fault, retry }
+    }
+
     /// A failure of the engine itself.
     pub fn engine(why: impl Into<String>) -> Failure {
-        let why = why.into();
-        let fault = FailureKind::Engine;
-        Failure { why, fault }
+        Failure::new(why, FailureKind::Engine)
     }
 }
 
@@ -116,6 +133,12 @@ pub trait Backend {
     /// Clears the KV cache.
     fn clear_cache(&mut self) {}
 
+    /// A source of backends for the same model that write at the same time; None if requests must
+    /// follow one another. `most` is the number of threads, `limit` the time for one request.
+    fn replicas(&self, _most: usize, _limit: Duration) -> Option<Box<dyn Replicas>> {
+        None
+    }
+
     /// The number of tokens of a text; see [`Capabilities::exact_token_counts`].
     fn count_tokens(&self, text: &str) -> Result<usize, Failure>;
 
@@ -123,6 +146,14 @@ pub trait Backend {
     fn context_start(&self, _request: &TextRequest) -> Result<Option<(NodeId, usize)>, Failure> {
         Ok(None)
     }
+}
+
+/// Backends for one model on a server, each for its own thread.
+pub trait Replicas {
+    fn replica(&self) -> Box<dyn Backend + Send>;
+
+    /// Closes the connections of all of them, so that their requests fail at once.
+    fn shut_down(&self);
 }
 
 /// Writes passages one after another, for a backend that cannot write them together.

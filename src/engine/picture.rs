@@ -26,8 +26,7 @@ impl From<DrawError> for Failure {
             | DrawError::NoUpscaler
             | DrawError::Sampling => FailureKind::Request,
         };
-        let why = error.to_string();
-        Failure { why, fault }
+        Failure::new(error.to_string(), fault)
     }
 }
 
@@ -35,10 +34,7 @@ impl From<DrawError> for Failure {
 fn not_loaded(error: LoadError) -> Answer {
     match error {
         LoadError::Stopped => ended(Status::Stopped),
-        LoadError::Failed(why) => Err(Failure {
-            why,
-            fault: FailureKind::Model,
-        }),
+        LoadError::Failed(why) => Err(Failure::new(why, FailureKind::Model)),
     }
 }
 

@@ -14,6 +14,7 @@ mod keys;
 mod nearby;
 mod passage;
 mod prompt;
+mod replicas;
 mod settings;
 mod source;
 mod write;
@@ -23,11 +24,12 @@ pub use keys::{KeyCommand, KeySource};
 pub use nearby::{NearbyServers, local_roots};
 pub use settings::{Backends, NamedBackend, Target};
 
-use super::backend::{Answer, Backend, Failure, Listener};
+use super::backend::{Answer, Backend, Failure, Listener, Replicas, Retry};
 use base::progress::Observer;
 use counts::Counts;
 use remote::{Client, Flavour, Kind, RemoteError, Server};
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 use story::message::{Alternative, Capabilities, ContextReport, FailureKind, TextRequest};
 use story::{ModelInfo, NodeId};
 
@@ -40,6 +42,9 @@ pub struct Remote {
     counts: Counts,
     /// Whether the server is on this machine.
     local: bool,
+    /// Whether answers come in one piece and are never asked for again here: a pool of replicas
+    /// does that.
+    whole: bool,
     /// Whether the server turned out not to offer raw completion.
     only_chats: bool,
     /// Whether the server refused to continue an unfinished message of the model.
@@ -116,6 +121,10 @@ impl Backend for Remote {
         ahead::read_ahead(self, request, observer);
     }
 
+    fn replicas(&self, most: usize, limit: Duration) -> Option<Box<dyn Replicas>> {
+        Some(Box::new(replicas::Source::new(self, most, limit)))
+    }
+
     fn count_tokens(&self, text: &str) -> Result<usize, Failure> {
         Ok(self.count(text)?)
     }
@@ -143,8 +152,29 @@ impl From<RemoteError> for Failure {
             | Kind::Broke(_)
             | Kind::Gone => FailureKind::Engine,
         };
-        let why = error.to_string();
-        Failure { why, fault }
+        let (why, retry) = (error.to_string(), retry(&error.kind));
+        Failure { why, fault, retry }
+    }
+}
+
+/// Whether a request that failed for this reason may be sent again.
+fn retry(kind: &Kind) -> Retry {
+    match kind {
+        Kind::Busy { status: 502, .. } => Retry::Soon,
+        Kind::Busy { retry_after, .. } => Retry::Overloaded {
+            after: *retry_after,
+        },
+        Kind::Loading | Kind::Silent { .. } => Retry::Overloaded { after: None },
+        Kind::Refused { status, .. } if *status >= 500 => Retry::Soon,
+        Kind::Unreachable(_) | Kind::Garbage | Kind::Empty | Kind::Broke(_) | Kind::Gone => {
+            Retry::Soon
+        }
+        Kind::Stopped
+        | Kind::Unauthorized { .. }
+        | Kind::NotFound(_)
+        | Kind::TooLong(_)
+        | Kind::Refused { .. }
+        | Kind::Redirects(_) => Retry::Never,
     }
 }
 

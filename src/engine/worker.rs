@@ -59,7 +59,7 @@ pub(super) fn work<L: Loader>(
                 status,
                 stats,
             },
-            Ok(Err(Failure { why, fault })) => Event::Failed { node, why, fault },
+            Ok(Err(Failure { why, fault, .. })) => Event::Failed { node, why, fault },
             Err(_) => worker.broke(node),
         };
         if !outbox.tell(last) {
@@ -129,8 +129,7 @@ impl<L: Loader> Worker<L> {
             None => {
                 let none = "No model is loaded; /model NAME loads one";
                 let why = self.why_not.clone().unwrap_or_else(|| none.to_string());
-                let fault = FailureKind::Model;
-                Err(Failure { why, fault })
+                Err(Failure::new(why, FailureKind::Model))
             }
         }
     }
@@ -212,8 +211,7 @@ impl<L: Loader> Worker<L> {
                 if self.backend.is_none() {
                     self.why_not = Some(why.clone());
                 }
-                let fault = FailureKind::Model;
-                Err(Failure { why, fault })
+                Err(Failure::new(why, FailureKind::Model))
             }
         }
     }

@@ -17,6 +17,7 @@ mod direct;
 mod disk;
 mod drafting;
 mod draw_command;
+mod each;
 mod encoder;
 mod engine;
 mod faults;

@@ -1,10 +1,13 @@
 //! HTTP to a model server: calls and streams. ureq blocks, so each request has its own thread;
-//! stopping a request closes its connection at once.
+//! stopping a request closes its connection at once. A pool of threads (`whole.rs`) waits for
+//! itself.
 //!
 //! Redirects are never followed: a key belongs to one server.
 
+mod retry_after;
 mod roots;
 mod stream;
+mod whole;
 
 pub use roots::check_certificates;
 pub use stream::{Step, Stream};
@@ -13,16 +16,19 @@ use super::error::{Kind, RemoteError};
 use super::events::Framing;
 use super::flavour::Flavour;
 use super::key::Key;
+use retry_after::retry_after;
 use roots::roots;
 use serde_json::Value;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use stream::Part;
 use ureq::Agent;
+use ureq::config::ConfigBuilder;
 use ureq::http::Response;
 use ureq::tls::TlsConfig;
+use ureq::typestate::AgentScope;
 
 /// How often a waiting call checks whether to stop.
 const TICK: Duration = Duration::from_millis(30);
@@ -58,6 +64,8 @@ pub struct Network {
     /// A PEM file of certificates to trust instead of the system's.
     pub certificates: Option<PathBuf>,
     pub limits: Limits,
+    /// The clock, for a server that sends a date to wait for, but not its own time.
+    pub clock: Option<fn() -> SystemTime>,
 }
 
 /// One server, and how to talk to it.
@@ -67,8 +75,11 @@ pub struct Client {
     key: Option<Key>,
     /// Whether the key is sent in `x-api-key`.
     own_header: bool,
-    config: ureq::config::Config,
+    /// Whether the server is on this machine, so that proxies are bypassed.
+    local: bool,
+    tls: Option<TlsConfig>,
     limits: Limits,
+    clock: Option<fn() -> SystemTime>,
     /// Shared by all calls, so that connections are reused.
     agent: Agent,
 }
@@ -88,32 +99,20 @@ impl Client {
     /// A client for a server; with `local`, it bypasses proxies.
     pub fn new(root: &str, key: Option<Key>, local: bool, network: &Network) -> Client {
         let limits = network.limits;
-        let roots = root.starts_with("https://").then(|| roots(network));
-        let config = |silence| {
-            let mut builder = Agent::config_builder()
-                .http_status_as_error(false)
-                .max_redirects(0)
-                .max_redirects_will_error(false)
-                .accept_encoding("identity")
-                .user_agent(concat!("illumine/", env!("CARGO_PKG_VERSION")))
-                .timeout_resolve(Some(limits.connect))
-                .timeout_connect(Some(limits.connect))
-                .timeout_per_read(Some(silence));
-            if local {
-                builder = builder.proxy(None);
-            }
-            if let Some(roots) = roots.clone() {
-                builder = builder.tls_config(TlsConfig::builder().root_certs(roots).build());
-            }
-            builder.build()
-        };
+        let tls = root
+            .starts_with("https://")
+            .then(|| TlsConfig::builder().root_certs(roots(network)).build());
         Client {
             root: root.to_string(),
             key,
             own_header: false,
-            agent: config(limits.answer).new_agent(),
-            config: config(limits.first.max(limits.between)),
+            agent: settings(limits, local, tls.as_ref(), limits.answer)
+                .build()
+                .new_agent(),
+            local,
+            tls,
             limits,
+            clock: network.clock,
         }
     }
 
@@ -202,15 +201,17 @@ impl Client {
         framing: Framing,
     ) -> Result<Stream, RemoteError> {
         // A separate agent, so that stopping closes only this connection.
-        let agent = self.config.new_agent();
+        let silence = self.limits.first.max(self.limits.between);
+        let agent = self.settings(silence).build().new_agent();
         let send = self.sender(agent.clone(), path, Some(body));
         let (sender, receiver) = sync_channel(64);
+        let clock = self.clock;
         self.spawn(move || {
             let mut response = match send() {
                 Ok(response) => response,
                 Err(why) => return drop(sender.send(Part::Failed(why))),
             };
-            let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
+            let (status, retry_after) = (response.status().as_u16(), retry_after(&response, clock));
             if sender.send(Part::Status(status, retry_after)).is_err() {
                 return;
             }
@@ -312,6 +313,10 @@ impl Client {
         self.error(Kind::Unreachable(self.quoted(&words)))
     }
 
+    fn settings(&self, silence: Duration) -> ConfigBuilder<AgentScope> {
+        settings(self.limits, self.local, self.tls.as_ref(), silence)
+    }
+
     fn spawn(&self, work: impl FnOnce() + Send + 'static) -> Result<(), RemoteError> {
         let thread = std::thread::Builder::new()
             .name("server".into())
@@ -319,6 +324,31 @@ impl Client {
         let failed = |why: std::io::Error| self.error(Kind::Unreachable(why.to_string()));
         thread.map(drop).map_err(failed)
     }
+}
+
+/// The settings of every connection; `silence` is the longest wait for one read.
+fn settings(
+    limits: Limits,
+    local: bool,
+    tls: Option<&TlsConfig>,
+    silence: Duration,
+) -> ConfigBuilder<AgentScope> {
+    let mut settings = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .accept_encoding("identity")
+        .user_agent(concat!("illumine/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(limits.connect))
+        .timeout_connect(Some(limits.connect))
+        .timeout_per_read(Some(silence));
+    if local {
+        settings = settings.proxy(None);
+    }
+    if let Some(tls) = tls {
+        settings = settings.tls_config(tls.clone());
+    }
+    settings
 }
 
 impl Reply {
@@ -345,10 +375,4 @@ impl Reply {
         well.then(|| serde_json::from_str(&self.body).ok())
             .flatten()
     }
-}
-
-fn retry_after(response: &Response<ureq::Body>) -> Option<Duration> {
-    let header = response.headers().get("retry-after")?;
-    let seconds: u64 = header.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }

@@ -157,15 +157,12 @@ impl From<PromptError> for Failure {
             | PromptError::Message { .. }
             | PromptError::Beside { .. } => FailureKind::Overflow,
         };
-        let why = error.to_string();
-        Failure { why, fault }
+        Failure::new(error.to_string(), fault)
     }
 }
 
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Failure {
-        let why = error.to_string();
-        let fault = FailureKind::Engine;
-        Failure { why, fault }
+        Failure::engine(error.to_string())
     }
 }

@@ -55,7 +55,7 @@ impl Remote {
             choices: wish.choices,
             banned: phrases.map(|ban| ban.phrase.clone()).collect(),
             context: self.about.context,
-            stream: wish.stream,
+            stream: wish.stream && !self.whole,
         };
         let mut call = call(self.flavour(), &ask);
         if let Some(fields) = call.body.as_object_mut() {
@@ -80,9 +80,13 @@ impl Remote {
         loop {
             let call = self.call(request, wish.clone());
             let stopped = || listener.is_cancelled();
-            let mut stream = self.client.stream(call.path, &call.body, call.framing)?;
-            let error = match stream.next(&stopped) {
-                Ok(first) => {
+            let opened = match self.whole {
+                true => self.client.whole(self.path(&call), &call.body, &stopped),
+                false => self.client.stream(call.path, &call.body, call.framing),
+            };
+            let begun = opened.and_then(|mut stream| Ok((stream.next(&stopped)?, stream)));
+            let error = match begun {
+                Ok((first, stream)) => {
                     return Ok(Begun {
                         protocol: call.protocol,
                         source: Source::Own(Box::new(stream)),
@@ -91,7 +95,6 @@ impl Remote {
                 }
                 Err(error) => error,
             };
-            drop(stream);
             match &error.kind {
                 Kind::Refused {
                     status: 400 | 422,
@@ -107,11 +110,11 @@ impl Remote {
                         listener,
                     );
                 }
-                Kind::Loading if began.elapsed() < LOADING => {
+                Kind::Loading if !self.whole && began.elapsed() < LOADING => {
                     listener.progress("The server is loading its model", 0, None);
                     self.wait(Duration::from_secs(1), listener)?;
                 }
-                Kind::Busy { retry_after, .. } if tries < TRIES => {
+                Kind::Busy { retry_after, .. } if !self.whole && tries < TRIES => {
                     let wait = retry_after.unwrap_or(Duration::from_secs(1 << tries));
                     tries += 1;
                     if wait > LONGEST_WAIT {
@@ -150,14 +153,32 @@ impl Remote {
                 ..wish
             },
         );
-        let path = match self.flavour() {
-            Flavour::KoboldCpp => "/api/v1/generate",
-            _ => call.path,
+        let (path, stopped) = (self.path(&call), || observer.is_cancelled());
+        let answer = match self.whole {
+            false => self.client.post(path, &call.body, &stopped)?,
+            true => match self
+                .client
+                .whole(path, &call.body, &stopped)?
+                .next(&stopped)?
+            {
+                Step::Event(answer) => answer,
+                Step::Ended => return Err(self.client.error(Kind::Empty)),
+            },
         };
-        let answer = self
-            .client
-            .post(path, &call.body, &|| observer.is_cancelled())?;
         decode(call.protocol, &answer).map_err(|said| self.understood(said))
+    }
+
+    /// Where a text in one piece is requested.
+    fn path(&self, call: &Call) -> &'static str {
+        match call.protocol {
+            Protocol::KoboldText => "/api/v1/generate",
+            Protocol::LlamaText
+            | Protocol::OpenAiText
+            | Protocol::OpenAiChat
+            | Protocol::OllamaText
+            | Protocol::OllamaChat
+            | Protocol::AnthropicChat => call.path,
+        }
     }
 
     /// The error for an answer that is not text.

@@ -90,6 +90,7 @@ impl Remote {
             client,
             counts: Counts::new(exact),
             local: address.is_local(),
+            whole: false,
             only_chats: false,
             refuses_prefill: false,
             thinks: false,

@@ -49,7 +49,9 @@ impl Remote {
             return Ok(*count);
         }
         let scaled = |count: usize| count * self.counts.scale.get() / 100;
-        let count = match self.counts.are_exact() {
+        // A request for every short prompt would double the load; the server refuses what is long.
+        let surely_fits = self.whole && scaled(estimate(text)) < self.about.context / 2;
+        let count = match self.counts.are_exact() && !surely_fits {
             true => match self.tokenize(text)? {
                 Some((count, _)) => scaled(count),
                 None => {
@@ -59,6 +61,9 @@ impl Remote {
             },
             false => scaled(estimate(text)),
         };
+        if self.whole {
+            return Ok(count);
+        }
         let mut known = self.counts.known.borrow_mut();
         if known.len() >= REMEMBERED {
             known.clear();

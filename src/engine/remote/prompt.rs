@@ -89,8 +89,7 @@ fn overflow(tokens: usize, context: usize, what: &str) -> Failure {
     let why = format!(
         "{what} {tokens} tokens but the context of the server's model is {context}; shorten it, or start the server with a longer context"
     );
-    let fault = FailureKind::Overflow;
-    Failure { why, fault }
+    Failure::new(why, FailureKind::Overflow)
 }
 
 fn prose(

@@ -6,7 +6,11 @@ mod stream;
 use super::Remote;
 use super::passage::Passage;
 use super::prompt::{Fitted, build};
+<<<<<<< HEAD
 use super::source::Share;
+=======
+use super::replicas::failure_of_case;
+>>>>>>> each
 use crate::engine::backend::{Answer, Failure, Listener};
 use crate::engine::length::nothing_to_continue;
 use remote::{Flavour, Kind, Prompt, RemoteError};
@@ -60,6 +64,7 @@ pub fn write_from(
                     "This server has no raw completion: the story is continued by an instruction";
                 remote.say_once(why.to_string(), listener);
             }
+            _ if remote.whole => return Err(failure_of_case(error)),
             _ => return Err(error.into()),
         }
     }
@@ -129,6 +134,7 @@ fn attempt(
         };
         let ended = match run.stream() {
             Ok(Ended::Banned { at, ban }) => run.go_back(at, ban).map(|()| None),
+            Ok(Ended::Silent) if run.remote.whole => Ok(Some(Status::Complete)),
             Ok(Ended::Silent) if silent < 2 => {
                 silent += 1;
                 Ok(None)
@@ -148,7 +154,8 @@ fn attempt(
             Ok(None) => continue,
             Ok(Some(status)) => status,
             Err(error) if error.kind == Kind::Stopped => Status::Stopped,
-            Err(error) if passage.is_empty() => return Err(error),
+            // A passage that came in pieces is kept; one that comes whole is asked for again.
+            Err(error) if passage.is_empty() || remote.whole => return Err(error),
             Err(error) => {
                 // The text so far is kept and can be continued.
                 passage.finish(Status::Interrupted, listener);
@@ -203,6 +210,170 @@ struct Run<'a, 'b> {
     round: u64,
 }
 
+<<<<<<< HEAD
+=======
+impl Run<'_, '_> {
+    fn wish(&self, prompt: Prompt) -> Wish {
+        Wish {
+            prompt,
+            seed: self.request.seed.wrapping_add(self.round),
+            most: self.passage.room(),
+            likely: 0,
+            bias: Vec::new(),
+            stream: true,
+        }
+    }
+
+    /// Writes until the text ends, or a banned phrase appears.
+    fn stream(&mut self) -> Result<Ended, RemoteError> {
+        if self.passage.room() == 0 {
+            return Ok(Ended::Over(Status::Length));
+        }
+        let Some(prompt) = prompt_after(&self.fitted.prompt, self.passage) else {
+            return Ok(Ended::Over(Status::Complete));
+        };
+        let wish = self.wish(prompt);
+        let (began, before) = (Instant::now(), self.passage.text().len());
+        let counted = self.passage.tokens();
+        let Begun {
+            call,
+            mut stream,
+            first,
+        } = self.remote.begin(self.request, &wish, self.listener)?;
+        let stopped = || self.listener.is_cancelled();
+        let (mut deltas, mut finish) = (Deltas::default(), None);
+        let mut step = first;
+        let mut first_word = None;
+        let mut events = 0;
+        while let Step::Event(event) = step {
+            events += 1;
+            let chunk =
+                decode(call.protocol, &event).map_err(|said| self.remote.understood(said))?;
+            if chunk.progress.is_some() || chunk.thinks {
+                stream.lives(false);
+            }
+            self.progress(&chunk);
+            let mut text = deltas.push(&chunk.text);
+            if chunk.finish.is_some() {
+                text += &deltas.finish();
+            }
+            if !text.is_empty() {
+                stream.lives(true);
+                first_word.get_or_insert_with(|| began.elapsed());
+                let look = self.push(&text);
+                if self.remote.whole {
+                    let tokens = chunk.new_tokens.unwrap_or_else(|| estimate(&text));
+                    self.passage.counted(counted + tokens);
+                }
+                self.time(began, first_word, &chunk);
+                match look {
+                    Look::On => {}
+                    Look::Banned { at, ban } => return Ok(Ended::Banned { at, ban }),
+                    Look::Over(status) => return Ok(Ended::Over(status)),
+                }
+            }
+            self.time(began, first_word, &chunk);
+            finish = chunk.finish.or(finish);
+            if chunk.last && finish.is_some() {
+                break;
+            }
+            step = match finish {
+                None if chunk.last => Step::Ended,
+                None => stream.next(&stopped)?,
+                // Only token counts follow, and they are not worth a long wait.
+                Some(_) => {
+                    let over = Instant::now();
+                    let late = || stopped() || over.elapsed() > AFTERWORD;
+                    stream.next(&late).unwrap_or(Step::Ended)
+                }
+            };
+        }
+        let held = deltas.finish();
+        if !held.is_empty()
+            && let Look::Over(status) = self.push(&held)
+        {
+            return Ok(Ended::Over(status));
+        }
+        self.status(finish, events, before)
+    }
+
+    fn push(&mut self, text: &str) -> Look {
+        let tokens = match self.remote.flavour().streams_tokens() {
+            _ if self.remote.whole => 0,
+            true => 1,
+            false => estimate(text),
+        };
+        self.passage.push(text, tokens, self.listener)
+    }
+
+    /// The status at the end of a stream. If only the body ends, the text is not finished.
+    fn status(
+        &self,
+        finish: Option<Finish>,
+        events: usize,
+        before: usize,
+    ) -> Result<Ended, RemoteError> {
+        let error = |kind| Err(self.remote.client.error(kind));
+        let status = match finish {
+            None if events == 0 => return error(Kind::Empty),
+            // An answer in one piece is all there, even if it does not say why it ended.
+            None if self.remote.whole => Status::Complete,
+            None | Some(Finish::Aborted) => return error(Kind::Gone),
+            Some(Finish::Complete) if self.passage.text().len() == before => {
+                return Ok(Ended::Silent);
+            }
+            Some(Finish::Complete) => Status::Complete,
+            Some(Finish::Length) => Status::Length,
+            Some(Finish::StopString) => Status::StopString,
+            Some(Finish::ContextFull) => Status::ContextFull,
+            Some(Finish::Filtered) => {
+                let why = "The service withheld the rest of the text; change the story, or take another model";
+                self.listener.tell(Event::Warned(why.to_string()));
+                Status::Complete
+            }
+        };
+        Ok(Ended::Over(status))
+    }
+
+    fn progress(&mut self, chunk: &Chunk) {
+        if let Some(cached) = chunk.cached {
+            self.stats.reused = cached;
+        }
+        if let Some(tokens) = chunk.prompt_tokens {
+            // Prompts of later requests already contain part of the passage.
+            if self.round == 0 {
+                self.stats.prompt_tokens = tokens.max(self.stats.reused);
+            }
+        }
+        if let Some(progress) = chunk.progress {
+            let total = progress.total.max(progress.done);
+            let (done, cached) = (progress.done, progress.cached.min(progress.done));
+            tell_progress(
+                self.request,
+                self.fitted,
+                done,
+                total,
+                cached,
+                self.listener,
+            );
+        }
+    }
+
+    fn time(&mut self, began: Instant, first: Option<Duration>, chunk: &Chunk) {
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        let first = first.map_or(ms(began.elapsed()), ms);
+        if self.round == 0 {
+            self.stats.prefill_ms = chunk.prompt_ms.unwrap_or(first);
+            if let Some(tokens) = chunk.new_tokens {
+                self.passage.counted(tokens);
+            }
+        }
+        self.stats.decode_ms = (ms(began.elapsed()) - first).max(0.0);
+        self.stats.new_tokens = self.passage.tokens();
+    }
+}
+
+>>>>>>> each
 impl Remote {
     /// Whether the prompt may be too long because its length or the context was estimated.
     fn guesses(&self, error: &RemoteError) -> bool {

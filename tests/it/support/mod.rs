@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "crates/llm uses the rest of it")]
 #[path = "../../../crates/llm/tests/it/support/bodies.rs"]
 pub mod bodies;
+pub mod case_server;
 pub mod gguf;
 pub mod home;
 pub mod talker;

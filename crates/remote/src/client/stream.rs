@@ -4,7 +4,7 @@ use super::{Client, TICK};
 use crate::error::{Kind, RemoteError};
 use crate::events::{Events, Framing};
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 use ureq::Agent;
 
@@ -58,6 +58,23 @@ impl Stream {
             begun: false,
             ready: VecDeque::new(),
             ended: false,
+        }
+    }
+
+    /// An answer that has already arrived: its body is the only event.
+    pub(super) fn of_body(client: Client, body: String) -> Stream {
+        let (_, receiver) = sync_channel(1);
+        Stream {
+            client,
+            agent: None,
+            receiver,
+            events: Events::new(Framing::Whole),
+            status: None,
+            error_body: Vec::new(),
+            waiting: Instant::now(),
+            begun: false,
+            ready: VecDeque::from([body]),
+            ended: true,
         }
     }
 

@@ -1,0 +1,99 @@
+//! Answers in one piece, for a pool of threads that each wait for their own request.
+//!
+//! The threads share one agent: connections are reused, and shutting it down stops all of them.
+
+use super::retry_after::retry_after;
+use super::{Client, LARGEST, Stream};
+use crate::error::{Kind, RemoteError};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use std::time::Duration;
+use ureq::Body;
+use ureq::http::Response;
+
+/// The buffers of each connection. Many are open at once, and prompts are short.
+const BUFFER: usize = 16 << 10;
+/// How long an idle connection is reused: servers close theirs after five seconds.
+const IDLE: Duration = Duration::from_secs(3);
+
+impl Client {
+    /// A client for up to `most` threads; none of their requests may take longer than `limit`.
+    pub fn pooled(&self, most: usize, limit: Duration) -> Client {
+        let settings = self
+            .settings(limit)
+            .timeout_global(Some(limit))
+            .max_idle_connections(most)
+            .max_idle_connections_per_host(most)
+            .max_idle_age(IDLE)
+            .input_buffer_size(BUFFER)
+            .output_buffer_size(BUFFER);
+        let mut client = self.clone();
+        client.agent = settings.build().new_agent();
+        client.limits.answer = limit;
+        client
+    }
+
+    /// Closes the connections of this client and its clones, and allows no new ones.
+    pub fn shut_down(&self) {
+        self.agent.clone().shutdown();
+    }
+
+    /// Sends POST on this thread and waits for the whole answer, which is a stream of one event.
+    pub fn whole(
+        &self,
+        path: &str,
+        body: &Value,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Stream, RemoteError> {
+        if stopped() {
+            return Err(self.error(Kind::Stopped));
+        }
+        let send = self.sender(self.agent.clone(), path, Some(body));
+        let answer = match send() {
+            Ok(response) => self.read(response),
+            Err(why) => Err(match why {
+                ureq::Error::Timeout(_) => self.too_slow(),
+                other => self.failed(&other),
+            }),
+        };
+        match answer {
+            Ok(body) => Ok(Stream::of_body(self.clone(), body)),
+            Err(_) if stopped() => Err(self.error(Kind::Stopped)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The body of an answer, if it is all there.
+    fn read(&self, mut response: Response<Body>) -> Result<String, RemoteError> {
+        let (status, after) = (
+            response.status().as_u16(),
+            retry_after(&response, self.clock),
+        );
+        let read = response
+            .body_mut()
+            .with_config()
+            .limit(LARGEST)
+            .read_to_vec();
+        let body = match read {
+            Ok(body) => String::from_utf8_lossy(&body).into_owned(),
+            // The status of a failure says enough.
+            Err(_) if !(200..300).contains(&status) => String::new(),
+            Err(ureq::Error::Timeout(_)) => return Err(self.too_slow()),
+            Err(ureq::Error::BodyExceedsLimit(_)) => return Err(self.error(Kind::Garbage)),
+            Err(_) => return Err(self.error(Kind::Gone)),
+        };
+        self.checked(status, &body, after)?;
+        if body.trim().is_empty() {
+            return Err(self.error(Kind::Empty));
+        }
+        match serde_json::from_str::<IgnoredAny>(&body) {
+            Err(cut) if cut.is_eof() => Err(self.error(Kind::Gone)),
+            Ok(_) | Err(_) => Ok(body),
+        }
+    }
+
+    fn too_slow(&self) -> RemoteError {
+        let (doing, after) = ("before it answered", self.limits.answer);
+        self.error(Kind::Silent { doing, after })
+    }
+}

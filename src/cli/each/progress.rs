@@ -1,0 +1,169 @@
+//! How a run is going, on standard error: a bar on a terminal, or else a line now and then.
+
+use crate::cli::{complain, note};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+/// How often a line is printed if standard error is not a terminal.
+const PAUSE: Duration = Duration::from_secs(30);
+/// How often the bar changes.
+const MOMENT: Duration = Duration::from_millis(200);
+
+/// The counts of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub total: usize,
+    pub written: usize,
+    pub failed: usize,
+    /// Requests beyond the first of a case.
+    pub retries: u64,
+    pub tokens: usize,
+    pub in_flight: usize,
+    /// The most requests in flight at once.
+    pub peak: usize,
+}
+
+/// The bar, and when it was last shown.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    began: Instant,
+    shown: Instant,
+}
+
+impl Progress {
+    pub fn new(total: usize) -> Progress {
+        let bar = stderr().is_terminal().then(|| {
+            let target = ProgressDrawTarget::stderr();
+            let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+            let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}");
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        let began = Instant::now();
+        Progress {
+            bar,
+            began,
+            shown: began,
+        }
+    }
+
+    /// Shows the counts, unless they were shown a moment ago.
+    pub fn show(&mut self, tally: &Tally) {
+        let pause = match &self.bar {
+            Some(_) => MOMENT,
+            None => PAUSE,
+        };
+        if self.shown.elapsed() < pause {
+            return;
+        }
+        self.shown = Instant::now();
+        let line = line(tally, self.began.elapsed());
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position((tally.written + tally.failed) as u64);
+                bar.set_message(line);
+            }
+            None => note(&format!(
+                "{} of {} cases, {line}",
+                tally.written + tally.failed,
+                tally.total
+            )),
+        }
+    }
+
+    /// Shows what a model that is being loaded or downloaded does.
+    pub fn loading(&mut self, what: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(base::untrusted::clean_line(what));
+        }
+    }
+
+    /// Prints a line above the bar.
+    pub fn say(&self, why: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| complain(why)),
+            None => complain(why),
+        }
+    }
+
+    /// Removes the bar and returns the time since the beginning.
+    pub fn finish(self) -> Duration {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        self.began.elapsed()
+    }
+}
+
+fn line(tally: &Tally, time: Duration) -> String {
+    let done = tally.written + tally.failed;
+    let rate = done as f64 / time.as_secs_f64().max(1e-3);
+    let mut line = format!("{}/s, {} in flight", digits(rate), tally.in_flight);
+    if tally.failed > 0 {
+        line += &format!(", {} failed", tally.failed);
+    }
+    if done > 0 && tally.total > done {
+        let left = (tally.total - done) as f64 / rate;
+        line += &format!(", {} left", duration(left));
+    }
+    line
+}
+
+/// What a run came to, in a sentence.
+pub fn summary(tally: &Tally, time: Duration) -> String {
+    let seconds = time.as_secs_f64().max(1e-3);
+    let count = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    format!(
+        "{} written, {} failed, {} sent again; {} at {} cases/s and {} tokens/s, at most {} in flight",
+        count(tally.written, "case"),
+        tally.failed,
+        tally.retries,
+        duration(time.as_secs_f64()),
+        digits((tally.written + tally.failed) as f64 / seconds),
+        digits(tally.tokens as f64 / seconds),
+        tally.peak,
+    )
+}
+
+fn digits(rate: f64) -> String {
+    match rate {
+        rate if rate >= 100.0 => format!("{rate:.0}"),
+        rate if rate >= 10.0 => format!("{rate:.1}"),
+        rate => format!("{rate:.2}"),
+    }
+}
+
+fn duration(seconds: f64) -> String {
+    let whole = seconds as u64;
+    match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_rate_and_time_left() {
+        let tally = Tally {
+            total: 1000,
+            written: 190,
+            failed: 10,
+            in_flight: 64,
+            ..Tally::default()
+        };
+        assert_eq!(
+            line(&tally, Duration::from_secs(10)),
+            "20.0/s, 64 in flight, 10 failed, 40.0 s left"
+        );
+        let said = summary(&tally, Duration::from_secs(7300));
+        assert!(said.contains("190 cases written, 10 failed"), "{said}");
+        assert!(said.contains("2 h 1 min"), "{said}");
+    }
+}

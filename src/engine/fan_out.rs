@@ -1,0 +1,378 @@
+//! Many independent cases at once: with N requests in flight on a model server, or one after
+//! another on a model in this process.
+//!
+//! The calling thread decides (`dispatch.rs`, `limit.rs`) and receives all results; the threads of
+//! the pool only wait for servers.
+
+mod dispatch;
+mod limit;
+mod pool;
+
+#[cfg(test)]
+mod tests;
+
+pub use dispatch::{Dispatch, Job, Next};
+pub use limit::MOST;
+
+use super::backend::{Backend, Failure, Replicas, Retry};
+use super::load::{LoadError, Loader};
+use super::{RequestId, Stop};
+use base::progress::{Cancelled, Observer};
+use pool::{Pool, Report};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+use story::message::{FailureKind, PassageStats, TextRequest};
+use story::{ModelInfo, Status};
+
+/// The longest wait between two looks at the stop mark.
+const TICK: Duration = Duration::from_millis(30);
+/// After this many cases in a row that the server could not even be asked for, the run ends.
+const HOPELESS: u32 = 32;
+
+/// How to run the cases.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The most requests in flight; None adapts the number.
+    pub jobs: Option<usize>,
+    /// How often a failed request is sent again.
+    pub retries: u32,
+    /// How long one request may take.
+    pub limit: Duration,
+    /// Random bits for the waits before retries.
+    pub entropy: u64,
+    /// The model of cases that name none. If it cannot be loaded, the run ends.
+    pub model: String,
+}
+
+/// The cases of a run, by number.
+pub trait Cases {
+    /// The next case to send.
+    fn next(&mut self) -> Option<usize>;
+
+    /// The model and the request of a case, or a sentence that says why there is none.
+    fn request(&mut self, case: usize) -> Result<(String, TextRequest), String>;
+}
+
+/// What happens in a run.
+pub enum News<'a> {
+    /// A model is being downloaded or loaded, or a server connected.
+    Loading {
+        what: &'a str,
+        done: u64,
+        total: Option<u64>,
+    },
+    Ready(&'a ModelInfo),
+    Warned(&'a str),
+    Ended(Ended),
+    /// Time has passed.
+    Pace {
+        in_flight: usize,
+        limit: usize,
+    },
+}
+
+/// The result of one case.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    pub case: usize,
+    pub model: String,
+    pub seed: u64,
+    /// How many requests were sent for it.
+    pub attempts: u32,
+    /// How long the last of them took.
+    pub took: Duration,
+    pub passage: Result<Written, Failure>,
+}
+
+/// The text of a case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    pub text: String,
+    pub status: Status,
+    pub stats: PassageStats,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum End {
+    /// Every case has a result.
+    Complete,
+    /// It was stopped, or nobody takes its results.
+    Stopped,
+    /// The model of the run cannot be loaded.
+    NoModel(String),
+    /// The server of the run cannot be asked any more.
+    Hopeless(String),
+}
+
+/// Runs all cases. `take` receives what happens; if it returns false, the run stops.
+pub fn run(
+    loader: &mut dyn Loader,
+    plan: &Plan,
+    cases: &mut dyn Cases,
+    stop: &Stop,
+    take: &mut dyn FnMut(News) -> bool,
+) -> End {
+    // The run is one request, so that the stop mark can reach it.
+    let id = RequestId(stop.0.submitted.fetch_add(1, Ordering::SeqCst) + 1);
+    let dispatch = Dispatch::new(plan.jobs, plan.retries, plan.entropy);
+    let mut run = Run {
+        plan,
+        stop,
+        id,
+        loader,
+        pool: Pool::new(stop.clone(), id),
+        dispatch,
+        began: Instant::now(),
+        names: HashMap::new(),
+        models: Vec::new(),
+        told: HashSet::new(),
+        hopeless: 0,
+        take: RefCell::new(take),
+    };
+    let end = run.until_over(cases);
+    run.finish(end)
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    stop: &'a Stop,
+    id: RequestId,
+    loader: &'a mut dyn Loader,
+    pool: Pool,
+    dispatch: Dispatch,
+    began: Instant,
+    /// The place of each model in `models`.
+    names: HashMap<String, usize>,
+    models: Vec<Result<Model, Failure>>,
+    told: HashSet<String>,
+    /// How many cases in a row found no server.
+    hopeless: u32,
+    take: RefCell<&'a mut dyn FnMut(News) -> bool>,
+}
+
+struct Model {
+    name: String,
+    /// None for a local model that made room for another.
+    backend: Option<Box<dyn Backend>>,
+    replicas: Option<Box<dyn Replicas>>,
+}
+
+impl Run<'_> {
+    fn until_over(&mut self, cases: &mut dyn Cases) -> Result<(), End> {
+        loop {
+            if self.stop.reached(self.id) {
+                return Err(End::Stopped);
+            }
+            let now = self.began.elapsed();
+            match self.dispatch.next(now, &mut || cases.next()) {
+                Next::Start(job) => self.start(job, cases)?,
+                Next::Over => return Ok(()),
+                Next::Wait(until) => {
+                    let wait = until.map_or(TICK, |until| until.saturating_sub(now).min(TICK));
+                    match self.pool.reports().recv_timeout(wait) {
+                        Ok(report) => self.ended(report)?,
+                        Err(RecvTimeoutError::Timeout) => {}
+                        Err(RecvTimeoutError::Disconnected) => return Err(End::Stopped),
+                    }
+                    let (in_flight, limit) = (self.dispatch.in_flight(), self.dispatch.limit());
+                    self.tell(News::Pace { in_flight, limit })?;
+                }
+            }
+        }
+    }
+
+    fn tell(&self, news: News) -> Result<(), End> {
+        match (self.take.borrow_mut())(news) {
+            true => Ok(()),
+            false => Err(End::Stopped),
+        }
+    }
+
+    fn start(&mut self, job: Job, cases: &mut dyn Cases) -> Result<(), End> {
+        let (name, request) = match cases.request(job.case) {
+            Ok(request) => request,
+            Err(why) => return self.refuse(job, 0, Failure::new(why, FailureKind::Request)),
+        };
+        let number = self.load(&name)?;
+        let seed = request.seed;
+        let sent = match &mut self.models[number] {
+            Err(failure) => Err(failure.clone()),
+            Ok(Model {
+                replicas: Some(replicas),
+                ..
+            }) => self
+                .pool
+                .send(job, request, number, || replicas.replica())
+                .map_err(|failure| Failure {
+                    retry: Retry::Overloaded { after: None },
+                    ..failure
+                }),
+            Ok(Model {
+                backend: Some(backend),
+                ..
+            }) => {
+                let report = pool::write(backend.as_mut(), job, &request, self.stop, self.id);
+                let model = Some(number);
+                return self.ended(Report { model, ..report });
+            }
+            Ok(Model { backend: None, .. }) => Err(Failure::engine("The model is not loaded")),
+        };
+        sent.or_else(|failure| self.refuse(job, seed, failure))
+    }
+
+    /// Ends a job that could not be sent.
+    fn refuse(&mut self, job: Job, seed: u64, failure: Failure) -> Result<(), End> {
+        self.ended(Report {
+            thread: None,
+            job,
+            model: None,
+            seed,
+            text: String::new(),
+            answer: Err(failure),
+            warnings: Vec::new(),
+            took: Duration::ZERO,
+        })
+    }
+
+    fn ended(&mut self, report: Report) -> Result<(), End> {
+        if let Some(thread) = report.thread {
+            self.pool.is_idle(thread);
+        }
+        for why in report.warnings {
+            if self.told.insert(why.clone()) {
+                self.tell(News::Warned(&why))?;
+            }
+        }
+        let passage = report.answer.map(|(status, stats)| Written {
+            text: report.text,
+            status,
+            stats,
+        });
+        if matches!(&passage, Ok(written) if written.status == Status::Stopped) {
+            return Ok(());
+        }
+        let failure = passage.as_ref().err().map(|failure| failure.retry);
+        let over = self
+            .dispatch
+            .ended(self.began.elapsed(), report.job, failure);
+        if !over {
+            return Ok(());
+        }
+        let hopeless = match &passage {
+            Err(failure) if failure.fault == FailureKind::Model => {
+                self.hopeless += 1;
+                (self.hopeless >= HOPELESS).then(|| failure.why.clone())
+            }
+            Err(_) => None,
+            Ok(_) => {
+                self.hopeless = 0;
+                None
+            }
+        };
+        let model = report.model.and_then(|number| self.models.get(number));
+        let model = model.and_then(|model| model.as_ref().ok());
+        let model = model.map_or(String::new(), |model| model.name.clone());
+        self.tell(News::Ended(Ended {
+            case: report.job.case,
+            model,
+            seed: report.seed,
+            attempts: match report.model {
+                Some(_) => report.job.attempt,
+                None => 0,
+            },
+            took: report.took,
+            passage,
+        }))?;
+        hopeless.map_or(Ok(()), |why| Err(End::Hopeless(why)))
+    }
+
+    /// The number of a model, which is loaded first if necessary.
+    fn load(&mut self, name: &str) -> Result<usize, End> {
+        if let Some(number) = self.names.get(name) {
+            let kept = match &self.models[*number] {
+                Ok(model) => model.backend.is_some(),
+                Err(_) => true,
+            };
+            if kept {
+                return Ok(*number);
+            }
+        }
+        // Only one local model is kept in memory.
+        for model in self.models.iter_mut().flatten() {
+            if model.replicas.is_none() {
+                model.backend = None;
+            }
+        }
+        let observer = Loading {
+            stop: self.stop,
+            id: self.id,
+            take: &self.take,
+        };
+        let loaded = match self.loader.load(name, &observer) {
+            Ok(backend) => {
+                self.tell(News::Ready(backend.about()))?;
+                let replicas = backend.replicas(self.dispatch.most(), self.plan.limit);
+                Ok(Model {
+                    name: backend.about().name.clone(),
+                    backend: Some(backend),
+                    replicas,
+                })
+            }
+            Err(LoadError::Stopped) => return Err(End::Stopped),
+            Err(LoadError::Failed(why)) if name == self.plan.model => {
+                return Err(End::NoModel(why));
+            }
+            Err(LoadError::Failed(why)) => Err(Failure::new(why, FailureKind::Request)),
+        };
+        let number = *self.names.entry(name.to_string()).or_insert_with(|| {
+            self.models.push(Err(Failure::engine("not loaded")));
+            self.models.len() - 1
+        });
+        self.models[number] = loaded;
+        Ok(number)
+    }
+
+    /// Ends the threads. Requests still in flight are stopped; answers that came are passed on.
+    fn finish(mut self, end: Result<(), End>) -> End {
+        if end.is_err() {
+            self.stop.stop();
+            for model in self.models.iter().flatten() {
+                if let Some(replicas) = &model.replicas {
+                    replicas.shut_down();
+                }
+            }
+        }
+        let pool = std::mem::replace(&mut self.pool, Pool::new(self.stop.clone(), self.id));
+        for mut report in pool.end() {
+            report.thread = None;
+            if report.answer.is_ok() && self.ended(report).is_err() {
+                break;
+            }
+        }
+        end.err().unwrap_or(End::Complete)
+    }
+}
+
+/// Reports the loading of a model.
+struct Loading<'a, 'b> {
+    stop: &'a Stop,
+    id: RequestId,
+    take: &'a RefCell<&'b mut dyn FnMut(News) -> bool>,
+}
+
+impl Observer for Loading<'_, '_> {
+    fn progress(&self, what: &str, done: u64, total: Option<u64>) {
+        (self.take.borrow_mut())(News::Loading { what, done, total });
+    }
+
+    fn check(&self) -> Result<(), Cancelled> {
+        match self.stop.reached(self.id) {
+            true => Err(Cancelled),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! How many requests may be in flight: more after each success, half as many on overload (AIMD, as
+//! in TCP; Chiu and Jain 1989).
+
+/// How many requests are in flight at first, if the number adapts.
+const FIRST: usize = 8;
+/// The most, if the number adapts.
+pub const MOST: usize = 256;
+
+/// The limit on requests in flight.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    now: f64,
+    most: f64,
+    /// Until the first overload, the limit doubles with each round of answers.
+    doubling: bool,
+    cuts: u32,
+}
+
+impl Limit {
+    /// With a number, the limit begins there and never exceeds it.
+    pub fn new(jobs: Option<usize>) -> Limit {
+        let most = jobs.unwrap_or(MOST).max(1);
+        Limit {
+            now: jobs.unwrap_or(FIRST).clamp(1, most) as f64,
+            most: most as f64,
+            doubling: true,
+            cuts: 0,
+        }
+    }
+
+    pub fn now(&self) -> usize {
+        self.now as usize
+    }
+
+    pub fn most(&self) -> usize {
+        self.most as usize
+    }
+
+    /// How often the limit has been halved; a request remembers the number when it starts.
+    pub fn cuts(&self) -> u32 {
+        self.cuts
+    }
+
+    /// Grows after a success while this many requests were in flight. A limit that was not reached
+    /// stays: nothing shows that the server can do more.
+    pub fn grow(&mut self, in_flight: usize) {
+        if in_flight < self.now() {
+            return;
+        }
+        let by = match self.doubling {
+            true => 1.0,
+            false => 1.0 / self.now,
+        };
+        self.now = (self.now + by).min(self.most);
+    }
+
+    /// Halves the limit, but only once for all requests that started before: one overload refuses
+    /// many.
+    pub fn cut(&mut self, cuts_at_start: u32) {
+        if cuts_at_start == self.cuts {
+            self.now = (self.now / 2.0).max(1.0);
+            self.cuts += 1;
+            self.doubling = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_grows_fast_then_slowly_and_halves_once_per_overload() {
+        let mut limit = Limit::new(None);
+        for _ in 0..8 {
+            limit.grow(limit.now());
+        }
+        assert_eq!(limit.now(), 16);
+        let before = limit.cuts();
+        for _ in 0..5 {
+            limit.cut(before);
+        }
+        assert_eq!(limit.now(), 8);
+        for _ in 0..9 {
+            limit.grow(limit.now());
+        }
+        assert_eq!(limit.now(), 9, "one more per round of answers");
+        limit.grow(3);
+        assert_eq!(limit.now(), 9);
+        for _ in 0..20 {
+            limit.cut(limit.cuts());
+        }
+        assert_eq!(limit.now(), 1);
+    }
+
+    #[test]
+    fn a_given_number_is_where_it_begins_and_the_most() {
+        let mut limit = Limit::new(Some(200));
+        limit.grow(200);
+        assert_eq!((limit.now(), limit.most()), (200, 200));
+        limit.cut(0);
+        assert_eq!(limit.now(), 100);
+    }
+}

@@ -1,0 +1,77 @@
+//! Copies of a connected server, each for its own thread: their answers come in one piece, so that
+//! a router may send a request again.
+
+use super::Remote;
+use super::counts::Counts;
+use crate::engine::backend::{Backend, Failure, Replicas};
+use remote::{Client, RemoteError};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// The connected server, with connections that all replicas share.
+pub(super) struct Source {
+    pattern: Parts,
+    client: Client,
+}
+
+/// What every replica begins with.
+struct Parts {
+    about: story::ModelInfo,
+    server: remote::Server,
+    exact: bool,
+    local: bool,
+    only_chats: bool,
+    refused: HashSet<String>,
+}
+
+/// The failure of a case. Advice for a writer at the keyboard is left out: nobody reads it in time.
+pub(super) fn failure_of_case(error: RemoteError) -> Failure {
+    let mut failure = Failure::from(error);
+    if let Some((what, advice)) = failure.why.rsplit_once("; ")
+        && ["/retry", "/continue", "/model"]
+            .iter()
+            .any(|it| advice.contains(it))
+    {
+        failure.why = what.to_string();
+    }
+    failure
+}
+
+impl Source {
+    pub(super) fn new(remote: &Remote, most: usize, limit: Duration) -> Source {
+        Source {
+            pattern: Parts {
+                about: remote.about.clone(),
+                server: remote.server.clone(),
+                exact: remote.counts.are_exact(),
+                local: remote.local,
+                only_chats: remote.only_chats,
+                refused: remote.refused.clone(),
+            },
+            client: remote.client.pooled(most, limit),
+        }
+    }
+}
+
+impl Replicas for Source {
+    fn replica(&self) -> Box<dyn Backend + Send> {
+        let parts = &self.pattern;
+        Box::new(Remote {
+            about: parts.about.clone(),
+            client: self.client.clone(),
+            server: parts.server.clone(),
+            counts: Counts::new(parts.exact),
+            local: parts.local,
+            whole: true,
+            only_chats: parts.only_chats,
+            refused: parts.refused.clone(),
+            said: HashSet::new(),
+            words: HashMap::new(),
+            begins: None,
+        })
+    }
+
+    fn shut_down(&self) {
+        self.client.shut_down();
+    }
+}

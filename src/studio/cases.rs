@@ -1,0 +1,65 @@
+//! Many independent cases, outside of any session: the request for each, and the run of all.
+
+use crate::engine::fan_out::{self, Cases, End, News, Plan};
+use crate::engine::{Loader, Stop};
+use story::context::{ContextExtras, build_context};
+use story::frame::{Frame, Voice};
+use story::message::{LengthGoal, Overflow, TextRequest};
+use story::{Author, Mode, Node, NodeId, Passage, Settings};
+
+/// What the model continues in one case: a text, or the messages of a chat.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CasePrompt {
+    pub messages: Vec<(Author, String)>,
+    pub voice: Option<Voice>,
+}
+
+/// The request for one case: the same that a private session would send for this prompt.
+pub fn case_request(
+    settings: &Settings,
+    prompt: CasePrompt,
+    overflow: Overflow,
+    seed: u64,
+) -> TextRequest {
+    let mut frame = Frame::default();
+    frame.voice = prompt.voice;
+    let nodes: Vec<Node> = prompt
+        .messages
+        .into_iter()
+        .enumerate()
+        .map(|(at, (author, text))| Node {
+            id: at as NodeId + 1,
+            author,
+            text,
+            turn: settings.mode == Mode::Chat,
+            ..Node::default()
+        })
+        .collect();
+    let path: Vec<Passage> = nodes.iter().map(Passage::whole).collect();
+    let context = build_context(settings, &frame, &path, &ContextExtras::default());
+    let sampling = settings.sampling.clone();
+    TextRequest {
+        node: nodes.len() as NodeId + 1,
+        context,
+        seed,
+        overflow,
+        goal: LengthGoal::Exact,
+        bans: sampling.banned_phrases.clone(),
+        heal: false,
+        begin: Vec::new(),
+        // A case has no older passages to retrieve.
+        retrieval: None,
+        sampling,
+    }
+}
+
+/// Runs all cases; see [`fan_out::run`].
+pub fn run_cases(
+    loader: &mut dyn Loader,
+    plan: &Plan,
+    cases: &mut dyn Cases,
+    stop: &Stop,
+    take: &mut dyn FnMut(News) -> bool,
+) -> End {
+    fan_out::run(loader, plan, cases, stop, take)
+}
