@@ -6,7 +6,6 @@
 use super::Work;
 use super::pictures::Illustration;
 use super::session::SessionId;
-use super::suggest::Suggestion;
 use story::message::TextRequest;
 use story::{NodeId, Place, RequestId};
 
@@ -50,10 +49,11 @@ pub(super) enum Purpose {
     ReadAhead,
 }
 
-impl From<Suggestion> for Purpose {
-    fn from(suggestion: Suggestion) -> Purpose {
-        Purpose::Suggestion(suggestion)
-    }
+/// The command that a short text is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Suggestion {
+    /// The writer's next line, for the writer to edit and send.
+    NextLine,
 }
 
 static NOTHING: Work = Work::Nothing;

@@ -1,17 +1,11 @@
 //! Short texts that the model writes for a command. They are not part of the story.
 
+use super::pending::{Purpose, Suggestion};
 use super::request::{Ask, healing};
 use super::{Notice, Outcome, Refusal, Studio, Work, cannot, derive};
 use base::untrusted::clean;
 use story::command::ContinueLength;
 use story::{Author, Mode, Place, Request};
-
-/// The command that a text is for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Suggestion {
-    /// The writer's next line, for the writer to edit and send.
-    NextLine,
-}
 
 impl Studio {
     /// Handles a text from the model. An incomplete one also arrives here, after Esc.
@@ -47,7 +41,7 @@ impl Studio {
             ask.context.begin_user_turn(&line.text);
         }
         let request = Request::Suggest { ask, begun };
-        self.send(request, purpose.into(), Work::Writing);
+        self.send(request, Purpose::Suggestion(purpose), Work::Writing);
         Outcome::Asked
     }
 }

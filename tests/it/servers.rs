@@ -159,7 +159,11 @@ fn offline_means_no_server_either() {
     let home = Home::new();
     let run = home.illumine(&["write", "Once.", "--backend", "http://127.0.0.1:1"]);
     let run = run.run().expect(3);
-    assert!(run.stderr.contains("--offline or HF_HUB_OFFLINE forbids"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("--offline or HF_HUB_OFFLINE forbids"),
+        "{}",
+        run.stderr
+    );
     let secret = home.illumine(&["write", "Once.", "--backend", "http://me:hunter2@h"]);
     let secret = secret.run().expect(2);
     assert!(!secret.stderr.contains("hunter2"), "{}", secret.stderr);
