@@ -2,6 +2,7 @@
 
 use super::{Run, tell_progress};
 use crate::engine::remote::asking::{Begun, Wish};
+use crate::engine::remote::counts::estimate;
 use crate::engine::remote::passage::Look;
 use crate::engine::remote::source::Source;
 use remote::{Chunk, Deltas, Finish, Kind, Prompt, RemoteError, Said, Step, Thoughts};
@@ -109,6 +110,7 @@ impl Run<'_, '_> {
     fn read(&mut self) -> Result<Ended, RemoteError> {
         let (began, before) = (Instant::now(), self.passage.text().len());
         let had_room = self.remote.thinks;
+        let counted = self.passage.tokens();
         let Begun {
             protocol,
             mut source,
@@ -136,6 +138,11 @@ impl Run<'_, '_> {
                 first_word.get_or_insert_with(|| began.elapsed());
             }
             let ended = self.add(&said);
+            if self.remote.whole && !said.answer.is_empty() {
+                let known = chunk.new_tokens.filter(|_| said.thought.is_empty());
+                let tokens = known.unwrap_or_else(|| estimate(&said.answer));
+                self.passage.counted(counted + tokens);
+            }
             self.time(began, first_word, &chunk);
             if let Some(ended) = ended {
                 return Ok(ended);
@@ -190,6 +197,8 @@ impl Run<'_, '_> {
     /// The number of tokens in a piece of the stream.
     fn tokens(&mut self, piece: &str) -> usize {
         match self.remote.flavour().streams_tokens() {
+            // They are counted when the whole text is there.
+            _ if self.remote.whole => 0,
             true => 1,
             false => self.passage.estimated(piece),
         }
@@ -215,6 +224,8 @@ impl Run<'_, '_> {
         let error = |kind| Err(self.remote.client.error(kind));
         let status = match finish {
             None if events == 0 => return error(Kind::Empty),
+            // An answer in one piece is all there, even if it does not say why it ended.
+            None if self.remote.whole => Status::Complete,
             None | Some(Finish::Aborted) => return error(Kind::Gone),
             Some(Finish::Complete) if silent => return Ok(Ended::Silent),
             Some(Finish::Complete) => Status::Complete,
