@@ -314,7 +314,8 @@ fn an_interrupt_leaves_what_came_and_a_dead_server_ends_the_run() {
     let out = home.path().join("out.jsonl");
     let output = ["--output", out.to_str().unwrap()];
     let live = each(&home, &server, &cases, &output).start();
-    while server.seen(|seen| seen.asked.len()) < 8 {
+    let rows_now = || fs::read(&out).map_or(0, |rows| rows.iter().filter(|b| **b == b'\n').count());
+    while rows_now() < 3 || server.seen(|seen| seen.asked.len()) < 8 {
         std::thread::sleep(Duration::from_millis(5));
     }
     live.signal(libc::SIGINT);
