@@ -5,7 +5,7 @@ use super::source::Source;
 use crate::engine::backend::Listener;
 use base::progress::Observer;
 use base::untrusted::clean_line;
-use remote::{Ask, Call, Flavour, Kind, Prompt, Protocol, RemoteError, Step, call, decode};
+use remote::{Ask, Call, Kind, Prompt, Protocol, RemoteError, Step, call, decode};
 use serde_json::Value;
 use std::thread::sleep;
 use std::time::{Duration, Instant};

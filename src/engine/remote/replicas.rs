@@ -21,6 +21,8 @@ struct Parts {
     exact: bool,
     local: bool,
     only_chats: bool,
+    refuses_prefill: bool,
+    thinks: bool,
     refused: HashSet<String>,
 }
 
@@ -46,6 +48,8 @@ impl Source {
                 exact: remote.counts.are_exact(),
                 local: remote.local,
                 only_chats: remote.only_chats,
+                refuses_prefill: remote.refuses_prefill,
+                thinks: remote.thinks,
                 refused: remote.refused.clone(),
             },
             client: remote.client.pooled(most, limit),
@@ -64,6 +68,8 @@ impl Replicas for Source {
             local: parts.local,
             whole: true,
             only_chats: parts.only_chats,
+            refuses_prefill: parts.refuses_prefill,
+            thinks: parts.thinks,
             refused: parts.refused.clone(),
             said: HashSet::new(),
             words: HashMap::new(),
