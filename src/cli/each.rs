@@ -303,12 +303,12 @@ impl Sink {
             End::NoModel(why) => return Err(Failed::new(Exit::Model, why)),
             End::Hopeless(why) => {
                 let why =
-                    format!("{why}; {left} cases are left; run the same command to resume");
+                    format!("{why}; {left} cases are left; run the same command again to resume");
                 return Err(Failed::new(Exit::Model, why));
             }
             End::Stopped if interrupted => {
                 complain(&format!(
-                    "{left} cases are left; run the same command to resume"
+                    "{left} cases are left; run the same command again to resume"
                 ));
                 return Ok(Exit::Interrupted);
             }

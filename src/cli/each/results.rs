@@ -115,7 +115,7 @@ impl Results {
     pub fn write(&mut self, row: &ResultRow) -> Result<bool, Failed> {
         let failed = |error: &dyn std::fmt::Display| {
             let why = format!(
-                "Cannot write a result ({error}); the run has stopped; run the same command to resume"
+                "Cannot write a result ({error}); the run has stopped; run the same command again to resume"
             );
             Failed::new(Exit::Engine, why)
         };
