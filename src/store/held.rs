@@ -16,7 +16,7 @@ const MOST: usize = 256;
 pub(super) struct HeldFiles(BTreeMap<PathBuf, File>);
 
 impl HeldFiles {
-    /// Opens the files that a session's journal refers to, up to [`MOST`]: the newest pictures first.
+    /// Opens the files that a session's journal refers to; of too many pictures, only the newest.
     pub(super) fn of(folder: &Path) -> HeldFiles {
         let mut found = files_in(folder, is_card);
         let mut drawn = files_in(&folder.join(PICTURES), is_picture);
