@@ -109,7 +109,7 @@ pub enum Work {
         reused: usize,
     },
     Writing,
-    /// The model is thinking before it writes; the approximate number of words so far.
+    /// The model is thinking before it writes, with the approximate number of words so far.
     Thinking {
         words: usize,
     },

@@ -93,7 +93,7 @@ fn backend(
     })
 }
 
-/// A source that reports a missing key only when the backend is used.
+/// The source for a key; a missing key is reported only when the backend is used.
 fn found(key: Result<Key, String>) -> KeySource {
     key.map_or_else(KeySource::Missing, KeySource::Known)
 }

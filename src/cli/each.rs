@@ -171,7 +171,7 @@ impl Requests {
         Ok((settings.model, request))
     }
 
-    /// The full name of a row's model, which is on the run's server, if there is one.
+    /// The full name of a row's model: on the run's server, if there is a server.
     fn model(&self, name: String) -> Result<String, String> {
         let usual = self.settings.model.as_str();
         let (server, _) = usual.split_once(':').unwrap_or((usual, ""));

@@ -31,7 +31,7 @@ pub enum Retry {
     Never,
     /// The server or the connection to it failed.
     Soon,
-    /// The server is overloaded; `after` is the wait that it asks for.
+    /// The server is overloaded; `after` is the wait that it requests.
     Overloaded { after: Option<Duration> },
 }
 
@@ -90,8 +90,8 @@ pub trait Backend {
     ///    `cut` says what did not fit, and the studio reports it.
     /// 2. [`Event::Thought`] for each piece of the model's thoughts, if any.
     /// 3. [`Event::Piece`] for each piece of text, uncleaned (the outbox cleans it), with its token
-    ///    ids if they are known; [`Event::Rewound`] before text that replaces a banned phrase, which
-    ///    is never sent.
+    ///    ids if they are known; [`Event::Rewound`] before text that replaces a banned phrase; the
+    ///    phrase itself is never sent.
     ///
     /// The prompt is `request.context`, and the passage starts with the tokens `request.begin`. It
     /// ends at the length goal, a stop string or the end of the model's turn, or when the listener

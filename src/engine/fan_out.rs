@@ -156,7 +156,7 @@ struct Run<'a> {
 
 struct Model {
     name: String,
-    /// None for a local model that was unloaded to make room for another.
+    /// None for a local model that was unloaded to make room for another model.
     backend: Option<Box<dyn Backend>>,
     replicas: Option<Box<dyn Replicas>>,
 }

@@ -47,7 +47,7 @@ pub struct Remote {
     whole: bool,
     /// Whether the server turned out not to offer raw completion.
     only_chats: bool,
-    /// Whether the server refused to continue an unfinished message of the model.
+    /// Whether the server refused to continue an unfinished message by the model.
     refuses_prefill: bool,
     /// Whether the model has ever sent thoughts.
     thinks: bool,

@@ -32,7 +32,7 @@ impl HeldFiles {
         let Ok(inner) = path.strip_prefix(folder) else {
             return;
         };
-        // At the limit, a file can only replace its earlier version.
+        // At the limit, a file can only replace an earlier version of itself.
         if (self.0.len() < MOST || self.0.contains_key(inner))
             && let Ok(file) = File::open(path)
         {

@@ -7,7 +7,7 @@ use story::frame::{Frame, Voice};
 use story::message::{LengthGoal, Overflow, TextRequest};
 use story::{Author, Mode, Node, NodeId, Passage, Settings};
 
-/// What the model continues in one case: a text, or the messages of a chat.
+/// The text or chat that the model continues in one case.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CasePrompt {
     pub messages: Vec<(Author, String)>,

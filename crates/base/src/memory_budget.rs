@@ -43,7 +43,7 @@ pub fn within<T: Send + 'static>(
     bytes: usize,
     compute: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NoResult> {
-    // This leaks a byte per computation, since a sleeping thread may still refer to it.
+    // Leaks one byte per computation, to which a sleeping thread may still refer.
     let exceeded: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
     let (done, result) = sync_channel(1);
     let started = thread::Builder::new().spawn(move || {

@@ -19,7 +19,7 @@ pub struct Family {
     pub activation: Activation,
     /// Whether embeddings are multiplied by the square root of their width.
     pub scales_embeddings: bool,
-    /// With a sliding window, one in this many layers still has full attention; 0 means no layer.
+    /// With a sliding window, one in this many layers still has full attention; 0: none has.
     pub full_attention_every: usize,
     /// RoPE's base in layers with a sliding window, if it differs and files do not state it.
     pub local_rope_base: Option<f64>,

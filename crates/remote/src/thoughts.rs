@@ -23,7 +23,7 @@ pub struct Said {
 
 #[derive(Debug)]
 enum State {
-    /// At the beginning: the text so far, which may yet become a tag.
+    /// At the beginning: the text so far, which may be part of a tag.
     Beginning(String),
     /// In a thought: its closing tag, and text that may be the beginning of that tag.
     Inside(&'static str, String),

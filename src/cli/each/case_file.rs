@@ -90,8 +90,8 @@ impl CaseFile {
         }
     }
 
-    /// Keeps only the rows of one part, and of those only the ones whose hash is not in `done`.
-    /// Returns how many rows of the part were in `done`.
+    /// Keeps the rows of one part, except those whose hash is in `done`. Returns how many rows this
+    /// exception removed.
     pub fn keep(&mut self, shard: Option<&Shard>, done: &HashSet<u64>) -> usize {
         if let Some(shard) = shard {
             self.rows.retain(|row| shard.has(row.hash));

@@ -33,7 +33,7 @@ struct Found {
     unusable: usize,
 }
 
-/// Merges files into `out`. Rows already in `out` take part, so nothing is lost.
+/// Merges files into `out`. Rows already in `out` are merged too, so nothing is lost.
 pub fn run(out: &Path, inputs: &[PathBuf], cases: Option<&Path>) -> Result<Exit, Failed> {
     let mut paths: Vec<&Path> = Vec::new();
     if out.exists() {

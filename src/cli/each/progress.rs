@@ -20,7 +20,7 @@ pub struct Tally {
     pub retries: u64,
     pub tokens: usize,
     pub in_flight: usize,
-    /// The most requests in flight at once.
+    /// The highest number of requests in flight at once.
     pub peak: usize,
 }
 
@@ -117,7 +117,7 @@ pub fn summary(tally: &Tally, time: Duration) -> String {
         count => format!("{count} {what}s"),
     };
     format!(
-        "{} written, {} failed, {} sent again; {} at {} cases/s and {} tokens/s, at most {} in flight",
+        "{} written, {} failed, {} retries; {} at {} cases/s and {} tokens/s, at most {} in flight",
         count(tally.written, "case"),
         tally.failed,
         tally.retries,

@@ -18,7 +18,7 @@ pub struct Row {
 /// The prompt and settings in a row.
 #[derive(Debug, Default, PartialEq)]
 pub struct Case {
-    /// None if the row has no prompt; the template must then supply opening words.
+    /// The prompt or chat; if None, the template must supply opening words.
     pub messages: Option<Vec<(Author, String)>>,
     pub model: Option<String>,
     pub mode: Option<Mode>,
@@ -175,7 +175,7 @@ fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, String> {
         .ok_or_else(|| format!("its {name} is not a text"))
 }
 
-/// A value in the form in which `/set` accepts it.
+/// A value as text that `/set` accepts.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -1,6 +1,6 @@
 //! Decides when to send each case, and whether to retry a failed one.
 //!
-//! Uses no threads and no clock: the caller says what time it is, so a simulation can run it.
+//! Uses no threads and no clock: the caller passes the time, so it also works in a simulation.
 
 use super::limit::Limit;
 use crate::engine::backend::Retry;
@@ -44,7 +44,7 @@ pub struct Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Start(Job),
-    /// Wait for an answer, but only until this time if there is one.
+    /// Wait for an answer, or until this time, if given.
     Wait(Option<Duration>),
     /// Every case has ended.
     Over,

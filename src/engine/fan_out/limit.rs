@@ -11,7 +11,7 @@ pub const MOST: usize = 256;
 pub struct Limit {
     now: f64,
     most: f64,
-    /// Whether the limit doubles with each round of answers: until the first overload.
+    /// Whether the limit still doubles with each round of answers, as it does before any overload.
     doubling: bool,
     cuts: u32,
 }
@@ -41,8 +41,8 @@ impl Limit {
         self.cuts
     }
 
-    /// Raises the limit after a success with this many requests in flight, but only if they reached
-    /// the limit: otherwise, nothing shows that the server can handle more.
+    /// Raises the limit after a success with this many requests in flight, but only if that
+    /// was the limit: otherwise, nothing shows that the server can handle more.
     pub fn grow(&mut self, in_flight: usize) {
         if in_flight < self.now() {
             return;

@@ -1,8 +1,9 @@
 //! Writes several continuations of one story side by side.
 //!
 //! A server that supports `n` writes all of them for one request. Any other server gets a request
-//! for each: at once if it can handle that, otherwise in turn. Each candidate has its own thread,
-//! which runs the code for a single passage, so each has its own stops, bans, length and errors.
+//! for each: at once if it can handle that, otherwise in turn. Concurrent candidates have their own
+//! threads, which run the code for a single passage, so each has its own stop strings, bans, length
+//! and errors.
 
 use super::Remote;
 use super::asking::{Begun, Wish};
@@ -68,7 +69,7 @@ fn share(
     if !alike || !takes {
         return Ok(None);
     }
-    // A context may contain random words, which differ between candidates.
+    // Random words in the context may make the candidates' prompts differ.
     let prompts = requests
         .iter()
         .map(|request| Ok(build(remote, request)?.prompt));
@@ -90,7 +91,7 @@ fn share(
     match remote.begin(first, &wish, listener) {
         Ok(begun) => Ok(Some(begun)),
         Err(error) => match error.kind {
-            // More requests would only make it worse.
+            // Separate requests would only make these errors worse.
             Kind::Busy { .. } | Kind::Silent { .. } | Kind::Unreachable(_) => Err(error.into()),
             // Separate requests handle or report any other error.
             _ => Ok(None),
@@ -166,7 +167,7 @@ fn shares<'scope>(
     }
 }
 
-/// Forwards the candidates' reports until all have ended.
+/// Forwards the candidates' events until all candidates have ended.
 fn listen(
     remote: &mut Remote,
     reports: &Receiver<Report>,

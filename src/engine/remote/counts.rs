@@ -99,7 +99,7 @@ fn sevenths(text: &str) -> usize {
 /// Estimates the tokens of a text that arrives in pieces, as exactly as for the whole text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunningEstimate {
-    /// The part of the text so far that did not make up a whole token, in sevenths.
+    /// The remainder of the text so far that is less than a token, in sevenths.
     rest: usize,
 }
 

@@ -17,7 +17,7 @@ pub enum KeySource {
     Nowhere,
     Known(Key),
     Command(KeyCommand),
-    /// The key is missing; a sentence says why.
+    /// The key is missing; the sentence says why.
     Missing(String),
 }
 
@@ -51,7 +51,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(20);
 
 impl KeyCommand {
-    /// A command from its words; None if the program is missing.
+    /// Creates a command from its words; None without a program.
     pub fn new(words: Vec<String>) -> Option<KeyCommand> {
         let named = words.first().is_some_and(|program| !program.is_empty());
         named.then(|| KeyCommand {

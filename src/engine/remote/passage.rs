@@ -98,7 +98,7 @@ impl<'a> Passage<'a> {
         self.thought.0 > 0
     }
 
-    /// Sends a piece of the model's thoughts. Returns false if they are too long in all.
+    /// Sends a piece of the model's thoughts. Returns false if the passage's thoughts are too long.
     pub fn think(&mut self, thought: &str, tokens: usize, listener: &dyn Listener) -> bool {
         self.thought.0 += thought.len();
         self.thought.1 += tokens;

@@ -29,13 +29,13 @@ pub struct Fitted {
     pub space_is_there: bool,
     /// The answer is a separate message, so a space may be missing before it.
     pub joins: bool,
-    /// The last turn contains the story and an instruction to continue it.
+    /// The last turn is the story, and a system message asks the model to continue it.
     pub instructs: bool,
 }
 
 impl Fitted {
-    /// The prompt extended by the passage so far. `prefills`: the server can continue an unfinished
-    /// message.
+    /// The prompt extended by the passage so far. `prefills` is whether the server can continue an
+    /// unfinished message.
     pub fn after(&self, said: &str, prefills: bool) -> Fitted {
         let spaced = said.ends_with(char::is_whitespace);
         let mut after = Fitted {

@@ -40,7 +40,7 @@ pub fn write_from(
         let plain = matches!(fitted.prompt, Prompt::Text(_));
         match error.kind {
             Kind::Stopped => return Ok((Status::Stopped, PassageStats::default())),
-            // One kind of server sends an empty answer instead.
+            // One kind of server sends an empty answer instead of an error.
             Kind::TooLong(_) | Kind::Empty
                 if request.overflow == Overflow::Crop && tries < 5 && remote.guesses(&error) =>
             {

@@ -69,7 +69,7 @@ impl Names {
             Flavour::LmStudio => self.lm_studio,
             Flavour::OpenAi | Flavour::LiteLlm | Flavour::Compatible => self.open_ai,
             Flavour::Anthropic => self.anthropic,
-            // This server refuses unknown fields.
+            // transformers serve refuses unknown fields.
             Flavour::TransformersServe => self.transformers,
         };
         (!name.is_empty()).then_some(name)
@@ -119,7 +119,7 @@ pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec
         _ => number(*top_n_sigma),
     };
     let whole = |range: i32| match flavour {
-        // llama-server refuses negative ranges, and reserves memory for positive ones.
+        // llama-server refuses negative ranges, and reserves memory for the whole range.
         Flavour::LlamaServer if range < 0 => i32::try_from(context).unwrap_or(i32::MAX),
         Flavour::KoboldCpp if range < 0 => 1_000_000,
         _ => range,

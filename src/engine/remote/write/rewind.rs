@@ -1,7 +1,7 @@
 //! Banned phrases: keeps the text before one, and asks for other text in its place.
 //!
-//! If the server can make single tokens less likely, one request first gets a token other than the
-//! phrase's first. Otherwise, the next request has another seed, but may return the phrase again.
+//! If the server can make single tokens less likely, a request for one token first replaces the
+//! phrase's first token. Otherwise, only the seed changes, and the phrase may come again.
 
 use super::Run;
 use crate::engine::remote::asking::Wish;
@@ -10,10 +10,10 @@ use remote::{Prompt, RemoteError};
 use std::collections::HashMap;
 use story::Event;
 
-/// How many attempts at one place to avoid a phrase before it stays, if the server can make its
-/// first token less likely.
+/// The maximum number of attempts to avoid phrases at one place, if the server can make their
+/// first tokens less likely.
 const TRIES: usize = 8;
-/// How many attempts if only the seed can change; at temperature 0, it has no effect.
+/// The same maximum if only the seed can change; 0 at temperature 0, where it has no effect.
 const TRIES_BY_SEED: usize = 3;
 /// The maximum number of attempts to avoid phrases in one passage.
 const IN_ALL: usize = 64;

@@ -13,7 +13,7 @@ use story::{Event, Status};
 const AFTERWORD: Duration = Duration::from_millis(1500);
 /// The maximum number of tokens for a model's thoughts, if the context has room.
 const TO_THINK: usize = 4096;
-/// Room for additions by the server to a prompt, in tokens.
+/// Room for tokens that the server adds to a prompt.
 const MARGIN: usize = 64;
 
 /// How one request for a passage ended.
@@ -56,7 +56,7 @@ impl Run<'_, '_> {
             .min(TO_THINK)
     }
 
-    /// Writes until the text ends, or a banned phrase appears.
+    /// Writes until the text ends or a banned phrase appears.
     pub(super) fn stream(&mut self) -> Result<Ended, RemoteError> {
         if self.passage.room() == 0 {
             return Ok(Ended::Over(Status::Length));
