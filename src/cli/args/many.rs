@@ -11,7 +11,7 @@ Rows of --each, one JSON object per line:
   messages  a chat instead of a prompt, such as [{\"role\": \"user\", \"content\": \"…\"}]
   vars      an object of values for the variables of --template
   model, mode (prose or chat), system, length, seed, any setting of /set, such as temperature,
-  or an object \"settings\" of settings: these override the flags for one row
+  or an object \"settings\" that contains them: these override the flags for one row
   A JSON string as a row is a prompt. OpenAI batch rows (custom_id, body) work too.
   Other fields are ignored and reported once.
 
