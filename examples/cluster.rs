@@ -1,9 +1,10 @@
-//! A million cases on a simulated cluster, for docs/cluster.md: `cargo run --example cluster`.
+//! Simulates a million cases on a cluster, for docs/cluster.md: `cargo run --example cluster`.
 //!
 //! Each client runs the dispatcher of `illumine write --each` in simulated time. The replicas and the
-//! router are models: a replica's step takes `STEP.0 + STEP.1 × batch` seconds, fitted to vLLM on two
-//! CPU cores (1.9 requests/s alone, 8.3 with 16 in flight, 8 tokens each); the router refuses with 408
-//! beyond its queue, as vllm-router does. `SPEED` is how much faster a GPU is assumed to be.
+//! router are models. A replica's step takes `STEP.0 + STEP.1 × batch` seconds, fitted to vLLM on
+//! two CPU cores (1.9 requests/s one at a time, 8.3 with 16 in flight, 8 tokens each). When its
+//! queue is full, the router answers 408, as vllm-router does. `speed` is how much faster a GPU is
+//! assumed to be.
 
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 
@@ -20,28 +21,28 @@ const GPUS: usize = 64;
 const STEP: (f64, f64) = (0.0541, 0.0117);
 /// vLLM's default `--max-num-seqs`.
 const SLOTS: usize = 256;
-/// The router's queue, and how long a request may wait in it.
+/// The length of the router's queue, and how many seconds a request may wait in it.
 const QUEUE: usize = 100;
 const QUEUE_TIME: f64 = 60.0;
-/// Tokens per text: half to one and a half times as many.
+/// The average number of tokens per text; texts vary by up to half of it.
 const TOKENS: f64 = 128.0;
 
-/// What goes wrong.
+/// A failure to simulate.
 #[derive(Clone, Copy, PartialEq)]
 enum Trouble {
     None,
-    /// A client is killed and starts again five minutes later.
+    /// A client is killed and restarts five minutes later.
     LostClient,
-    /// Three quarters of the GPUs are gone for two minutes.
+    /// Three quarters of the GPUs fail for two minutes.
     LostGpus,
 }
 
-/// How a client sends.
+/// How a client schedules its requests.
 #[derive(Clone, Copy, PartialEq)]
 enum Policy {
-    /// As illumine does, with at most so many requests in flight.
+    /// Like illumine, with an optional limit on requests in flight.
     Dispatch(Option<usize>),
-    /// Always so many in flight; a failed request is sent again at once, up to three times.
+    /// A fixed number in flight; resends a failed request at once, up to three times.
     Plain(usize),
 }
 
@@ -57,7 +58,7 @@ enum Client {
 #[derive(Clone, Copy)]
 struct Sent {
     client: usize,
-    /// Counts how often the client was started.
+    /// How often the client had been killed when it sent this.
     life: u32,
     case: usize,
     attempt: u32,
@@ -66,7 +67,7 @@ struct Sent {
 }
 
 enum What {
-    /// A request ends on a replica that was started this many times.
+    /// A request ends on a replica. If the replica has failed since, `life` no longer matches.
     Ends {
         sent: Sent,
         gpu: usize,
@@ -83,7 +84,7 @@ enum What {
     Recovery,
 }
 
-/// An event, ordered by its time in microseconds and a number.
+/// An event, ordered by its time in microseconds, then by a serial number.
 struct At(u64, u64, What);
 
 impl PartialEq for At {
@@ -110,9 +111,9 @@ struct Simulation {
     events: BinaryHeap<Reverse<At>>,
     clients: Vec<Client>,
     lives: Vec<u32>,
-    /// The cases that each client has not taken yet.
+    /// The cases that each client has yet to start.
     left: Vec<VecDeque<usize>>,
-    /// Cases in flight, for a client that is killed.
+    /// Each client's cases in flight, which are sent again if it is killed.
     open: Vec<std::collections::HashSet<usize>>,
     busy: Vec<usize>,
     gpu_lives: Vec<u32>,
@@ -124,10 +125,10 @@ struct Simulation {
     sent: u64,
     refused: u64,
     twice: u64,
-    /// Requests in each second.
+    /// The number of requests sent in each second.
     rate: Vec<u32>,
     down: bool,
-    /// When the last case ended.
+    /// The time at which the last case ended.
     last: f64,
 }
 
@@ -216,7 +217,7 @@ impl Simulation {
         }
     }
 
-    /// Sends what a client may send now.
+    /// Sends all requests that a client may send now.
     fn pump(&mut self, client: usize) {
         if self.down && client == 0 {
             return;
@@ -280,7 +281,7 @@ impl Simulation {
         }
     }
 
-    /// A refusal arrives a moment later.
+    /// Schedules a refusal to arrive a moment later.
     fn later(&mut self, sent: Sent) {
         self.at(self.now + 0.005, What::Refused { sent });
     }
@@ -303,7 +304,7 @@ impl Simulation {
         }
     }
 
-    /// The answer reaches the client.
+    /// Delivers an answer to its client.
     fn answer(&mut self, sent: Sent, failure: Option<Retry>) {
         if sent.life != self.lives[sent.client] {
             return;
@@ -372,7 +373,7 @@ impl Simulation {
 
     fn recover(&mut self, trouble: Trouble) {
         if trouble == Trouble::LostClient {
-            // It reads its results and goes on; what was in flight is asked for again.
+            // The client resumes from its results and resends the cases that were in flight.
             self.down = false;
             let open = std::mem::take(&mut self.open[0]);
             self.left[0].extend(open);

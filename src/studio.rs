@@ -109,7 +109,7 @@ pub enum Work {
         reused: usize,
     },
     Writing,
-    /// The model thinks before it writes; about how many words so far.
+    /// The model is thinking before it writes, with the approximate number of words so far.
     Thinking {
         words: usize,
     },

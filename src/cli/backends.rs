@@ -4,7 +4,7 @@
 //! [backends.gpu]
 //! url = "http://gpu:8000"
 //! flavour = "vllm"        # detected if omitted
-//! key_env = "GPU_KEY"     # or key_file, a file that only its owner can read, or key_command
+//! key_env = "GPU_KEY"     # or key_command, or key_file, which only its owner can read
 //! ca_file = "/etc/ca.pem" # instead of the system's certificates
 //! context = 32768         # if the server does not report it
 //! ```
@@ -93,15 +93,15 @@ fn backend(
     })
 }
 
-/// A missing key is reported when the backend is used.
+/// The source for a key; a missing key is reported only when the backend is used.
 fn found(key: Result<Key, String>) -> KeySource {
     key.map_or_else(KeySource::Missing, KeySource::Known)
 }
 
-/// The command that prints the key: a list of words, or a string that is split at spaces.
+/// The command that prints the key: a list of words, or a string split at spaces.
 fn command(fields: &Table) -> Result<Option<KeyCommand>, String> {
     let wrong = || {
-        "key_command is a program and its arguments, for example [\"pass\", \"show\", \"gpu\"]"
+        "key_command must be a program and its arguments, for example [\"pass\", \"show\", \"gpu\"]"
             .to_string()
     };
     let words: Vec<String> = match fields.get("key_command") {
@@ -116,7 +116,7 @@ fn command(fields: &Table) -> Result<Option<KeyCommand>, String> {
     KeyCommand::new(words).map(Some).ok_or_else(wrong)
 }
 
-/// The key in a variable.
+/// The key in an environment variable.
 fn of_variable(name: &str, variable: &impl Fn(&str) -> Option<String>) -> Result<Key, String> {
     let shown = clean_line(name);
     let value = variable(name).ok_or_else(|| {
@@ -125,7 +125,7 @@ fn of_variable(name: &str, variable: &impl Fn(&str) -> Option<String>) -> Result
         )
     })?;
     let key = Key::new(&value);
-    key.ok_or_else(|| format!("The key in {shown} has characters no key may have; set it again"))
+    key.ok_or_else(|| format!("The key in {shown} has characters no key can have; set it again"))
 }
 
 /// The key in a file that nobody else can read.
@@ -145,7 +145,7 @@ fn of_file(path: &Path) -> Result<Key, String> {
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
     let key = Key::new(&text);
-    key.ok_or_else(|| format!("The key file {shown} does not hold one key on one line; correct it"))
+    key.ok_or_else(|| format!("The key file {shown} must contain only the key; correct it"))
 }
 
 /// The model named by the flags: a local one, or one on a server.

@@ -1,5 +1,5 @@
-//! `illumine write --each`: a passage for each case of a file, with many requests at once on a model
-//! server, or one after another on a local model.
+//! `illumine write --each`: writes a passage for each case of a file, with many requests at once to
+//! a model server, or one after another with a local model.
 
 mod case_file;
 mod merge;
@@ -28,7 +28,7 @@ use story::message::{Overflow, TextRequest};
 use story::voice::PromptTemplate;
 use story::{Author, SettingOverrides, Settings};
 
-/// Whether the arguments ask for many prompts.
+/// Whether the arguments contain `--each` or `--merge`.
 pub fn is_asked(args: &Args) -> bool {
     args.many.each.is_some() || !args.many.merge.is_empty()
 }
@@ -101,15 +101,15 @@ fn say_begin(cases: &CaseFile, shard: Option<&Shard>, finished: usize) {
     note(&line);
     if !cases.unused.is_empty() {
         let names: Vec<&str> = cases.unused.iter().map(String::as_str).collect();
-        note(&format!("Fields that are not used: {}", names.join(", ")));
+        note(&format!("Ignored fields: {}", names.join(", ")));
     }
 }
 
-/// Turns rows into requests.
+/// Builds requests from rows.
 struct Requests {
     settings: Settings,
     template: Option<PromptTemplate>,
-    /// The values given by flags.
+    /// The values of `--var`.
     variables: Vec<String>,
     overflow: Overflow,
     common: Common,
@@ -163,7 +163,7 @@ impl Requests {
             (None, Some(own)) => vec![(Author::Prompt, own)],
             (None, None) => return Err("it has no prompt; add one".to_string()),
         };
-        // Each case has its own seed unless one is given, and its result names it.
+        // Each case gets its own seed unless one is set; its result includes the seed.
         let random = || split_mix(self.entropy, u64::from(line));
         let seed = settings.sampling.seed.unwrap_or_else(random);
         let prompt = CasePrompt { messages, voice };
@@ -171,7 +171,7 @@ impl Requests {
         Ok((settings.model, request))
     }
 
-    /// The full name of a row's model: on the run's server, if it has one.
+    /// The full name of a row's model: on the run's server, if there is a server.
     fn model(&self, name: String) -> Result<String, String> {
         let usual = self.settings.model.as_str();
         let (server, _) = usual.split_once(':').unwrap_or((usual, ""));
@@ -191,7 +191,7 @@ impl Requests {
     }
 }
 
-/// Hands the cases out, in the order of the file.
+/// Supplies the cases in the order of the file.
 struct Feed<'a> {
     cases: &'a CaseFile,
     requests: Requests,
@@ -216,12 +216,12 @@ impl Cases for Feed<'_> {
     }
 }
 
-/// Takes what happens in a run.
+/// Handles the events of a run.
 struct Sink {
     results: Results,
     progress: Progress,
     tally: Tally,
-    /// Why the results cannot be written.
+    /// Why a result could not be written.
     failure: Option<Failed>,
 }
 
@@ -290,7 +290,7 @@ impl Sink {
         }
     }
 
-    /// Says what the run came to.
+    /// Reports the summary of the run, and returns the exit code.
     fn end(mut self, end: End, interrupted: bool) -> Result<Exit, Failed> {
         self.results.finish();
         let time = self.progress.finish();
@@ -303,12 +303,12 @@ impl Sink {
             End::NoModel(why) => return Err(Failed::new(Exit::Model, why)),
             End::Hopeless(why) => {
                 let why =
-                    format!("{why}; {left} cases are left, and the same command resumes them");
+                    format!("{why}; {left} cases are left; run the same command again to resume");
                 return Err(Failed::new(Exit::Model, why));
             }
             End::Stopped if interrupted => {
                 complain(&format!(
-                    "{left} cases are left; the same command resumes them"
+                    "{left} cases are left; run the same command again to resume"
                 ));
                 return Ok(Exit::Interrupted);
             }

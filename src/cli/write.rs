@@ -143,8 +143,8 @@ fn read_stdin() -> Result<String, Failed> {
     Ok(clean(text).into_owned())
 }
 
-/// Fills in the template: its voice and, if it has any, its opening words. `more` are further
-/// variables, which override `given`.
+/// Fills in the template: its voice and, if any, its opening words. `more` holds variables that
+/// override `given`.
 pub fn fill_template(
     template: Option<&PromptTemplate>,
     given: &[String],

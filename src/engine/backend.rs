@@ -31,12 +31,12 @@ pub enum Retry {
     Never,
     /// The server or the connection to it failed.
     Soon,
-    /// The server is overloaded; `after` is the wait that it asks for.
+    /// The server is overloaded; `after` is the wait that it requests.
     Overloaded { after: Option<Duration> },
 }
 
 impl Failure {
-    /// A failure that the same request would meet again.
+    /// A failure that retrying the same request would not avoid.
     pub fn new(why: impl Into<String>, fault: FailureKind) -> Failure {
         let (why, retry) = (why.into(), Retry::Never);
         Failure { why, fault, retry }
@@ -88,10 +88,10 @@ pub trait Backend {
     ///
     /// 1. [`Event::Prefill`] while the prompt is evaluated, at least once with `done == reused`: its
     ///    `cut` says what did not fit, and the studio reports it.
-    /// 2. [`Event::Thought`] for each piece of the model's thoughts, if it thinks before it writes.
+    /// 2. [`Event::Thought`] for each piece of the model's thoughts, if any.
     /// 3. [`Event::Piece`] for each piece of text, uncleaned (the outbox cleans it), with its token
-    ///    ids if they are known; [`Event::Rewound`] before text that replaces a banned phrase, which
-    ///    no piece has contained.
+    ///    ids if they are known; [`Event::Rewound`] before text that replaces a banned phrase; the
+    ///    phrase itself is never sent.
     ///
     /// The prompt is `request.context`, and the passage starts with the tokens `request.begin`. It
     /// ends at the length goal, a stop string or the end of the model's turn, or when the listener
@@ -133,8 +133,8 @@ pub trait Backend {
     /// Clears the KV cache.
     fn clear_cache(&mut self) {}
 
-    /// A source of backends for the same model that write at the same time; None if requests must
-    /// follow one another. `most` is the number of threads, `limit` the time for one request.
+    /// A source of backends that use the same model in parallel; None if it handles one request at
+    /// a time. `most` is the maximum number of threads, `limit` the time for one request.
     fn replicas(&self, _most: usize, _limit: Duration) -> Option<Box<dyn Replicas>> {
         None
     }
@@ -148,11 +148,11 @@ pub trait Backend {
     }
 }
 
-/// Backends for one model on a server, each for its own thread.
+/// Creates backends for one model on a server, each for its own thread.
 pub trait Replicas {
     fn replica(&self) -> Box<dyn Backend + Send>;
 
-    /// Closes the connections of all of them, so that their requests fail at once.
+    /// Closes the connections of all replicas, so that their requests fail at once.
     fn shut_down(&self);
 }
 

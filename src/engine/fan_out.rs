@@ -1,8 +1,8 @@
-//! Many independent cases at once: with N requests in flight on a model server, or one after
-//! another on a model in this process.
+//! Writes many independent cases: with many requests in flight on a model server, or one after
+//! another with a local model.
 //!
-//! The calling thread decides (`dispatch.rs`, `limit.rs`) and receives all results; the threads of
-//! the pool only wait for servers.
+//! The calling thread schedules requests (`dispatch.rs`, `limit.rs`) and receives all results; the
+//! threads of the pool only wait for servers.
 
 mod dispatch;
 mod limit;
@@ -27,23 +27,23 @@ use std::time::{Duration, Instant};
 use story::message::{FailureKind, PassageStats, TextRequest};
 use story::{ModelInfo, Status};
 
-/// The longest wait between two looks at the stop mark.
+/// The longest wait between two checks for a stop.
 const TICK: Duration = Duration::from_millis(30);
-/// After this many cases in a row that the server could not even be asked for, the run ends.
+/// How many cases in a row may fail because of the server or model before the run ends.
 const HOPELESS: u32 = 32;
 
 /// How to run the cases.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The most requests in flight; None adapts the number.
+    /// The maximum number of requests in flight; None adapts it to the server.
     pub jobs: Option<usize>,
-    /// How often a failed request is sent again.
+    /// How often a failed request is retried.
     pub retries: u32,
-    /// How long one request may take.
+    /// The time limit of one request.
     pub limit: Duration,
-    /// Random bits for the waits before retries.
+    /// The seed for random waits before retries.
     pub entropy: u64,
-    /// The model of cases that name none. If it cannot be loaded, the run ends.
+    /// The model of cases that do not name one. If it cannot be loaded, the run ends.
     pub model: String,
 }
 
@@ -52,13 +52,13 @@ pub trait Cases {
     /// The next case to send.
     fn next(&mut self) -> Option<usize>;
 
-    /// The model and the request of a case, or a sentence that says why there is none.
+    /// The model and request of a case, or a sentence that says why the case cannot be used.
     fn request(&mut self, case: usize) -> Result<(String, TextRequest), String>;
 }
 
-/// What happens in a run.
+/// An event of a run.
 pub enum News<'a> {
-    /// A model is being downloaded or loaded, or a server connected.
+    /// A model is being downloaded or loaded, or a server is being connected.
     Loading {
         what: &'a str,
         done: u64,
@@ -67,7 +67,7 @@ pub enum News<'a> {
     Ready(&'a ModelInfo),
     Warned(&'a str),
     Ended(Ended),
-    /// Time has passed.
+    /// The current load, reported at short intervals.
     Pace {
         in_flight: usize,
         limit: usize,
@@ -80,14 +80,14 @@ pub struct Ended {
     pub case: usize,
     pub model: String,
     pub seed: u64,
-    /// How many requests were sent for it.
+    /// How many requests were sent for the case.
     pub attempts: u32,
-    /// How long the last of them took.
+    /// The duration of the last request.
     pub took: Duration,
     pub passage: Result<Written, Failure>,
 }
 
-/// The text of a case.
+/// The text written for a case.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
     pub text: String,
@@ -95,20 +95,20 @@ pub struct Written {
     pub stats: PassageStats,
 }
 
-/// How a run ended.
+/// Why a run ended.
 #[derive(Debug)]
 pub enum End {
     /// Every case has a result.
     Complete,
-    /// It was stopped, or nobody takes its results.
+    /// The run was stopped, or its results are no longer wanted.
     Stopped,
     /// The model of the run cannot be loaded.
     NoModel(String),
-    /// The server of the run cannot be asked any more.
+    /// Too many cases in a row failed because of the server or model.
     Hopeless(String),
 }
 
-/// Runs all cases. `take` receives what happens; if it returns false, the run stops.
+/// Runs all cases. `take` receives the events; if it returns false, the run stops.
 pub fn run(
     loader: &mut dyn Loader,
     plan: &Plan,
@@ -116,7 +116,7 @@ pub fn run(
     stop: &Stop,
     take: &mut dyn FnMut(News) -> bool,
 ) -> End {
-    // The run is one request, so that the stop mark can reach it.
+    // The whole run has one request id, so that it can be stopped like a request.
     let id = RequestId(stop.0.submitted.fetch_add(1, Ordering::SeqCst) + 1);
     let dispatch = Dispatch::new(plan.jobs, plan.retries, plan.entropy);
     let mut run = Run {
@@ -145,18 +145,18 @@ struct Run<'a> {
     pool: Pool,
     dispatch: Dispatch,
     began: Instant,
-    /// The place of each model in `models`.
+    /// The index of each model in `models`.
     names: HashMap<String, usize>,
     models: Vec<Result<Model, Failure>>,
     told: HashSet<String>,
-    /// How many cases in a row found no server.
+    /// How many cases in a row failed because of the server or model.
     hopeless: u32,
     take: RefCell<&'a mut dyn FnMut(News) -> bool>,
 }
 
 struct Model {
     name: String,
-    /// None for a local model that made room for another.
+    /// None for a local model that was unloaded to make room for another model.
     backend: Option<Box<dyn Backend>>,
     replicas: Option<Box<dyn Replicas>>,
 }
@@ -224,7 +224,7 @@ impl Run<'_> {
         sent.or_else(|failure| self.refuse(job, seed, failure))
     }
 
-    /// Ends a job that could not be sent.
+    /// Ends a job whose request could not be sent.
     fn refuse(&mut self, job: Job, seed: u64, failure: Failure) -> Result<(), End> {
         self.ended(Report {
             thread: None,
@@ -290,7 +290,7 @@ impl Run<'_> {
         hopeless.map_or(Ok(()), |why| Err(End::Hopeless(why)))
     }
 
-    /// The number of a model, which is loaded first if necessary.
+    /// The number of a model; loads the model first if necessary.
     fn load(&mut self, name: &str) -> Result<usize, End> {
         if let Some(number) = self.names.get(name) {
             let kept = match &self.models[*number] {
@@ -336,7 +336,7 @@ impl Run<'_> {
         Ok(number)
     }
 
-    /// Ends the threads. Requests still in flight are stopped; answers that came are passed on.
+    /// Ends the threads: stops requests still in flight, and reports answers that have arrived.
     fn finish(mut self, end: Result<(), End>) -> End {
         if end.is_err() {
             self.stop.stop();
@@ -357,7 +357,7 @@ impl Run<'_> {
     }
 }
 
-/// Reports the loading of a model.
+/// Reports the progress of loading a model as events of the run.
 struct Loading<'a, 'b> {
     stop: &'a Stop,
     id: RequestId,

@@ -42,14 +42,14 @@ pub struct Remote {
     counts: Counts,
     /// Whether the server is on this machine.
     local: bool,
-    /// Whether answers come in one piece and are never asked for again here: a pool of replicas
-    /// does that.
+    /// Whether answers come in one piece and failures are not retried here: the pool of replicas
+    /// retries them.
     whole: bool,
     /// Whether the server turned out not to offer raw completion.
     only_chats: bool,
-    /// Whether the server refused to continue an unfinished message of the model.
+    /// Whether the server refused to continue an unfinished message by the model.
     refuses_prefill: bool,
-    /// Whether the model has sent thoughts.
+    /// Whether the model has ever sent thoughts.
     thinks: bool,
     /// Sampling fields that the server refused.
     refused: HashSet<String>,
@@ -157,7 +157,7 @@ impl From<RemoteError> for Failure {
     }
 }
 
-/// Whether a request that failed for this reason may be sent again.
+/// Whether to retry a request that failed for this reason.
 fn retry(kind: &Kind) -> Retry {
     match kind {
         Kind::Busy { status: 502, .. } => Retry::Soon,

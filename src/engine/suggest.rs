@@ -59,7 +59,7 @@ impl Listener for Words<'_> {
                 self.text.borrow_mut().push_str(&text);
                 true
             }
-            // It belongs to no passage.
+            // A thought here belongs to no passage.
             Event::Thought { .. } => true,
             event => self.listener.tell(event),
         }

@@ -1,5 +1,5 @@
-//! Files beside the journal, held open with it: their contents outlive the removal of the session's
-//! folder, so that a rescued session has its pictures.
+//! Keeps files beside the journal open, so that their contents survive the removal of the session's
+//! folder and a rescued session still has its pictures.
 
 use super::place::PICTURES;
 use super::private::{make_private_dir, open_private};
@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
-/// The most files held open. A process may usually open 1,024.
+/// The maximum number of files to hold open. A process can usually open 1,024.
 const MOST: usize = 256;
 
 /// Open files, by their path in the session's folder.
@@ -16,7 +16,7 @@ const MOST: usize = 256;
 pub(super) struct HeldFiles(BTreeMap<PathBuf, File>);
 
 impl HeldFiles {
-    /// The files of a session that its journal refers to; the newest pictures if there are too many.
+    /// Opens the files that a session's journal refers to; of too many pictures, only the newest.
     pub(super) fn of(folder: &Path) -> HeldFiles {
         let mut found = files_in(folder, is_card);
         let mut drawn = files_in(&folder.join(PICTURES), is_picture);
@@ -32,7 +32,7 @@ impl HeldFiles {
         let Ok(inner) = path.strip_prefix(folder) else {
             return;
         };
-        // Only a replaced file keeps its place if there are too many.
+        // At the limit, a file can only replace an earlier version of itself.
         if (self.0.len() < MOST || self.0.contains_key(inner))
             && let Ok(file) = File::open(path)
         {
@@ -40,7 +40,7 @@ impl HeldFiles {
         }
     }
 
-    /// Writes the files that a folder lacks to it.
+    /// Writes the held files that are missing from a folder into it.
     pub(super) fn restore(&mut self, folder: &Path) {
         let missing = |path: &Path| !folder.join(path).exists();
         for (inner, file) in self.0.iter_mut().filter(|(inner, _)| missing(inner)) {
@@ -66,12 +66,12 @@ pub(super) fn is_card(name: &str) -> bool {
     name.starts_with("card")
 }
 
-/// Whether a file in the folder of pictures is a finished one.
+/// Whether a file in the folder of pictures is a finished picture.
 pub(super) fn is_picture(name: &str) -> bool {
     name.ends_with(".png")
 }
 
-/// The files of a folder whose names are wanted.
+/// The files in a folder whose names `wanted` accepts.
 pub(super) fn files_in(folder: &Path, wanted: fn(&str) -> bool) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries

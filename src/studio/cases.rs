@@ -1,4 +1,4 @@
-//! Many independent cases, outside of any session: the request for each, and the run of all.
+//! Independent cases without a session: builds the request for each, and runs them all.
 
 use crate::engine::fan_out::{self, Cases, End, News, Plan};
 use crate::engine::{Loader, Stop};
@@ -7,14 +7,14 @@ use story::frame::{Frame, Voice};
 use story::message::{LengthGoal, Overflow, TextRequest};
 use story::{Author, Mode, Node, NodeId, Passage, Settings};
 
-/// What the model continues in one case: a text, or the messages of a chat.
+/// The text or chat that the model continues in one case.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CasePrompt {
     pub messages: Vec<(Author, String)>,
     pub voice: Option<Voice>,
 }
 
-/// The request for one case: the same that a private session would send for this prompt.
+/// The request for one case, identical to a private session's request for this prompt.
 pub fn case_request(
     settings: &Settings,
     prompt: CasePrompt,

@@ -231,7 +231,7 @@ impl Studio {
         Ok(Outcome::Said(lines.join("\n")))
     }
 
-    /// The model's thoughts for a passage, also for a part that an edit copied.
+    /// The model's thoughts for a passage; for a part copied by an edit, those of its original.
     fn thought(&self, node: &Node) -> Vec<String> {
         let origin = |node: &&Node| self.session.story.node(node.copied_from?.node);
         let mut origins = std::iter::successors(Some(node), origin);

@@ -374,7 +374,7 @@ impl Studio {
     }
 }
 
-/// How many words begin after white space in a piece of text.
+/// How many words in a piece of text begin after white space.
 fn words_begun(piece: &str) -> usize {
     let pairs = piece.chars().zip(piece.chars().skip(1));
     let begun = pairs.filter(|(before, c)| before.is_whitespace() && !c.is_whitespace());

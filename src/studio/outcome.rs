@@ -39,7 +39,7 @@ pub enum Notice {
         text: String,
         tokens: usize,
     },
-    /// The model has thought about a passage and begins to write it.
+    /// The model has finished thinking about a passage and starts to write it.
     Thought(NodeId),
     /// The engine made progress; see [`super::Studio::work`].
     Progress,

@@ -49,10 +49,10 @@ pub(super) enum Purpose {
     ReadAhead,
 }
 
-/// The command that a short text is for.
+/// The command for which the model writes a short text.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Suggestion {
-    /// The writer's next line, for the writer to edit and send.
+    /// A draft of the writer's next line, to be edited and sent.
     NextLine,
 }
 

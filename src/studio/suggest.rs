@@ -8,14 +8,14 @@ use story::command::ContinueLength;
 use story::{Author, Mode, Place, Request};
 
 impl Studio {
-    /// Handles a text from the model. An incomplete one also arrives here, after Esc.
+    /// Handles a text from the model. After Esc, an incomplete text arrives here too.
     pub(super) fn suggested(&mut self, purpose: Suggestion, text: String) -> Vec<Notice> {
         match purpose {
             Suggestion::NextLine => vec![Notice::Suggested(text)],
         }
     }
 
-    /// Lets the model draft the writer's next line, which is not in the story until it is sent.
+    /// Asks the model to draft the writer's next line, which joins the story only when it is sent.
     pub(super) fn impersonate(&mut self, begun: &str) -> Result<Outcome, Refusal> {
         if self.session.story.head().is_none() && begun.trim().is_empty() {
             return Err(cannot("The story is empty; write its first line"));
@@ -28,8 +28,8 @@ impl Studio {
         Ok(self.request_text(Suggestion::NextLine, ask, begun))
     }
 
-    /// Asks the model for a text of the writer's that begins with `begun`. To have the model follow
-    /// an instruction instead, set it in `ask`.
+    /// Asks the model for a text that starts with `begun`, in the writer's role. If `ask` has an
+    /// instruction, the model follows that instead.
     fn request_text(&mut self, purpose: Suggestion, ask: Ask, begun: &str) -> Outcome {
         let place = Place::after(self.session.story.head());
         let seed = derive(self.setup.entropy, self.session.story.next_id());

@@ -368,7 +368,7 @@ fn thoughts_are_kept_with_the_passage_and_out_of_the_story() {
     let shown = why(&mut desk, "/why");
     let says = "  thought for 4 words:\n    Dark or␛[2J bright?\n    Dark.\n";
     assert!(shown.contains(says), "{shown}");
-    // It is in no prompt, and it is there when the session is opened again.
+    // The thought is in no prompt, and it survives reopening the session.
     let place = story::Place::after(desk.studio.story().head());
     let asked = desk.studio.question(place, request::healing(), 1);
     assert!(!asked.context.text().contains("Dark"));
@@ -379,7 +379,7 @@ fn thoughts_are_kept_with_the_passage_and_out_of_the_story() {
     desk.does("/open a");
     assert_eq!(desk.text(), "The lamp went out. It lit again.");
     assert!(why(&mut desk, "/why #1").contains(says));
-    // A part that an edit copies shows it too.
+    // A part copied by an edit shows the thought too.
     desk.does("/edit 1  went on.");
     assert_eq!(desk.text(), "The lamp went on. It lit again.");
     assert!(why(&mut desk, "/why").contains("copied from"));

@@ -323,7 +323,7 @@ impl App {
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Text { tokens, .. } => self.meter.wrote(tokens, self.now),
-            // The page shows it.
+            // The page itself shows the thought.
             Notice::Thought(_) => {}
             Notice::Progress => self.meter.works(self.studio.work(), self.now),
             Notice::Answered(stats) => {

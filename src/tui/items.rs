@@ -16,7 +16,7 @@ pub struct ItemKey {
     pub mark: String,
     /// The byte at which the context starts, if it starts in this passage.
     pub begins: Option<usize>,
-    /// The number of bytes that the model thought, if a line of its own shows it.
+    /// The length of the model's thoughts in bytes, if a separate line shows it.
     pub thought: usize,
     /// The size in pixels, if this is a picture.
     pub picture: Option<(u32, u32)>,
@@ -92,7 +92,7 @@ fn mark(story: &Story, node: &Passage) -> String {
         Status::Length => " […]",
         _ => "",
     };
-    // Prose must not be interrupted, so a remark stands only where nothing follows it.
+    // A remark must not interrupt prose, so it appears only if no text follows.
     let apart = node.status != Status::Running || node.text.is_empty();
     let thought = match head && apart && !node.turn {
         true => node.thought_remark().map(|remark| format!(" [{remark}]")),

@@ -1,4 +1,4 @@
-//! Many cases at once: `illumine write --each`, against a server of the tests' own.
+//! Tests `illumine write --each` with a fake server.
 
 use crate::support::Home;
 use crate::support::case_server::{Answer, CaseServer, TEXT};
@@ -38,7 +38,7 @@ fn by_id(rows: &[Value]) -> BTreeMap<String, &Value> {
         .iter()
         .map(|row| (row["id"].as_str().unwrap().to_string(), row))
         .collect();
-    assert_eq!(by_id.len(), rows.len(), "an id has two rows");
+    assert_eq!(by_id.len(), rows.len(), "an id has more than one row");
     by_id
 }
 
@@ -132,7 +132,7 @@ fn what_may_pass_is_sent_again_and_what_will_not_is_a_row() {
 #[test]
 fn a_date_to_wait_for_is_honoured_and_no_retry_means_none() {
     let home = Home::new();
-    // A date in the past: at once.
+    // A date in the past means a retry without a wait.
     let past = "Sun, 06 Nov 1994 08:49:37 GMT";
     let server = CaseServer::start(move |_, before| match before {
         0 => Answer::Status(503, Some(past)),
@@ -218,7 +218,7 @@ fn a_killed_run_is_resumed_where_it_was() {
     live.signal(libc::SIGKILL);
     drop(live);
     let before = fs::read(&out).unwrap();
-    // As if the last row had been torn.
+    // Leaves the last row incomplete, as a crash would.
     fs::write(
         &out,
         [&before[..], b"{\"id\":\"c399\",\"text\":\"hal"].concat(),
@@ -268,7 +268,7 @@ fn parts_are_the_whole_and_merge_in_the_order_of_the_file() {
         let run = run.variable("JOB_COMPLETION_INDEX", &part.to_string());
         run.run().expect(0);
         for row in rows_of(Path::new(out)) {
-            assert!(ids.insert(row["id"].to_string()), "in two parts");
+            assert!(ids.insert(row["id"].to_string()), "a case is in two parts");
         }
     }
     assert_eq!(ids.len(), 100);
@@ -280,7 +280,7 @@ fn parts_are_the_whole_and_merge_in_the_order_of_the_file() {
     };
     let run = merge(&[&parts[0], &parts[2]], 1);
     assert!(run.stderr.contains("missing"), "{}", run.stderr);
-    // An older failure and a newer complete row of one case.
+    // Adds an older failure and a newer complete row for the same case.
     let failed = "{\"id\":\"c5\",\"error\":\"no\",\"ended\":\"2020-01-01T00:00:00Z\"}\n";
     let twice = "{\"id\":\"c6\",\"text\":\"new\",\"finish\":\"complete\",\"ended\":\"2999-01-01T00:00:00Z\"}\n";
     let more = home.file("more.jsonl", [failed, twice].concat());

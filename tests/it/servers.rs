@@ -169,7 +169,7 @@ fn offline_means_no_server_either() {
     assert!(!secret.stderr.contains("hunter2"), "{}", secret.stderr);
 }
 
-/// A proxy that answers for every server itself. Returns its address, and the hosts asked for.
+/// A proxy that answers in place of every server. Returns its address, and the requested hosts.
 fn proxy() -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let root = format!("http://{}", listener.local_addr().unwrap());
@@ -197,7 +197,7 @@ fn proxy() -> (String, mpsc::Receiver<String>) {
 #[test]
 fn a_server_elsewhere_is_reached_by_the_proxy_with_a_key_that_a_command_prints() {
     let (root, hosts) = proxy();
-    // Outside the home that is searched for the key.
+    // Not in the home folder, which the test searches for the key.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
     fs::write(&file, format!("{KEY}\n")).unwrap();
@@ -225,7 +225,7 @@ fn a_server_elsewhere_is_reached_by_the_proxy_with_a_key_that_a_command_prints()
     );
     assert!(
         hosts.try_iter().next().is_none(),
-        "nothing is asked without the key"
+        "no request is sent without the key"
     );
     for bytes in [
         run.stderr.as_bytes(),

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""A plain load generator, to compare `illumine write --each` with: the same requests, N in flight.
+"""A plain load generator to compare with `illumine write --each`: the same requests, N in flight.
 
     load.py make 400 > cases.jsonl                    # a case file
     load.py run http://127.0.0.1:18290 cases.jsonl 16 # sends it to a llama-server
 
-Standard library only: a thread per request in flight, each with one connection. It sends what
-illumine sends to a llama-server (POST /completion, not streamed, the same fields) and prints the
-cases and tokens a second, its own CPU time, and how many answers came.
+Uses only the standard library: a thread per request in flight, each with one connection. It sends
+what illumine sends to a llama-server (POST /completion, not streamed, the same fields) and prints
+the cases and tokens per second, its own CPU time, and the number of answers.
 """
 
 import http.client
@@ -18,7 +18,7 @@ import threading
 import time
 import urllib.parse
 
-# What illumine sends with its default settings: DRY and the order of the samplers cost time too.
+# The fields that illumine sends by default: DRY and the order of the samplers cost time too.
 SETTINGS = {
     "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "top_k": 0, "min_p": 0.05,
     "typical_p": 1.0, "top_n_sigma": -1, "xtc_probability": 0.0, "xtc_threshold": 0.1,

@@ -1,9 +1,9 @@
-//! Limits the memory of a computation on untrusted input whose library has no limit, such as a chat
-//! template that doubles a string 40 times.
+//! Limits the memory of computations on untrusted input by libraries without a limit: a chat
+//! template may double a string 40 times, for example.
 //!
-//! The computation has a thread. An allocator must not panic, so a thread that asks for more than
-//! its budget is put to sleep for ever: it costs at most the budget, and the program continues. A
-//! program without [`Allocator`] as its global allocator runs the computation without a limit.
+//! Each computation has its own thread. An allocator must not panic, so a thread that exceeds its
+//! budget is put to sleep forever: it costs at most the budget, and the program continues. The
+//! limit applies only if [`Allocator`] is the program's global allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,7 +12,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-/// The system's allocator, which also charges the budget of a thread that has one.
+/// The system's allocator, with accounting for threads that have a budget.
 pub struct Allocator;
 
 /// Why a computation has no result.
@@ -35,7 +35,7 @@ thread_local! {
     static BUDGET: Cell<Option<Budget>> = const { Cell::new(None) };
 }
 
-/// How often the end of a computation is looked for, in case it exceeded its budget.
+/// How often to check whether a computation has exceeded its budget.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Runs `compute` on a thread that may allocate at most `bytes` at a time.
@@ -43,7 +43,7 @@ pub fn within<T: Send + 'static>(
     bytes: usize,
     compute: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NoResult> {
-    // One byte a computation is never freed, since a sleeping thread may still refer to it.
+    // Leaks one byte per computation, to which a sleeping thread may still refer.
     let exceeded: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
     let (done, result) = sync_channel(1);
     let started = thread::Builder::new().spawn(move || {
@@ -68,7 +68,7 @@ pub fn within<T: Send + 'static>(
 
 /// Takes `size` bytes from the budget of this thread, if it has one.
 fn charge(size: usize) {
-    // A thread that is ending has no budget any more.
+    // A thread that is ending may no longer have a budget.
     let _ = BUDGET.try_with(|budget| {
         let Some(Budget { left, exceeded }) = budget.get() else {
             return;
@@ -85,7 +85,7 @@ fn charge(size: usize) {
     });
 }
 
-/// Gives freed bytes back to the budget of this thread, if it has one.
+/// Returns `size` freed bytes to the budget of this thread, if it has one.
 fn refund(size: usize) {
     let _ = BUDGET.try_with(|budget| {
         if let Some(Budget { left, exceeded }) = budget.get() {
@@ -147,7 +147,7 @@ mod tests {
             within(1 << 20, twice(40)),
             Err(NoResult::OverBudget(1 << 20))
         );
-        // What is freed can be used again.
+        // Freed memory can be allocated again.
         let again = || (0..1000).map(|_| vec![0u8; 100_000].len()).sum::<usize>();
         assert_eq!(within(1 << 20, again), Ok(100_000_000));
         let panics = || -> u8 { std::panic::resume_unwind(Box::new("")) };

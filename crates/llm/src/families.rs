@@ -1,5 +1,5 @@
-//! The supported model families: how each differs from [`PLAIN`], in one row. The layers read the
-//! differences from `transformer::Config` and do not depend on the family's name.
+//! The supported model families: one row for each, with its differences from [`PLAIN`]. The layers
+//! get the differences from `transformer::Config` and do not depend on the family's name.
 //!
 //! Sources: each model's published configuration and tokenizer.
 
@@ -8,24 +8,23 @@ use kernels::math::Activation;
 /// A model family.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
-    /// The value of `general.architecture` in its GGUF files.
+    /// The value of `general.architecture` in the family's GGUF files.
     pub name: &'static str,
     pub rope_layout: RopeLayout,
     /// RoPE's base if the file does not state it.
     pub rope_base: f64,
-    /// The name of the tensor of RoPE's per-frequency divisors; not every file has one.
+    /// The name of the tensor with RoPE's per-frequency divisors, which some files lack.
     pub rope_divisors: &'static str,
-    /// [`Activation::Gelu`] is the tanh approximation; exact GELU would need a variant.
+    /// [`Activation::Gelu`] is the tanh approximation; exact GELU would need a new variant.
     pub activation: Activation,
     /// Whether embeddings are multiplied by the square root of their width.
     pub scales_embeddings: bool,
-    /// If the file states a sliding window: one in this many layers has full attention; 0 if none
-    /// does.
+    /// With a sliding window, one in this many layers still has full attention; 0: none has.
     pub full_attention_every: usize,
-    /// RoPE's base in layers with a sliding window, if it differs and the file does not state it.
+    /// RoPE's base in layers with a sliding window, if it differs and files do not state it.
     pub local_rope_base: Option<f64>,
-    /// The number of layers of the model whose queries are scaled by hidden size over heads instead
-    /// of by the width of a head, which GGUF files do not state.
+    /// Identifies, by its number of layers, the model whose queries are scaled by hidden size over
+    /// heads instead of by head width; GGUF files do not state this.
     pub wide_query_layers: Option<usize>,
 }
 
@@ -38,10 +37,10 @@ pub enum RopeLayout {
     HalfSplit,
 }
 
-/// Phi 3's RoPE divisors for contexts of its original length, which its long contexts exceed.
+/// The tensor of Phi 3's RoPE divisors for contexts up to the original length.
 pub const SHORT_DIVISORS: &str = "rope_factors_short.weight";
 
-/// What most families have in common.
+/// The values that most families share.
 const PLAIN: Family = Family {
     name: "",
     rope_layout: RopeLayout::HalfSplit,
@@ -100,7 +99,7 @@ pub const FAMILIES: &[Family] = &[
     },
 ];
 
-/// The names of tokens that always end generation (llama.cpp's llama-vocab.cpp, "EOG").
+/// Names of tokens that always end generation ("EOG" in llama.cpp's llama-vocab.cpp).
 pub const END_TOKENS: &[&str] = &[
     "<|im_end|>",
     "<|eot_id|>",
@@ -118,7 +117,7 @@ pub const END_TOKENS: &[&str] = &[
 /// Turn tokens whose names lack the bars of `<|im_end|>`.
 pub const TURN_TOKENS: &[&str] = &["<start_of_turn>", "<end_of_turn>", "<EOT>", "_<EOT>"];
 
-/// How a tokenizer splits text into words before it merges them.
+/// How a tokenizer splits text into words before merging tokens within each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WordSplit {
     Gpt2,
@@ -128,7 +127,7 @@ pub enum WordSplit {
     Tekken,
 }
 
-/// The splits by the names in `tokenizer.ggml.pre` (llama.cpp's llama-vocab.cpp).
+/// The split for each value of `tokenizer.ggml.pre` (llama.cpp's llama-vocab.cpp).
 const WORD_SPLITS: &[(WordSplit, &[&str])] = &[
     (WordSplit::Gpt2, &["gpt-2", "gpt2", "default", ""]),
     (WordSplit::SmolLm, &["smollm"]),
@@ -150,7 +149,7 @@ const WORD_SPLITS: &[(WordSplit, &[&str])] = &[
     (WordSplit::Tekken, &["tekken"]),
 ];
 
-/// Factors and limits in a file's metadata that illumine does not implement; 0 and 1 mean none.
+/// Metadata keys of factors and limits that illumine does not implement; 0 or 1 has no effect.
 pub const UNSUPPORTED: &[&str] = &[
     "attention.scale",
     "attn_logit_softcapping",
@@ -166,7 +165,7 @@ pub fn find(name: &str) -> Option<&'static Family> {
     FAMILIES.iter().find(|family| family.name == name)
 }
 
-/// The split that `tokenizer.ggml.pre` names, if it is known.
+/// The split for a value of `tokenizer.ggml.pre`, if the value is known.
 pub fn split_of(pre: &str) -> Option<WordSplit> {
     let named = WORD_SPLITS.iter().find(|(_, names)| names.contains(&pre));
     named.map(|(split, _)| *split)

@@ -25,7 +25,7 @@ pub enum Finish {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chunk {
     pub text: String,
-    /// The model's thoughts, which are not part of the answer.
+    /// The model's thoughts; not part of the answer.
     pub thought: String,
     pub finish: Option<Finish>,
     /// Whether this is the last event.
@@ -62,7 +62,7 @@ pub fn decode(protocol: Protocol, event: &str) -> Result<Chunk, Option<String>> 
     decode_choice(protocol, event, 0)
 }
 
-/// Parses an event of a request for several choices, for one of them.
+/// Parses one choice's part of an event, for a request with several choices.
 pub fn decode_choice(
     protocol: Protocol,
     event: &str,
@@ -102,14 +102,14 @@ fn count(json: &Value) -> Option<usize> {
     json.as_u64().and_then(|it| usize::try_from(it).ok())
 }
 
-/// The first of these texts that is not empty: some servers send a thought under two names.
+/// The first nonempty text: some servers send a thought under two names.
 fn thought<const N: usize>(places: [&Value; N]) -> String {
     let texts = places.into_iter().filter_map(Value::as_str);
     let mut texts = texts.filter(|text| !text.is_empty());
     texts.next().unwrap_or_default().to_string()
 }
 
-/// llama-server's report on its progress with the prompt.
+/// How much of the prompt llama-server reports as evaluated.
 fn progress(json: &Value) -> Option<Progress> {
     let progress = &json["prompt_progress"];
     count(&progress["total"]).map(|total| Progress {

@@ -22,7 +22,7 @@ pub struct Ask<'a> {
     pub bias: Vec<(u32, f32)>,
     /// Phrases never to write, for a server that bans phrases itself.
     pub banned: Vec<String>,
-    /// How many texts to write, for a server that writes several at once.
+    /// How many texts to write, if the server can write several at once.
     pub choices: usize,
     /// The context size to reserve, for servers that take it from the request.
     pub context: usize,

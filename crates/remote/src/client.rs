@@ -1,6 +1,6 @@
-//! HTTP to a model server: calls and streams. ureq blocks, so each request has its own thread;
-//! stopping a request closes its connection at once. A pool of threads (`whole.rs`) waits for
-//! itself.
+//! HTTP to a model server: calls and streams. ureq blocks, so each request has its own thread,
+//! except in a pool (`whole.rs`), whose threads call it directly. Stopping a request closes its
+//! connection at once.
 //!
 //! Redirects are never followed: a key belongs to one server.
 
@@ -64,7 +64,7 @@ pub struct Network {
     /// A PEM file of certificates to trust instead of the system's.
     pub certificates: Option<PathBuf>,
     pub limits: Limits,
-    /// The clock, for a server that sends a date to wait for, but not its own time.
+    /// The clock, for servers that send a date to wait for but not their own time.
     pub clock: Option<fn() -> SystemTime>,
 }
 
@@ -75,7 +75,7 @@ pub struct Client {
     key: Option<Key>,
     /// Whether the key is sent in `x-api-key`.
     own_header: bool,
-    /// Whether the server is on this machine, so that proxies are bypassed.
+    /// Whether the server is on this machine; if so, proxies are bypassed.
     local: bool,
     tls: Option<TlsConfig>,
     limits: Limits,
@@ -326,7 +326,7 @@ impl Client {
     }
 }
 
-/// The settings of every connection; `silence` is the longest wait for one read.
+/// The settings of every connection; `silence` is the timeout of a single read.
 fn settings(
     limits: Limits,
     local: bool,

@@ -174,11 +174,11 @@ impl Flavour {
         self.tells_likely()
     }
 
-    /// Whether one request can ask for several texts (`n`), which are then streamed side by side.
+    /// Whether one request can produce several texts (`n`), streamed side by side.
     pub fn takes_choices(self) -> bool {
         match self {
             Flavour::Vllm | Flavour::Sglang | Flavour::OpenAi => true,
-            // llama-server takes `n` only in versions and routes that illumine does not rely on.
+            // llama-server accepts `n` only in some versions and routes.
             Flavour::LlamaServer
             | Flavour::LlamaCppPython
             | Flavour::TransformersServe
@@ -192,7 +192,7 @@ impl Flavour {
         }
     }
 
-    /// Whether requests must run one after another: a second one ends the first, or is refused.
+    /// Whether requests must run one after another: a second would end the first or be refused.
     pub fn answers_one_at_a_time(self) -> bool {
         matches!(self, Flavour::LlamaCppPython | Flavour::KoboldCpp)
     }

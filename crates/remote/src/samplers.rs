@@ -10,7 +10,7 @@ use rows::{Effect, rows};
 use sampler::Sampling;
 use serde_json::{Map, Value, json};
 
-/// The order of llama-server's stages; a stage that is not listed does not run.
+/// The order of llama-server's stages; it does not run unlisted stages.
 const ORDER: [&str; 9] = [
     "penalties",
     "dry",
@@ -33,7 +33,7 @@ pub(crate) fn fields(
 ) -> Map<String, Value> {
     let mut fields = Map::new();
     for row in rows(flavour, sampling, context) {
-        // Anthropic's newer models take either temperature or top_p, not both.
+        // Anthropic's newer models accept temperature or top_p, but not both.
         let left_out = flavour == Flavour::Anthropic && row.effect == Effect::Cut(false);
         if let Some(name) = row.names.on(flavour).filter(|_| !left_out) {
             fields.insert(name.to_string(), row.value);
@@ -45,7 +45,7 @@ pub(crate) fn fields(
     if protocol == Protocol::KoboldText {
         // Penalties, top-k, top-a, typical, tail-free, top-p and min-p, temperature.
         fields.insert("sampler_order".into(), json!([6, 0, 1, 4, 3, 2, 5]));
-        // illumine has no such settings; the server's own values must not apply.
+        // illumine lacks these settings, so neutral values must override the server's defaults.
         fields.entry("tfs").or_insert(json!(1));
         fields.entry("top_a").or_insert(json!(0));
         fields.insert("sampler_seed".into(), json!(seed % 999_999 + 1));
@@ -58,7 +58,7 @@ pub(crate) fn fields(
 
 /// The settings that would have an effect but that the flavour does not support.
 pub fn ignored(flavour: Flavour, sampling: &Sampling) -> Vec<&'static str> {
-    // At temperature 0, sampling is greedy, so truncation has no effect.
+    // At temperature 0, sampling is greedy, so cuts have no effect.
     let greedy = sampling.temperature <= 0.0;
     let names = rows(flavour, sampling, 0).into_iter().filter_map(|row| {
         let on = match row.effect {
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn every_field_of_the_samplers_has_a_row_under_its_own_name() {
-        // Used in the request itself, or by illumine.
+        // Sent elsewhere in the request, or applied by illumine.
         const OTHERS: [&str; 7] = [
             "seed",
             "max_tokens",

@@ -1,6 +1,6 @@
 //! Separates a model's thoughts from its answer, for servers that send both as one text.
 
-/// The tags in which models think at the beginning of an answer.
+/// Tags that can open an answer and enclose a thought.
 const TAGS: [(&str, &str); 4] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
@@ -8,13 +8,13 @@ const TAGS: [(&str, &str); 4] = [
     ("[THINK]", "[/THINK]"),
 ];
 
-/// Separates thoughts from the answer, however the text is split into pieces.
+/// Separates thoughts from the answer in a text that arrives in pieces.
 #[derive(Debug, Default)]
 pub struct Thoughts {
     state: State,
 }
 
-/// The parts of a piece of text.
+/// A piece of text, divided into thought and answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     pub thought: String,
@@ -23,11 +23,11 @@ pub struct Said {
 
 #[derive(Debug)]
 enum State {
-    /// The text so far, which may still become a tag.
+    /// At the beginning: the text so far, which may be part of a tag.
     Beginning(String),
-    /// Inside a tag: the tag that ends it, and text that may be the beginning of that tag.
+    /// In a thought: its closing tag, and text that may be the beginning of that tag.
     Inside(&'static str, String),
-    /// After a thought; white space before the answer does not belong to it.
+    /// After a thought, before the answer; white space here belongs to neither.
     Gap,
     Answer,
 }
@@ -39,7 +39,7 @@ impl Default for State {
 }
 
 impl Thoughts {
-    /// Separates the next piece of text. Text that may belong to a tag is held back.
+    /// Separates the next piece of text, holding back text that may belong to a tag.
     pub fn push(&mut self, piece: &str) -> Said {
         match &mut self.state {
             State::Answer => Said::answer(piece),
@@ -84,18 +84,18 @@ impl Thoughts {
         }
     }
 
-    /// Records that the server sent a thought by itself, so that the answer follows.
+    /// Records that the server sent a thought separately, so the text that follows is the answer.
     pub fn thought_apart(&mut self) {
         if matches!(&self.state, State::Beginning(begun) if begun.trim().is_empty()) {
             self.state = State::Gap;
         }
     }
 
-    /// The text still held back when the answer has ended.
+    /// Returns the text still held back at the end of the answer.
     pub fn finish(&mut self) -> Said {
         match std::mem::replace(&mut self.state, State::Answer) {
             State::Beginning(begun) => Said::answer(&begun),
-            // What is held back inside is the beginning of the tag that ends the thought.
+            // Text held back in a thought is only part of its closing tag.
             State::Inside(..) | State::Gap | State::Answer => Said::default(),
         }
     }
@@ -109,14 +109,14 @@ impl Said {
         }
     }
 
-    /// Adds a later part.
+    /// Appends a later piece.
     pub fn extend(&mut self, later: &Said) {
         self.thought.push_str(&later.thought);
         self.answer.push_str(&later.answer);
     }
 }
 
-/// The length of the longest end of `text` with which `tag` begins.
+/// The length of the longest suffix of `text` that is a proper prefix of `tag`.
 fn overlap(text: &str, tag: &str) -> usize {
     let lengths = (1..tag.len()).rev();
     let mut found = lengths.filter(|length| text.ends_with(&tag[..*length]));

@@ -1,5 +1,5 @@
-//! Streams of models that think, in the form in which servers send them: however the bytes are
-//! split, thoughts and answer are told apart, and nothing is lost or doubled.
+//! Tests that thoughts and answer are separated, with nothing lost or doubled, wherever the bytes
+//! of a server's stream are split.
 
 #![allow(clippy::expect_used, reason = "test helpers may fail as tests do")]
 
@@ -8,7 +8,7 @@ use remote::{Deltas, Events, Finish, Framing, Protocol, Said, Thoughts, decode};
 const THOUGHT: &str = "They want a colour: Blüe? <b>No</b>.";
 const ANSWER: &str = "Red, I think — like a <think>er.";
 
-/// Each stream: its name, protocol and framing, and its body.
+/// The name, protocol, framing and body of each stream.
 const STREAMS: &[(&str, Protocol, Framing, &str)] = &[
     (
         "vLLM and llama-server: reasoning_content",
@@ -76,7 +76,7 @@ const STREAMS: &[(&str, Protocol, Framing, &str)] = &[
     ),
 ];
 
-/// The thoughts and the answer in a body that arrives in parts, and why it ended.
+/// The thoughts and answer in a body that arrives in parts, and why the model stopped.
 fn read(protocol: Protocol, framing: Framing, parts: &[&[u8]]) -> (Said, Option<Finish>) {
     let mut events = Events::new(framing);
     let (mut deltas, mut thoughts) = (Deltas::default(), Thoughts::default());
@@ -133,7 +133,7 @@ fn a_cut_at_any_byte_leaves_beginnings() {
         for at in 0..body.len() {
             let (said, _) = read(*protocol, *framing, &[&body.as_bytes()[..at]]);
             let beginnings = THOUGHT.starts_with(&said.thought) && ANSWER.starts_with(&said.answer);
-            // A tag that is cut may still be text.
+            // A tag that was cut off may count as text.
             assert!(
                 beginnings || said.answer == "<th",
                 "{name} cut at {at}: {said:?}"

@@ -134,7 +134,7 @@ pub enum Event {
         /// The number of bytes before `text` that `ids` also spells.
         healed: usize,
     },
-    /// A piece of the model's thoughts before it writes the passage; not part of the story.
+    /// A piece of the model's thoughts before the passage; not part of the story.
     Thought { node: NodeId, text: String },
     /// The passages and lore entries that semantic retrieval found.
     Retrieved(Vec<RetrievedPassage>),

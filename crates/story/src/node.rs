@@ -52,7 +52,7 @@ pub struct Node {
     /// Banned phrases that appeared while it was written, and were rewritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
-    /// The model's thoughts before it wrote the text. No prompt and no export contains them.
+    /// The model's thoughts before it wrote the text; never in a prompt or an export.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub thought: String,
     /// The picture, if the passage is one; it then has no text.
@@ -73,7 +73,7 @@ impl Node {
         Some(name).filter(|name| self.turn && !name.trim().is_empty())
     }
 
-    /// A remark on how much the model thought, if it did.
+    /// A remark with the length of the model's thoughts, if any.
     pub fn thought_remark(&self) -> Option<String> {
         let words = self.thought.split_whitespace().count();
         let counted = super::sentence::count_noun(words, "word");

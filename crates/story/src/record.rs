@@ -77,7 +77,7 @@ pub struct StreamedText {
     /// For the first piece: see [`Node::healed`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
-    /// The model's thoughts.
+    /// The model's thoughts before it wrote the passage.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub thought: String,
 }

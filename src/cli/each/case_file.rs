@@ -1,6 +1,6 @@
-//! The case file: read once to find its rows, then row by row while they are sent.
+//! The case file: scanned once to find its rows, which are then loaded as they are sent.
 //!
-//! Only the places of the rows are kept in memory, so a file of a million cases costs little.
+//! Only the positions of the rows are kept, so a million cases need little memory.
 
 use super::row::Row;
 use super::shard::Shard;
@@ -13,18 +13,18 @@ use std::io::{BufRead, BufReader, Cursor, Read, stdin};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Longer rows cannot be used: no model reads as much.
+/// The length limit of a row, in bytes: more than fits any model's context.
 const LONGEST: u64 = 16 << 20;
-/// The most that is read from standard input, which is kept in memory.
+/// The size limit of standard input, which is kept in memory, in bytes.
 const MOST_PIPED: u64 = 1 << 30;
-/// How many unused fields are named.
+/// How many unused fields are reported.
 const NAMED: usize = 12;
 
 /// The rows of a case file.
 pub struct CaseFile {
     source: Source,
     pub rows: Vec<Place>,
-    /// Fields that no row uses.
+    /// Fields in the rows that illumine does not use.
     pub unused: BTreeSet<String>,
 }
 
@@ -33,20 +33,20 @@ enum Source {
     Piped(Vec<u8>),
 }
 
-/// Where a row is.
+/// The position of a row.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     offset: u64,
     len: u32,
     pub line: u32,
-    /// The hash of its id.
+    /// The hash of the row's id.
     pub hash: u64,
-    /// The number of its model, in order of appearance; 0 is the one that flags chose.
+    /// The number of the row's model, in order of appearance; 0 is the model chosen by flags.
     model: u32,
 }
 
 impl CaseFile {
-    /// Finds the rows of a file, or of standard input for `-`. Two rows with one id are an error.
+    /// Finds the rows of a file, or of standard input for `-`. Duplicate ids are an error.
     pub fn open(path: &Path) -> Result<CaseFile, Failed> {
         let shown = clean_line(&path.display().to_string());
         let failed = |error: std::io::Error| {
@@ -70,19 +70,19 @@ impl CaseFile {
         let (rows, unused) = found.map_err(failed)?;
         (file.rows, file.unused) = (rows, unused);
         file.refuse_twins()?;
-        // The cases of a local model follow each other, so that it is loaded once.
+        // Cases are grouped by model, so that each local model is loaded only once.
         file.rows.sort_by_key(|row| row.model);
         Ok(file)
     }
 
-    /// The row at a place.
+    /// Loads and parses the row at a position.
     pub fn row(&self, place: Place) -> Row {
         match self.bytes(place) {
             Ok(bytes) => Row::parse(&bytes, place.line as usize),
             Err(error) => Row {
                 id: format!("line-{}", place.line).into(),
                 case: Err(format!(
-                    "Line {} cannot be read again ({error}); leave the case file alone while it is used",
+                    "Line {} cannot be read again ({error}); do not change the case file during a run",
                     place.line
                 )),
                 unused: Vec::new(),
@@ -90,8 +90,8 @@ impl CaseFile {
         }
     }
 
-    /// Keeps the rows of one part, and drops those whose ids have these hashes. Returns how many
-    /// rows were dropped for that.
+    /// Keeps the rows of one part, except those whose hash is in `done`. Returns how many rows this
+    /// exception removed.
     pub fn keep(&mut self, shard: Option<&Shard>, done: &HashSet<u64>) -> usize {
         if let Some(shard) = shard {
             self.rows.retain(|row| shard.has(row.hash));
@@ -119,7 +119,7 @@ impl CaseFile {
             if let Some(first) = seen.insert(place.hash, at) {
                 let id = clean_key(&self.row(*place).key());
                 let why = format!(
-                    "Lines {} and {} of the cases both have the id \"{id}\"; give each its own",
+                    "Lines {} and {} of the cases both have the id \"{id}\"; change one of them",
                     self.rows[first].line, place.line
                 );
                 return Err(Failed::new(Exit::Usage, why));
@@ -137,7 +137,7 @@ fn piped() -> std::io::Result<Vec<u8>> {
         .read_to_end(&mut bytes)?;
     match bytes.len() as u64 > MOST_PIPED {
         true => Err(std::io::Error::other(
-            "standard input is longer than 1 GB, so put it into a file",
+            "standard input is longer than 1 GB, so put the cases in a file",
         )),
         false => Ok(bytes),
     }
@@ -161,7 +161,7 @@ fn find_rows(mut lines: impl BufRead) -> std::io::Result<Found> {
         offset += read;
         let whole = line.ends_with(b"\n") || read < LONGEST;
         if !whole {
-            // The rest of the row is passed over, and what is kept is no JSON.
+            // The rest of the row is skipped, so the row is not valid JSON and will be refused.
             offset += skip_line(&mut lines)?;
             len = LONGEST.min(1 << 16);
         }

@@ -1,4 +1,4 @@
-//! `illumine write --merge`: one file of results from the files of several parts.
+//! `illumine write --merge`: combines the result files of several parts into one.
 
 use super::case_file::CaseFile;
 use super::results::Known;
@@ -10,16 +10,16 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// How many ids are named in a message.
+/// How many ids a message lists.
 const NAMED: usize = 5;
 
-/// The best row for one id.
+/// The best result for an id so far.
 struct Best {
     file: usize,
     offset: u64,
     len: usize,
     complete: bool,
-    /// The line in the case file.
+    /// The case's line in the case file.
     line: u64,
     ended: String,
 }
@@ -33,7 +33,7 @@ struct Found {
     unusable: usize,
 }
 
-/// Merges files into `out`. Rows that `out` already has count too, so that nothing is lost.
+/// Merges files into `out`. Rows already in `out` are merged too, so nothing is lost.
 pub fn run(out: &Path, inputs: &[PathBuf], cases: Option<&Path>) -> Result<Exit, Failed> {
     let mut paths: Vec<&Path> = Vec::new();
     if out.exists() {
@@ -96,7 +96,7 @@ impl Found {
         }
     }
 
-    /// The newest complete row wins; of rows with one time, the later one.
+    /// Adds a row for an id: the newest complete row wins; if the times are equal, the later row.
     fn take(&mut self, key: String, row: Best) {
         let Some(best) = self.rows.get_mut(&key) else {
             self.rows.insert(key, row);
@@ -112,7 +112,7 @@ impl Found {
     }
 }
 
-/// The rows in the order of the case file, and the ids without one.
+/// The results in the order of the case file, and the ids that have no result.
 fn of_cases<'a>(found: &'a Found, cases: &Path) -> Result<(Vec<&'a Best>, Vec<String>), Failed> {
     let mut file = CaseFile::open(cases)?;
     file.rows.sort_by_key(|row| row.line);
@@ -167,11 +167,11 @@ fn report(found: &Found, order: &[&Best], missing: &[String], checked: bool) {
         "{written} cases written, {failed} failed, {} missing",
         match checked {
             true => missing.len().to_string(),
-            false => "unknown how many".to_string(),
+            false => "an unknown number".to_string(),
         }
     ));
     if !checked {
-        note("Without --each CASES.jsonl, missing cases are not noticed");
+        note("Add --each CASES.jsonl to check for missing cases");
     }
     if !missing.is_empty() {
         complain(&format!(
@@ -180,7 +180,7 @@ fn report(found: &Found, order: &[&Best], missing: &[String], checked: bool) {
         ));
     }
     if failed > 0 {
-        complain("Failed cases are tried again when their part is run again");
+        complain("To retry the failed cases, run their parts again");
     }
     if !found.twice.is_empty() {
         complain(&format!(
@@ -191,12 +191,12 @@ fn report(found: &Found, order: &[&Best], missing: &[String], checked: bool) {
     let extra = found.rows.len() - order.len();
     if extra > 0 {
         complain(&format!(
-            "{extra} results belong to no case of the file; they are left out"
+            "{extra} results match no case in the file and are left out"
         ));
     }
     if found.unusable > 0 {
         complain(&format!(
-            "{} lines are not results; they are left out",
+            "{} lines are not results and are left out",
             found.unusable
         ));
     }

@@ -1,4 +1,4 @@
-//! How a run is going, on standard error: a bar on a terminal, or else a line now and then.
+//! The progress of a run on standard error: a bar on a terminal, otherwise occasional lines.
 
 use crate::cli::{complain, note};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How often a line is printed if standard error is not a terminal.
 const PAUSE: Duration = Duration::from_secs(30);
-/// How often the bar changes.
+/// How often the bar is updated.
 const MOMENT: Duration = Duration::from_millis(200);
 
 /// The counts of a run.
@@ -16,11 +16,11 @@ pub struct Tally {
     pub total: usize,
     pub written: usize,
     pub failed: usize,
-    /// Requests beyond the first of a case.
+    /// Requests beyond the first for each case.
     pub retries: u64,
     pub tokens: usize,
     pub in_flight: usize,
-    /// The most requests in flight at once.
+    /// The highest number of requests in flight at once.
     pub peak: usize,
 }
 
@@ -47,7 +47,7 @@ impl Progress {
         }
     }
 
-    /// Shows the counts, unless they were shown a moment ago.
+    /// Shows the counts, unless it is too soon since the last time.
     pub fn show(&mut self, tally: &Tally) {
         let pause = match &self.bar {
             Some(_) => MOMENT,
@@ -71,7 +71,7 @@ impl Progress {
         }
     }
 
-    /// Shows what a model that is being loaded or downloaded does.
+    /// Shows the progress of loading or downloading a model.
     pub fn loading(&mut self, what: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(base::untrusted::clean_line(what));
@@ -86,7 +86,7 @@ impl Progress {
         }
     }
 
-    /// Removes the bar and returns the time since the beginning.
+    /// Removes the bar and returns the duration of the run.
     pub fn finish(self) -> Duration {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -109,7 +109,7 @@ fn line(tally: &Tally, time: Duration) -> String {
     line
 }
 
-/// What a run came to, in a sentence.
+/// The summary of a run, in a sentence.
 pub fn summary(tally: &Tally, time: Duration) -> String {
     let seconds = time.as_secs_f64().max(1e-3);
     let count = |count: usize, what: &str| match count {
@@ -117,7 +117,7 @@ pub fn summary(tally: &Tally, time: Duration) -> String {
         count => format!("{count} {what}s"),
     };
     format!(
-        "{} written, {} failed, {} sent again; {} at {} cases/s and {} tokens/s, at most {} in flight",
+        "{} written, {} failed, {} retries; {} at {} cases/s and {} tokens/s, at most {} in flight",
         count(tally.written, "case"),
         tally.failed,
         tally.retries,

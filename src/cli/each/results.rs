@@ -1,4 +1,4 @@
-//! The results: one JSON line per case, appended as it ends.
+//! The results: one JSON line per case, appended when the case ends.
 
 use super::row::key;
 use crate::cli::{Exit, Failed, output};
@@ -19,7 +19,7 @@ pub struct ResultRow<'a> {
     pub line: u32,
     #[serde(flatten)]
     pub outcome: Outcome<'a>,
-    /// How long the last request took.
+    /// The duration of the last request.
     pub seconds: f64,
     pub attempts: u32,
     pub model: &'a str,
@@ -49,7 +49,7 @@ pub struct Usage {
     pub cached_tokens: usize,
 }
 
-/// What is read of a row.
+/// The fields of a result that resuming and merging need.
 #[derive(Debug, Deserialize)]
 pub struct Known {
     pub id: Value,
@@ -62,7 +62,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// The row in a line of results.
+    /// Parses a line; None if it is not a result.
     pub fn parse(line: &[u8]) -> Option<Known> {
         let known: Known = serde_json::from_slice(line).ok()?;
         matches!(known.id, Value::String(_) | Value::Number(_)).then_some(known)
@@ -72,13 +72,13 @@ impl Known {
         key(&self.id)
     }
 
-    /// Whether the case need not be written again.
+    /// Whether the case was written successfully, so that a resumed run skips it.
     pub fn is_complete(&self) -> bool {
         self.error.is_none() && self.finish.is_some()
     }
 }
 
-/// Where results go.
+/// The destination of the results.
 pub enum Results {
     File(File),
     Standard,
@@ -111,11 +111,11 @@ impl Results {
         Ok((Results::File(file), done))
     }
 
-    /// Appends a row. Returns false if nobody reads standard output any more.
+    /// Appends a row. Returns false if the reader of standard output has gone away.
     pub fn write(&mut self, row: &ResultRow) -> Result<bool, Failed> {
         let failed = |error: &dyn std::fmt::Display| {
             let why = format!(
-                "Cannot write a result ({error}); the run stopped, and the same command resumes it"
+                "Cannot write a result ({error}); the run has stopped; run the same command again to resume"
             );
             Failed::new(Exit::Engine, why)
         };
@@ -130,10 +130,10 @@ impl Results {
         }
     }
 
-    /// Waits until all rows are on disk.
+    /// Syncs all rows to disk.
     pub fn finish(&mut self) {
         if let Results::File(file) = self {
-            // The rows are written; only a power failure could still lose them.
+            // Errors are ignored: the rows are written, and only a power failure could lose them.
             let _ = file.sync_data();
         }
     }
@@ -148,7 +148,7 @@ fn resume(mut file: &File) -> std::io::Result<HashSet<u64>> {
         let read = lines.read_until(b'\n', &mut line)?;
         if !line.ends_with(b"\n") {
             if read > 0 {
-                // A row that was being written when the last run was killed.
+                // This row was incomplete when the last run was killed.
                 file.set_len(whole)?;
             }
             return Ok(done);

@@ -5,31 +5,31 @@ use serde_json::{Map, Value};
 use story::sampling::{self, SettingError};
 use story::{Author, Mode};
 
-/// A row: its id, and the case or a sentence that says why there is none.
+/// A row: its id, and its case or a sentence that says why it cannot be used.
 #[derive(Debug)]
 pub struct Row {
-    /// As it is written: a text or a number.
+    /// The id as in the file: a text or a number.
     pub id: Value,
     pub case: Result<Case, String>,
-    /// Fields that are not used.
+    /// Names of fields that illumine does not use.
     pub unused: Vec<String>,
 }
 
-/// What one row asks for.
+/// The prompt and settings in a row.
 #[derive(Debug, Default, PartialEq)]
 pub struct Case {
-    /// None if the template has opening words of its own.
+    /// The prompt or chat; if None, the template must supply opening words.
     pub messages: Option<Vec<(Author, String)>>,
     pub model: Option<String>,
     pub mode: Option<Mode>,
     pub system: Option<String>,
-    /// Names and values, as in `/set`.
+    /// Settings: names and values, as in `/set`.
     pub sampling: Vec<(String, String)>,
     /// Values for the variables of the template.
     pub variables: Vec<(String, String)>,
 }
 
-/// Fields of OpenAI batch files that need no mention.
+/// Fields of OpenAI batch files that are ignored silently.
 const ENVELOPE: [&str; 4] = ["method", "url", "stream", "user"];
 
 impl Row {
@@ -81,7 +81,7 @@ impl Row {
         }
     }
 
-    /// The id as a text: 7 and "7" are the same.
+    /// The id as a text: 7 and "7" are equal.
     pub fn key(&self) -> String {
         key(&self.id)
     }
@@ -115,7 +115,7 @@ fn case(fields: &Map<String, Value>, unused: &mut Vec<String>) -> Result<Case, S
     // An OpenAI batch row has the request in its body.
     let body = fields.get("body").and_then(Value::as_object);
     for (name, value) in fields.iter().chain(body.into_iter().flatten()) {
-        // Null means "not given", as in most programs that write such files.
+        // A null value means that the field is absent.
         if value.is_null() {
             continue;
         }
@@ -151,9 +151,9 @@ fn case(fields: &Map<String, Value>, unused: &mut Vec<String>) -> Result<Case, S
                 case.sampling.push(("max_tokens".into(), plain(value)));
             }
             "n" if *value == 1 => {}
-            "n" => return Err("n is not known; a row is one passage, so repeat the row".into()),
+            "n" => return Err("n must be 1; for more texts, repeat the row with a new id".into()),
             name if ENVELOPE.contains(&name) => {}
-            // Only full names: a field such as "tokens" may mean something else.
+            // Abbreviations are not accepted: a field such as "tokens" may mean something else.
             name => match sampling::find(name) {
                 Ok(setting) if setting.name == name => {
                     case.sampling.push((name.to_string(), plain(value)));
@@ -175,7 +175,7 @@ fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, String> {
         .ok_or_else(|| format!("its {name} is not a text"))
 }
 
-/// A value as it would be typed after `/set`.
+/// A value as text that `/set` accepts.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -190,11 +190,11 @@ fn messages(value: &Value, case: &mut Case) -> Result<(), String> {
     for message in value.as_array().ok_or_else(wrong)? {
         let content = match &message["content"] {
             Value::String(content) => clean(content).into_owned(),
-            // OpenAI's parts; only text can be sent.
+            // OpenAI's content parts, of which only text is supported.
             Value::Array(parts) => {
                 let part = |part: &Value| part["text"].as_str().map(str::to_string);
                 let parts: Option<Vec<String>> = parts.iter().map(part).collect();
-                let parts = parts.ok_or("its messages hold something that is not text")?;
+                let parts = parts.ok_or("its messages contain something other than text")?;
                 clean(&parts.concat()).into_owned()
             }
             _ => return Err(wrong().to_string()),
@@ -205,7 +205,7 @@ fn messages(value: &Value, case: &mut Case) -> Result<(), String> {
             }
             Some("user") => list.push((Author::User, content)),
             Some("assistant") => list.push((Author::Model, content)),
-            _ => return Err("its messages have a role that cannot be used there".to_string()),
+            _ => return Err("one of its messages has a role that cannot be used there".to_string()),
         }
     }
     if list.iter().all(|(_, text)| text.is_empty()) {
@@ -289,7 +289,7 @@ mod tests {
             (r#"{"prompt": "x", "input": "y"}"#, "two prompts"),
             (r#"{"prompt": 7}"#, "messages"),
             (r#"{"prompt": "x", "mode": "verse"}"#, "mode"),
-            (r#"{"prompt": "x", "n": 3}"#, "one passage"),
+            (r#"{"prompt": "x", "n": 3}"#, "n must be 1"),
         ] {
             let why = row(line).case.unwrap_err();
             assert!(why.starts_with("Line 3 ") && why.contains(says), "{why}");

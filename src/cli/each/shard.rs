@@ -1,24 +1,24 @@
-//! Which part of the cases this process writes.
+//! Chooses the part of the cases that this process writes.
 //!
-//! By a hash of the ids and not by line: the parts stay the same when rows are added to the file or
-//! removed from it, so that a part can be resumed.
+//! The choice depends on a hash of each id, not on its line, so a case's part stays the same when
+//! rows are added or removed, and a run can be resumed.
 
 use base::hash::split_mix;
 
-/// One of several parts.
+/// One of several parts of the cases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// Counts from 0.
+    /// The number of the part, counted from 0.
     index: u64,
     count: u64,
-    /// The flag or variable that chose it.
+    /// The flag or variable that chose the part.
     pub source: &'static str,
 }
 
-const USAGE: &str = "--shard is I/N, for example 3/8, or N alone where SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX says which part";
+const USAGE: &str = "--shard must be I/N, for example 3/8, or only N if SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX gives the part";
 
 impl Shard {
-    /// The part that the flag or the variables of a cluster choose; None for all cases.
+    /// The part chosen by the flag or by a cluster's variables; None for all cases.
     pub fn find(
         flag: Option<&str>,
         variable: impl Fn(&str) -> Option<String>,
@@ -54,12 +54,12 @@ impl Shard {
         }
     }
 
-    /// Whether the case whose id has this hash (FNV-1a) is in this part.
+    /// Whether a case is in this part, by the FNV-1a hash of its id.
     pub fn has(&self, hash: u64) -> bool {
         split_mix(hash, 0) % self.count == self.index
     }
 
-    /// "part 3 of 8".
+    /// The part as text: "part 3 of 8".
     pub fn name(&self) -> String {
         format!("part {} of {}", self.index + 1, self.count)
     }
@@ -68,7 +68,7 @@ impl Shard {
 fn checked(index: Option<u64>, count: Option<u64>, source: &'static str) -> Result<Shard, String> {
     let Some(count) = count else {
         return Err(format!(
-            "{source} says which part to write, but not of how many; give the number with --shard N"
+            "{source} gives a part, but the number of parts is unknown; give it with --shard N"
         ));
     };
     match index {
@@ -78,7 +78,7 @@ fn checked(index: Option<u64>, count: Option<u64>, source: &'static str) -> Resu
             source,
         }),
         _ => Err(format!(
-            "{source} chooses a part that is not one of {count}; parts count from 1 to the number after the slash"
+            "{source} gives a part that does not exist: there are {count}; --shard I/N counts from 1 to N"
         )),
     }
 }

@@ -1,6 +1,6 @@
-//! Decides when each case is sent, and whether a failed one is sent again.
+//! Decides when to send each case, and whether to retry a failed one.
 //!
-//! Uses no threads and no clock: the caller says what time it is, so a simulation can run it.
+//! Uses no threads and no clock: the caller passes the time, so it also works in a simulation.
 
 use super::limit::Limit;
 use crate::engine::backend::Retry;
@@ -9,33 +9,33 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-/// The first wait before a case is sent again; each further one is twice as long.
+/// The average wait before the first retry; it doubles with each further retry.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The longest wait that a server may ask for; beyond it, the case fails.
+/// The longest wait that a server may request; if it requests more, the case fails.
 const MOST_PATIENT: Duration = Duration::from_secs(900);
 
-/// The state of a run: what is in flight, and what waits to be sent again.
+/// The state of a run: the requests in flight, and the cases waiting for a retry.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     limit: Limit,
     retries: u32,
     entropy: u64,
     in_flight: usize,
-    /// Cases that failed: when each is due, a number for the order, the case, its next attempt.
+    /// Cases waiting for a retry: due time, number to break ties, case, number of the attempt.
     waiting: BinaryHeap<Reverse<(Duration, u64, usize, u32)>>,
-    /// When an overloaded server may be asked again.
+    /// When requests to an overloaded server may resume.
     paused_until: Duration,
-    /// Whether all cases have been taken.
+    /// Whether all cases have been sent at least once.
     exhausted: bool,
     sent: u64,
 }
 
-/// A case to be sent.
+/// One attempt to write a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
     pub case: usize,
-    /// Counts from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
     cuts: u32,
 }
@@ -44,14 +44,14 @@ pub struct Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Start(Job),
-    /// Wait for an answer or, if given, until this time.
+    /// Wait for an answer, or until this time, if given.
     Wait(Option<Duration>),
     /// Every case has ended.
     Over,
 }
 
 impl Dispatch {
-    /// `jobs` is the most requests in flight; None adapts the number.
+    /// `jobs` is the maximum number of requests in flight; None adapts it.
     pub fn new(jobs: Option<usize>, retries: u32, entropy: u64) -> Dispatch {
         Dispatch {
             limit: Limit::new(jobs),
@@ -73,7 +73,7 @@ impl Dispatch {
         self.limit.now()
     }
 
-    /// The most requests that can ever be in flight.
+    /// The highest possible number of requests in flight.
     pub fn most(&self) -> usize {
         self.limit.most()
     }
@@ -83,7 +83,7 @@ impl Dispatch {
         self.sent
     }
 
-    /// What to do at this time; `more` returns the next case of the file.
+    /// Decides what to do now; `more` returns the next new case.
     pub fn next(&mut self, now: Duration, more: &mut dyn FnMut() -> Option<usize>) -> Next {
         let first = self.waiting.peek().map(|Reverse((due, ..))| *due);
         if self.in_flight >= self.limit.now() {
@@ -100,7 +100,7 @@ impl Dispatch {
         {
             return self.start(case, attempt);
         }
-        // Cases that wait to be sent again fill the limit too: a server in trouble gets no new ones.
+        // Cases waiting for a retry count too, so a server in trouble gets no new cases.
         let room = self.in_flight + self.waiting.len() < self.limit.now();
         if room && !self.exhausted {
             match more() {
@@ -128,8 +128,8 @@ impl Dispatch {
         })
     }
 
-    /// Records that a job has ended: well, or with a failure. Returns whether this is the end of
-    /// the case; otherwise, it is sent again later.
+    /// Records that a job has succeeded or failed. Returns true if its case is over, false if it
+    /// will be retried.
     pub fn ended(&mut self, now: Duration, job: Job, failure: Option<Retry>) -> bool {
         let in_flight = self.in_flight;
         self.in_flight = in_flight.saturating_sub(1);
@@ -157,8 +157,8 @@ impl Dispatch {
         false
     }
 
-    /// Between half of the usual wait and one and a half times as long, so that cases that failed
-    /// together are not sent together again.
+    /// The wait before a retry: random, 0.5 to 1.5 times the average, so that cases that failed
+    /// together are not all retried together.
     fn backoff(&self, attempt: u32) -> Duration {
         let usual = FIRST_WAIT * 2u32.saturating_pow(attempt - 1);
         let number = self.sent.wrapping_mul(31) + self.waiting.len() as u64;
@@ -178,7 +178,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// Starts all that may start at this time.
+    /// Starts all cases that may start now.
     fn started(dispatch: &mut Dispatch, now: Duration, left: &mut usize) -> (Vec<Job>, Next) {
         let mut jobs = Vec::new();
         loop {

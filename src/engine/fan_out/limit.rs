@@ -1,9 +1,9 @@
-//! How many requests may be in flight: more after each success, half as many on overload (AIMD, as
-//! in TCP; Chiu and Jain 1989).
+//! Limits the requests in flight: success raises the limit, overload halves it (AIMD, as in TCP;
+//! Chiu and Jain 1989).
 
-/// How many requests are in flight at first, if the number adapts.
+/// The initial limit, if it adapts.
 const FIRST: usize = 8;
-/// The most, if the number adapts.
+/// The highest limit, if it adapts.
 pub const MOST: usize = 256;
 
 /// The limit on requests in flight.
@@ -11,13 +11,13 @@ pub const MOST: usize = 256;
 pub struct Limit {
     now: f64,
     most: f64,
-    /// Until the first overload, the limit doubles with each round of answers.
+    /// Whether the limit still doubles with each round of answers, as it does before any overload.
     doubling: bool,
     cuts: u32,
 }
 
 impl Limit {
-    /// With a number, the limit begins there and never exceeds it.
+    /// `jobs`, if given, is both the initial and the highest limit.
     pub fn new(jobs: Option<usize>) -> Limit {
         let most = jobs.unwrap_or(MOST).max(1);
         Limit {
@@ -36,13 +36,13 @@ impl Limit {
         self.most as usize
     }
 
-    /// How often the limit has been halved; a request remembers the number when it starts.
+    /// How often the limit has been halved; each request stores this count when it starts.
     pub fn cuts(&self) -> u32 {
         self.cuts
     }
 
-    /// Grows after a success while this many requests were in flight. A limit that was not reached
-    /// stays: nothing shows that the server can do more.
+    /// Raises the limit after a success with this many requests in flight, but only if that
+    /// was the limit: otherwise, nothing shows that the server can handle more.
     pub fn grow(&mut self, in_flight: usize) {
         if in_flight < self.now() {
             return;
@@ -54,8 +54,8 @@ impl Limit {
         self.now = (self.now + by).min(self.most);
     }
 
-    /// Halves the limit, but only once for all requests that started before: one overload refuses
-    /// many.
+    /// Halves the limit, but only once for all requests that started before the cut, since one
+    /// overload makes many of them fail.
     pub fn cut(&mut self, cuts_at_start: u32) {
         if cuts_at_start == self.cuts {
             self.now = (self.now / 2.0).max(1.0);

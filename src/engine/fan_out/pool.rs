@@ -1,4 +1,4 @@
-//! The threads of a run: each waits for one request at a time.
+//! The threads of a run, each of which sends one request at a time and waits for the answer.
 
 use super::dispatch::Job;
 use crate::engine::backend::{Answer, Backend, Failure, Listener};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use story::Event;
 use story::message::TextRequest;
 
-/// The stack of a thread, which only sends requests.
+/// The stack size of a thread: small, since it only sends requests.
 const STACK: usize = 1 << 20;
 
 /// A request for a thread.
@@ -25,9 +25,9 @@ pub(super) struct Task {
     pub backend: Option<Box<dyn Backend + Send>>,
 }
 
-/// How a request ended.
+/// The outcome of a request.
 pub(super) struct Report {
-    /// The thread; None for a request that was made on the pool's own thread.
+    /// The thread; None for a request that ran on the calling thread.
     pub thread: Option<usize>,
     pub job: Job,
     /// The number of the model; None if the request was not sent.
@@ -39,7 +39,7 @@ pub(super) struct Report {
     pub took: Duration,
 }
 
-/// The threads, and the reports that they send.
+/// The threads, and the channel of their reports.
 pub(super) struct Pool {
     threads: Vec<Thread>,
     idle: Vec<usize>,
@@ -51,7 +51,7 @@ pub(super) struct Pool {
 struct Thread {
     tasks: Sender<Task>,
     handle: JoinHandle<()>,
-    /// The number of the model that it has a backend for.
+    /// The number of the model whose backend the thread has.
     model: Option<usize>,
 }
 
@@ -121,11 +121,11 @@ impl Pool {
         Ok(number)
     }
 
-    /// Waits until all threads have ended, and returns the reports that had not been read.
+    /// Waits until all threads have ended, and returns the reports not yet received.
     pub fn end(self) -> Vec<Report> {
         for thread in self.threads {
             drop(thread.tasks);
-            // A thread catches the panics of its backend.
+            // A join cannot fail, since each thread catches its backend's panics.
             let _ = thread.handle.join();
         }
         self.reports.try_iter().collect()
@@ -175,7 +175,7 @@ pub(super) fn write(
     let written = catch_unwind(AssertUnwindSafe(|| said(backend, request, &heard)));
     let (text, answer) = written.unwrap_or_else(|_| {
         backend.clear_cache();
-        let why = "The model failed unexpectedly on this case; try it again alone";
+        let why = "The model failed unexpectedly on this case; retry the case alone";
         (String::new(), Err(Failure::engine(why)))
     });
     Report {

@@ -1,4 +1,4 @@
-//! Runs with backends of the tests' own.
+//! Tests runs with fake backends.
 
 use super::*;
 use crate::engine::NoModel;
@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use story::message::{Capabilities, LengthGoal, Overflow};
 use story::{Context, Event, Sampling};
 
-/// Cases that each ask a model for a text.
+/// Numbered cases, each of which requests a text from a model.
 struct Numbered {
     models: Vec<&'static str>,
     next: usize,
@@ -88,8 +88,8 @@ fn a_model_that_is_not_there_ends_the_run_or_costs_its_own_rows() {
     );
 }
 
-/// A server that writes the seed of each request; the first request of some seeds fails, in some
-/// way or another.
+/// A server that answers each request with its seed, but fails in various ways on the first request
+/// with some seeds.
 struct Shaky {
     about: ModelInfo,
     asked: std::sync::Arc<Mutex<HashMap<u64, usize>>>,
@@ -183,7 +183,7 @@ fn many_threads_lose_and_double_nothing() {
     assert_eq!(ended.len(), 100);
     for one in &ended {
         match one.case {
-            3 => assert!(one.passage.is_err(), "a panic is one case's own"),
+            3 => assert!(one.passage.is_err(), "a panic must fail only its own case"),
             case => {
                 let written = one.passage.as_ref().unwrap();
                 assert_eq!(written.text, case.to_string());

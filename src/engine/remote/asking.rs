@@ -25,7 +25,7 @@ pub struct Wish {
     pub most: usize,
     pub likely: usize,
     pub bias: Vec<(u32, f32)>,
-    /// How many texts to write at once.
+    /// How many texts the server should write at once.
     pub choices: usize,
     pub stream: bool,
 }
@@ -168,7 +168,7 @@ impl Remote {
         decode(call.protocol, &answer).map_err(|said| self.understood(said))
     }
 
-    /// Where a text in one piece is requested.
+    /// The path for requesting a text in one piece.
     fn path(&self, call: &Call) -> &'static str {
         match call.protocol {
             Protocol::KoboldText => "/api/v1/generate",
@@ -197,7 +197,7 @@ fn refused_field(body: &Value, said: &str) -> Option<String> {
         "prompt",
         "messages",
         "stream",
-        // Without these, the model's own message would be begun again.
+        // Without these, the model would start its message over.
         "continue_final_message",
         "add_generation_prompt",
     ];

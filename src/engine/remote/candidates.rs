@@ -1,8 +1,9 @@
 //! Writes several continuations of one story side by side.
 //!
-//! A server that takes `n` writes all of them for one request. Any other server gets one request for
-//! each, at once if it can answer several. Each candidate is written by the same code as a single
-//! passage, on its own thread, so that stop strings, bans, lengths and errors are its own.
+//! A server that supports `n` writes all of them for one request. Any other server gets a request
+//! for each: at once if it can handle that, otherwise in turn. Concurrent candidates have their own
+//! threads, which run the code for a single passage, so each has its own stop strings, bans, length
+//! and errors.
 
 use super::Remote;
 use super::asking::{Begun, Wish};
@@ -21,10 +22,10 @@ use std::time::Duration;
 use story::message::{PassageStats, TextRequest};
 use story::{Event, Status};
 
-/// How often the thread of the request checks whether to stop.
+/// How often the request's own thread checks whether to stop.
 const TICK: Duration = Duration::from_millis(30);
 
-/// Writes a passage for each request. Ends all except the last; returns how the last one ended.
+/// Writes a passage for each request. Reports the end of each but the last, whose end it returns.
 pub fn candidates(
     remote: &mut Remote,
     requests: &[TextRequest],
@@ -53,7 +54,7 @@ enum Report {
     Over(usize, Answer, Box<Remote>),
 }
 
-/// Begins one stream for all candidates; None if each needs a request of its own.
+/// Begins one stream for all candidates; None if each needs a separate request.
 fn share(
     remote: &mut Remote,
     requests: &[TextRequest],
@@ -68,7 +69,7 @@ fn share(
     if !alike || !takes {
         return Ok(None);
     }
-    // A context may contain random words, which differ between candidates.
+    // Random words in the context may make the candidates' prompts differ.
     let prompts = requests
         .iter()
         .map(|request| Ok(build(remote, request)?.prompt));
@@ -90,9 +91,9 @@ fn share(
     match remote.begin(first, &wish, listener) {
         Ok(begun) => Ok(Some(begun)),
         Err(error) => match error.kind {
-            // More requests would only make it worse.
+            // Separate requests would only make these errors worse.
             Kind::Busy { .. } | Kind::Silent { .. } | Kind::Unreachable(_) => Err(error.into()),
-            // Each request handles or reports the rest.
+            // Separate requests handle or report any other error.
             _ => Ok(None),
         },
     }
@@ -119,7 +120,7 @@ fn write_together(
             };
             let begun = Builder::new().spawn_scoped(scope, move || {
                 let answer = write::write_from(&mut own, request, share, &relay);
-                // If nobody listens, the request is over.
+                // Sending fails only if the whole request is already over.
                 let _ = relay
                     .reports
                     .send(Report::Over(index, answer, Box::new(own)));
@@ -133,7 +134,7 @@ fn write_together(
     });
 }
 
-/// The parts of a shared stream, which its own thread reads.
+/// Starts a thread that reads the shared stream, and returns each candidate's part of it.
 fn shares<'scope>(
     scope: &'scope Scope<'scope, '_>,
     begun: Begun,
@@ -166,7 +167,7 @@ fn shares<'scope>(
     }
 }
 
-/// Forwards the candidates' reports until all have ended.
+/// Forwards the candidates' events until all candidates have ended.
 fn listen(
     remote: &mut Remote,
     reports: &Receiver<Report>,
@@ -180,7 +181,7 @@ fn listen(
             Ok(Report::Event(event)) => {
                 writes |= matches!(event, Event::Piece { .. });
                 match event {
-                    // One that still waits does not hide those that write.
+                    // Progress with one prompt must not hide candidates already being written.
                     Event::Prefill { .. } if writes => true,
                     Event::Warned(why) => endings.warn(why),
                     event => listener.tell(event),
@@ -204,8 +205,8 @@ fn listen(
 }
 
 impl Remote {
-    /// Adopts what a candidate's requests showed about the server; with `all`, also the start of the
-    /// prompt and the token counts.
+    /// Adopts the facts about the server that a candidate's requests revealed; if `all`, also the
+    /// start of the prompt and the token counts.
     fn learn(&mut self, other: Remote, all: bool) {
         self.refused.extend(other.refused);
         self.said.extend(other.said);
@@ -242,7 +243,7 @@ impl Observer for Stopping<'_> {
 impl Observer for Relay<'_> {
     fn progress(&self, step: &str, done: u64, total: Option<u64>) {
         let report = Report::Progress(step.to_string(), done, total);
-        // A lost report changes nothing.
+        // Losing a progress report does no harm.
         let _ = self.reports.send(report);
     }
 
@@ -257,12 +258,12 @@ impl Listener for Relay<'_> {
     }
 }
 
-/// How the candidates ended. If one fails, the others are kept.
+/// Collects how the candidates ended. If one fails, the others are kept.
 struct Endings<'a> {
     requests: &'a [TextRequest],
     listener: &'a dyn Listener,
     answers: Vec<Option<Answer>>,
-    /// The warnings already shown: several candidates often have the same one.
+    /// Warnings already shown, since several candidates often cause the same one.
     warned: HashSet<String>,
 }
 
@@ -280,7 +281,7 @@ impl<'a> Endings<'a> {
         !self.warned.insert(why.clone()) || self.listener.tell(Event::Warned(why))
     }
 
-    /// Records how a candidate ended, and says so unless it is the last one or failed.
+    /// Records how a candidate ended, and reports the end unless it failed or is the last.
     fn add(&mut self, index: usize, answer: Answer) -> bool {
         let goes_on = match &answer {
             Ok((status, stats)) => self.end(index, *status, stats.clone()),
@@ -299,7 +300,7 @@ impl<'a> Endings<'a> {
         })
     }
 
-    /// How the last one ended; an error if all failed.
+    /// Returns how the last candidate ended; an error if all failed.
     fn close(mut self) -> Answer {
         let lost = || Err(Failure::engine("The candidate was lost; try /gen again"));
         let answers = std::mem::take(&mut self.answers).into_iter();

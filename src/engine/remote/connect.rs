@@ -102,7 +102,7 @@ impl Remote {
         })
     }
 
-    /// Whether the server can be kept from writing a token, whose number its tokenizer tells.
+    /// Whether single tokens can be banned on the server, using the ids from its tokenizer.
     pub(super) fn forbids_tokens(&self) -> bool {
         self.flavour().takes_bias() && self.counts.are_exact()
     }

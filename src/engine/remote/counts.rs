@@ -49,7 +49,7 @@ impl Remote {
             return Ok(*count);
         }
         let scaled = |count: usize| count * self.counts.scale.get() / 100;
-        // A request for every short prompt would double the load; the server refuses what is long.
+        // Counting every short prompt would double the load; the server refuses long ones anyway.
         let surely_fits = self.whole && scaled(estimate(text)) < self.about.context / 2;
         let count = match self.counts.are_exact() && !surely_fits {
             true => match self.tokenize(text)? {
@@ -90,16 +90,16 @@ pub fn estimate(text: &str) -> usize {
     sevenths(text).div_ceil(7).max(1)
 }
 
-/// The estimate in sevenths of a token.
+/// The estimated length of a text, in sevenths of a token.
 fn sevenths(text: &str) -> usize {
     let sevenths = |c: char| if c.is_ascii() { 2 } else { 6 };
     text.chars().map(sevenths).sum()
 }
 
-/// Estimates the tokens of a text that comes in pieces, as if it came whole.
+/// Estimates the tokens of a text that arrives in pieces, as exactly as for the whole text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunningEstimate {
-    /// What the pieces so far are short of a whole token, in sevenths.
+    /// The remainder of the text so far that is less than a token, in sevenths.
     rest: usize,
 }
 

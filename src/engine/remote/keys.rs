@@ -1,4 +1,4 @@
-//! Where a server's key comes from. A command for it runs when the server is first used.
+//! Finds a server's key. A command that prints the key runs when the server is first used.
 
 use base::progress::Observer;
 use base::untrusted::clean_line;
@@ -17,12 +17,12 @@ pub enum KeySource {
     Nowhere,
     Known(Key),
     Command(KeyCommand),
-    /// A sentence that says why there is none.
+    /// The key is missing; the sentence says why.
     Missing(String),
 }
 
 impl KeySource {
-    /// The key, if the server has one; otherwise why it cannot be had.
+    /// The key, or None if the server needs none; the error says why a key cannot be obtained.
     pub fn key(&self, observer: &dyn Observer) -> Result<Option<Key>, String> {
         match self {
             KeySource::Nowhere => Ok(None),
@@ -33,25 +33,25 @@ impl KeySource {
     }
 }
 
-/// A program that prints a key, and its arguments. It is started without a shell.
+/// A program that prints a key, with its arguments. It runs without a shell.
 #[derive(Clone)]
 pub struct KeyCommand {
     words: Vec<String>,
-    /// The printed key, so that a password manager asks only once.
+    /// The printed key, cached so that a password manager prompts only once.
     found: Arc<OnceLock<Key>>,
 }
 
-/// The longest output that is read, in bytes.
+/// The maximum output to read from the command, in bytes.
 const LONGEST: u64 = 64 << 10;
-/// The most characters of an error to quote.
+/// The maximum number of characters to quote from the command's errors.
 const QUOTED: usize = 200;
-/// How long the command may take: it may ask for a password in a window of its own.
+/// How long the command may take, since it may open a window and ask for a password.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a wait checks whether to stop.
 const TICK: Duration = Duration::from_millis(20);
 
 impl KeyCommand {
-    /// A command of these words; `None` without any.
+    /// Creates a command from its words; None without a program.
     pub fn new(words: Vec<String>) -> Option<KeyCommand> {
         let named = words.first().is_some_and(|program| !program.is_empty());
         named.then(|| KeyCommand {
@@ -71,12 +71,12 @@ impl KeyCommand {
         let printed = self.run(observer, PATIENCE)?;
         let key = Key::new(&printed).ok_or_else(|| {
             let program = self.program();
-            format!("key_command ({program}) does not print one key on one line; correct it in config.toml")
+            format!("key_command ({program}) must print only the key; correct it in config.toml")
         })?;
         Ok(self.found.get_or_init(|| key).clone())
     }
 
-    /// Runs the command and returns its output, which is never part of an error: it may be the key.
+    /// Runs the command and returns its output. No error quotes the output, which may be the key.
     fn run(&self, observer: &dyn Observer, patience: Duration) -> Result<String, String> {
         let program = self.program();
         let failed = |why: &str| {
@@ -111,17 +111,18 @@ impl KeyCommand {
     }
 }
 
-/// Reads an output on a thread of its own, so that a full pipe does not hold up the program.
+/// Reads an output on a separate thread, so that a full pipe does not block the program.
 fn read_apart(output: impl Read + Send + 'static) -> JoinHandle<String> {
     spawn(move || {
         let mut bytes = Vec::new();
-        // After an error, the bytes so far must do.
+        // Errors are ignored: the bytes read so far are used.
         let _ = output.take(LONGEST).read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     })
 }
 
-/// Whether the program succeeded; it is ended if it takes too long or the wait is cancelled.
+/// Waits for the program and returns whether it succeeded. Kills it if it takes too long or the
+/// wait is cancelled.
 fn wait(
     child: &mut Child,
     observer: &dyn Observer,
@@ -137,9 +138,9 @@ fn wait(
                 sleep(TICK);
                 continue;
             }
-            Err(_) => ", since its end is unknown",
+            Err(_) => ", since its exit status is unknown",
         };
-        // It may have ended in the meantime.
+        // Killing fails if the program has just ended, which does no harm.
         let _ = child.kill();
         let _ = child.wait();
         return Err(why);

@@ -15,7 +15,7 @@ use story::{Event, Status};
 
 /// How many bytes of sent text the goals can look back on.
 const LOOK_BACK: usize = 512;
-/// The most bytes that a model may think for a passage.
+/// The maximum length of a model's thoughts for one passage, in bytes.
 const LONGEST_THOUGHT: usize = 256 << 10;
 
 pub struct Passage<'a> {
@@ -26,9 +26,9 @@ pub struct Passage<'a> {
     sent: String,
     held: String,
     tokens: usize,
-    /// The estimate of the tokens, for a server whose pieces are not tokens.
+    /// The token estimate, for a server whose pieces are not tokens.
     estimate: Option<RunningEstimate>,
-    /// How much the model thought: bytes and tokens.
+    /// The length of the model's thoughts, in bytes and tokens.
     thought: (usize, usize),
     /// Banned phrases that are let through: the byte, and which phrase.
     let_through: HashSet<(usize, usize)>,
@@ -89,7 +89,7 @@ impl<'a> Passage<'a> {
         most_tokens(self.request).saturating_sub(self.tokens)
     }
 
-    /// The number of tokens that the model wrote, with those of its thoughts.
+    /// The number of tokens that the model wrote, including its thoughts.
     pub fn tokens_with_thoughts(&self) -> usize {
         self.tokens + self.thought.1
     }
@@ -98,7 +98,7 @@ impl<'a> Passage<'a> {
         self.thought.0 > 0
     }
 
-    /// Sends what the model thought. Returns false if it is too much.
+    /// Sends a piece of the model's thoughts. Returns false if the passage's thoughts are too long.
     pub fn think(&mut self, thought: &str, tokens: usize, listener: &dyn Listener) -> bool {
         self.thought.0 += thought.len();
         self.thought.1 += tokens;
@@ -109,7 +109,7 @@ impl<'a> Passage<'a> {
         self.thought.0 <= LONGEST_THOUGHT
     }
 
-    /// From now on, the text answers a prompt that contains the passage so far.
+    /// Prepares for text that answers a new prompt, which contains the passage so far.
     pub fn join_to(&mut self, fitted: &Fitted) {
         if let remote::Prompt::Turns { open: false, .. } = fitted.prompt {
             self.opening = Some(Opening::new(fitted));
@@ -155,14 +155,14 @@ impl<'a> Passage<'a> {
         self.check_length()
     }
 
-    /// The number of tokens in the next piece of text, for a server whose pieces are not tokens.
+    /// Estimates the tokens of the next piece, for a server whose pieces are not tokens.
     pub fn estimated(&mut self, piece: &str) -> usize {
         self.estimate.get_or_insert_default().add(piece)
     }
 
     /// Ends the passage if the server has exceeded the length.
     fn check_length(&self) -> Look {
-        // An estimate may be much too high, and the server was told the length.
+        // An estimate may be far too high, and the server limits the length itself.
         let margin = if self.estimate.is_some() { 4 } else { 1 };
         match self.tokens > margin * most_tokens(self.request) {
             true => Look::Over(Status::Length),

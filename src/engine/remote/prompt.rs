@@ -29,12 +29,12 @@ pub struct Fitted {
     pub space_is_there: bool,
     /// The answer is a separate message, so a space may be missing before it.
     pub joins: bool,
-    /// The last turn is the story, to be continued by an instruction.
+    /// The last turn is the story, and a system message asks the model to continue it.
     pub instructs: bool,
 }
 
 impl Fitted {
-    /// The prompt extended by the passage so far; `prefills` says whether the server continues an
+    /// The prompt extended by the passage so far. `prefills` is whether the server can continue an
     /// unfinished message.
     pub fn after(&self, said: &str, prefills: bool) -> Fitted {
         let spaced = said.ends_with(char::is_whitespace);

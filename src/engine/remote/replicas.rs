@@ -1,5 +1,5 @@
-//! Copies of a connected server, each for its own thread: their answers come in one piece, so that
-//! a router may send a request again.
+//! Copies of a connected server's backend, each for its own thread. Their answers come in one
+//! piece, so that a router can retry a request.
 
 use super::Remote;
 use super::counts::Counts;
@@ -8,13 +8,13 @@ use remote::{Client, RemoteError};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-/// The connected server, with connections that all replicas share.
+/// A connected server, and the connections that all its replicas share.
 pub(super) struct Source {
     pattern: Parts,
     client: Client,
 }
 
-/// What every replica begins with.
+/// The initial state of every replica.
 struct Parts {
     about: story::ModelInfo,
     server: remote::Server,
@@ -26,7 +26,7 @@ struct Parts {
     refused: HashSet<String>,
 }
 
-/// The failure of a case. Advice for a writer at the keyboard is left out: nobody reads it in time.
+/// The failure of a case, without the advice for a writer at the keyboard.
 pub(super) fn failure_of_case(error: RemoteError) -> Failure {
     let mut failure = Failure::from(error);
     if let Some((what, advice)) = failure.why.rsplit_once("; ")

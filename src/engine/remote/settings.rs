@@ -27,7 +27,7 @@ pub struct NamedBackend {
     pub key: KeySource,
     /// The context size, if the server does not report it.
     pub context: Option<usize>,
-    /// A PEM file of the only certificates to trust.
+    /// A PEM file with the only certificates to trust.
     pub certificates: Option<PathBuf>,
 }
 
@@ -38,7 +38,7 @@ pub struct Target {
     pub flavour: Option<Flavour>,
     pub key: KeySource,
     pub context: Option<usize>,
-    /// A PEM file of the only certificates to trust.
+    /// A PEM file with the only certificates to trust.
     pub certificates: Option<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! Where a passage's events come from: its own stream, or one that several candidates share.
+//! The source of a passage's events: its own stream, or one shared by several candidates.
 
 use base::progress::Observer;
 use remote::{Chunk, Kind, Protocol, RemoteError, Step, Stream, decode_choice};
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// How often a wait checks whether to stop.
 const TICK: Duration = Duration::from_millis(30);
 
-/// Where a passage's events come from.
+/// The source of a passage's events.
 pub enum Source {
     Own(Box<Stream>),
     Shared(Share),
@@ -35,16 +35,16 @@ impl Source {
     pub fn lives(&mut self, token: bool) {
         match self {
             Source::Own(stream) => stream.lives(token),
-            // The thread that reads the stream does it.
+            // The thread that reads the stream records this.
             Source::Shared(_) => {}
         }
     }
 
-    /// Parses an event, for the passage's own text.
+    /// Parses the passage's part of an event.
     pub fn decode(&self, protocol: Protocol, event: &str) -> Result<Chunk, Option<String>> {
         match self {
             Source::Own(_) => decode_choice(protocol, event, 0),
-            // The counts of tokens are those of all candidates together.
+            // The server's token count covers all candidates, so it is dropped.
             Source::Shared(share) => {
                 decode_choice(protocol, event, share.choice).map(|chunk| Chunk {
                     new_tokens: None,
@@ -60,7 +60,7 @@ impl Source {
 }
 
 impl Share {
-    /// Waits for the next event. Without any, the stream has ended for this candidate.
+    /// Waits for this candidate's next event; [`Step::Ended`] if there are no more.
     pub fn next(&self, stopped: &dyn Fn() -> bool) -> Result<Step, RemoteError> {
         loop {
             match self.steps.recv_timeout(TICK) {
@@ -78,7 +78,7 @@ impl Share {
     }
 }
 
-/// Reads a stream for several candidates until it ends, or no candidate needs it any more.
+/// Reads a stream for several candidates until it ends or no candidate needs it.
 pub fn spread(
     protocol: Protocol,
     mut stream: Stream,

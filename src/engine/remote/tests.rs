@@ -122,7 +122,7 @@ fn request(text: &str) -> TextRequest {
     }
 }
 
-/// A chat in which the writer has said one thing.
+/// A chat that contains one line by the writer.
 fn turn(text: &str) -> Context {
     let kind = PartKind::Story { node: 0, from: 0 };
     Context::Chat {

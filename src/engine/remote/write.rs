@@ -21,7 +21,7 @@ pub fn write(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener
     write_from(remote, request, None, listener)
 }
 
-/// Writes a passage whose beginning may come from a stream that several candidates share.
+/// Writes a passage that may begin with its part of a stream shared by several candidates.
 pub fn write_from(
     remote: &mut Remote,
     request: &TextRequest,
@@ -40,18 +40,18 @@ pub fn write_from(
         let plain = matches!(fitted.prompt, Prompt::Text(_));
         match error.kind {
             Kind::Stopped => return Ok((Status::Stopped, PassageStats::default())),
-            // One kind of server sends an empty answer instead.
+            // One kind of server sends an empty answer instead of an error.
             Kind::TooLong(_) | Kind::Empty
                 if request.overflow == Overflow::Crop && tries < 5 && remote.guesses(&error) =>
             {
                 remote.fits_less();
             }
-            // A router in front of the server may drop one of the two fields for this.
+            // A router may drop one of the two fields that continue a message.
             Kind::Refused { ref said, .. }
                 if !remote.refuses_prefill && said.contains("continue_final_message") =>
             {
                 remote.refuses_prefill = true;
-                let why = "This server continues no unfinished message: the model is asked to go on by an instruction";
+                let why = "This server cannot continue an unfinished message: an instruction asks the model to go on";
                 remote.say_once(why.to_string(), listener);
             }
             // Some servers with this API offer only chat.
@@ -151,7 +151,7 @@ fn attempt(
             Ok(None) => continue,
             Ok(Some(status)) => status,
             Err(error) if error.kind == Kind::Stopped => Status::Stopped,
-            // A passage that came in pieces is kept; one that comes whole is asked for again.
+            // A passage that arrived in pieces is kept; one due in one piece can be retried.
             Err(error) if passage.is_empty() || remote.whole => return Err(error),
             Err(error) => {
                 // The text so far is kept and can be continued.
@@ -201,9 +201,9 @@ struct Run<'a, 'b> {
     passage: &'a mut Passage<'b>,
     stats: &'a mut PassageStats,
     rewinds: &'a mut Rewinds,
-    /// The stream that the passage shares with other candidates; only the first request uses it.
+    /// The passage's part of a shared stream; only the first request uses it.
     share: &'a mut Option<Share>,
-    /// The number of this request within the passage; each has its own seed.
+    /// The number of this request within the passage; it varies the seed.
     round: u64,
 }
 

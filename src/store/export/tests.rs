@@ -323,7 +323,7 @@ fn no_export_contains_what_the_model_thought() {
     stand(&mut story, Some(head));
     for (format, ..) in FORMATS {
         for extent in [ExportScope::Path, ExportScope::Tree] {
-            // Some formats need a card or other versions.
+            // Some formats need a card or several versions.
             let bytes = encode_export(&story, *format, extent, &meta(), Path::new("x"));
             let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
             assert!(!text.contains("PLANTED"), "{format:?}");

@@ -1,5 +1,5 @@
-//! A vLLM-like server for runs of many cases: keeps connections open, counts the requests for each
-//! prompt, and fails as a test says.
+//! A fake vLLM server for runs of many cases: keeps connections open, counts the requests for each
+//! prompt, and fails as a test requires.
 
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -9,30 +9,30 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How one request for a text is answered.
+/// How the server answers a request for a text.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer {
-    /// After this long.
+    /// A text, after this delay.
     Text(Duration),
     /// A status with an empty body, and a `Retry-After`, if any.
     Status(u16, Option<&'static str>),
-    /// Headers that promise more than what comes.
+    /// Headers that announce more text than is sent.
     Cut,
-    /// The connection closes without a word.
+    /// The connection closes without an answer.
     Closed,
-    /// A page instead of JSON.
+    /// An HTML page instead of JSON.
     Page,
-    /// Nothing, for longer than any limit.
+    /// No answer, for longer than any time limit.
     Silence,
 }
 
-/// At once.
+/// A text without delay.
 pub const TEXT: Answer = Answer::Text(Duration::ZERO);
 
-/// What a server has seen.
+/// The requests that a server has received.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// The number of requests for each prompt, and when each came.
+    /// The times of the requests for each prompt.
     pub asked: HashMap<String, Vec<Instant>>,
     pub bodies: Vec<Value>,
     pub in_flight: usize,
@@ -45,7 +45,7 @@ pub struct CaseServer {
 }
 
 impl CaseServer {
-    /// `answer` gets the prompt, and how often it was asked for before.
+    /// `answer` receives the prompt and the number of earlier requests for it.
     pub fn start(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> CaseServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let root = format!("http://{}", listener.local_addr().unwrap());
@@ -65,7 +65,7 @@ impl CaseServer {
     }
 }
 
-/// Answers one request on a connection; None closes it.
+/// Answers one request on a connection; None closes the connection.
 fn serve(
     stream: &TcpStream,
     answer: &dyn Fn(&str, usize) -> Answer,
@@ -113,7 +113,7 @@ fn text(
         Some(prompt) => prompt.to_string(),
         None => body["messages"].to_string(),
     };
-    assert_eq!(body["stream"], false, "a router can send it again");
+    assert_eq!(body["stream"], false, "a router must be able to retry it");
     let before = {
         let mut seen = seen.lock().unwrap();
         seen.in_flight += 1;

@@ -1,5 +1,5 @@
-//! The Transformer as differentiable tensor operations, for training: whole sequences in batches, no
-//! KV cache, and float weights. Its logits are those of [`super::Transformer`].
+//! The Transformer as differentiable tensor operations, for training: with whole sequences in
+//! batches and float weights, without a KV cache. It has the same logits as [`super::Transformer`].
 
 use super::attention::device::mask;
 use super::config::{Activation, Config};
@@ -15,18 +15,18 @@ use std::sync::Arc;
 
 /// The frozen weights of a text model, and its forward pass with gradients.
 ///
-/// Mixtures of experts and convolutions are refused.
+/// Models with mixtures of experts or convolutions are refused.
 pub struct Trainable {
     config: Config,
     device: Device,
-    /// The matrix from the last layer to logits.
+    /// The matrix that maps the last layer's output to logits.
     head: &'static str,
-    /// By GGUF name: matrices `[out, in]`, norms and biases `[dim]`.
+    /// Weights by GGUF name: matrices `[out, in]`, norms and biases `[dim]`.
     weights: BTreeMap<String, Tensor>,
     divisors: Option<Vec<f32>>,
 }
 
-/// Changes the products of matrices, as an adapter does.
+/// Changes the products with matrices, as an adapter does.
 pub trait Adapt {
     /// Receives the matrix's GGUF name, its input `[batch, seq, in]` and its product
     /// `[batch, seq, out]`; returns the product to use.
@@ -59,14 +59,14 @@ const PARTS: [&str; 13] = [
     "post_ffw_norm",
 ];
 
-/// Matrices that one tensor of the file holds in some families: its part, and theirs.
+/// Tensors that combine several matrices in some families: the tensor's name, and theirs.
 const STACKED: [(&str, &[&str]); 2] = [
     ("attn_qkv", &["attn_q", "attn_k", "attn_v"]),
     ("ffn_up", &["ffn_gate", "ffn_up"]),
 ];
 
 impl Trainable {
-    /// Dequantizes the weights of a file.
+    /// Loads and dequantizes the weights of a file.
     pub fn load(gguf: Arc<Gguf>, device: &Device) -> Result<Trainable, ModelError> {
         let config = Config::from_gguf(&gguf)?;
         let placement = Placement {
@@ -168,7 +168,7 @@ impl Trainable {
         }
     }
 
-    /// Splits the stacked matrices of a layer.
+    /// Splits a layer's combined tensors into their matrices.
     fn unstack(&mut self, layer: usize) -> Result<(), ModelError> {
         let (heads, kv_heads) = (self.config.heads, self.config.kv_heads);
         for (stacked, parts) in STACKED {
@@ -204,7 +204,7 @@ impl Trainable {
         found.ok_or_else(|| candle_core::Error::Msg(format!("the file has no {name}")).bt())
     }
 
-    /// RMSNorm over the last dimension, in operations that have gradients.
+    /// RMSNorm over the last dimension, using only differentiable operations.
     fn norm(&self, name: &str, x: &Tensor) -> Computed<Tensor> {
         let mean = x.sqr()?.mean_keepdim(D::Minus1)?;
         let root = (mean + f64::from(self.config.norm_eps))?.sqrt()?;

@@ -1,11 +1,11 @@
-//! When an overloaded server wants to be asked again: a number of seconds, or a date.
+//! Parses `Retry-After`: how long to leave an overloaded server alone, in seconds or as a date.
 
 use std::time::{Duration, SystemTime};
 use ureq::Body;
 use ureq::http::Response;
 
-/// The wait that a server's `Retry-After` asks for. A date is compared with the server's own clock
-/// if it sends that, so that it does not matter how ours is set.
+/// The wait that a server's `Retry-After` requests. A date is compared with the server's own clock,
+/// if the answer states its time, so our clock may be wrong.
 pub(super) fn retry_after(
     response: &Response<Body>,
     clock: Option<fn() -> SystemTime>,

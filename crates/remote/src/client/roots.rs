@@ -24,7 +24,7 @@ pub(super) fn roots(network: &Network) -> RootCerts {
     }
 }
 
-/// Checks that the configured certificates can be used; an error is one sentence.
+/// Checks that the configured certificates are usable. An error is one sentence.
 pub fn check_certificates(network: &Network) -> Result<(), String> {
     let Some(path) = &network.certificates else {
         return Ok(());
@@ -32,7 +32,7 @@ pub fn check_certificates(network: &Network) -> Result<(), String> {
     let shown = clean_line(&path.display().to_string());
     match read(path) {
         Ok(found) if found.is_empty() => Err(format!(
-            "{shown} holds no certificate in PEM; correct ca_file in config.toml, or SSL_CERT_FILE"
+            "{shown} contains no PEM certificate; correct ca_file in config.toml, or SSL_CERT_FILE"
         )),
         Ok(_) => Ok(()),
         Err(why) => Err(format!(
@@ -71,7 +71,7 @@ mod tests {
         assert!(
             check_certificates(&network)
                 .unwrap_err()
-                .contains("no certificate in PEM")
+                .contains("no PEM certificate")
         );
         let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         std::fs::write(&file, pem).unwrap();

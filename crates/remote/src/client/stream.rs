@@ -61,7 +61,7 @@ impl Stream {
         }
     }
 
-    /// An answer that has already arrived: its body is the only event.
+    /// A stream of one event: the body of an answer that has already arrived.
     pub(super) fn of_body(client: Client, body: String) -> Stream {
         let (_, receiver) = sync_channel(1);
         Stream {

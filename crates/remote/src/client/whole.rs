@@ -1,6 +1,6 @@
-//! Answers in one piece, for a pool of threads that each wait for their own request.
+//! Requests whose answers come in one piece, for a pool of threads that each wait for one.
 //!
-//! The threads share one agent: connections are reused, and shutting it down stops all of them.
+//! The threads share one agent, so they reuse connections and can be stopped together.
 
 use super::retry_after::retry_after;
 use super::{Client, LARGEST, Stream};
@@ -11,9 +11,9 @@ use std::time::Duration;
 use ureq::Body;
 use ureq::http::Response;
 
-/// The buffers of each connection. Many are open at once, and prompts are short.
+/// Buffer size per connection: small, since many are open at once and prompts are short.
 const BUFFER: usize = 16 << 10;
-/// How long an idle connection is reused: servers close theirs after five seconds.
+/// How long an idle connection may be reused: servers close theirs after five seconds.
 const IDLE: Duration = Duration::from_secs(3);
 
 impl Client {
@@ -33,12 +33,12 @@ impl Client {
         client
     }
 
-    /// Closes the connections of this client and its clones, and allows no new ones.
+    /// Closes all connections of this client and its clones, and refuses new ones.
     pub fn shut_down(&self) {
         self.agent.clone().shutdown();
     }
 
-    /// Sends POST on this thread and waits for the whole answer, which is a stream of one event.
+    /// Sends a POST on this thread, waits, and returns the whole answer as a stream of one event.
     pub fn whole(
         &self,
         path: &str,
@@ -63,7 +63,7 @@ impl Client {
         }
     }
 
-    /// The body of an answer, if it is all there.
+    /// The body of an answer; an error if it is incomplete.
     fn read(&self, mut response: Response<Body>) -> Result<String, RemoteError> {
         let (status, after) = (
             response.status().as_u16(),
@@ -76,7 +76,7 @@ impl Client {
             .read_to_vec();
         let body = match read {
             Ok(body) => String::from_utf8_lossy(&body).into_owned(),
-            // The status of a failure says enough.
+            // The status code describes a failure well enough without its body.
             Err(_) if !(200..300).contains(&status) => String::new(),
             Err(ureq::Error::Timeout(_)) => return Err(self.too_slow()),
             Err(ureq::Error::BodyExceedsLimit(_)) => return Err(self.error(Kind::Garbage)),

@@ -1,15 +1,15 @@
-//! The table of sampling settings: the value of each, and its name on each kind of server.
+//! The table of sampling settings: their values, and their names on each kind of server.
 
 use super::Flavour;
 use sampler::Sampling;
 use serde_json::{Value, json};
 
-/// One setting.
+/// One sampling setting, ready to be sent.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     /// The name of the setting in illumine.
     pub(super) setting: &'static str,
-    /// The value as it is sent, within the range that the flavour takes.
+    /// The value to send, within the range that the flavour accepts.
     pub(super) value: Value,
     pub(super) effect: Effect,
     pub(super) names: Names,
@@ -22,11 +22,11 @@ pub(super) enum Effect {
     Cut(bool),
     /// Makes tokens less likely.
     Penalty(bool),
-    /// Part of another setting, or taken by every server.
+    /// Part of another setting, or supported by every server.
     Part,
 }
 
-/// The name of a setting on each kind of server; empty where it does not exist.
+/// The name of a setting on each kind of server; empty if the server lacks it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Names {
     llama_server: &'static str,
@@ -36,7 +36,7 @@ pub(super) struct Names {
     /// Also SGLang and OpenRouter.
     vllm: &'static str,
     lm_studio: &'static str,
-    /// Also LiteLLM, and servers that are only known to be compatible.
+    /// Also LiteLLM, and unidentified servers with a compatible API.
     open_ai: &'static str,
     anthropic: &'static str,
     transformers: &'static str,
@@ -58,7 +58,7 @@ impl Names {
         }
     }
 
-    /// The name on a kind of server; None if it does not take the setting.
+    /// The name on a kind of server; None if the server does not accept the setting.
     pub(super) fn on(self, flavour: Flavour) -> Option<&'static str> {
         let name = match flavour {
             Flavour::LlamaServer => self.llama_server,
@@ -69,7 +69,7 @@ impl Names {
             Flavour::LmStudio => self.lm_studio,
             Flavour::OpenAi | Flavour::LiteLlm | Flavour::Compatible => self.open_ai,
             Flavour::Anthropic => self.anthropic,
-            // This server refuses unknown fields.
+            // transformers serve refuses unknown fields.
             Flavour::TransformersServe => self.transformers,
         };
         (!name.is_empty()).then_some(name)
@@ -78,7 +78,7 @@ impl Names {
 
 /// All settings, with the values for a flavour whose context has this many tokens.
 pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec<Row> {
-    // Every field is named here, so that the compiler asks for the row of a new one.
+    // Names every field, so that a new field without a row does not compile.
     let Sampling {
         temperature,
         top_k,
@@ -119,7 +119,7 @@ pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec
         _ => number(*top_n_sigma),
     };
     let whole = |range: i32| match flavour {
-        // It refuses negative ranges, and reserves memory for positive ones.
+        // llama-server refuses negative ranges, and reserves memory for the whole range.
         Flavour::LlamaServer if range < 0 => i32::try_from(context).unwrap_or(i32::MAX),
         Flavour::KoboldCpp if range < 0 => 1_000_000,
         _ => range,
@@ -131,7 +131,7 @@ pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec
     };
     let range = whole(*repetition_range);
     let breakers = match flavour {
-        // It refuses an empty list; no text contains this one.
+        // llama-server refuses an empty list; no text contains this breaker.
         Flavour::LlamaServer if dry_sequence_breakers.is_empty() => json!(["\u{1}"]),
         _ => json!(dry_sequence_breakers),
     };
@@ -350,7 +350,7 @@ pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec
     ]
 }
 
-/// The number as a person would write it: 0.05, not 0.05000000074505806.
+/// The shortest decimal form: 0.05, not 0.05000000074505806.
 fn number(value: f32) -> Value {
     let short: f64 = value.to_string().parse().unwrap_or_default();
     json!(short)

@@ -1,16 +1,16 @@
-//! A text that is searched for the keys of lore entries.
+//! The text to be searched for the keys of lore entries.
 
-/// A text to search, with copies in which accents are stored in one way.
+/// A text to search, with copies that store accents uniformly.
 pub(super) struct Haystack {
     pub text: String,
-    /// The text with composed accents, if it differs.
+    /// The text with composed accents, if that differs from `text`.
     pub composed: Option<String>,
-    /// The text as [`base::search::folded_letters`].
+    /// The text after [`base::search::folded_letters`].
     pub folded: String,
 }
 
 impl Haystack {
-    /// The maximum number of bytes to search, counted from the end.
+    /// The maximum number of bytes to search; only the end of a longer text is searched.
     pub const LONGEST: usize = 256 << 10;
 
     pub fn new(text: &str) -> Haystack {

@@ -1,4 +1,4 @@
-//! Banned phrases where a server cannot ban them itself.
+//! Tests banned phrases with servers that cannot ban them.
 
 use super::*;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ fn banning(text: &str) -> TextRequest {
     asked
 }
 
-/// A service that only chats: the first `bad` answers contain the phrase.
+/// A chat-only service whose first `bad` answers contain the phrase.
 fn service(bad: usize) -> FakeServer {
     let times = AtomicUsize::new(0);
     FakeServer::start(move |path, body, stream| match path {
@@ -142,7 +142,7 @@ fn a_server_that_continues_no_message_is_told_to_go_on() {
     asked.context = turn("Go on.");
     let heard = Heard::default();
     let (status, _) = connect(&server).write(&asked, &heard).unwrap();
-    // The answer repeats the beginning of the message, which must not be doubled.
+    // The answer repeats the start of the message, which must appear only once.
     assert_eq!(
         (status, heard.text().as_str()),
         (Status::Complete, "It sent chills up.")

@@ -1,4 +1,4 @@
-//! Several candidates at once: from one stream or several, each with its own end.
+//! Tests candidates written at once, from one stream or several, each with its own end.
 
 use super::*;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ impl Heard {
         events.iter().filter_map(piece).collect()
     }
 
-    /// How the candidates ended that are not the last.
+    /// How each candidate but the last ended.
     fn ends(&self) -> Vec<(NodeId, Status)> {
         let events = self.events.borrow();
         let end = |event: &Event| match event {
@@ -29,7 +29,7 @@ impl Heard {
     }
 }
 
-/// A vLLM with an answer of the test's own to `/v1/completions`.
+/// A fake vLLM server that answers `/v1/completions` with a given function.
 fn vllm(complete: impl Fn(&Value, &mut TcpStream) + Send + Sync + 'static) -> FakeServer {
     FakeServer::start(move |path, body, stream| match path {
         "/v1/models" => {
@@ -100,7 +100,7 @@ fn one_request_brings_all_candidates_side_by_side() {
     assert_eq!(texts, [" The sea rose.", " A storm.", " Red sails."]);
     assert_eq!(heard.ends(), [(1, Status::Complete), (2, Status::Length)]);
     assert_eq!(last, Status::StopString);
-    // The count of all three is not that of one.
+    // The server's count for all three candidates must not be used for one.
     assert!(stats.new_tokens < 5, "{stats:?}");
     let sent = server.bodies("/v1/completions");
     assert_eq!((sent.len(), &sent[0]["n"]), (1, &json!(3)));
@@ -186,7 +186,7 @@ fn the_failure_of_one_candidate_does_not_cost_the_others() {
     ];
     assert_eq!((heard.ends(), last), (ends.to_vec(), Status::Complete));
     assert_eq!(heard.warnings().matches("out of memory").count(), 1);
-    // The last one may be the one that fails.
+    // The failed candidate may also be the last.
     let mut asked = requests(2);
     asked.swap(0, 1);
     let heard = Heard::default();
@@ -252,7 +252,7 @@ fn requests_run_at_once_only_where_the_server_takes_that() {
         let server = llama_server(move |_, stream| {
             seen.fetch_max(count.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             let began = Instant::now();
-            // Waits for the others, if there are any.
+            // Waits for the other requests, if any.
             while seen.load(Ordering::SeqCst) < most && began.elapsed() < Duration::from_secs(5) {
                 std::thread::sleep(Duration::from_millis(5));
             }

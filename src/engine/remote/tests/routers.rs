@@ -1,4 +1,4 @@
-//! What routers and services in front of a server change in its requests and streams.
+//! Tests with routers and services that change a server's requests and streams.
 
 use super::*;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What a model thinks is kept apart from what it writes.
+//! Tests that a model's thoughts are kept apart from its text.
 
 use super::*;
 use serde_json::{Value, json};
@@ -82,9 +82,9 @@ fn a_model_that_only_thinks_is_asked_again_with_room_for_it() {
         sent.iter().map(|body| body["max_tokens"].clone()).collect()
     };
     assert_eq!((lengths().len(), lengths()[0].clone()), (2, json!(20)));
-    // The whole fits the context of 512 tokens.
+    // Prompt, thoughts and answer must fit the context of 512 tokens.
     assert!(lengths()[1].as_u64() < Some(500), "{:?}", lengths());
-    // The next passage has the room from the start.
+    // The next passage has room for thoughts from the start.
     remote.write(&asked, &Heard::default()).unwrap();
     assert_eq!(lengths().len(), 3);
 }
@@ -103,7 +103,7 @@ fn a_model_that_thinks_without_end_is_stopped() {
     let (status, _) = connect(&server).write(&chat(), &heard).unwrap();
     assert_eq!((status, heard.text().as_str()), (Status::Length, ""));
     assert!(
-        heard.warnings().contains("thought without end"),
+        heard.warnings().contains("did not stop thinking"),
         "{}",
         heard.warnings()
     );

@@ -1,7 +1,7 @@
 //! Banned phrases: keeps the text before one, and asks for other text in its place.
 //!
-//! Where the server can make single tokens less likely, it is first asked for one token other than
-//! the phrase's first. Elsewhere the next request has another seed, and may bring the phrase again.
+//! If the server can make single tokens less likely, a request for one token first replaces the
+//! phrase's first token. Otherwise, only the seed changes, and the phrase may come again.
 
 use super::Run;
 use crate::engine::remote::asking::Wish;
@@ -10,11 +10,12 @@ use remote::{Prompt, RemoteError};
 use std::collections::HashMap;
 use story::Event;
 
-/// How often phrases are avoided at one place before one is let through: with and without making
-/// their first tokens less likely. Without, another seed changes nothing at temperature 0.
+/// The maximum number of attempts to avoid phrases at one place, if the server can make their
+/// first tokens less likely.
 const TRIES: usize = 8;
+/// The same maximum if only the seed can change; 0 at temperature 0, where it has no effect.
 const TRIES_BY_SEED: usize = 3;
-/// How often phrases are avoided in a whole passage.
+/// The maximum number of attempts to avoid phrases in one passage.
 const IN_ALL: usize = 64;
 
 /// The tokens made less likely at each byte of a passage.
@@ -57,7 +58,7 @@ impl Run<'_, '_> {
                 .push(&written, estimate(&written), self.listener);
             if strength.is_none() {
                 self.listener.tell(Event::Warned(format!(
-                    "The banned phrase \"{phrase}\" stays, since the model wrote it again each time; /retry, or /edit the passage"
+                    "The banned phrase \"{phrase}\" stays, since the model kept writing it; /retry, or /edit the passage"
                 )));
             }
             return Ok(());
@@ -74,7 +75,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Asks for one token other than those that began a banned phrase at this place.
+    /// Requests one token other than those that began a banned phrase at this place.
     fn other_word(
         &mut self,
         prompt: Prompt,

@@ -1,4 +1,4 @@
-//! One request for a passage: reads its stream to the end.
+//! Makes one request for a passage, and reads its stream to the end.
 
 use super::{Run, tell_progress};
 use crate::engine::remote::asking::{Begun, Wish};
@@ -9,11 +9,11 @@ use remote::{Chunk, Deltas, Finish, Kind, Prompt, RemoteError, Said, Step, Thoug
 use std::time::{Duration, Instant};
 use story::{Event, Status};
 
-/// How long to wait for the token counts after the end of a text.
+/// How long to wait for token counts after the end of a text.
 const AFTERWORD: Duration = Duration::from_millis(1500);
-/// How many tokens a model may think, if the context has room for them.
+/// The maximum number of tokens for a model's thoughts, if the context has room.
 const TO_THINK: usize = 4096;
-/// Room for what a server adds to a prompt, in tokens.
+/// Room for tokens that the server adds to a prompt.
 const MARGIN: usize = 64;
 
 /// How one request for a passage ended.
@@ -25,7 +25,7 @@ pub(super) enum Ended {
     },
     /// The model ended the text without writing any.
     Silent,
-    /// Another request must follow: nothing of the passage came with this one.
+    /// Another request must follow, since this one returned none of the passage.
     Again,
 }
 
@@ -42,7 +42,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// How many tokens a model that thinks may use for that, beyond those of the passage.
+    /// How many tokens a reasoning model may use for thoughts, beyond the passage's own.
     fn room_to_think(&self) -> usize {
         if !self.remote.thinks {
             return 0;
@@ -56,7 +56,7 @@ impl Run<'_, '_> {
             .min(TO_THINK)
     }
 
-    /// Writes until the text ends, or a banned phrase appears.
+    /// Writes until the text ends or a banned phrase appears.
     pub(super) fn stream(&mut self) -> Result<Ended, RemoteError> {
         if self.passage.room() == 0 {
             return Ok(Ended::Over(Status::Length));
@@ -65,7 +65,7 @@ impl Run<'_, '_> {
         let ended = self.read();
         let nothing = self.passage.text().len() == before;
         match ended {
-            // The server may write fewer texts than requested.
+            // The server may have written fewer texts than requested.
             Err(error) if shared && nothing && error.kind != Kind::Stopped => Ok(Ended::Again),
             ended => ended,
         }
@@ -90,7 +90,7 @@ impl Run<'_, '_> {
             let wish = self.wish(fitted.prompt);
             let begun = self.remote.begin(self.request, &wish, self.listener);
             match begun {
-                // Some servers continue no message of a model that thinks.
+                // Some servers cannot continue a reasoning model's message.
                 Err(error) if self.refuses_prefill(&wish.prompt, &error) => {}
                 begun => return begun,
             }
@@ -154,7 +154,7 @@ impl Run<'_, '_> {
             step = match finish {
                 None if chunk.last => Step::Ended,
                 None => source.next(&stopped)?,
-                // Only token counts follow, which are not worth a long wait.
+                // Only token counts can follow, and they are not worth a long wait.
                 Some(_) => {
                     let over = Instant::now();
                     let late = || stopped() || over.elapsed() > AFTERWORD;
@@ -178,7 +178,7 @@ impl Run<'_, '_> {
             self.remote.thinks = true;
             let tokens = self.tokens(&said.thought);
             if !self.passage.think(&said.thought, tokens, self.listener) {
-                let why = "The model thought without end and was stopped; /retry, or choose another model";
+                let why = "The model did not stop thinking and was interrupted; /retry, or choose another model";
                 self.listener.tell(Event::Warned(why.to_string()));
                 return Some(Ended::Over(Status::Length));
             }
@@ -197,24 +197,24 @@ impl Run<'_, '_> {
     /// The number of tokens in a piece of the stream.
     fn tokens(&mut self, piece: &str) -> usize {
         match self.remote.flavour().streams_tokens() {
-            // They are counted when the whole text is there.
+            // Tokens are counted once the whole text has arrived.
             _ if self.remote.whole => 0,
             true => 1,
             false => self.passage.estimated(piece),
         }
     }
 
-    /// The end of a request in which the model used all of its length to think.
+    /// How a request ends if the model used its whole length for thoughts.
     fn only_thought(&self, had_room: bool) -> Ended {
         if !had_room {
             return Ended::Again;
         }
-        let why = "The model used the whole length to think and wrote nothing; raise it with /set max_tokens, or choose a model that does not think";
+        let why = "The model used the whole length for thoughts and wrote nothing; raise it with /set max_tokens, or choose a model that does not think";
         self.listener.tell(Event::Warned(why.to_string()));
         Ended::Over(Status::Length)
     }
 
-    /// The status at the end of a stream. If the body ends without one, the text is not finished.
+    /// The status at the end of a stream. A stream that gives no reason for its end was cut off.
     fn status(
         &self,
         finish: Option<Finish>,
@@ -224,7 +224,7 @@ impl Run<'_, '_> {
         let error = |kind| Err(self.remote.client.error(kind));
         let status = match finish {
             None if events == 0 => return error(Kind::Empty),
-            // An answer in one piece is all there, even if it does not say why it ended.
+            // An answer in one piece is complete, even if it gives no reason for its end.
             None if self.remote.whole => Status::Complete,
             None | Some(Finish::Aborted) => return error(Kind::Gone),
             Some(Finish::Complete) if silent => return Ok(Ended::Silent),
@@ -246,7 +246,7 @@ impl Run<'_, '_> {
             self.stats.reused = cached;
         }
         if let Some(tokens) = chunk.prompt_tokens {
-            // Prompts of later requests already contain part of the passage.
+            // The prompts of later requests contain part of the passage.
             if self.round == 0 {
                 self.stats.prompt_tokens = tokens.max(self.stats.reused);
             }
