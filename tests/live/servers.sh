@@ -15,7 +15,7 @@
 # illumine's default model, which illumine must have downloaded. Nothing else is downloaded but
 # Python packages. The exit code is 1 if a server failed or its text or tokens are wrong.
 set -euo pipefail
-renice -n 10 $$ > /dev/null
+renice -n 10 -p $$ > /dev/null
 cd "$(dirname "$0")/../.."
 HERE=$PWD/tests/live/servers
 LIVE=$(mkdir -p "${ILLUMINE_LIVE:-target/live}" && cd "${ILLUMINE_LIVE:-target/live}" && pwd)
@@ -33,7 +33,7 @@ export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_HOME=$LIVE/hub
 export VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 LITELLM_LOCAL_MODEL_COST_MAP=True
 export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
 mkdir -p "$LIVE/hub/hub" "$LIVE/log" "$LIVE/result"
-rm -f "$LIVE"/result/*.json
+for name in "${NAMES[@]}"; do rm -f "$LIVE/result/$name.json"; done
 
 # Servers: start NAME PORT ROUTE SECONDS COMMAND..., then stop NAME. All are stopped in the end.
 declare -A GROUP=()
@@ -193,7 +193,7 @@ run_litellm() {
     printf '%s\n' 'model_list:' '  - model_name: smollm2' '    litellm_params:' \
         '      model: hosted_vllm/smollm2' "      api_base: $BEHIND/v1" '      api_key: none' \
         'general_settings:' '  master_key: sk-only-on-loopback' > "$LIVE/litellm.yaml"
-    proxies && start litellm 18100 /health/liveliness 180 "$LIVE/proxies/bin/litellm" \
+    proxies && start litellm 18100 /health/liveliness 600 "$LIVE/proxies/bin/litellm" \
         --config "$LIVE/litellm.yaml" --host 127.0.0.1 --port 18100 &&
         ILLUMINE_API_KEY=sk-only-on-loopback through litellm $URL:18100 "" "$BEHIND"
 }

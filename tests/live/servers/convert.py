@@ -28,7 +28,8 @@ weights = {
     if not (tied and name == "lm_head.weight")
 }
 config = model.config.to_dict()
-config.pop("quantization_config", None)
+for name in ["quantization_config", "_name_or_path", "_model_name_or_path"]:
+    config.pop(name, None)
 config |= {"architectures": [type(model).__name__], "torch_dtype": "float32"}
 
 folder.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 def machine():
     words = Path("/proc/cpuinfo").read_text().split()
-    kinds = [("amx_tile", "AMX"), ("avx512f", "AVX-512"), ("avx2", "AVX2")]
-    return "%d cores, %s" % (os.cpu_count(), ", ".join(name for word, name in kinds if word in words))
+    kinds = [("amx_tile", "AVX-512 and AMX"), ("avx512f", "AVX-512"), ("avx2", "AVX2")]
+    best = next((name for word, name in kinds if word in words), "no AVX2")
+    return "%d cores, %s" % (os.cpu_count(), best)
 
 
 def flavour(result):
@@ -71,7 +72,7 @@ def limits(result):
 
 def main(folder, names):
     good = True
-    print("%s, on %s.\n" % (datetime.date.today().isoformat(), machine()))
+    print("%s, on %s:\n" % (datetime.date.today().isoformat(), machine()))
     print("| server | flavour | prompt tokens | opening | chat | passage | could not |")
     print("|---|---|---|---|---|---|---|")
     for name in names:
