@@ -31,7 +31,7 @@ wanted() { [[ " ${NAMES[*]} " == *" $1 "* ]]; }
 # No server asks a hub for a model, sends usage statistics or fetches a price list.
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_HOME=$LIVE/hub
 export VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 LITELLM_LOCAL_MODEL_COST_MAP=True
-export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
+export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1 PYTHONDONTWRITEBYTECODE=1
 mkdir -p "$LIVE/hub/hub" "$LIVE/log" "$LIVE/result"
 for name in "${NAMES[@]}"; do rm -f "$LIVE/result/$name.json"; done
 

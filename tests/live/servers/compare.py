@@ -174,10 +174,10 @@ def compared(story, local, text, places, elsewhere):
     if at == len(local["ids"]):
         return not left, "goes on after the end" if left else "equal, %d tokens" % at
     mine = PIECES[local["ids"][at]]
-    best, whose = (places[at], "there") if at < len(places) else ([], "")
+    best, whose = (places[at], "on the server") if at < len(places) else ([], "")
     if not best:
         best = elsewhere(local["prompt_ids"] + local["ids"][:at])
-        whose = "in the server behind it"
+        whose = "on the server behind it"
     taken = [row for row in best if (left.startswith(row[0]) if row[0] and left else row[0] in ENDS)]
     if not left and not taken:
         return False, "ends after %d of %d tokens" % (at, len(local["ids"]))
@@ -191,7 +191,7 @@ def compared(story, local, text, places, elsewhere):
     gap = best[0][1] - min(taken[0][1], kept[0][1])
     here = local_gap(story, at, mine, taken[0][0])
     said = "%s: `%s` or `%s`, %.2f nat %s" % (there, shown(mine), shown(taken[0][0]), gap, whose)
-    said += "" if here is None else ", %.2f nat here" % here
+    said += "" if here is None else ", %.2f nat locally" % here
     return min(gap, gap if here is None else here) <= TIE, said
 
 
