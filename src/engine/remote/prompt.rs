@@ -268,12 +268,16 @@ fn chat(
         .chain(&messages[first..])
         .collect();
     let (prompt, echo) = turns(remote, &kept, open);
+    // An answer to an instruction continues the unfinished message as another one.
+    let instructed = open && matches!(prompt, Prompt::Turns { open: false, .. });
+    let unfinished = kept.last().map(|message| message.text());
+    let spaced = unfinished.is_some_and(|text| text.ends_with(char::is_whitespace));
     Ok(Fitted {
         prompt,
         tokens: left,
         cut,
-        space_is_there: false,
-        joins: false,
+        space_is_there: instructed && spaced,
+        joins: instructed && !spaced,
         instructs: false,
         echo,
     })

@@ -36,10 +36,14 @@ fn a_text_in_pieces_of_unknown_size_has_its_whole_length() {
 
 #[test]
 fn a_server_that_forbids_no_tokens_is_not_asked_again_for_the_same_greedy_text() {
-    let server = FakeServer::start(|path, _, stream| match path {
+    let server = FakeServer::start(|path, body, stream| match path {
         "/v1/completions" => {
             start_stream(stream);
-            text_piece(stream, " was young.", Some("stop"));
+            let text = match body["prompt"].as_str().unwrap().ends_with("young.") {
+                true => " He slept.",
+                false => " was young.",
+            };
+            text_piece(stream, text, Some("stop"));
         }
         "/tokenize" => json_answer(stream, 404, ""),
         _ => json_answer(stream, 200, r#"{"data":[{"id":"m"}]}"#),
@@ -51,8 +55,8 @@ fn a_server_that_forbids_no_tokens_is_not_asked_again_for_the_same_greedy_text()
         strength: None,
     }];
     let heard = written_by(&server, Flavour::Sglang, &asked);
-    assert_eq!(heard.text(), " was young.");
-    assert_eq!(server.bodies("/v1/completions").len(), 1);
+    assert_eq!(heard.text(), " was young. He slept.");
+    assert_eq!(server.bodies("/v1/completions").len(), 2);
     assert!(heard.warnings().contains("\"young\" stays"));
     let rewound = |event: &Event| matches!(event, Event::Rewound { .. });
     assert!(!heard.events.borrow().iter().any(rewound));
