@@ -6,6 +6,8 @@ mod text;
 pub use junit::junit;
 pub use text::{case_text, summary_text};
 
+use crate::expect::Bound;
+use crate::measure::variety::wilson_interval;
 use serde::Serialize;
 
 /// How the texts of a run came about.
@@ -33,6 +35,9 @@ pub struct CaseReport {
     pub case: String,
     pub line: usize,
     pub verdict: Verdict,
+    /// The runs of a repeated case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Runs>,
     /// The number of expectations that were checked.
     pub checked: usize,
     /// The expectations that failed.
@@ -56,6 +61,33 @@ pub struct CaseReport {
     pub tokens_per_second: Option<f64>,
     /// The command that runs this case alone.
     pub rerun: String,
+}
+
+/// The runs of a repeated case.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Runs {
+    pub runs: u32,
+    pub passed: u32,
+    /// The share of runs that passed, with the ends of its 95 % confidence interval (Wilson).
+    pub pass_rate: f64,
+    pub low: f64,
+    pub high: f64,
+    /// What the script expects of the share.
+    pub expected: String,
+}
+
+impl Runs {
+    pub fn new(passed: u32, runs: u32, expected: Bound) -> Runs {
+        let (low, high) = wilson_interval(passed, runs);
+        Runs {
+            runs,
+            passed,
+            pass_rate: f64::from(passed) / f64::from(runs),
+            low,
+            high,
+            expected: expected.to_string(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -3,7 +3,7 @@
 mod parse;
 mod source;
 
-use crate::expect::Expectation;
+use crate::expect::{Bound, Expectation};
 use crate::position::{Position, ScriptError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,17 @@ pub struct Case {
     pub name: String,
     pub at: Position,
     pub settings: SettingOverrides,
+    /// None if it runs once.
+    pub repeat: Option<Repeat>,
     pub steps: Vec<Step>,
+}
+
+/// How often a case runs, each time with another seed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Repeat {
+    pub times: u32,
+    /// The expected share of runs that pass.
+    pub pass_rate: Bound,
 }
 
 impl Case {

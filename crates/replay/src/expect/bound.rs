@@ -20,7 +20,7 @@ pub enum Bound {
 
 impl Bound {
     /// Parses the words of a comparison; `at` is where it should stand.
-    pub(super) fn parse(words: &[Word], at: &Position) -> Result<Bound, ScriptError> {
+    pub(crate) fn parse(words: &[Word], at: &Position) -> Result<Bound, ScriptError> {
         let number = |word: &Word| {
             let number = word
                 .text

@@ -161,7 +161,11 @@ fn a_language_is_recognized() {
     let german = "Der Leuchtturmwärter hatte seit drei Tagen nicht mehr gesprochen.";
     let with = |line| check_with(line, |seen| seen.text = german);
     assert!(with("language de").passed && with("not-language French").passed);
-    assert!(with("language en").why.contains("is German, but English is expected"));
+    assert!(
+        with("language en")
+            .why
+            .contains("is German, but English is expected")
+    );
 }
 
 #[test]

@@ -39,9 +39,35 @@ pub fn self_bleu(texts: &[&str]) -> Option<f64> {
     Some((0..texts.len()).map(score).sum::<f64>() / texts.len() as f64)
 }
 
+/// The 95 % confidence interval of a share: `passed` of `runs` (Wilson 1927).
+pub fn wilson_interval(passed: u32, runs: u32) -> (f64, f64) {
+    /// The 97.5 % quantile of the normal distribution.
+    const Z: f64 = 1.959_963_984_540_054;
+    let (runs, share) = (f64::from(runs), f64::from(passed) / f64::from(runs));
+    let middle = share + Z * Z / (2.0 * runs);
+    let half = Z * (share * (1.0 - share) / runs + Z * Z / (4.0 * runs * runs)).sqrt();
+    let scale = 1.0 + Z * Z / runs;
+    ((middle - half) / scale, (middle + half) / scale)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The examples of Newcombe 1998, table I, method 3.
+    #[test]
+    fn an_interval_as_published() {
+        for ((passed, runs), (low, high)) in [
+            ((81, 263), (0.2553, 0.3662)),
+            ((15, 148), (0.0624, 0.1605)),
+            ((0, 20), (0.0, 0.1611)),
+            ((1, 29), (0.0061, 0.1718)),
+        ] {
+            let found = wilson_interval(passed, runs);
+            assert!((found.0 - low).abs() < 5e-5, "{found:?}");
+            assert!((found.1 - high).abs() < 5e-5, "{found:?}");
+        }
+    }
 
     #[test]
     fn repeats_are_counted() {

@@ -25,6 +25,18 @@ pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> S
         }
         (Verdict::Passed | Verdict::Error, _) => count_noun(case.checked, "expectation"),
     };
+    let counts = match &case.runs {
+        Some(runs) => format!(
+            "{} of {} runs passed: {:.0} %, 95 % interval {:.0} to {:.0} %; expected {}",
+            runs.passed,
+            runs.runs,
+            runs.pass_rate * 100.0,
+            runs.low * 100.0,
+            runs.high * 100.0,
+            runs.expected
+        ),
+        None => counts,
+    };
     let time = case.seconds.map(|seconds| format!(", {seconds:.1} s"));
     let mut text = format!(
         "{} {}: {}  ({counts}{})\n",

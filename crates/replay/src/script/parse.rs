@@ -1,8 +1,8 @@
 //! Parses the lines of a script.
 
 use super::source::{self, SourceLine};
-use super::{Case, Script, Step};
-use crate::expect::{self, Check};
+use super::{Case, Repeat, Script, Step};
+use crate::expect::{self, Bound, Check};
 use crate::position::{Position, ScriptError};
 use crate::words::{Rest, Variables, fill};
 use base::nearest::nearest;
@@ -17,10 +17,12 @@ const DEEPEST: usize = 16;
 const MOST_LINES: usize = 1_000_000;
 /// How many errors are collected.
 const MOST_ERRORS: usize = 20;
+/// How often a case may be repeated.
+const MOST_RUNS: u32 = 100_000;
 
 /// The first words of lines.
 const WORDS: &[&str] = &[
-    "case", "expect", "include", "let", "mode", "model", "set", "system",
+    "case", "expect", "include", "let", "mode", "model", "repeat", "set", "system",
 ];
 
 /// Words that belong on the command line instead.
@@ -206,6 +208,10 @@ impl<'a> Parser<'a> {
         let Check::Golden(name) = &newest.check else {
             return Ok(());
         };
+        if case.repeat.is_some() {
+            let why = "A repeated case has no goldens, since every run has another seed";
+            return Err(ScriptError::new(&newest.at, why));
+        }
         let known = self.goldens.entry(name.to_lowercase());
         match *known.or_insert_with(|| newest.at.clone()) == newest.at {
             true => Ok(()),
@@ -241,14 +247,14 @@ impl<'a> Parser<'a> {
                 Ok(())
             }
             "let" => self.define(&after),
-            "model" | "mode" | "system" | "set" => {
+            "model" | "mode" | "system" | "set" | "repeat" => {
                 if !case.steps.is_empty() {
                     let why = format!(
                         "{word} must stand before the lines of a case; between them, use /{word}"
                     );
                     return Err(ScriptError::new(&rest.at, why));
                 }
-                setting(word, &after, &self.variables, &mut case.settings)
+                setting(word, &after, &self.variables, case)
             }
             _ => Err(unknown(word, &rest.at)),
         }
@@ -297,19 +303,26 @@ fn empty_case(at: &Position) -> Case {
         name: String::new(),
         at: at.clone(),
         settings: SettingOverrides::default(),
+        repeat: None,
         steps: Vec::new(),
     }
 }
 
-/// `model NAME`, `mode NAME`, `system TEXT` and `set NAME VALUE …`.
+/// `model NAME`, `mode NAME`, `system TEXT`, `set NAME VALUE …` and `repeat N …`.
 fn setting(
     word: &str,
     rest: &Rest,
     variables: &Variables,
-    settings: &mut SettingOverrides,
+    case: &mut Case,
 ) -> Result<(), ScriptError> {
-    if word == "set" {
-        return set(rest, variables, settings);
+    let settings = &mut case.settings;
+    match word {
+        "set" => return set(rest, variables, settings),
+        "repeat" => {
+            case.repeat = Some(repeat(rest, variables)?);
+            return Ok(());
+        }
+        _ => {}
     }
     let value = rest.one_text(variables)?;
     if value.is_empty() {
@@ -324,6 +337,27 @@ fn setting(
         }
     }
     Ok(())
+}
+
+/// `repeat N`, or `repeat N pass-rate >= 0.8`.
+fn repeat(rest: &Rest, variables: &Variables) -> Result<Repeat, ScriptError> {
+    let words = rest.words(variables)?;
+    let times = words.first().and_then(|word| word.text.parse().ok());
+    let times = times.filter(|times| (1..=MOST_RUNS).contains(times));
+    let Some(times) = times else {
+        let why = format!("repeat takes a number of runs from 1 to {MOST_RUNS}");
+        return Err(ScriptError::new(&rest.at, why));
+    };
+    let pass_rate = match &words[1..] {
+        [] => Bound::AtLeast(1.0),
+        [name, comparison @ ..] if name.text == "pass-rate" => Bound::parse(comparison, &name.at)?,
+        [other, ..] => {
+            let why =
+                "After the number, write pass-rate and a comparison, for example pass-rate >= 0.8";
+            return Err(ScriptError::new(&other.at, why));
+        }
+    };
+    Ok(Repeat { times, pass_rate })
 }
 
 fn set(

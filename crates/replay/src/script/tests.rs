@@ -138,6 +138,18 @@ fn a_slip_is_answered_with_its_place_and_the_nearest_word() {
             "> x\nexpect golden a\n> y\nexpect golden A",
             "a.illum:5:8: The golden A is used twice",
         ),
+        (
+            "repeat 0\n> x",
+            "a.illum:2:8: repeat takes a number of runs",
+        ),
+        (
+            "repeat 3 >= 1\n> x",
+            "a.illum:2:10: After the number, write pass-rate",
+        ),
+        (
+            "repeat 3\n> x\nexpect golden a",
+            "a.illum:4:8: A repeated case has no goldens",
+        ),
         ("", "a.illum:1:1: The script has no lines to run"),
     ] {
         let errors = parsed(line).unwrap_err();
