@@ -10,6 +10,7 @@
 #![warn(unreachable_pub)]
 
 pub mod expect;
+mod files;
 pub mod golden;
 pub mod measure;
 pub mod position;

@@ -1,5 +1,7 @@
 //! Scripts: cases of lines and expectations, parsed before anything runs.
 
+mod gather;
+mod matrix;
 mod parse;
 mod source;
 

@@ -65,6 +65,15 @@ impl<'a> Rest<'a> {
 
     /// Its words: separated by white space, or quoted with escapes as in JSON.
     pub(crate) fn words(&self, variables: &Variables) -> Result<Vec<Word>, ScriptError> {
+        let mut words = self.raw_words()?;
+        for word in &mut words {
+            word.text = fill(&word.text, &word.at, variables)?;
+        }
+        Ok(words)
+    }
+
+    /// Its words, with their variables not yet filled in.
+    pub(crate) fn raw_words(&self) -> Result<Vec<Word>, ScriptError> {
         let mut found = Vec::new();
         let mut rest = self.clone();
         while !rest.text.is_empty() {
@@ -81,7 +90,7 @@ impl<'a> Rest<'a> {
                 false => word.to_string(),
             };
             found.push(Word {
-                text: fill(&text, &rest.at, variables)?,
+                text,
                 at: rest.at.clone(),
                 quoted,
             });

@@ -95,8 +95,15 @@ impl<'a> Runner<'a> {
             true => Verdict::Passed,
             false => Verdict::Failed,
         };
-        if report.verdict == Verdict::Passed {
-            (report.failures, report.story) = (Vec::new(), None);
+        match report.verdict {
+            Verdict::Passed => (report.failures, report.story) = (Vec::new(), None),
+            Verdict::Failed | Verdict::Error => {
+                let why = format!(
+                    "{passed} of {} runs passed, but a share of {} is expected.",
+                    runs.runs, runs.expected
+                );
+                report.failures.insert(0, failure(&case.at, "repeat", &why));
+            }
         }
         report.runs = Some(runs);
         Some((report, None))

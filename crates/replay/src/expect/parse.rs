@@ -3,6 +3,7 @@
 use super::kinds::{KINDS, Kind};
 use super::schema::Schema;
 use super::{Bound, Check, Expectation, Quantity, Target};
+use crate::files;
 use crate::golden;
 use crate::measure::language::{self, Language};
 use crate::measure::picture;
@@ -12,8 +13,6 @@ use crate::words::{Rest, Variables, Word};
 use base::nearest::nearest;
 use base::untrusted::clean_key;
 use fancy_regex::{Regex, RegexBuilder};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use story::Status;
 
@@ -293,16 +292,6 @@ impl Arguments<'_> {
 
     /// The bytes of a file beside the script.
     fn file(&self, name: &str) -> Result<Vec<u8>, ScriptError> {
-        let opened = File::open(self.folder.join(name));
-        let mut bytes = Vec::new();
-        let read = opened.and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
-        let name = clean_key(name);
-        match read {
-            Err(error) => self.error(format!("Cannot read {name}: {error}")),
-            Ok(_) if bytes.len() as u64 > LARGEST => {
-                self.error(format!("{name} is larger than {} MB", LARGEST >> 20))
-            }
-            Ok(_) => Ok(bytes),
-        }
+        files::read(&self.folder.join(name), LARGEST).or_else(|why| self.error(why))
     }
 }

@@ -1,20 +1,19 @@
 //! Parses the lines of a script.
 
-use super::source::{self, SourceLine};
+use super::gather::{Block, PlacedLine, gather};
+use super::matrix::{Combination, combinations};
+use super::source::SourceLine;
 use super::{Case, Repeat, Script, Step};
 use crate::expect::{self, Bound, Check};
 use crate::position::{Position, ScriptError};
 use crate::words::{Rest, Variables, fill};
 use base::nearest::nearest;
-use base::untrusted::clean_key;
+use base::untrusted::{clean_key, clean_line};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use story::{Command, Mode, Sampling, SettingOverrides, command, sampling};
 
-/// How deeply files may include each other.
-const DEEPEST: usize = 16;
-/// How many lines and cases a script may have in total, with all that it includes.
-const MOST_LINES: usize = 1_000_000;
 /// How many errors are collected.
 const MOST_ERRORS: usize = 20;
 /// How often a case may be repeated.
@@ -22,7 +21,8 @@ const MOST_RUNS: u32 = 100_000;
 
 /// The first words of lines.
 const WORDS: &[&str] = &[
-    "case", "expect", "include", "let", "mode", "model", "repeat", "set", "system",
+    "case", "expect", "include", "let", "matrix", "mode", "model", "repeat", "rows", "set",
+    "system",
 ];
 
 /// Words that belong on the command line instead.
@@ -39,17 +39,10 @@ pub(super) struct Parser<'a> {
     /// Variables from the command line, which the script cannot change.
     given: &'a BTreeMap<String, String>,
     variables: Variables,
-    /// The lines before the first case, which belong to every case, with the folders of their files.
-    shared: Vec<(SourceLine, PathBuf)>,
-    /// Those lines as a case, to find their errors only once.
-    trial: Case,
     cases: Vec<Case>,
     names: BTreeSet<String>,
     /// Each golden's name in lower case, and the place that uses it.
     goldens: BTreeMap<String, Position>,
-    /// The files being read, each included by the one before it.
-    open: Vec<PathBuf>,
-    lines: usize,
     errors: Vec<ScriptError>,
 }
 
@@ -57,39 +50,39 @@ impl<'a> Parser<'a> {
     pub(super) fn new(given: &'a BTreeMap<String, String>) -> Parser<'a> {
         Parser {
             given,
-            variables: given.clone(),
-            shared: Vec::new(),
-            trial: empty_case(&Position {
-                file: "".into(),
-                line: 1,
-                column: 1,
-            }),
+            variables: Variables::new(),
             cases: Vec::new(),
             names: BTreeSet::new(),
             goldens: BTreeMap::new(),
-            open: Vec::new(),
-            lines: 0,
             errors: Vec::new(),
         }
     }
 
     pub(super) fn load(mut self, path: &Path) -> Result<Script, Vec<ScriptError>> {
-        if let Err(error) = self.file(path, None) {
-            self.errors.push(error);
-        }
-        self.finish(path)
-    }
-
-    /// A script without a `case` line is a single case.
-    fn finish(mut self, path: &Path) -> Result<Script, Vec<ScriptError>> {
         let start = Position {
             file: path.to_string_lossy().into(),
             line: 1,
             column: 1,
         };
-        if self.cases.is_empty() && self.errors.is_empty() {
+        let mut gathered = gather(path, self.given).map_err(|error| vec![error])?;
+        if gathered.blocks.is_empty() {
+            // A script without a `case` line is a single case.
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            self.begin_case(&name, &start);
+            gathered.blocks.push(Block {
+                name: SourceLine {
+                    at: start.clone(),
+                    text: Value::from(name.replace("{{", "\\{{")).to_string(),
+                },
+                lines: Vec::new(),
+            });
+        }
+        for block in &gathered.blocks {
+            if let Err(error) = self.block(&gathered.shared, block) {
+                self.add(error);
+            }
+            if self.errors.len() >= MOST_ERRORS {
+                break;
+            }
         }
         if self.errors.is_empty() && self.cases.iter().all(|case| case.steps.is_empty()) {
             let why = "The script has no lines to run; add one that begins with >";
@@ -104,120 +97,74 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads a file; `at` is where it is included.
-    fn file(&mut self, path: &Path, at: Option<&Position>) -> Result<(), ScriptError> {
-        // Two names for one file are found too.
-        let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-        if let Some(at) = at {
-            if self.open.contains(&real) {
-                let why = "The file includes itself; remove this line";
-                return Err(ScriptError::new(at, why));
-            }
-            if self.open.len() >= DEEPEST {
-                let why = format!("Files include each other more than {DEEPEST} deep");
-                return Err(ScriptError::new(at, why));
-            }
+    /// Adds an error. One in a line that belongs to several cases is found again in each.
+    fn add(&mut self, error: ScriptError) {
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
         }
-        let lines = source::read(path, at)?;
-        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-        self.open.push(real);
-        for line in lines {
-            self.lines += 1;
-            if self.lines > MOST_LINES {
-                let why = format!("The script has more than {MOST_LINES} lines; split it");
-                return Err(ScriptError::new(&line.at, why));
+    }
+
+    /// Parses a case, once for each combination of its values.
+    fn block(&mut self, shared: &[PlacedLine], block: &Block) -> Result<(), ScriptError> {
+        let lines = [shared, &block.lines].concat();
+        for combination in combinations(&lines)? {
+            self.variables = self.given.clone();
+            let known = self.errors.len();
+            let mut case = empty_case(&block.name.at);
+            for placed in &combination.lines {
+                if let Err(error) = self.statement(placed, &combination, &mut case) {
+                    self.add(error);
+                }
             }
-            if let Err(error) = self.line(&line, &folder) {
-                self.errors.push(error);
-            }
-            if self.errors.len() >= MOST_ERRORS {
+            case.name = self.name(&block.name, &combination.label)?;
+            self.cases.push(case);
+            // Other values would lead to the same errors.
+            if self.errors.len() > known {
                 break;
             }
         }
-        self.open.pop();
         Ok(())
     }
 
-    /// Handles a line that is about the file; the others belong to a case.
-    fn line(&mut self, line: &SourceLine, folder: &Path) -> Result<(), ScriptError> {
-        let rest = Rest::new(&line.text, line.at.clone());
-        let (word, after) = rest.split();
-        match word {
-            "include" => {
-                let name = after.one_text(&self.variables)?;
-                if name.is_empty() {
-                    let why = "include takes the name of a script file";
-                    return Err(ScriptError::new(&after.at, why));
-                }
-                self.file(&folder.join(name), Some(&after.at))
-            }
-            "case" => {
-                let name = after.one_text(&self.variables)?;
-                if name.trim().is_empty() {
-                    let why = "case takes a name";
-                    return Err(ScriptError::new(&after.at, why));
-                }
-                if !self.names.insert(name.clone()) {
-                    let why = format!(
-                        "There is already a case \"{}\"; rename one",
-                        clean_key(&name)
-                    );
-                    return Err(ScriptError::new(&after.at, why));
-                }
-                self.begin_case(&name, &line.at);
-                Ok(())
-            }
-            _ => {
-                let shared = self.cases.is_empty();
-                let empty = empty_case(&line.at);
-                let case = self.cases.last_mut().unwrap_or(&mut self.trial);
-                let mut case = std::mem::replace(case, empty);
-                let parsed = self.statement(line, folder, &mut case);
-                let parsed = parsed.and_then(|()| self.note_golden(&case));
-                if shared && parsed.is_ok() {
-                    self.shared.push((line.clone(), folder.to_path_buf()));
-                }
-                *self.cases.last_mut().unwrap_or(&mut self.trial) = case;
-                parsed
-            }
+    /// The name of a case, which must be its own.
+    fn name(&mut self, name: &SourceLine, label: &str) -> Result<String, ScriptError> {
+        let rest = Rest::new(&name.text, name.at.clone());
+        let mut text = clean_line(rest.one_text(&self.variables)?.trim());
+        if text.is_empty() {
+            return Err(ScriptError::new(&rest.at, "case takes a name"));
         }
+        if !label.is_empty() {
+            text += &format!(" [{}]", clean_line(label));
+        }
+        if !self.names.insert(text.clone()) {
+            let why = format!(
+                "There is already a case \"{}\"; rename one",
+                clean_key(&text)
+            );
+            return Err(ScriptError::new(&rest.at, why));
+        }
+        Ok(text)
     }
 
-    /// Starts a case with the lines that stand before the first one.
-    fn begin_case(&mut self, name: &str, at: &Position) {
-        let mut case = Case {
-            name: base::untrusted::clean_line(name.trim()),
-            ..empty_case(at)
-        };
-        self.variables = self.given.clone();
-        let shared = std::mem::take(&mut self.shared);
-        for (line, folder) in &shared {
-            if let Err(error) = self.statement(line, folder, &mut case) {
-                self.errors.push(error);
-            }
-        }
-        self.shared = shared;
-        self.cases.push(case);
-    }
-
-    /// Notes the golden of the newest step: two steps must not share one.
-    fn note_golden(&mut self, case: &Case) -> Result<(), ScriptError> {
-        let Some(Step::Expect(newest)) = case.steps.last() else {
-            return Ok(());
-        };
-        let Check::Golden(name) = &newest.check else {
-            return Ok(());
-        };
-        if case.repeat.is_some() {
+    /// Notes a golden: two lines must not share one, and each combination of values has its own.
+    fn note_golden(
+        &mut self,
+        name: &mut String,
+        at: &Position,
+        repeated: bool,
+        combination: &Combination,
+    ) -> Result<(), ScriptError> {
+        if repeated {
             let why = "A repeated case has no goldens, since every run has another seed";
-            return Err(ScriptError::new(&newest.at, why));
+            return Err(ScriptError::new(at, why));
         }
+        *name += &combination.suffix();
         let known = self.goldens.entry(name.to_lowercase());
-        match *known.or_insert_with(|| newest.at.clone()) == newest.at {
+        match *known.or_insert_with(|| at.clone()) == *at {
             true => Ok(()),
             false => {
                 let why = format!("The golden {name} is used twice; rename one");
-                Err(ScriptError::new(&newest.at, why))
+                Err(ScriptError::new(at, why))
             }
         }
     }
@@ -225,10 +172,11 @@ impl<'a> Parser<'a> {
     /// Parses a line of a case.
     fn statement(
         &mut self,
-        line: &SourceLine,
-        folder: &Path,
+        placed: &PlacedLine,
+        combination: &Combination,
         case: &mut Case,
     ) -> Result<(), ScriptError> {
+        let line = &placed.line;
         let text = line.text.as_str();
         if let Some(typed) = text.strip_prefix('>') {
             let typed = typed.strip_prefix(' ').unwrap_or(typed);
@@ -242,7 +190,11 @@ impl<'a> Parser<'a> {
         match word {
             _ if word.is_empty() || word.starts_with('#') => Ok(()),
             "expect" => {
-                let expectation = expect::parse::parse(&after, &self.variables, folder)?;
+                let mut expectation =
+                    expect::parse::parse(&after, &self.variables, &placed.folder)?;
+                if let Check::Golden(name) = &mut expectation.check {
+                    self.note_golden(name, &expectation.at, case.repeat.is_some(), combination)?;
+                }
                 case.steps.push(Step::Expect(expectation));
                 Ok(())
             }

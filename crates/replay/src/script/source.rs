@@ -1,12 +1,10 @@
 //! Reads a script file and divides it into lines. A file is limited in size and must be text.
 
+use crate::files;
 use crate::position::{Position, ScriptError};
 use crate::script::HEADER;
 use base::decode::{decode, unix_lines};
-use base::untrusted::clean_key;
 use serde::Deserialize;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,20 +45,9 @@ pub(super) fn read(path: &Path, at: Option<&Position>) -> Result<Vec<SourceLine>
         line: 1,
         column: 1,
     };
-    let opened = File::open(path).and_then(|file| {
-        let mut bytes = Vec::new();
-        file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    });
     // A file that cannot be read is an error where it is included.
-    let bytes = opened.map_err(|error| {
-        let name = clean_key(&path.to_string_lossy());
-        ScriptError::new(at.unwrap_or(&start), format!("Cannot read {name}: {error}"))
-    })?;
-    if bytes.len() as u64 > LARGEST {
-        let why = format!("The file is larger than {} MB; split it", LARGEST >> 20);
-        return Err(ScriptError::new(&start, why));
-    }
+    let bytes = files::read(path, LARGEST);
+    let bytes = bytes.map_err(|why| ScriptError::new(at.unwrap_or(&start), why))?;
     let text = decode(bytes);
     let text = text.map_err(|error| ScriptError::new(&start, format!("The file {error}")))?;
     let text = unix_lines(&text);

@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::fs;
 
 fn load_files(files: &[(&str, &str)]) -> Result<Script, Vec<String>> {
@@ -138,6 +139,12 @@ fn a_slip_is_answered_with_its_place_and_the_nearest_word() {
             "> x\nexpect golden a\n> y\nexpect golden A",
             "a.illum:5:8: The golden A is used twice",
         ),
+        ("matrix set seed\n> x", "a.illum:2:8: matrix takes"),
+        (
+            "matrix set sed 1 2\n> x",
+            "a.illum:2:12: unknown setting \"sed\"; did you mean seed?",
+        ),
+        ("rows none.csv\n> x", "a.illum:2:6: Cannot read"),
         (
             "repeat 0\n> x",
             "a.illum:2:8: repeat takes a number of runs",
@@ -198,6 +205,55 @@ fn files_include_each_other_but_not_themselves() {
     assert!(
         errors[0].starts_with("a.illum:2:9: Cannot read"),
         "{errors:?}"
+    );
+}
+
+#[test]
+fn a_matrix_and_rows_make_a_case_for_each_combination() {
+    let main = format!(
+        "{HEADER}\nmatrix set seed 1 2\ncase {{{{name}}}}\nrows people.csv\n> {{{{name}}}} {{{{act}}}}\nexpect golden night\ncase other\nmatrix let who Ada \"B C\"\n> {{{{who}}}}\n"
+    );
+    let rows = "name,act\nAda,\"sat, and\nsat\"\nBob,stood\n";
+    let script = load_files(&[("a.illum", &main), ("people.csv", rows)]).unwrap();
+    let names: Vec<&str> = script.cases.iter().map(|case| case.name.as_str()).collect();
+    let expected = [
+        "Ada [seed=1, row 1]",
+        "Bob [seed=1, row 2]",
+        "Ada [seed=2, row 1]",
+        "Bob [seed=2, row 2]",
+        "other [seed=1, who=Ada]",
+        "other [seed=1, who=B C]",
+        "other [seed=2, who=Ada]",
+        "other [seed=2, who=B C]",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(lines(&script.cases[2]), ["Ada sat, and\nsat"]);
+    let seed = ("seed".to_string(), "2".to_string());
+    assert_eq!(script.cases[2].settings.sampling, [seed]);
+    let goldens: BTreeSet<String> = script.cases[..4]
+        .iter()
+        .map(|case| match &case.steps[1] {
+            Step::Expect(expectation) => match &expectation.check {
+                crate::expect::Check::Golden(name) => name.clone(),
+                other => panic!("{other:?}"),
+            },
+            step => panic!("{step:?}"),
+        })
+        .collect();
+    assert_eq!(goldens.len(), 4, "{goldens:?}");
+    assert!(
+        goldens
+            .iter()
+            .all(|name| crate::golden::check_name(name).is_ok()),
+        "{goldens:?}"
+    );
+    let main = format!("{HEADER}\nrows p.jsonl\n> {{{{a}}}} {{{{b}}}}\n");
+    let rows = "{\"a\": \"{{x}}\", \"b\": 3}\n\n{\"a\": null, \"b\": [1]}\n";
+    let script = load_files(&[("a.illum", &main), ("p.jsonl", rows)]).unwrap();
+    assert_eq!(lines(&script.cases[0]), ["{{x}} 3"]);
+    assert_eq!(
+        (script.cases[1].name.as_str(), lines(&script.cases[1])),
+        ("a [row 2]", vec![" [1]"])
     );
 }
 
