@@ -82,7 +82,8 @@ fn a_failed_expectation_explains_itself() {
         "FAILED a.illum: it's quiet  (2 of 2 expectations failed",
         "a.illum:5: expect golden sea",
         "The passage differs from goldens/a/sea.txt.",
-        "| [-",
+        "changes:\n         | ",
+        "[-",
         "but more than 100 is expected.",
         "illumine replay a.illum --filter 'it'\\''s quiet' --set top_k=5",
         "ok     a.illum: fine  (1 expectation,",
@@ -172,7 +173,7 @@ fn a_script_with_an_error_runs_nothing() {
 #[test]
 fn a_recorded_session_passes_its_own_script() {
     let home = Home::new();
-    let lines = "The harbour was quiet.\n\n/set temperature 0.6\nA bell\\\nrang.\n/retry\n/instruct Be brief.\n";
+    let lines = "The harbour was quiet.\n\n/set temperature 0.6\n/note Rain is near.\nA bell\\\nrang.\n/retry\n/memory The sea is calm.\n/instruct Be brief.\n/memory none\n\n";
     home.illumine(&["repl", "night", "-n", "5"])
         .input(lines)
         .run()
@@ -184,13 +185,13 @@ fn a_recorded_session_passes_its_own_script() {
     assert!(
         output
             .text()
-            .starts_with("Wrote night.illum with 4 goldens"),
+            .starts_with("Wrote night.illum with 5 goldens"),
         "{}",
         output.text()
     );
     let output = replay(&home, &["night.illum"]).expect(0);
     assert!(
-        output.text().contains("(4 expectations"),
+        output.text().contains("(5 expectations"),
         "{}",
         output.text()
     );

@@ -3,6 +3,8 @@
 
 use crate::script::HEADER;
 use base::untrusted::clean_line;
+use story::context::{ContextExtras, build_context};
+use story::frame::Frame;
 use story::goal::LengthGoal;
 use story::sampling::SETTINGS;
 use story::{Author, Mode, Passage, Provenance, Sampling, Settings, Status, Story};
@@ -18,8 +20,12 @@ pub struct Recording {
 }
 
 /// The state that the script has reached.
-struct Recorder {
+struct Recorder<'a> {
+    story: &'a Story,
+    settings: &'a Settings,
     recording: Recording,
+    /// The memory and the author's note, as set so far.
+    frame: Frame,
     sampling: Sampling,
     mode: Mode,
     /// The id that the replay's next passage will have.
@@ -32,6 +38,9 @@ pub fn record(name: &str, story: &Story, settings: &Settings) -> Recording {
     let first = path.iter().find_map(|passage| passage.provenance.as_ref());
     let mode = first.map_or(settings.mode, |how| how.mode);
     let mut recorder = Recorder {
+        story,
+        settings,
+        frame: Frame::default(),
         recording: Recording::default(),
         sampling: match mode {
             Mode::Prose => Sampling::default(),
@@ -40,8 +49,7 @@ pub fn record(name: &str, story: &Story, settings: &Settings) -> Recording {
         mode,
         next: 0,
     };
-    recorder.header(name, settings, first);
-    recorder.frame(story);
+    recorder.header(name, first);
     if let Err(why) = recorder.passages(&path) {
         let why = format!("The rest of the story is not recorded, because {why}.");
         recorder.remark(why);
@@ -49,7 +57,7 @@ pub fn record(name: &str, story: &Story, settings: &Settings) -> Recording {
     recorder.recording
 }
 
-impl Recorder {
+impl Recorder<'_> {
     fn line(&mut self, line: &str) {
         self.recording.script += line;
         self.recording.script.push('\n');
@@ -60,7 +68,8 @@ impl Recorder {
         self.recording.remarks.push(remark);
     }
 
-    fn header(&mut self, name: &str, settings: &Settings, first: Option<&Provenance>) {
+    fn header(&mut self, name: &str, first: Option<&Provenance>) {
+        let settings = self.settings;
         self.line(HEADER);
         self.line(&format!(
             "# Recorded from the session {}.",
@@ -92,32 +101,56 @@ impl Recorder {
         self.line("");
     }
 
-    /// Memory and note, which the model reads with the story.
-    fn frame(&mut self, story: &Story) {
-        let frame = story.frame();
-        if !frame.memory.is_empty() {
-            self.line(&typed(&format!("/memory {}", frame.memory)));
-        }
-        if !frame.note.text.is_empty() {
-            let note = &frame.note;
-            let depth = note.depth;
-            self.line(&typed(&format!("/note {} depth={depth}", note.text)));
-        }
-        let voice = frame.voice.as_ref().map(|voice| voice.name.clone());
-        let others = [
-            voice.map(|name| format!("the voice {name}")),
-            frame
-                .character
-                .as_ref()
-                .map(|_| "the character".to_string()),
-            frame.summary.map(|_| "the summary".to_string()),
-            frame.books().next().map(|_| "the lorebooks".to_string()),
-        ];
-        for missing in others.into_iter().flatten() {
-            self.remark(format!(
-                "This script does not contain {missing}, so the model may write another text."
+    /// Sets the memory and the note with which the model wrote a passage, if a script can do that.
+    fn set_frame(&mut self, passage: &Passage, how: &Provenance) -> Result<(), String> {
+        let whole = self.story.frame();
+        let frame = |memory: bool, note: bool| Frame {
+            memory: memory.then(|| whole.memory.clone()).unwrap_or_default(),
+            note: note.then(|| whole.note.clone()).unwrap_or_default(),
+            ..Frame::default()
+        };
+        let settings = Settings {
+            mode: how.mode,
+            sampling: how.sampling.clone(),
+            ..self.settings.clone()
+        };
+        let path = self.story.path_at(passage.place());
+        let extras = ContextExtras {
+            instruct: how.instruct.as_deref(),
+            ..ContextExtras::default()
+        };
+        let fits = |frame: &Frame| {
+            let context = build_context(&settings, frame, &path, &extras);
+            how.context_digest.is_empty() || context.digest() == how.context_digest
+        };
+        let known = std::iter::once(self.frame.clone());
+        let variants = [(true, true), (false, false), (true, false), (false, true)];
+        let variants = variants.map(|(memory, note)| frame(memory, note));
+        let Some(frame) = known.chain(variants).find(fits) else {
+            return Err(format!(
+                "the model read something with passage {} that a script cannot set: an earlier memory or note, a voice, a character, lore or a summary",
+                passage.id
             ));
+        };
+        let or_none = |text: &str| match text.is_empty() {
+            true => "none".to_string(),
+            false => text.to_string(),
+        };
+        if frame.memory != self.frame.memory {
+            self.line(&typed(&format!("/memory {}", or_none(&frame.memory))));
         }
+        if frame.note != self.frame.note {
+            let depth = match frame.note.text.is_empty() {
+                true => String::new(),
+                false => format!(" depth={}", frame.note.depth),
+            };
+            self.line(&typed(&format!(
+                "/note {}{depth}",
+                or_none(&frame.note.text)
+            )));
+        }
+        self.frame = frame;
+        Ok(())
     }
 
     /// The settings that differ from those reached so far, which become the same, except the seed.
@@ -187,6 +220,7 @@ impl Recorder {
                 "passage {id} begins with a word that you chose, or the mode changed"
             ));
         }
+        self.set_frame(passage, how)?;
         for (name, value) in self.changes(&how.sampling) {
             self.line(&typed(&format!("/set {name} {value}")));
         }
