@@ -173,7 +173,7 @@ fn a_script_with_an_error_runs_nothing() {
 #[test]
 fn a_recorded_session_passes_its_own_script() {
     let home = Home::new();
-    let lines = "The harbour was quiet.\n\n/set temperature 0.6\n/note Rain is near.\nA bell\\\nrang.\n/retry\n/memory The sea is calm.\n/instruct Be brief.\n/memory none\n\n";
+    let lines = "The harbour was quiet.\n\n/set temperature 0.6\n/note Rain is near.\nA bell\\\nrang.\n/retry\n/memory The sea is calm.\n/instruct Be brief.\n";
     home.illumine(&["repl", "night", "-n", "5"])
         .input(lines)
         .run()
@@ -185,13 +185,13 @@ fn a_recorded_session_passes_its_own_script() {
     assert!(
         output
             .text()
-            .starts_with("Wrote night.illum with 5 goldens"),
+            .starts_with("Wrote night.illum with 4 goldens"),
         "{}",
         output.text()
     );
     let output = replay(&home, &["night.illum"]).expect(0);
     assert!(
-        output.text().contains("(5 expectations"),
+        output.text().contains("(4 expectations"),
         "{}",
         output.text()
     );

@@ -104,10 +104,15 @@ impl Recorder<'_> {
     /// Sets the memory and the note with which the model wrote a passage, if a script can do that.
     fn set_frame(&mut self, passage: &Passage, how: &Provenance) -> Result<(), String> {
         let whole = self.story.frame();
-        let frame = |memory: bool, note: bool| Frame {
-            memory: memory.then(|| whole.memory.clone()).unwrap_or_default(),
-            note: note.then(|| whole.note.clone()).unwrap_or_default(),
-            ..Frame::default()
+        let frame = |memory: bool, note: bool| {
+            let mut frame = Frame::default();
+            if memory {
+                frame.memory.clone_from(&whole.memory);
+            }
+            if note {
+                frame.note.clone_from(&whole.note);
+            }
+            frame
         };
         let settings = Settings {
             mode: how.mode,
