@@ -1,7 +1,7 @@
 //! `illumine sessions record`: turns a session into a replay script with goldens.
 
 use super::args::Record as Args;
-use super::{Exit, Failed, note, print};
+use super::{Exit, Failed, note, output, print};
 use base::untrusted::clean_line;
 use illumine::store::Sessions;
 use illumine::store::files;
@@ -23,13 +23,12 @@ pub fn run(sessions: &Sessions, args: &Args) -> Result<Exit, Failed> {
         Some(path) => path.clone(),
         None => PathBuf::from(format!("{}.illum", args.name)),
     };
-    let usage = |error: &dyn std::fmt::Display| Failed::new(Exit::Usage, error);
     let written = files::write_file(&path, recording.script.as_bytes(), args.force);
-    written.map_err(|error| usage(&error))?;
+    written.map_err(output::not_written)?;
     let goldens = Goldens::of(&path, true);
     for (name, text) in &recording.goldens {
         let written = goldens.write(name, text);
-        written.map_err(|error| usage(&error))?;
+        written.map_err(|why| Failed::new(Exit::Usage, why))?;
     }
     recording.remarks.iter().for_each(|remark| note(remark));
     print_written(&path, recording.goldens.len())

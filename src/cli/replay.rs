@@ -95,6 +95,9 @@ fn finish(run: &RunReport, cases: &[CaseReport], args: &Args, ends: &Ends) -> Re
         let written = files::write_file(path, xml.as_bytes(), true);
         written.map_err(|error| Failed::new(Exit::Engine, error))?;
     }
+    if ends.interrupted {
+        complain("Interrupted; the other cases did not run");
+    }
     Ok(match ends.fault {
         _ if ends.interrupted => Exit::Interrupted,
         Some(fault) => fault,
@@ -157,7 +160,7 @@ fn chosen<'a>(
 fn new_script(path: &Path, force: bool) -> Result<Exit, Failed> {
     let name = clean_line(&path.to_string_lossy());
     let text = replay::FIRST_SCRIPT.replace("first.illum", &name);
-    files::write_file(path, text.as_bytes(), force).map_err(usage)?;
+    files::write_file(path, text.as_bytes(), force).map_err(output::not_written)?;
     print(&format!(
         "Wrote {name}; run it with: illumine replay {name}\n"
     ))

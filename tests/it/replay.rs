@@ -204,7 +204,12 @@ fn a_recorded_session_passes_its_own_script() {
 fn the_first_script_and_the_examples_pass() {
     let home = Home::new();
     home.illumine(&["replay", "new"]).run().expect(0);
-    home.illumine(&["replay", "new"]).run().expect(2);
+    let taken = replay(&home, &["new"]).expect(2);
+    assert!(
+        taken.stderr.contains("overwrite it with --force"),
+        "{}",
+        taken.stderr
+    );
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut examples = vec!["first.illum".to_string()];
     for file in ["README.md", "docs/replay.md"] {

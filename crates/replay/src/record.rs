@@ -383,6 +383,17 @@ mod tests {
     }
 
     #[test]
+    fn a_passage_written_with_texts_that_a_script_cannot_set_is_not_recorded() {
+        let mut answer = node(1, Author::Model, " b");
+        answer.provenance.as_mut().unwrap().context_digest = "0".repeat(16);
+        let nodes = vec![node(0, Author::User, "A"), answer];
+        let recording = record("x", &story(nodes), &Settings::default());
+        assert!(recording.goldens.is_empty());
+        let remark = &recording.remarks[0];
+        assert!(remark.contains("a script cannot set"), "{remark}");
+    }
+
+    #[test]
     fn what_cannot_be_replayed_is_said() {
         let cut = Node {
             edited: true,
