@@ -2,15 +2,18 @@
 //!
 //! [`kinds::KINDS`] is the table of all expectations, for parsing, errors and docs/replay.md.
 
+mod arguments;
 mod bound;
 mod check;
 pub mod kinds;
+mod observed;
 pub(crate) mod parse;
 mod quantity;
 mod schema;
 
 pub use bound::Bound;
-pub use check::{Finding, Observed};
+pub use check::Finding;
+pub use observed::Observed;
 
 use crate::measure::language::Language;
 use crate::measure::rouge::Rouge;

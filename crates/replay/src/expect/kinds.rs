@@ -1,6 +1,6 @@
 //! The table of expectations.
 
-use super::parse::{Arguments, Build};
+use super::arguments::{Arguments, Build, Built};
 use super::{Check, Quantity};
 use crate::measure::rouge::Rouge;
 
@@ -42,7 +42,7 @@ const fn line(name: &'static str, args: &'static str, help: &'static str, build:
     }
 }
 
-fn contains(it: &mut Arguments, all: bool, ignore_case: bool) -> super::parse::Built {
+fn contains(it: &mut Arguments, all: bool, ignore_case: bool) -> Built {
     Ok(Check::Contains {
         texts: it.texts()?,
         all,

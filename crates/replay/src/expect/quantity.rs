@@ -1,6 +1,7 @@
 //! The numbers that an expectation can compare.
 
-use super::{Observed, Quantity};
+use super::Quantity;
+use super::observed::Observed;
 use crate::measure::bleu::bleu;
 use crate::measure::rouge::rouge;
 use crate::measure::{self, picture, variety};
