@@ -27,7 +27,9 @@ mod page;
 mod pictures;
 mod piped;
 mod prompts;
+mod record;
 mod repl;
+mod replay;
 mod safety;
 mod screen;
 mod servers;
@@ -81,6 +83,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failed> {
         Some(Command::Sessions { what }) => sessions::run(&paths, &what),
         Some(Command::Prompts { what }) => prompts::run(&paths, &what),
         Some(Command::Eval { what }) => eval::run(&paths, &what),
+        Some(Command::Replay(args)) => replay::run(&paths, &args),
         Some(Command::Bench(args)) => bench::run(&paths, &args),
         Some(Command::Paths) => print(&paths_text(&paths)),
         Some(Command::Completions { shell }) => {

@@ -144,12 +144,17 @@ impl RunEnd {
     }
 }
 
-enum Flow {
+/// What follows after a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// The next line may run; this one may have failed.
     On(Option<FailureCause>),
     Quit,
 }
 
-fn run_line(
+/// Runs one line and waits until the engine is idle. [`run`] calls it for each line; a replay calls
+/// it itself, since it checks the story between lines.
+pub fn run_line(
     studio: &mut Studio,
     events: &Receiver<Reply>,
     line: &str,
@@ -239,7 +244,7 @@ fn cause_of(refusal: &Refusal) -> FailureCause {
 }
 
 /// Handles engine events until the engine is idle. Returns the first error.
-fn settle(
+pub fn settle(
     studio: &mut Studio,
     events: &Receiver<Reply>,
     page: &mut dyn Page,

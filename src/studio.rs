@@ -146,6 +146,11 @@ impl Studio {
         self.about.as_ref()
     }
 
+    /// The engine's capabilities with the loaded model.
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
     /// The engine's current activity for this session.
     pub fn work(&self) -> &Work {
         self.pending.work(self.session.id)

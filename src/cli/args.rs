@@ -2,13 +2,15 @@
 
 mod many;
 mod pictures;
+mod replay;
 mod sessions;
 #[cfg(feature = "train")]
 mod training;
 
 pub use many::Many;
 pub use pictures::Draw;
-pub use sessions::{Export, Import, Sessions};
+pub use replay::{Replay, ReplayCommand};
+pub use sessions::{Export, Import, Record, Sessions};
 #[cfg(feature = "train")]
 pub use training::{EvalImage, Gan, Train};
 
@@ -68,6 +70,7 @@ impl Cli {
             Some(Command::Sessions { .. }) => "sessions",
             Some(Command::Prompts { .. }) => "prompts",
             Some(Command::Eval { .. }) => "eval",
+            Some(Command::Replay(_)) => "replay",
             Some(Command::Bench(_)) => "bench",
             Some(Command::Paths) => "paths",
             Some(Command::Completions { .. }) => "completions",
@@ -118,6 +121,8 @@ pub enum Command {
         #[command(subcommand)]
         what: Eval,
     },
+    /// Run replay scripts: type their lines and check what they expect
+    Replay(Box<Replay>),
     /// Benchmark prompt processing and text generation
     Bench(Bench),
     /// Print the paths of sessions, models and configuration

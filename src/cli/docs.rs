@@ -153,6 +153,7 @@ fn every_exit_code_is_in_the_table() {
         Exit::Model,
         Exit::Overflow,
         Exit::Session,
+        Exit::Expectation,
         Exit::Interrupted,
     ];
     for exit in exits {

@@ -222,7 +222,7 @@ pub fn settings_with(
 }
 
 /// The settings given by flags and variables.
-fn asked(common: &Common) -> Result<SettingOverrides, Failed> {
+pub fn asked(common: &Common) -> Result<SettingOverrides, Failed> {
     let flags = &common.sampling;
     let named = [
         ("max_tokens", &flags.max_tokens),

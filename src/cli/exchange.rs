@@ -59,7 +59,7 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
         }
         return output::write(&bytes).map(|_| Exit::Well);
     }
-    files::write_file(&path, &bytes, args.force).map_err(usage)?;
+    files::write_file(&path, &bytes, args.force).map_err(output::not_written)?;
     export::write_picture_files(&recovered.story, format, extent, &meta, &path).map_err(usage)?;
     let left_out = export::left_out(&recovered.story, format);
     print_line(&format!("Wrote {}{left_out}", path.display()))

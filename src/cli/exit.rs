@@ -14,6 +14,8 @@ pub enum Exit {
     Model,
     Overflow,
     Session,
+    /// An expectation of a replay failed.
+    Expectation,
     Interrupted,
     Signal(u8),
 }
@@ -27,6 +29,7 @@ impl Exit {
             Exit::Model => 3,
             Exit::Overflow => 4,
             Exit::Session => 5,
+            Exit::Expectation => 6,
             Exit::Interrupted => 130,
             Exit::Signal(number) => 128u8.saturating_add(number),
         }
@@ -44,6 +47,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("3", "the model cannot be downloaded or loaded"),
     ("4", "the prompt is longer than the model's context"),
     ("5", "the session cannot be opened or saved"),
+    ("6", "an expectation of a replay failed"),
     ("130", "interrupted with Ctrl+C"),
     (
         "128+N",

@@ -1,6 +1,7 @@
 //! Standard output. Failing to write is an error, unless the reader went away.
 
 use super::{Exit, Failed};
+use illumine::store::files::FileError;
 use std::io::{ErrorKind, Write, stdout};
 
 /// Writes bytes to standard output. Returns false if nobody reads it any more.
@@ -19,4 +20,16 @@ pub fn write(bytes: &[u8]) -> Result<bool, Failed> {
 /// Prints to standard output; it is no error if the reader went away.
 pub fn print(text: &str) -> Result<Exit, Failed> {
     write(text.as_bytes()).map(|_| Exit::Well)
+}
+
+/// The failure to write a file, for a command whose flag `--force` overwrites it.
+pub fn not_written(error: FileError) -> Failed {
+    let why = match error {
+        FileError::Taken(path) => format!(
+            "{} already exists; choose another name, or overwrite it with --force",
+            path.display()
+        ),
+        FileError::Full(_) | FileError::Io { .. } => error.to_string(),
+    };
+    Failed::new(Exit::Usage, why)
 }

@@ -2,7 +2,7 @@
 
 use super::args::Sessions as Args;
 use super::environment::Paths;
-use super::{Exit, Failed, complain, exchange, print, safety};
+use super::{Exit, Failed, complain, exchange, print, record, safety};
 use base::search::Needle;
 use illumine::store::export::bare_text;
 use illumine::store::{Recovered, Sessions, StoreError, shell_word};
@@ -24,6 +24,7 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
         Args::Rename { name, to, sessions } => rename(&at(sessions), name, to),
         Args::Export(args) => exchange::export(paths, args),
         Args::Import(args) => exchange::import(paths, args),
+        Args::Record(args) => record::run(&at(&args.sessions), args),
         Args::Check {
             name: Some(name),
             salvage: true,

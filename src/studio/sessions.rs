@@ -6,7 +6,7 @@ use super::{Notice, Outcome, Refusal, Studio, Work, cannot};
 use crate::store::SessionListing;
 use story::message::{FailureKind, WarmCache};
 use story::sentence::format_bytes;
-use story::{Record, Request};
+use story::{Record, Request, Settings};
 
 /// The size above which a KV cache is saved only on explicit request.
 const WARM_LIMIT: u64 = 256_000_000;
@@ -155,6 +155,18 @@ impl Studio {
         Ok(Outcome::Moved(
             "A new story; write the first line".to_string(),
         ))
+    }
+
+    /// Starts an empty story with these settings, and loads their model if another one is loaded.
+    pub fn begin_with(&mut self, settings: Settings) -> Result<(), Refusal> {
+        self.session.close(&self.setup)?;
+        let model = settings.model.clone();
+        self.replace(Session::new(settings));
+        match self.requested_model() == Some(model.as_str()) {
+            true => self.pending.hand_over_models(self.session.id),
+            false => self.load_model(),
+        }
+        Ok(())
     }
 
     /// Replaces this session. Answers to its requests are dropped when they arrive.

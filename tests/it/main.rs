@@ -39,6 +39,7 @@ mod reference;
 #[cfg(feature = "train")]
 mod refining;
 mod repl;
+mod replay;
 mod retrieval;
 mod safety;
 mod servers;

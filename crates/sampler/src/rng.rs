@@ -55,6 +55,22 @@ pub fn derive(seed: u64, stream: u64) -> u64 {
     split_mix(split_mix(seed, 0), stream)
 }
 
+/// The inverse of [`derive`]: the seed whose stream number `stream` has the seed `derived`.
+pub fn underive(derived: u64, stream: u64) -> u64 {
+    split_mix_seed(split_mix_seed(derived, stream), 0)
+}
+
+/// The seed whose SplitMix64 has this output number `index`: every step of it is invertible.
+fn split_mix_seed(output: u64, index: u64) -> u64 {
+    let z = output ^ (output >> 31) ^ (output >> 62);
+    // The factors are the inverses of those in `split_mix`, modulo 2^64.
+    let z = z.wrapping_mul(0x3196_42b2_d24d_8ec3);
+    let z = z ^ (z >> 27) ^ (z >> 54);
+    let z = z.wrapping_mul(0x96de_1b17_3f11_9089);
+    let z = z ^ (z >> 30) ^ (z >> 60);
+    z.wrapping_sub(GOLDEN.wrapping_mul(index.wrapping_add(1)))
+}
+
 /// Output number `index`, from 0, of SplitMix64 started at `seed`. No state is stored, since the
 /// state is just a counter.
 fn split_mix(seed: u64, index: u64) -> u64 {
@@ -67,6 +83,18 @@ fn split_mix(seed: u64, index: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seed_is_recovered_from_that_of_a_stream() {
+        for (seed, stream) in [
+            (0, 0),
+            (42, 7),
+            (u64::MAX, 1 << 40),
+            (0x1234_5678_9abc_def0, 3),
+        ] {
+            assert_eq!(underive(derive(seed, stream), stream), seed);
+        }
+    }
 
     #[test]
     fn split_mix_gives_the_reference_outputs() {

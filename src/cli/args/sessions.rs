@@ -81,6 +81,8 @@ pub enum Sessions {
     },
     /// Export a session as text, Markdown, HTML, EPUB, JSON Lines or another program's format
     Export(Export),
+    /// Turn a session into a replay script that expects the same text again
+    Record(Record),
     /// Create a session from a character card, lorebook, story, chat or text file
     Import(Import),
 }
@@ -126,6 +128,22 @@ pub struct Import {
     /// Your name in the story, for character cards that use {{user}}
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+    /// Sessions folder
+    #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
+    pub sessions: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Record {
+    /// Session name
+    pub name: String,
+    /// Script to write; its goldens are written beside it [default: <name>.illum in the current
+    /// folder]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Overwrite an existing script
+    #[arg(long)]
+    pub force: bool,
     /// Sessions folder
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
     pub sessions: Option<PathBuf>,

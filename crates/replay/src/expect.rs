@@ -1,0 +1,110 @@
+//! Expectations: what a script says about a passage, the story, an answer or a picture.
+//!
+//! [`kinds::KINDS`] is the table of all expectations, for parsing, errors and docs/replay.md.
+
+mod arguments;
+mod bound;
+mod check;
+pub mod kinds;
+mod observed;
+pub(crate) mod parse;
+mod quantity;
+mod schema;
+
+pub use bound::Bound;
+pub use check::Finding;
+pub use observed::Observed;
+
+use crate::measure::language::Language;
+use crate::measure::rouge::Rouge;
+use crate::position::Position;
+use fancy_regex::Regex;
+use schema::Schema;
+use story::Status;
+
+/// One `expect` line.
+#[derive(Debug)]
+pub struct Expectation {
+    pub at: Position,
+    /// The line as written, without `expect`.
+    pub source: String,
+    pub target: Target,
+    /// Whether the opposite is expected (`not-`).
+    pub negated: bool,
+    pub check: Check,
+}
+
+/// The text that an expectation is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// The last passage of the current story.
+    #[default]
+    Text,
+    /// The current story from its beginning.
+    Story,
+    /// The answer to the last command, with any notices.
+    Answer,
+}
+
+impl Target {
+    /// Every target with its name in a script.
+    pub const ALL: &[(&str, Target)] = &[
+        ("text", Target::Text),
+        ("story", Target::Story),
+        ("answer", Target::Answer),
+    ];
+}
+
+/// What is checked.
+#[derive(Debug)]
+pub enum Check {
+    Equals(String),
+    /// Whether the text contains all or any of these.
+    Contains {
+        texts: Vec<String>,
+        all: bool,
+        ignore_case: bool,
+    },
+    Regex(Box<Regex>),
+    StartsWith(String),
+    EndsWith(String),
+    OneOf(Vec<String>),
+    Json,
+    JsonSchema(Schema),
+    Language(Language),
+    Finish(Status),
+    /// The last line was refused, with a message that contains this.
+    Refused(String),
+    /// The text equals another passage, named as in `/goto`.
+    SameAs(String),
+    Golden(String),
+    PictureSize(u32, u32),
+    Number(Quantity, Bound),
+}
+
+/// A number that can be compared.
+#[derive(Debug)]
+pub enum Quantity {
+    Words,
+    Sentences,
+    Characters,
+    Tokens,
+    Levenshtein(String),
+    Bleu(Vec<String>),
+    Rouge(Rouge, Vec<String>),
+    /// The share of repeated n-grams.
+    Repetition(usize),
+    /// The share of distinct n-grams.
+    Distinct(usize),
+    SelfBleu,
+    /// Milliseconds from the line to the end of its answer.
+    Latency,
+    TokensPerSecond,
+    /// How many pictures the last line drew.
+    Pictures,
+    /// The distance to a picture with this perceptual hash.
+    PictureHash(u64),
+}
+
+#[cfg(test)]
+mod tests;

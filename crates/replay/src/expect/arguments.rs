@@ -1,0 +1,223 @@
+//! The arguments of an expectation: texts, numbers, patterns and files.
+
+use super::schema::Schema;
+use super::{Bound, Check, Quantity};
+use crate::files;
+use crate::golden;
+use crate::measure::language::{self, Language};
+use crate::measure::picture;
+use crate::measure::rouge::Rouge;
+use crate::position::ScriptError;
+use crate::words::{Rest, Variables, Word};
+use base::nearest::nearest;
+use base::untrusted::clean_key;
+use fancy_regex::{Regex, RegexBuilder};
+use std::path::Path;
+use story::Status;
+
+/// The result of parsing a kind's arguments.
+pub(super) type Built = Result<Check, ScriptError>;
+pub(super) type Build = fn(&mut Arguments) -> Built;
+
+/// The arguments of an expectation.
+pub(super) struct Arguments<'a> {
+    /// The name and the arguments of the expectation, for errors.
+    pub(super) name: &'static str,
+    pub(super) args: &'static str,
+    pub(super) rest: Rest<'a>,
+    pub(super) variables: &'a Variables,
+    /// The folder of the script, in which its files are found.
+    pub(super) folder: &'a Path,
+}
+
+/// The largest schema or picture file.
+const LARGEST: u64 = 64 << 20;
+/// How far a regular expression may backtrack before it is given up.
+const BACKTRACKS: usize = 1_000_000;
+
+/// The ways a passage can end, as scripts name them.
+pub(super) const FINISHES: &[(&str, Status)] = &[
+    ("complete", Status::Complete),
+    ("length", Status::Length),
+    ("stop-string", Status::StopString),
+    ("context-full", Status::ContextFull),
+    ("stopped", Status::Stopped),
+];
+
+impl Arguments<'_> {
+    fn error<T>(&self, why: impl std::fmt::Display) -> Result<T, ScriptError> {
+        Err(ScriptError::new(&self.rest.at, why))
+    }
+
+    fn missing<T>(&self) -> Result<T, ScriptError> {
+        self.error(format!("{} takes {}", self.name, self.args))
+    }
+
+    pub(super) fn nothing(&self) -> Result<(), ScriptError> {
+        match self.rest.text {
+            "" => Ok(()),
+            _ => self.error(format!(
+                "{} takes nothing; remove the rest of the line",
+                self.name
+            )),
+        }
+    }
+
+    /// The rest of the line as one text.
+    pub(super) fn text(&self) -> Result<String, ScriptError> {
+        match self.rest.text {
+            "" => self.missing(),
+            _ => self.rest.one_text(self.variables),
+        }
+    }
+
+    fn words(&self) -> Result<Vec<Word>, ScriptError> {
+        let words = self.rest.words(self.variables)?;
+        match words.is_empty() {
+            true => self.missing(),
+            false => Ok(words),
+        }
+    }
+
+    /// One text for each word.
+    pub(super) fn texts(&self) -> Result<Vec<String>, ScriptError> {
+        Ok(self.words()?.into_iter().map(|word| word.text).collect())
+    }
+
+    pub(super) fn number(&self, quantity: Quantity) -> Built {
+        let words = self.rest.words(self.variables)?;
+        Ok(Check::Number(
+            quantity,
+            Bound::parse(&words, &self.rest.at)?,
+        ))
+    }
+
+    /// Quoted texts, then a comparison.
+    pub(super) fn texts_and_bound(&self) -> Result<(Vec<String>, Bound), ScriptError> {
+        let words = self.words()?;
+        let texts = words.iter().take_while(|word| word.quoted).count();
+        if texts == 0 {
+            return self.error(format!(
+                "{} takes {}, with the text in quotation marks",
+                self.name, self.args
+            ));
+        }
+        let bound = Bound::parse(&words[texts..], &words[texts - 1].at)?;
+        if self.name == "levenshtein" && texts > 1 {
+            let why = "levenshtein takes one text; remove the others";
+            return Err(ScriptError::new(&words[1].at, why));
+        }
+        let texts = words.into_iter().take(texts).map(|word| word.text);
+        Ok((texts.collect(), bound))
+    }
+
+    pub(super) fn rouge(&self, which: Rouge) -> Built {
+        let (texts, bound) = self.texts_and_bound()?;
+        Ok(Check::Number(Quantity::Rouge(which, texts), bound))
+    }
+
+    pub(super) fn regex(&self) -> Result<Box<Regex>, ScriptError> {
+        let text = self.rest.text;
+        let slashed = text.strip_prefix('/').and_then(|it| it.rsplit_once('/'));
+        let (pattern, flags) = match slashed {
+            Some((pattern, flags)) => {
+                let filled = crate::words::fill(pattern, &self.rest.at, self.variables)?;
+                (filled.replace("\\/", "/"), flags)
+            }
+            None => (self.text()?, ""),
+        };
+        if let Some(wrong) = flags.chars().find(|flag| !"imsx".contains(*flag)) {
+            return self.error(format!(
+                "Unknown flag {wrong:?} of a pattern; flags are i, m, s and x"
+            ));
+        }
+        let pattern = match flags {
+            "" => pattern,
+            flags => format!("(?{flags}){pattern}"),
+        };
+        let built = RegexBuilder::new(&pattern)
+            .backtrack_limit(BACKTRACKS)
+            .build();
+        match built {
+            Ok(regex) => Ok(Box::new(regex)),
+            Err(error) => self.error(format!("The pattern is invalid: {error}")),
+        }
+    }
+
+    pub(super) fn schema(&self) -> Result<Schema, ScriptError> {
+        let text = self.rest.text;
+        let json = match text.starts_with('{') || text == "true" || text == "false" {
+            true => crate::words::fill(text, &self.rest.at, self.variables)?.into_bytes(),
+            false => self.file(&self.text()?)?,
+        };
+        let value = serde_json::from_slice(&json);
+        let value =
+            value.or_else(|error| self.error(format!("The schema is not JSON: {error}")))?;
+        Schema::compile(value).or_else(|why| self.error(why))
+    }
+
+    pub(super) fn language(&self) -> Result<Language, ScriptError> {
+        language::parse(&self.text()?).or_else(|why| self.error(why))
+    }
+
+    pub(super) fn finish(&self) -> Result<Status, ScriptError> {
+        let word = self.text()?;
+        let found = FINISHES.iter().find(|(name, _)| *name == word);
+        if let Some((_, status)) = found {
+            return Ok(*status);
+        }
+        let names = FINISHES.iter().map(|(name, _)| *name);
+        let near = nearest(&word, names.clone());
+        let word = clean_key(&word);
+        self.error(match near {
+            Some(near) => format!("Unknown reason \"{word}\"; did you mean {near}?"),
+            None => {
+                let all: Vec<&str> = names.collect();
+                format!(
+                    "Unknown reason \"{word}\"; the reasons are {}",
+                    all.join(", ")
+                )
+            }
+        })
+    }
+
+    pub(super) fn golden(&self) -> Result<String, ScriptError> {
+        let name = self.text()?;
+        golden::check_name(&name).or_else(|why| self.error(why))?;
+        Ok(name)
+    }
+
+    pub(super) fn size(&self) -> Result<(u32, u32), ScriptError> {
+        let text = self.text()?;
+        let size = text.split_once(['x', '×']);
+        let size = size.and_then(|(w, h)| Some((w.trim().parse().ok()?, h.trim().parse().ok()?)));
+        size.map_or_else(
+            || self.error("A size is WIDTHxHEIGHT, for example 512x512"),
+            Ok,
+        )
+    }
+
+    pub(super) fn picture_hash(&self) -> Built {
+        let words = self.words()?;
+        let [file, comparison @ ..] = words.as_slice() else {
+            return self.missing();
+        };
+        let bound = Bound::parse(comparison, &file.at)?;
+        let bytes = self.file(&file.text)?;
+        match picture::decode(&bytes) {
+            Ok(decoded) => {
+                let hash = picture::perceptual_hash(&decoded);
+                Ok(Check::Number(Quantity::PictureHash(hash), bound))
+            }
+            Err(why) => {
+                let name = clean_key(&file.text);
+                self.error(format!("{name} is not a readable picture: {why}"))
+            }
+        }
+    }
+
+    /// The bytes of a file beside the script.
+    fn file(&self, name: &str) -> Result<Vec<u8>, ScriptError> {
+        files::read(&self.folder.join(name), LARGEST).or_else(|why| self.error(why))
+    }
+}

@@ -1,0 +1,27 @@
+//! What an expectation looks at.
+
+use std::sync::Arc;
+use story::Status;
+
+/// What a line led to.
+pub struct Observed<'a> {
+    /// The last passage of the current story.
+    pub text: &'a str,
+    pub story: &'a str,
+    /// The answer to the last command, with any notices.
+    pub answer: &'a str,
+    /// The message with which the last line was refused.
+    pub refused: Option<&'a str>,
+    /// How the last passage ended.
+    pub status: Option<Status>,
+    /// The number of its tokens.
+    pub tokens: Option<usize>,
+    pub milliseconds: f64,
+    pub tokens_per_second: Option<f64>,
+    /// The text of each version of the last passage.
+    pub versions: Vec<&'a str>,
+    /// The files of the pictures that the last line drew; the last one counts.
+    pub pictures: Vec<Arc<[u8]>>,
+    /// The text of a passage, named as in `/goto`.
+    pub passage: &'a dyn Fn(&str) -> Result<String, String>,
+}

@@ -1,0 +1,86 @@
+//! Parses an `expect` line.
+
+use super::arguments::Arguments;
+use super::kinds::{KINDS, Kind};
+use super::{Expectation, Target};
+use crate::position::{Position, ScriptError};
+use crate::words::{Rest, Variables};
+use base::nearest::nearest;
+use base::untrusted::clean_key;
+use std::path::Path;
+
+/// Parses what follows `expect`.
+pub(crate) fn parse(
+    rest: &Rest,
+    variables: &Variables,
+    folder: &Path,
+) -> Result<Expectation, ScriptError> {
+    let (first, after) = rest.split();
+    let target = Target::ALL.iter().find(|(name, _)| *name == first);
+    let (target, named, rest) = match target {
+        Some((name, target)) => (*target, Some(*name), after),
+        None => (Target::default(), None, rest.clone()),
+    };
+    let (name, arguments) = rest.split();
+    if name.is_empty() {
+        let why = "An expectation is missing, for example expect contains \"lamp\"";
+        return Err(ScriptError::new(&rest.at, why));
+    }
+    let (negated, kind) = find(name, &rest.at)?;
+    if let Some(named) = named.filter(|_| !kind.of_text) {
+        let why = format!(
+            "{} is not about a text; write it without {named}",
+            kind.name
+        );
+        return Err(ScriptError::new(&rest.at, why));
+    }
+    let mut arguments = Arguments {
+        name: kind.name,
+        args: kind.args,
+        rest: arguments,
+        variables,
+        folder,
+    };
+    Ok(Expectation {
+        check: (kind.build)(&mut arguments)?,
+        at: rest.at.clone(),
+        source: rest_source(named, rest.text),
+        target,
+        negated,
+    })
+}
+
+fn rest_source(named: Option<&str>, text: &str) -> String {
+    match named {
+        Some(named) => format!("{named} {text}"),
+        None => text.to_string(),
+    }
+}
+
+/// Finds a kind by its name, with or without `not-`.
+fn find(name: &str, at: &Position) -> Result<(bool, &'static Kind), ScriptError> {
+    let by_name = |name: &str| KINDS.iter().find(|kind| kind.name == name);
+    if let Some(kind) = by_name(name) {
+        return Ok((false, kind));
+    }
+    let bare = name.strip_prefix("not-");
+    if let Some(kind) = bare.and_then(by_name) {
+        if kind.negatable {
+            return Ok((true, kind));
+        }
+        let why = match kind.args.contains("COMPARISON") {
+            true => format!("{} takes no not-; write the opposite comparison", kind.name),
+            false => format!("{} takes no not-; remove it", kind.name),
+        };
+        return Err(ScriptError::new(at, why));
+    }
+    let names = KINDS.iter().map(|kind| kind.name);
+    let near = nearest(bare.unwrap_or(name), names);
+    let name = clean_key(name);
+    let not = if bare.is_some() { "not-" } else { "" };
+    let why = match near {
+        Some(near) => format!("Unknown expectation \"{name}\"; did you mean {not}{near}?"),
+        None => format!("Unknown expectation \"{name}\"; docs/replay.md lists them all"),
+    };
+    Err(ScriptError::new(at, why))
+}

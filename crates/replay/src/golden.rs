@@ -1,0 +1,123 @@
+//! Goldens: texts that earlier runs produced, in files beside the script, one file for each, so
+//! that they can be compared in version control.
+
+use base::decode::{decode, unix_lines};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The longest name of a golden.
+const LONGEST: usize = 80;
+
+/// Checks that a name can be a file's name on every system.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.#".contains(c);
+    let sound = !name.is_empty() && name.len() <= LONGEST && !name.starts_with('.');
+    match sound && name.chars().all(fits) {
+        true => Ok(()),
+        false => Err(
+            "A golden's name has letters, digits and the characters - _ . #, and does not start with a dot"
+                .to_string(),
+        ),
+    }
+}
+
+/// The goldens of one script: `goldens/<script>/<name>.txt`.
+#[derive(Clone, Debug)]
+pub struct Goldens {
+    folder: PathBuf,
+    /// Whether to write the texts instead of comparing them.
+    update: bool,
+}
+
+/// A golden compared with a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    Same,
+    /// The golden was written with this text.
+    Written,
+    /// The golden's text, which differs.
+    Different(String),
+    Missing,
+}
+
+impl Goldens {
+    /// The goldens of the script at `path`.
+    pub fn of(path: &Path, update: bool) -> Goldens {
+        let script = path.file_stem().unwrap_or_default();
+        Goldens {
+            folder: path.with_file_name("goldens").join(script),
+            update,
+        }
+    }
+
+    /// The file of a golden.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.txt"))
+    }
+
+    /// Compares a text with its golden or, if goldens are being updated, writes it.
+    pub fn compare(&self, name: &str, text: &str) -> Result<Comparison, String> {
+        let path = self.path(name);
+        let known = match fs::read(&path) {
+            Ok(bytes) => {
+                let known = decode(bytes);
+                let known = known.map_err(|error| format!("{} {error}", path.display()))?;
+                let known = unix_lines(&known).into_owned();
+                Some(known.strip_suffix('\n').unwrap_or(&known).to_string())
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(format!("Cannot read {}: {error}", path.display())),
+        };
+        match known {
+            Some(known) if known == text => Ok(Comparison::Same),
+            _ if self.update => {
+                self.write(name, text)?;
+                Ok(Comparison::Written)
+            }
+            Some(known) => Ok(Comparison::Different(known)),
+            None => Ok(Comparison::Missing),
+        }
+    }
+
+    /// Writes a golden. It gets its name only once it is whole.
+    pub fn write(&self, name: &str, text: &str) -> Result<(), String> {
+        let path = self.path(name);
+        let failed = |error: std::io::Error| format!("Cannot write {}: {error}", path.display());
+        fs::create_dir_all(&self.folder).map_err(failed)?;
+        let new = path.with_extension("txt.new");
+        fs::write(&new, format!("{text}\n")).map_err(failed)?;
+        fs::rename(&new, &path).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_golden_is_missing_then_written_then_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("night.illum");
+        let update = Goldens::of(&script, true);
+        let compare = Goldens::of(&script, false);
+        assert_eq!(compare.compare("a", "x\n"), Ok(Comparison::Missing));
+        assert_eq!(update.compare("a", " one\n\n"), Ok(Comparison::Written));
+        assert_eq!(update.compare("a", " one\n\n"), Ok(Comparison::Same));
+        assert_eq!(compare.compare("a", " one\n\n"), Ok(Comparison::Same));
+        let other = Comparison::Different(" one\n\n".to_string());
+        assert_eq!(compare.compare("a", " one\n"), Ok(other));
+        let path = folder.path().join("goldens/night/a.txt");
+        assert_eq!(update.path("a"), path);
+        fs::write(&path, " one\r\n\r\n\r\n").unwrap();
+        assert_eq!(compare.compare("a", " one\n\n"), Ok(Comparison::Same));
+    }
+
+    #[test]
+    fn a_name_stays_in_its_folder() {
+        for name in ["", "../x", "a/b", ".hidden", "a\\b", "é", &"x".repeat(81)] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+        assert_eq!(check_name("opening-2_b.c#1"), Ok(()));
+    }
+}

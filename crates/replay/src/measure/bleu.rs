@@ -1,0 +1,146 @@
+//! BLEU of one sentence, with the numbers of sacrebleu's `sentence_bleu`: its tokenizer `13a`,
+//! exponential smoothing and effective order (Post 2018, "A call for clarity in reporting BLEU
+//! scores"; Papineni et al. 2002).
+
+use super::{ngram_counts, shared_ngrams};
+use std::collections::HashMap;
+
+/// The longest n-grams that count.
+const ORDER: usize = 4;
+
+/// The score of a text against one or more references, from 0 to 100.
+pub fn bleu<R: AsRef<str>>(text: &str, references: &[R]) -> f64 {
+    let tokens = tokenize(text.trim_end());
+    let references = references.iter();
+    let references: Vec<String> = references
+        .map(|reference| tokenize(reference.as_ref().trim_end()))
+        .collect();
+    let tokens: Vec<&str> = tokens.split_whitespace().collect();
+    let references: Vec<Vec<&str>> = references
+        .iter()
+        .map(|reference| reference.split_whitespace().collect())
+        .collect();
+    let matched: Vec<(usize, usize)> = (1..=ORDER)
+        .map(|n| (matches(&tokens, &references, n), ngrams(&tokens, n)))
+        .collect();
+    if matched.iter().all(|(correct, _)| *correct == 0) {
+        return 0.0;
+    }
+    brevity(tokens.len(), &references) * mean_precision(&matched)
+}
+
+fn ngrams(tokens: &[&str], n: usize) -> usize {
+    (tokens.len() + 1).saturating_sub(n)
+}
+
+/// How many n-grams of the text are in a reference, each at most as often as in the reference that
+/// contains it most often.
+fn matches(tokens: &[&str], references: &[Vec<&str>], n: usize) -> usize {
+    let mut most: HashMap<&[&str], usize> = HashMap::new();
+    for reference in references {
+        for (ngram, count) in ngram_counts(reference, n) {
+            let known = most.entry(ngram).or_default();
+            *known = count.max(*known);
+        }
+    }
+    shared_ngrams(&ngram_counts(tokens, n), &most)
+}
+
+/// The penalty for a text that is shorter than the reference closest to it in length.
+fn brevity(len: usize, references: &[Vec<&str>]) -> f64 {
+    let lengths = references.iter().map(Vec::len);
+    let closest = lengths.min_by_key(|reference| (reference.abs_diff(len), *reference));
+    match closest {
+        Some(closest) if len < closest => (1.0 - closest as f64 / len as f64).exp(),
+        _ => 1.0,
+    }
+}
+
+/// The geometric mean of the precisions, up to the longest n-grams that the text has.
+fn mean_precision(matched: &[(usize, usize)]) -> f64 {
+    let mut smoothing = 1.0;
+    let mut logs = Vec::new();
+    for (correct, total) in matched.iter().take_while(|(_, total)| *total > 0) {
+        let total = *total as f64;
+        let precision = match correct {
+            0 => {
+                smoothing *= 2.0;
+                100.0 / (smoothing * total)
+            }
+            correct => 100.0 * *correct as f64 / total,
+        };
+        logs.push(precision.ln());
+    }
+    (logs.iter().sum::<f64>() / logs.len().max(1) as f64).exp()
+}
+
+/// The tokens that mteval-v13a makes, separated by spaces.
+fn tokenize(line: &str) -> String {
+    let mut line = line
+        .replace("<skipped>", "")
+        .replace("-\n", "")
+        .replace('\n', " ");
+    for (entity, character) in [
+        ("&quot;", "\""),
+        ("&amp;", "&"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+    ] {
+        line = line.replace(entity, character);
+    }
+    let line: Vec<char> = format!(" {line} ").chars().collect();
+    let line = spaced(&line, is_symbol);
+    let line = around_points(&line, false);
+    let line = around_points(&line, true);
+    after_digits(&line).into_iter().collect()
+}
+
+fn is_symbol(c: char) -> bool {
+    matches!(c, '{'..='~' | '['..='`' | ' '..='&' | '('..='+' | ':'..='@' | '/')
+}
+
+/// Puts spaces around each of these characters.
+fn spaced(line: &[char], symbol: fn(char) -> bool) -> Vec<char> {
+    let spaced = line.iter().flat_map(|c| match symbol(*c) {
+        true => vec![' ', *c, ' '],
+        false => vec![*c],
+    });
+    spaced.collect()
+}
+
+/// Splits off points and commas that follow a character other than a digit or, with `before`,
+/// that precede one.
+fn around_points(line: &[char], before: bool) -> Vec<char> {
+    let point = |c: char| matches!(c, '.' | ',');
+    let mut out = Vec::new();
+    let mut at = 0;
+    while at < line.len() {
+        let next = line.get(at + 1).copied();
+        let pair = match (before, next) {
+            (false, Some(next)) => !line[at].is_ascii_digit() && point(next),
+            (true, Some(next)) => point(line[at]) && !next.is_ascii_digit(),
+            (_, None) => false,
+        };
+        match (pair, next) {
+            // As in Python's re.sub, a match does not overlap the one before it.
+            (true, Some(next)) if before => out.extend([' ', line[at], ' ', next]),
+            (true, Some(next)) => out.extend([line[at], ' ', next, ' ']),
+            _ => out.push(line[at]),
+        }
+        at += 1 + usize::from(pair);
+    }
+    out
+}
+
+/// Splits off dashes that follow a digit.
+fn after_digits(line: &[char]) -> Vec<char> {
+    let mut out = Vec::new();
+    for (at, c) in line.iter().enumerate() {
+        let dash = *c == '-' && at > 0 && line[at - 1].is_ascii_digit();
+        match dash {
+            true => out.extend([' ', '-', ' ']),
+            false => out.push(*c),
+        }
+    }
+    out
+}

@@ -1,0 +1,52 @@
+//! A position in a script, and what is wrong there.
+
+use base::untrusted::clean_line;
+use std::fmt;
+use std::sync::Arc;
+
+/// A character of a script file; lines and columns count from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The file as the user named it.
+    pub file: Arc<str>,
+    pub line: usize,
+    pub column: usize,
+}
+
+impl Position {
+    /// A position on the same line.
+    pub fn at_column(&self, column: usize) -> Position {
+        Position {
+            column,
+            ..self.clone()
+        }
+    }
+
+    /// The file and line, for a report.
+    pub fn short(&self) -> String {
+        format!("{}:{}", clean_line(&self.file), self.line)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.short(), self.column)
+    }
+}
+
+/// An error in a script: where, and one sentence about what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {why}")]
+pub struct ScriptError {
+    pub at: Position,
+    pub why: String,
+}
+
+impl ScriptError {
+    pub(crate) fn new(at: &Position, why: impl fmt::Display) -> ScriptError {
+        ScriptError {
+            at: at.clone(),
+            why: clean_line(&why.to_string()),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The report for a person: one line for a case that passed, and the explanation of one that did
+//! not.
+
+use super::{CaseReport, Failure, RunReport, Verdict};
+use base::untrusted::{clean, clean_line};
+use story::sentence::count_noun;
+
+/// The longest text of an explanation in characters; the JSON and JUnit reports contain all of it.
+const LONGEST: usize = 1200;
+
+/// A case as text. `mark` formats the verdict, for a terminal with colours.
+pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> String {
+    let verdict = match case.verdict {
+        Verdict::Passed => "ok    ",
+        Verdict::Failed => "FAILED",
+        Verdict::Error => "ERROR ",
+    };
+    let failed = case.failures.len();
+    let counts = match (case.verdict, failed) {
+        (Verdict::Failed, _) | (Verdict::Error, 1..) => {
+            format!(
+                "{failed} of {} failed",
+                count_noun(case.checked, "expectation")
+            )
+        }
+        (Verdict::Passed | Verdict::Error, _) => count_noun(case.checked, "expectation"),
+    };
+    let counts = match &case.runs {
+        Some(runs) => format!(
+            "{} of {} runs passed: {:.0} %, 95 % interval {:.0} to {:.0} %; expected {}",
+            runs.passed,
+            runs.runs,
+            runs.pass_rate * 100.0,
+            runs.low * 100.0,
+            runs.high * 100.0,
+            runs.expected
+        ),
+        None => counts,
+    };
+    let time = case.seconds.map(|seconds| format!(", {seconds:.1} s"));
+    let mut text = format!(
+        "{} {}: {}  ({counts}{})\n",
+        mark(case.verdict, verdict),
+        clean_line(&case.file),
+        clean_line(&case.case),
+        time.unwrap_or_default()
+    );
+    for remark in &case.remarks {
+        text += &format!("       {}\n", clean_line(remark));
+    }
+    for failure in case.failures.iter().chain(&case.error) {
+        text += &failure_text(failure);
+    }
+    if case.verdict != Verdict::Passed {
+        text += &format!(
+            "\n       To run this case alone:\n       {}\n\n",
+            clean_line(&case.rerun)
+        );
+    }
+    text
+}
+
+/// The explanation of a failure.
+fn failure_text(failure: &Failure) -> String {
+    let mut text = format!(
+        "\n       {}: {}\n       {}\n",
+        clean_line(&failure.at),
+        clean_line(&failure.source),
+        clean_line(&failure.why)
+    );
+    let texts = [
+        ("expected", &failure.expected),
+        ("actual", &failure.actual),
+        ("changes", &failure.difference),
+    ];
+    for (name, part) in texts {
+        if let Some(part) = part {
+            text += &format!("       {name}:\n{}", indented(part));
+        }
+    }
+    text
+}
+
+/// A text in an explanation: each line after a bar, so that white space can be seen.
+fn indented(text: &str) -> String {
+    let mut shown: String = text.chars().take(LONGEST).collect();
+    let left = text.chars().count().saturating_sub(LONGEST);
+    if left > 0 {
+        shown += &format!("… ({left} more characters)");
+    }
+    let lines = clean(&shown);
+    lines
+        .split('\n')
+        .map(|line| format!("         | {line}\n"))
+        .collect()
+}
+
+/// The last lines of the report.
+pub fn summary_text(run: &RunReport) -> String {
+    let mut counts = format!("{} passed", run.passed);
+    if run.failed > 0 {
+        counts += &format!(", {} failed", run.failed);
+    }
+    if run.errors > 0 {
+        counts += &format!(", {} with errors", run.errors);
+    }
+    let time = run.seconds.map(|seconds| format!(" in {seconds:.1} s"));
+    let models: Vec<String> = run.models.iter().map(|model| clean_line(model)).collect();
+    let models = match models.is_empty() {
+        true => "no model".to_string(),
+        false => models.join("; "),
+    };
+    let caveat = match run.reproducible {
+        true => "",
+        false => ", which may write another text next time",
+    };
+    format!(
+        "{}: {counts}{}.\nMode: {}, with {models}{caveat}.\n",
+        count_noun(run.cases(), "case"),
+        time.unwrap_or_default(),
+        run.mode.name()
+    )
+}

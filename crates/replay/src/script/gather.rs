@@ -1,0 +1,117 @@
+//! Gathers the lines of a script and of the files that it includes, and divides them into cases.
+
+use super::source::{self, SourceLine};
+use crate::position::{Position, ScriptError};
+use crate::words::{Rest, Variables};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// How deeply files may include each other.
+const DEEPEST: usize = 16;
+/// How many lines a script may have in total, with all that it includes.
+const MOST_LINES: usize = 1_000_000;
+
+/// A line, and the folder in which the files that it names are found.
+#[derive(Clone, Debug)]
+pub(super) struct PlacedLine {
+    pub(super) line: SourceLine,
+    pub(super) folder: Rc<Path>,
+}
+
+/// The lines of a case.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    /// What follows `case`.
+    pub(super) name: SourceLine,
+    pub(super) lines: Vec<PlacedLine>,
+}
+
+/// The lines of a script.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    /// What stands before the first case and belongs to every case.
+    pub(super) shared: Vec<PlacedLine>,
+    pub(super) blocks: Vec<Block>,
+}
+
+/// Gathers a script's lines. `variables` are those of the command line, for names of files.
+pub(super) fn gather(path: &Path, variables: &Variables) -> Result<Gathered, ScriptError> {
+    let mut gatherer = Gatherer {
+        gathered: Gathered::default(),
+        variables,
+        open: Vec::new(),
+        lines: 0,
+    };
+    gatherer.file(path, None)?;
+    Ok(gatherer.gathered)
+}
+
+struct Gatherer<'a> {
+    gathered: Gathered,
+    variables: &'a Variables,
+    /// The files being read, each included by the one before it.
+    open: Vec<PathBuf>,
+    lines: usize,
+}
+
+impl Gatherer<'_> {
+    /// Reads a file; `at` is where it is included.
+    fn file(&mut self, path: &Path, at: Option<&Position>) -> Result<(), ScriptError> {
+        // Two names for one file are found too.
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        if let Some(at) = at {
+            if self.open.contains(&real) {
+                let why = "The file includes itself; remove this line";
+                return Err(ScriptError::new(at, why));
+            }
+            if self.open.len() >= DEEPEST {
+                let why = format!("Files include each other more than {DEEPEST} deep");
+                return Err(ScriptError::new(at, why));
+            }
+        }
+        let lines = source::read(path, at)?;
+        let folder: Rc<Path> = path.parent().unwrap_or(Path::new("")).into();
+        self.open.push(real);
+        for line in lines {
+            self.lines += 1;
+            if self.lines > MOST_LINES {
+                let why = format!("The script has more than {MOST_LINES} lines; split it");
+                return Err(ScriptError::new(&line.at, why));
+            }
+            self.line(line, &folder)?;
+        }
+        self.open.pop();
+        Ok(())
+    }
+
+    fn line(&mut self, line: SourceLine, folder: &Rc<Path>) -> Result<(), ScriptError> {
+        let rest = Rest::new(&line.text, line.at.clone());
+        let (word, after) = rest.split();
+        match word {
+            "include" => {
+                let name = after.one_text(self.variables)?;
+                if name.is_empty() {
+                    let why = "include takes the name of a script file";
+                    return Err(ScriptError::new(&after.at, why));
+                }
+                self.file(&folder.join(name), Some(&after.at))
+            }
+            "case" => {
+                let name = SourceLine {
+                    at: after.at.clone(),
+                    text: after.text.to_string(),
+                };
+                let lines = Vec::new();
+                self.gathered.blocks.push(Block { name, lines });
+                Ok(())
+            }
+            _ => {
+                let blocks = self.gathered.blocks.last_mut();
+                let lines = blocks.map_or(&mut self.gathered.shared, |block| &mut block.lines);
+                let folder = folder.clone();
+                lines.push(PlacedLine { line, folder });
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! `matrix` and `rows`: a case that runs once for each combination of values.
+
+use super::gather::PlacedLine;
+use super::source::SourceLine;
+use crate::files;
+use crate::position::{Position, ScriptError};
+use crate::words::Rest;
+use base::decode::decode;
+use base::hash::fnv1a;
+use serde_json::{Map, Value};
+use std::path::Path;
+use std::rc::Rc;
+
+/// How many cases the values of one case may add up to.
+const MOST_CASES: usize = 100_000;
+/// The largest file of rows in bytes.
+const LARGEST: u64 = 256 << 20;
+/// The longest value in a case's name.
+const LONGEST: usize = 40;
+
+/// One value, or one row of values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Choice {
+    /// For the case's name, such as `seed=3`.
+    label: String,
+    /// The lines that take the place of the `matrix` or `rows` line.
+    lines: Vec<String>,
+}
+
+/// The choices of one `matrix` or `rows` line.
+struct Dimension {
+    /// The index of the line.
+    line: usize,
+    /// Where its values are described.
+    at: Position,
+    choices: Vec<Choice>,
+}
+
+/// One combination of values.
+#[derive(Debug, Default)]
+pub(super) struct Combination {
+    /// What distinguishes it, for the case's name; empty if there is only one.
+    pub(super) label: String,
+    pub(super) lines: Vec<PlacedLine>,
+}
+
+impl Combination {
+    /// The label as a part of a golden's name.
+    pub(super) fn suffix(&self) -> String {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_=.".contains(c);
+        let slug: String = self
+            .label
+            .chars()
+            .map(|c| if fits(c) { c } else { '-' })
+            .collect();
+        let slug = slug.replace('=', "-");
+        match self.label.is_empty() {
+            true => String::new(),
+            // Labels that look alike as names of files remain different.
+            false => format!(".{:.30}-{:04x}", slug, fnv1a(&self.label) & 0xffff),
+        }
+    }
+}
+
+/// Every combination of the values of a case's `matrix` and `rows` lines.
+pub(super) fn combinations(lines: &[PlacedLine]) -> Result<Vec<Combination>, ScriptError> {
+    let mut dimensions = Vec::new();
+    let mut count = 1_usize;
+    for (line, placed) in lines.iter().enumerate() {
+        let rest = Rest::new(&placed.line.text, placed.line.at.clone());
+        let (word, after) = rest.split();
+        let choices = match word {
+            "matrix" => values(&after)?,
+            "rows" => rows(&after, &placed.folder)?,
+            _ => continue,
+        };
+        count = count.saturating_mul(choices.len());
+        if count > MOST_CASES {
+            let why = format!("The values add up to more than {MOST_CASES} cases; divide them");
+            return Err(ScriptError::new(&rest.at, why));
+        }
+        let at = after.at;
+        dimensions.push(Dimension { line, at, choices });
+    }
+    Ok((0..count)
+        .map(|n| combination(lines, &dimensions, n))
+        .collect())
+}
+
+/// The combination with this number; the last line's values change fastest.
+fn combination(lines: &[PlacedLine], dimensions: &[Dimension], number: usize) -> Combination {
+    let mut left = number;
+    let mut chosen: Vec<&Choice> = dimensions
+        .iter()
+        .rev()
+        .map(|dimension| {
+            let choice = &dimension.choices[left % dimension.choices.len()];
+            left /= dimension.choices.len();
+            choice
+        })
+        .collect();
+    chosen.reverse();
+    let labels: Vec<&str> = chosen.iter().map(|choice| choice.label.as_str()).collect();
+    let mut combined = Combination {
+        label: labels.join(", "),
+        lines: Vec::new(),
+    };
+    for (at, placed) in lines.iter().enumerate() {
+        match dimensions.iter().position(|dimension| dimension.line == at) {
+            None => combined.lines.push(placed.clone()),
+            Some(dimension) => {
+                let texts = chosen[dimension].lines.iter();
+                combined.lines.extend(texts.map(|text| PlacedLine {
+                    line: SourceLine {
+                        at: dimensions[dimension].at.clone(),
+                        text: text.clone(),
+                    },
+                    folder: Rc::clone(&placed.folder),
+                }));
+            }
+        }
+    }
+    combined
+}
+
+/// `matrix set NAME VALUE …`, `matrix let NAME VALUE …`, `matrix model VALUE …` and the like.
+fn values(rest: &Rest) -> Result<Vec<Choice>, ScriptError> {
+    let (word, after) = rest.split();
+    let (name, start, values) = match word {
+        "set" | "let" => {
+            let (name, values) = after.split();
+            let equals = if word == "let" { " =" } else { "" };
+            (name, format!("{word} {name}{equals}"), values)
+        }
+        "model" | "mode" | "system" => (word, word.to_string(), after),
+        _ => ("", String::new(), after),
+    };
+    let words = values.raw_words()?;
+    if name.is_empty() || words.is_empty() {
+        let why = "matrix takes set NAME, let NAME, model, mode or system, and then values, for example matrix set seed 1 2 3";
+        return Err(ScriptError::new(&rest.at, why));
+    }
+    let choice = |value: String| Choice {
+        label: format!("{name}={}", shortened(&value)),
+        lines: vec![format!("{start} {}", Value::from(value))],
+    };
+    Ok(words.into_iter().map(|word| choice(word.text)).collect())
+}
+
+/// `rows FILE`: each row of a CSV or JSON Lines file defines variables.
+fn rows(rest: &Rest, folder: &Path) -> Result<Vec<Choice>, ScriptError> {
+    let refuse = |why: String| ScriptError::new(&rest.at, why);
+    let words = rest.raw_words()?;
+    let [name] = words.as_slice() else {
+        return Err(refuse(
+            "rows takes the name of a CSV or JSON Lines file".to_string(),
+        ));
+    };
+    let path = folder.join(&name.text);
+    let bytes = files::read(&path, LARGEST).map_err(refuse)?;
+    let text = decode(bytes).map_err(|error| refuse(format!("{} {error}", name.text)))?;
+    let lines = path
+        .extension()
+        .is_some_and(|ending| ending == "jsonl" || ending == "json");
+    let rows = match lines {
+        true => json_rows(&text),
+        false => csv_rows(&text),
+    };
+    let rows = rows.map_err(|why| refuse(format!("{}: {why}", name.text)))?;
+    if rows.is_empty() {
+        return Err(refuse(format!("{} has no rows", name.text)));
+    }
+    let row = |(at, row): (usize, Vec<(String, String)>)| Choice {
+        label: format!("row {}", at + 1),
+        lines: row
+            .iter()
+            .map(|(name, value)| {
+                let value = Value::from(value.replace("{{", "\\{{"));
+                format!("let {name} = {value}")
+            })
+            .collect(),
+    };
+    Ok(rows.into_iter().enumerate().map(row).collect())
+}
+
+/// The names and values of a row.
+type Row = Vec<(String, String)>;
+
+fn csv_rows(text: &str) -> Result<Vec<Row>, String> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let headers = reader.headers().map_err(|error| error.to_string())?.clone();
+    let row = |record: csv::Result<csv::StringRecord>| {
+        let record = record.map_err(|error| error.to_string())?;
+        let cells = headers.iter().zip(&record);
+        Ok(cells
+            .map(|(name, cell)| (name.trim().to_string(), cell.to_string()))
+            .collect())
+    };
+    reader.records().map(row).collect()
+}
+
+fn json_rows(text: &str) -> Result<Vec<Row>, String> {
+    let lines = text.lines().enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+    let row = |(at, line): (usize, &str)| {
+        let object: Map<String, Value> = serde_json::from_str(line)
+            .map_err(|error| format!("line {} is not a JSON object: {error}", at + 1))?;
+        let cell = |value: Value| match value {
+            Value::String(text) => text,
+            Value::Null => String::new(),
+            other => other.to_string(),
+        };
+        let cells = object.into_iter();
+        Ok(cells.map(|(name, value)| (name, cell(value))).collect())
+    };
+    lines.map(row).collect()
+}
+
+fn shortened(value: &str) -> String {
+    story::sentence::excerpt(value, LONGEST)
+}

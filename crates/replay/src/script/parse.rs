@@ -1,0 +1,367 @@
+//! Parses the lines of a script.
+
+use super::gather::{Block, PlacedLine, gather};
+use super::matrix::{Combination, combinations};
+use super::source::SourceLine;
+use super::{Case, Repeat, Script, Step};
+use crate::expect::{self, Bound, Check};
+use crate::position::{Position, ScriptError};
+use crate::words::{Rest, Variables, fill};
+use base::nearest::nearest;
+use base::untrusted::{clean_key, clean_line};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use story::{Command, Mode, Sampling, SettingOverrides, command, sampling};
+
+/// How many errors are collected.
+const MOST_ERRORS: usize = 20;
+/// How often a case may be repeated.
+const MOST_RUNS: u32 = 100_000;
+
+/// The first words of lines.
+const WORDS: &[&str] = &[
+    "case", "expect", "include", "let", "matrix", "mode", "model", "repeat", "rows", "set",
+    "system",
+];
+
+/// Words that belong on the command line instead.
+const FLAGS: &[(&str, &str)] = &[
+    ("backend", "--backend"),
+    ("device", "--device"),
+    ("draft", "--draft"),
+    ("kv", "--kv"),
+    ("threads", "--threads"),
+];
+
+/// The state while a script is parsed.
+pub(super) struct Parser<'a> {
+    /// Variables from the command line, which the script cannot change.
+    given: &'a BTreeMap<String, String>,
+    variables: Variables,
+    cases: Vec<Case>,
+    names: BTreeSet<String>,
+    /// Each golden's name in lower case, and the place that uses it.
+    goldens: BTreeMap<String, Position>,
+    errors: Vec<ScriptError>,
+}
+
+impl<'a> Parser<'a> {
+    pub(super) fn new(given: &'a BTreeMap<String, String>) -> Parser<'a> {
+        Parser {
+            given,
+            variables: Variables::new(),
+            cases: Vec::new(),
+            names: BTreeSet::new(),
+            goldens: BTreeMap::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    pub(super) fn load(mut self, path: &Path) -> Result<Script, Vec<ScriptError>> {
+        let start = Position {
+            file: path.to_string_lossy().into(),
+            line: 1,
+            column: 1,
+        };
+        let mut gathered = gather(path, self.given).map_err(|error| vec![error])?;
+        if gathered.blocks.is_empty() {
+            // A script without a `case` line is a single case.
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            gathered.blocks.push(Block {
+                name: SourceLine {
+                    at: start.clone(),
+                    text: Value::from(name.replace("{{", "\\{{")).to_string(),
+                },
+                lines: Vec::new(),
+            });
+        }
+        for block in &gathered.blocks {
+            if let Err(error) = self.block(&gathered.shared, block) {
+                self.add(error);
+            }
+            if self.errors.len() >= MOST_ERRORS {
+                break;
+            }
+        }
+        if self.errors.is_empty() && self.cases.iter().all(|case| case.steps.is_empty()) {
+            let why = "The script has no lines to run; add one that begins with >";
+            self.errors.push(ScriptError::new(&start, why));
+        }
+        match self.errors.is_empty() {
+            true => Ok(Script {
+                path: path.to_path_buf(),
+                cases: self.cases,
+            }),
+            false => Err(self.errors),
+        }
+    }
+
+    /// Adds an error. One in a line that belongs to several cases is found again in each.
+    fn add(&mut self, error: ScriptError) {
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
+    }
+
+    /// Parses a case, once for each combination of its values.
+    fn block(&mut self, shared: &[PlacedLine], block: &Block) -> Result<(), ScriptError> {
+        let lines = [shared, &block.lines].concat();
+        for combination in combinations(&lines)? {
+            self.variables = self.given.clone();
+            let known = self.errors.len();
+            let mut case = empty_case(&block.name.at);
+            for placed in &combination.lines {
+                if let Err(error) = self.statement(placed, &combination, &mut case) {
+                    self.add(error);
+                }
+            }
+            case.name = self.name(&block.name, &combination.label)?;
+            self.cases.push(case);
+            // Other values would lead to the same errors.
+            if self.errors.len() > known {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of a case, which must be its own.
+    fn name(&mut self, name: &SourceLine, label: &str) -> Result<String, ScriptError> {
+        let rest = Rest::new(&name.text, name.at.clone());
+        let mut text = clean_line(rest.one_text(&self.variables)?.trim());
+        if text.is_empty() {
+            return Err(ScriptError::new(&rest.at, "case takes a name"));
+        }
+        if !label.is_empty() {
+            text += &format!(" [{}]", clean_line(label));
+        }
+        if !self.names.insert(text.clone()) {
+            let why = format!(
+                "There is already a case \"{}\"; rename one",
+                clean_key(&text)
+            );
+            return Err(ScriptError::new(&rest.at, why));
+        }
+        Ok(text)
+    }
+
+    /// Notes a golden: two lines must not share one, and each combination of values has its own.
+    fn note_golden(
+        &mut self,
+        name: &mut String,
+        at: &Position,
+        repeated: bool,
+        combination: &Combination,
+    ) -> Result<(), ScriptError> {
+        if repeated {
+            let why = "A repeated case has no goldens, since every run has another seed";
+            return Err(ScriptError::new(at, why));
+        }
+        *name += &combination.suffix();
+        let known = self.goldens.entry(name.to_lowercase());
+        match *known.or_insert_with(|| at.clone()) == *at {
+            true => Ok(()),
+            false => {
+                let why = format!("The golden {name} is used twice; rename one");
+                Err(ScriptError::new(at, why))
+            }
+        }
+    }
+
+    /// Parses a line of a case.
+    fn statement(
+        &mut self,
+        placed: &PlacedLine,
+        combination: &Combination,
+        case: &mut Case,
+    ) -> Result<(), ScriptError> {
+        let line = &placed.line;
+        let text = line.text.as_str();
+        if let Some(typed) = text.strip_prefix('>') {
+            let typed = typed.strip_prefix(' ').unwrap_or(typed);
+            return self.typed(typed, &line.at.at_column(3), case);
+        }
+        if text.starts_with('/') {
+            return self.typed(text, &line.at, case);
+        }
+        let rest = Rest::new(text, line.at.clone());
+        let (word, after) = rest.split();
+        match word {
+            _ if word.is_empty() || word.starts_with('#') => Ok(()),
+            "expect" => {
+                let mut expectation =
+                    expect::parse::parse(&after, &self.variables, &placed.folder)?;
+                if let Check::Golden(name) = &mut expectation.check {
+                    self.note_golden(name, &expectation.at, case.repeat.is_some(), combination)?;
+                }
+                case.steps.push(Step::Expect(expectation));
+                Ok(())
+            }
+            "let" => self.define(&after),
+            "model" | "mode" | "system" | "set" | "repeat" => {
+                if !case.steps.is_empty() {
+                    let why = format!(
+                        "{word} must stand before the lines of a case; between them, use /{word}"
+                    );
+                    return Err(ScriptError::new(&rest.at, why));
+                }
+                setting(word, &after, &self.variables, case)
+            }
+            _ => Err(unknown(word, &rest.at)),
+        }
+    }
+
+    /// A line as a writer types it.
+    fn typed(&self, text: &str, at: &Position, case: &mut Case) -> Result<(), ScriptError> {
+        let text = fill(text, at, &self.variables)?;
+        let parsed = command::parse(&text);
+        let command = parsed.map_err(|error| ScriptError::new(at, error))?;
+        if let Some(why) = unsuitable(&command) {
+            return Err(ScriptError::new(at, why));
+        }
+        let at = at.clone();
+        case.steps.push(Step::Line { at, text });
+        Ok(())
+    }
+
+    /// `let NAME = VALUE`.
+    fn define(&mut self, rest: &Rest) -> Result<(), ScriptError> {
+        let takes = || ScriptError::new(&rest.at, "let takes NAME = VALUE");
+        let (name, value) = rest.text.split_once('=').ok_or_else(takes)?;
+        let column = rest.at.column + name.chars().count() + 1;
+        let value = Rest::new(value, rest.at.at_column(column));
+        let name = name.trim();
+        check_variable(name).map_err(|why| ScriptError::new(&rest.at, why))?;
+        let value = value.one_text(&self.variables)?;
+        if !self.given.contains_key(name) {
+            self.variables.insert(name.to_string(), value);
+        }
+        Ok(())
+    }
+}
+
+/// Checks the name of a variable.
+fn check_variable(name: &str) -> Result<(), String> {
+    let letters = |c: char| c.is_alphanumeric() || c == '_';
+    match !name.is_empty() && name.chars().all(letters) {
+        true => Ok(()),
+        false => Err("A variable's name has letters, digits and underscores".to_string()),
+    }
+}
+
+fn empty_case(at: &Position) -> Case {
+    Case {
+        name: String::new(),
+        at: at.clone(),
+        settings: SettingOverrides::default(),
+        repeat: None,
+        steps: Vec::new(),
+    }
+}
+
+/// `model NAME`, `mode NAME`, `system TEXT`, `set NAME VALUE …` and `repeat N …`.
+fn setting(
+    word: &str,
+    rest: &Rest,
+    variables: &Variables,
+    case: &mut Case,
+) -> Result<(), ScriptError> {
+    let settings = &mut case.settings;
+    match word {
+        "set" => return set(rest, variables, settings),
+        "repeat" => {
+            case.repeat = Some(repeat(rest, variables)?);
+            return Ok(());
+        }
+        _ => {}
+    }
+    let value = rest.one_text(variables)?;
+    if value.is_empty() {
+        return Err(ScriptError::new(&rest.at, format!("{word} takes a value")));
+    }
+    match word {
+        "model" => settings.model = Some(value),
+        "system" => settings.system = Some(value),
+        _ => {
+            let wrong = || ScriptError::new(&rest.at, "A mode is prose or chat");
+            settings.mode = Some(Mode::parse(&value).ok_or_else(wrong)?);
+        }
+    }
+    Ok(())
+}
+
+/// `repeat N`, or `repeat N pass-rate >= 0.8`.
+fn repeat(rest: &Rest, variables: &Variables) -> Result<Repeat, ScriptError> {
+    let words = rest.words(variables)?;
+    let times = words.first().and_then(|word| word.text.parse().ok());
+    let times = times.filter(|times| (1..=MOST_RUNS).contains(times));
+    let Some(times) = times else {
+        let why = format!("repeat takes a number of runs from 1 to {MOST_RUNS}");
+        return Err(ScriptError::new(&rest.at, why));
+    };
+    let pass_rate = match &words[1..] {
+        [] => Bound::AtLeast(1.0),
+        [name, comparison @ ..] if name.text == "pass-rate" => Bound::parse(comparison, &name.at)?,
+        [other, ..] => {
+            let why =
+                "After the number, write pass-rate and a comparison, for example pass-rate >= 0.8";
+            return Err(ScriptError::new(&other.at, why));
+        }
+    };
+    Ok(Repeat { times, pass_rate })
+}
+
+fn set(
+    rest: &Rest,
+    variables: &Variables,
+    settings: &mut SettingOverrides,
+) -> Result<(), ScriptError> {
+    let words = rest.words(variables)?;
+    let (pairs, left) = words.as_chunks::<2>();
+    if pairs.is_empty() || !left.is_empty() {
+        let why = "set takes names and values, for example set temperature 0.8 seed 42; put a value with spaces in quotation marks";
+        return Err(ScriptError::new(&rest.at, why));
+    }
+    for [name, value] in pairs {
+        let found = sampling::find(&name.text);
+        let found = found.map_err(|error| ScriptError::new(&name.at, error))?;
+        let checked = found.set(&mut Sampling::default(), &value.text);
+        checked.map_err(|error| ScriptError::new(&value.at, error))?;
+        let pair = (found.name.to_string(), value.text.clone());
+        settings.sampling.push(pair);
+    }
+    Ok(())
+}
+
+/// Why a command cannot be part of a replay: every case is a private session that leaves no files.
+fn unsuitable(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Open(_) | Command::New(_) | Command::Save(_) | Command::SaveWarm { .. } => {
+            Some("A case is a private session of its own; start another one with case NAME")
+        }
+        Command::Quit => Some("A case ends where the next one begins; remove this line"),
+        Command::Export(_, Some(file)) if file.split_whitespace().next() != Some("-") => {
+            Some("A replay writes no files; export to - and check the answer")
+        }
+        Command::Export(_, None) => Some("A replay writes no files; write /export FORMAT -"),
+        Command::Edit(_, None) => Some("A replay opens no editor; write /edit PLACE TEXT"),
+        _ => None,
+    }
+}
+
+fn unknown(word: &str, at: &Position) -> ScriptError {
+    if let Some((_, flag)) = FLAGS.iter().find(|(name, _)| *name == word) {
+        let why = format!("A script does not choose this; use {flag} on the command line");
+        return ScriptError::new(at, why);
+    }
+    let near = nearest(word, WORDS.iter().copied());
+    let word = clean_key(word);
+    let why = match near {
+        Some(near) => format!("Unknown word \"{word}\"; did you mean {near}?"),
+        None => format!(
+            "Unknown word \"{word}\"; a line to type begins with > or /, an expectation with expect, a comment with #"
+        ),
+    };
+    ScriptError::new(at, why)
+}
