@@ -94,7 +94,9 @@ impl Page for ReplayPage {
             Work::Nothing | Work::Reading { .. } | Work::Writing if all > 1 => {
                 self.meter.count("Replaying", done as u64, all as u64);
             }
-            Work::Nothing | Work::Reading { .. } | Work::Writing => self.meter.clear(),
+            Work::Nothing | Work::Reading { .. } | Work::Thinking { .. } | Work::Writing => {
+                self.meter.clear()
+            }
         }
     }
 }
