@@ -141,6 +141,8 @@ impl From<RemoteError> for Failure {
             Kind::Unreachable(_)
             | Kind::Unauthorized { .. }
             | Kind::NotFound(_)
+            | Kind::NoModel { .. }
+            | Kind::NoModel { .. }
             | Kind::Loading
             | Kind::Redirects(_) => FailureKind::Model,
             Kind::Stopped
@@ -172,6 +174,7 @@ fn retry(kind: &Kind) -> Retry {
         Kind::Stopped
         | Kind::Unauthorized { .. }
         | Kind::NotFound(_)
+        | Kind::NoModel { .. }
         | Kind::TooLong(_)
         | Kind::Refused { .. }
         | Kind::Redirects(_) => Retry::Never,

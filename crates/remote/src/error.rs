@@ -28,6 +28,11 @@ pub enum Kind {
     },
     /// It has no such route or model.
     NotFound(String),
+    /// It does not have the model that was named.
+    NoModel {
+        name: String,
+        has: Vec<String>,
+    },
     /// The prompt does not fit its context.
     TooLong(String),
     /// It is still loading its model.
@@ -163,6 +168,13 @@ impl std::fmt::Display for RemoteError {
                 f,
                 "{server} does not have the model or the route{}; `illumine models list` shows its models; if its kind is wrong, set flavour of its backend in config.toml",
                 quoted(said)
+            ),
+            Kind::NoModel { name, has } => write!(
+                f,
+                "{server} has no model {}; it has {}: name one, for example {server}#{}",
+                clean_line(name),
+                clean_line(&has.join(", ")),
+                clean_line(has.first().map_or("MODEL", String::as_str))
             ),
             Kind::TooLong(said) => write!(
                 f,

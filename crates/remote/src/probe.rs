@@ -58,9 +58,8 @@ pub fn probe(
         }
     };
     if model.is_some() && !models.is_empty() && !models.iter().any(|it| same(&it.name, &name)) {
-        let names: Vec<&str> = models.iter().take(8).map(|it| it.name.as_str()).collect();
-        let known = format!("no {name}, but {}", names.join(", "));
-        return Err(client.error(Kind::NotFound(known)));
+        let has = models.iter().take(8).map(|it| it.name.clone()).collect();
+        return Err(client.error(Kind::NoModel { name, has }));
     }
     let entry = models
         .iter()

@@ -161,6 +161,10 @@ fn attempt(
             }
         };
         passage.finish(status, listener);
+        if passage.is_empty() && status == Status::Length && !fitted.echo.is_empty() {
+            let why = "The model only repeated its last message; /retry, or raise the length with /set max_tokens";
+            listener.tell(Event::Warned(why.to_string()));
+        }
         stats.new_tokens = passage.tokens_with_thoughts();
         return Ok(Ok((status, stats)));
     }
