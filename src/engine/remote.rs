@@ -142,7 +142,6 @@ impl From<RemoteError> for Failure {
             | Kind::Unauthorized { .. }
             | Kind::NotFound(_)
             | Kind::NoModel { .. }
-            | Kind::NoModel { .. }
             | Kind::Loading
             | Kind::Redirects(_) => FailureKind::Model,
             Kind::Stopped
