@@ -1,4 +1,4 @@
-//! Times several passages after one story, written together and one after the other.
+//! Measures how long several continuations of one story take, written together and in turn.
 
 use crate::engine::{Backend, Failure, Loaded};
 use base::progress::Unobserved;

@@ -1,4 +1,4 @@
-//! Environment variables that do not depend on the command line.
+//! Environment variables that are read directly, not as defaults of flags.
 
 use std::env;
 

@@ -45,7 +45,7 @@ pub struct App {
     pub(super) editing: Option<NodeId>,
     pub(super) editor: Option<Editor>,
     keys: Keymap,
-    /// Whether to prefill the line being typed, and when that is next due.
+    /// Whether to prefill the line being typed, and the time of the next prefill.
     read_ahead: bool,
     due: Option<Duration>,
     pub(super) history: History,

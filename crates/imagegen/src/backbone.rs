@@ -11,7 +11,8 @@ use super::tokens::FsqCodes;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{Error, Result, Tensor};
 
-/// Four prefix tokens of text and one of style and flip come before the picture's tokens.
+/// The number of prefix tokens for the text; one more for style and mirroring follows them, then
+/// the picture's tokens.
 const WORDS: usize = 4;
 const PREFIX: usize = WORDS + 1;
 

@@ -153,7 +153,7 @@ pub struct Linear {
 enum Matrix {
     /// `[outputs, inputs]`.
     Plain(Tensor),
-    /// The same, multiplied by the [`autograd`] crate.
+    /// The same; the [`autograd`] crate computes its products.
     Autograd(Tensor),
     Packed(Packed, Arc<Pool>, Vec<f32>),
 }

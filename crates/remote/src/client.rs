@@ -64,7 +64,7 @@ pub struct Network {
     /// A PEM file of certificates to trust instead of the system's.
     pub certificates: Option<PathBuf>,
     pub limits: Limits,
-    /// The clock, for servers that send a date to wait for but not their own time.
+    /// The clock, for servers that say until when to wait but do not send their own time.
     pub clock: Option<fn() -> SystemTime>,
 }
 

@@ -28,7 +28,7 @@ pub enum Kind {
     },
     /// It has no such route or model.
     NotFound(String),
-    /// It does not have the model that was named.
+    /// The server does not have the named model.
     NoModel {
         name: String,
         has: Vec<String>,

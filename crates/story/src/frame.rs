@@ -105,7 +105,7 @@ impl Frame {
         self.off.contains(&(book.name.clone(), entry.uid))
     }
 
-    /// Adds a lorebook, or replaces one of the same name, which stays on or off.
+    /// Adds a lorebook, or replaces the one of the same name and keeps its on/off state.
     pub(super) fn add_book(&mut self, book: Lorebook) {
         let on = self.books.get(&book.name).is_some_and(|shelved| shelved.on);
         let name = book.name.clone();

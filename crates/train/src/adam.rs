@@ -11,7 +11,7 @@ use candle_core::{Error, Result, Tensor};
 pub struct Adam {
     options: AdamOptions,
     first: Tensors,
-    /// The second moments of the variables that take no orthogonal steps.
+    /// The second moments of the variables that are not updated by orthogonalized momentum.
     second: Tensors,
 }
 

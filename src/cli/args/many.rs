@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// The fields of cases and results, for `illumine write --help`.
 pub const ROWS: &str = "\
 Rows of --each, one JSON object per line:
-  id        a text or number, unique in the file; also custom_id [default: line-N]
+  id        a string or number, unique in the file; also custom_id [default: line-N]
   prompt    the text to continue; also input
   messages  a chat instead of a prompt, such as [{\"role\": \"user\", \"content\": \"…\"}]
   vars      an object of values for the variables of --template
@@ -33,7 +33,7 @@ pub struct Many {
     /// Maximum number of requests in flight on a model server [default: adapts, up to 256]
     #[arg(long, value_name = "N", requires = "each", value_parser = clap::value_parser!(u16).range(1..=2048))]
     pub jobs: Option<u16>,
-    /// How often to retry a failed request; 0 leaves retries to a router
+    /// How many times to retry a failed request; 0 leaves retries to a router
     #[arg(long, value_name = "N", default_value_t = 3, requires = "each", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub retries: u32,
     /// How long one request may take

@@ -32,7 +32,7 @@ pub(super) struct Arguments<'a> {
 
 /// The largest schema or picture file.
 const LARGEST: u64 = 64 << 20;
-/// How far a regular expression may backtrack before it is given up.
+/// How many times a regular expression may backtrack before the match is abandoned.
 const BACKTRACKS: usize = 1_000_000;
 
 /// The ways a passage can end, as scripts name them.

@@ -69,7 +69,7 @@ pub const KINDS: &[Kind] = &[
     text(
         "contains-any",
         "TEXT …",
-        "the text contains one of these or more",
+        "the text contains at least one of these",
         |it| contains(it, false, false),
     ),
     text(
@@ -135,7 +135,7 @@ pub const KINDS: &[Kind] = &[
     text(
         "language",
         "NAME",
-        "the language, as a code or in English",
+        "the language of the text, given as a code or by its English name",
         |it| Ok(Check::Language(it.language()?)),
     ),
     text(

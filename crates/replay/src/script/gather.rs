@@ -34,7 +34,7 @@ pub(super) struct Gathered {
     pub(super) blocks: Vec<Block>,
 }
 
-/// Gathers a script's lines. `variables` are those of the command line, for names of files.
+/// Gathers a script's lines. `variables` are those set with `--var`; file names may contain them.
 pub(super) fn gather(path: &Path, variables: &Variables) -> Result<Gathered, ScriptError> {
     let mut gatherer = Gatherer {
         gathered: Gathered::default(),

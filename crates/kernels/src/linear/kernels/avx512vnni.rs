@@ -89,7 +89,7 @@ fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32;
     (peak / 127.0, totals)
 }
 
-/// Multiplies a strip of codes with a group.
+/// Multiplies a strip of codes by a group of input rows.
 ///
 /// # Safety
 /// As for `Kernel`.
