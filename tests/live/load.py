@@ -22,7 +22,7 @@ import urllib.parse
 SETTINGS = {
     "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "top_k": 0, "min_p": 0.05,
     "typical_p": 1.0, "top_n_sigma": -1, "xtc_probability": 0.0, "xtc_threshold": 0.1,
-    "dry_multiplier": 0.8, "dry_base": 1.75, "dry_allowed_length": 2, "dry_penalty_last_n": -1,
+    "dry_multiplier": 0.8, "dry_base": 1.75, "dry_allowed_length": 2,
     "dry_sequence_breakers": ["\n", ":", '"', "*"], "repeat_penalty": 1.0, "repeat_last_n": 360,
     "mirostat": 0, "mirostat_tau": 5.0, "mirostat_eta": 0.1,
     "samplers": [
@@ -59,6 +59,13 @@ def work(root, cases, results):
         results.append((answer.status, said.get("tokens_predicted", 0)))
 
 
+def context(root):
+    """The context size of one slot: illumine looks for repetitions in all of it."""
+    connection = http.client.HTTPConnection(root.hostname, root.port, timeout=60)
+    connection.request("GET", "/props")
+    return json.loads(connection.getresponse().read())["default_generation_settings"]["n_ctx"]
+
+
 def healthy(root):
     try:
         connection = http.client.HTTPConnection(root.hostname, root.port, timeout=60)
@@ -76,6 +83,7 @@ def run(root, path, jobs):
     root = urllib.parse.urlparse(root)
     while not healthy(root):
         time.sleep(0.2)
+    SETTINGS["dry_penalty_last_n"] = context(root)
     threads = [threading.Thread(target=work, args=(root, cases, results)) for _ in range(jobs)]
     began = time.monotonic()
     for thread in threads:
