@@ -1,4 +1,4 @@
-//! The supported model families: one row for each, with its differences from [`PLAIN`]. The layers
+//! The supported model families: one row for each, with its differences from `PLAIN`. The layers
 //! get the differences from `transformer::Config` and do not depend on the family's name.
 //!
 //! Sources: each model's published configuration and tokenizer.

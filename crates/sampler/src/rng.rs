@@ -55,7 +55,7 @@ pub fn derive(seed: u64, stream: u64) -> u64 {
     split_mix(split_mix(seed, 0), stream)
 }
 
-/// The inverse of [`derive`]: the seed whose stream number `stream` has the seed `derived`.
+/// The inverse of [`derive()`]: the seed whose stream number `stream` has the seed `derived`.
 pub fn underive(derived: u64, stream: u64) -> u64 {
     split_mix_seed(split_mix_seed(derived, stream), 0)
 }
