@@ -5,11 +5,12 @@
 
 use super::tokenizer::Tokenizer;
 use crate::error::ModelError;
-use base::memory_budget;
+use base::memory_budget::{self, NoResult};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One message of a chat, as templates receive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,9 @@ pub struct ChatMessage {
 
 pub struct ChatTemplate {
     environment: Arc<Environment<'static>>,
+    /// Whether it once used too much memory. The thread that did still holds its budget, so there
+    /// must not be a second one.
+    over_budget: AtomicBool,
 }
 
 /// The number of steps after which a template counts as endless.
@@ -51,8 +55,10 @@ impl ChatTemplate {
         environment
             .add_template_owned("chat", source)
             .map_err(|error| wrong(&error))?;
-        let environment = Arc::new(environment);
-        Ok(ChatTemplate { environment })
+        Ok(ChatTemplate {
+            environment: Arc::new(environment),
+            over_budget: AtomicBool::new(false),
+        })
     }
 
     /// Renders the messages in the model's format, with guarded text (see [`Tokenizer::guard`]), up
@@ -122,8 +128,15 @@ impl ChatTemplate {
             Ok(prompt.bytes)
         };
         let memory = MEMORY.saturating_add(most.saturating_mul(4));
-        let rendered = memory_budget::within(memory, render);
-        let rendered = rendered.map_err(|none| ModelError::Template(none.to_string()))?;
+        let rendered = match self.over_budget.load(Ordering::Relaxed) {
+            true => Err(NoResult::OverBudget(memory)),
+            false => memory_budget::within(memory, render),
+        };
+        let rendered = rendered.map_err(|none| {
+            let over = matches!(none, NoResult::OverBudget(_));
+            self.over_budget.fetch_or(over, Ordering::Relaxed);
+            ModelError::Template(none.to_string())
+        })?;
         let prompt = String::from_utf8(rendered.map_err(|error: Error| wrong(&error))?);
         prompt.map_err(|_| ModelError::Template("it renders no text".to_string()))
     }
@@ -210,5 +223,16 @@ mod tests {
             let error = rendered(source).unwrap_err().to_string();
             assert!(error.contains("/mode prose"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_template_that_used_too_much_memory_is_not_rendered_again() {
+        let source = "{% set ns = namespace(x='ab') %}{% for a in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
+        let template = ChatTemplate::new(source.to_string()).unwrap();
+        let render = || template.render_bounded(context! {}, 1 << 20).unwrap_err();
+        let first = render().to_string();
+        assert!(template.over_budget.load(Ordering::Relaxed));
+        // A thousand sleeping threads would hold a terabyte.
+        (0..1000).for_each(|_| assert_eq!(render().to_string(), first));
     }
 }
