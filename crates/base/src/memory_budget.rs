@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The system's allocator, with accounting for threads that have a budget.
 pub struct Allocator;
@@ -20,6 +20,8 @@ pub struct Allocator;
 pub enum NoResult {
     #[error("it needs more than {0} bytes of memory")]
     OverBudget(usize),
+    #[error("it takes longer than {} seconds", .0.as_secs())]
+    TooSlow(Duration),
     #[error("its thread could not be started or stopped early")]
     Thread,
 }
@@ -28,6 +30,7 @@ pub enum NoResult {
 #[derive(Clone, Copy)]
 struct Budget {
     left: usize,
+    /// Set when the thread exceeds its budget, or by the caller when its time is over.
     exceeded: &'static AtomicBool,
 }
 
@@ -38,9 +41,11 @@ thread_local! {
 /// How often to check whether a computation has exceeded its budget.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Runs `compute` on a thread that may allocate at most `bytes` at a time.
+/// Runs `compute` on a thread that may allocate at most `bytes` at a time, and waits at most `time`.
+/// A thread whose time is over sleeps from its next allocation on.
 pub fn within<T: Send + 'static>(
     bytes: usize,
+    time: Duration,
     compute: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NoResult> {
     // Leaks one byte per computation, to which a sleeping thread may still refer.
@@ -54,12 +59,17 @@ pub fn within<T: Send + 'static>(
         let _ = done.send(computed);
     });
     started.map_err(|_| NoResult::Thread)?;
+    let began = Instant::now();
     loop {
         match result.recv_timeout(POLL) {
             Ok(computed) => return Ok(computed),
             Err(RecvTimeoutError::Disconnected) => return Err(NoResult::Thread),
             Err(RecvTimeoutError::Timeout) if exceeded.load(Ordering::Acquire) => {
                 return Err(NoResult::OverBudget(bytes));
+            }
+            Err(RecvTimeoutError::Timeout) if began.elapsed() > time => {
+                exceeded.store(true, Ordering::Release);
+                return Err(NoResult::TooSlow(time));
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -73,7 +83,10 @@ fn charge(size: usize) {
         let Some(Budget { left, exceeded }) = budget.get() else {
             return;
         };
-        match left.checked_sub(size) {
+        let left = left
+            .checked_sub(size)
+            .filter(|_| !exceeded.load(Ordering::Acquire));
+        match left {
             Some(left) => budget.set(Some(Budget { left, exceeded })),
             None => {
                 exceeded.store(true, Ordering::Release);
@@ -131,6 +144,22 @@ mod tests {
     #[global_allocator]
     static ALLOCATOR: Allocator = Allocator;
 
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_computation_whose_time_is_over_has_no_result() {
+        let endless = || -> u8 {
+            loop {
+                std::hint::black_box(vec![0u8; 10]);
+            }
+        };
+        let short = Duration::from_millis(50);
+        assert_eq!(
+            within(1 << 20, short, endless),
+            Err(NoResult::TooSlow(short))
+        );
+    }
+
     #[test]
     fn a_computation_gets_its_budget_and_no_more() {
         let twice = |times: usize| {
@@ -142,15 +171,15 @@ mod tests {
                 text.len()
             }
         };
-        assert_eq!(within(1 << 20, twice(10)), Ok(2 << 10));
+        assert_eq!(within(1 << 20, LONG, twice(10)), Ok(2 << 10));
         assert_eq!(
-            within(1 << 20, twice(40)),
+            within(1 << 20, LONG, twice(40)),
             Err(NoResult::OverBudget(1 << 20))
         );
         // Freed memory can be allocated again.
         let again = || (0..1000).map(|_| vec![0u8; 100_000].len()).sum::<usize>();
-        assert_eq!(within(1 << 20, again), Ok(100_000_000));
+        assert_eq!(within(1 << 20, LONG, again), Ok(100_000_000));
         let panics = || -> u8 { std::panic::resume_unwind(Box::new("")) };
-        assert_eq!(within(1 << 20, panics), Err(NoResult::Thread));
+        assert_eq!(within(1 << 20, LONG, panics), Err(NoResult::Thread));
     }
 }

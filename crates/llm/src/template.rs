@@ -11,6 +11,7 @@ use minijinja::{Environment, Error, ErrorKind, Value, context};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// One message of a chat, as templates receive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct ChatMessage {
 
 pub struct ChatTemplate {
     environment: Arc<Environment<'static>>,
-    /// Whether it once used too much memory. The thread that did still holds its budget, so there
+    /// Whether it once used too much memory or time. The thread that did still holds its budget, so there
     /// must not be a second one.
     over_budget: AtomicBool,
 }
@@ -32,6 +33,9 @@ const FUEL: u64 = 5_000_000;
 
 /// The memory in bytes that a template may use besides that for its words.
 const MEMORY: usize = 64 << 20;
+
+/// How long a template may take.
+const TIME: Duration = Duration::from_secs(20);
 
 /// How many bytes a template may add to the text of a chat.
 const LONGEST: usize = 4 << 20;
@@ -130,10 +134,10 @@ impl ChatTemplate {
         let memory = MEMORY.saturating_add(most.saturating_mul(4));
         let rendered = match self.over_budget.load(Ordering::Relaxed) {
             true => Err(NoResult::OverBudget(memory)),
-            false => memory_budget::within(memory, render),
+            false => memory_budget::within(memory, TIME, render),
         };
         let rendered = rendered.map_err(|none| {
-            let over = matches!(none, NoResult::OverBudget(_));
+            let over = matches!(none, NoResult::OverBudget(_) | NoResult::TooSlow(_));
             self.over_budget.fetch_or(over, Ordering::Relaxed);
             ModelError::Template(none.to_string())
         })?;
@@ -218,6 +222,7 @@ mod tests {
             "{{ 'x' * 5000000000 }}",
             "{% set ns = namespace(x='ab') %}{% for a in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
             "{% set x = 'ab' * 50000000 %}{% set y = x ~ x ~ x ~ x ~ x ~ x ~ x ~ x %}",
+            "{{ 9000000 * [2] }}",
             "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
         ] {
             let error = rendered(source).unwrap_err().to_string();
