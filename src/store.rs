@@ -29,7 +29,8 @@ pub use names::{made_from, shell_word};
 pub use recover::{Recovered, recover_journal};
 pub use salvage::{LeftOut, Salvaged};
 
-use names::{check_name, check_new_name, composed, numbered};
+use base::search::composed;
+use names::{check_name, check_new_name, numbered};
 
 use std::fs;
 use std::io;

@@ -20,7 +20,7 @@ impl HeldFiles {
     pub(super) fn of(folder: &Path) -> HeldFiles {
         let mut found = files_in(folder, is_card);
         let mut drawn = files_in(&folder.join(PICTURES), is_picture);
-        drawn.sort_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok());
+        drawn.sort_by_cached_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok());
         found.extend(drawn.into_iter().rev());
         let mut held = HeldFiles::default();
         found.iter().for_each(|path| held.hold(folder, path));

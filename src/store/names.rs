@@ -2,7 +2,7 @@
 //! same, and makes names from imported files.
 
 use super::StoreError;
-use icu_normalizer::ComposingNormalizerBorrowed;
+use base::search::composed;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The most letters in a name (graphemes).
@@ -34,15 +34,9 @@ pub(super) fn check_name(name: &str) -> Result<&str, StoreError> {
 pub(super) fn check_new_name(name: &str) -> Result<String, StoreError> {
     match is_reserved(check_name(name)?) {
         true => Err(StoreError::Reserved(name.to_string())),
-        false => Ok(composed(name)),
+        // Keyboards and programs store accents differently, but a reader sees the same name.
+        false => Ok(composed(name).into_owned()),
     }
-}
-
-/// The name with composed accents (NFC). Keyboards and programs store accents differently, but a
-/// reader sees the same name.
-pub(super) fn composed(name: &str) -> String {
-    let normalizer = ComposingNormalizerBorrowed::new_nfc();
-    normalizer.normalize(name).into_owned()
 }
 
 /// Whether this is a letter or digit with its marks and vowel signs, or another character allowed
@@ -141,7 +135,11 @@ mod tests {
         for name in ["कहानी", "हिन्दी", "เรื่องสั้น", "Cafe\u{301}", "Tiếng Việt"]
         {
             assert!(check_name(name).is_ok(), "{name:?}");
-            assert_eq!(made_from(name), Some(composed(name)), "{name:?}");
+            assert_eq!(
+                made_from(name),
+                Some(composed(name).into_owned()),
+                "{name:?}"
+            );
         }
     }
 

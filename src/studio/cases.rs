@@ -1,7 +1,7 @@
-//! Independent cases without a session: builds the request for each, and runs them all.
+//! Independent cases without a session: the request for each, and the run of all of them.
 
-use crate::engine::fan_out::{self, Cases, End, News, Plan};
-use crate::engine::{Loader, Stop};
+pub use crate::engine::fan_out::run as run_cases;
+
 use story::context::{ContextExtras, build_context};
 use story::frame::{Frame, Voice};
 use story::message::{LengthGoal, Overflow, TextRequest};
@@ -51,15 +51,4 @@ pub fn case_request(
         retrieval: None,
         sampling,
     }
-}
-
-/// Runs all cases; see [`fan_out::run`].
-pub fn run_cases(
-    loader: &mut dyn Loader,
-    plan: &Plan,
-    cases: &mut dyn Cases,
-    stop: &Stop,
-    take: &mut dyn FnMut(News) -> bool,
-) -> End {
-    fan_out::run(loader, plan, cases, stop, take)
 }

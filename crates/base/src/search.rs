@@ -6,6 +6,7 @@
 
 use icu_normalizer::properties::CanonicalCombiningClassMapBorrowed;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
+use std::borrow::Cow;
 use std::ops::Range;
 
 const NFC: ComposingNormalizerBorrowed = ComposingNormalizerBorrowed::new_nfc();
@@ -41,10 +42,15 @@ pub fn begins(text: &str, start: &str) -> bool {
     folded(text).starts_with(&folded(start))
 }
 
+/// The text with all accented letters composed; borrowed if it already is.
+pub fn composed(text: &str) -> Cow<'_, str> {
+    NFC.normalize(text)
+}
+
 /// The text with all accented letters composed, then with all decomposed.
 pub fn spellings(text: &str) -> [String; 2] {
     [
-        NFC.normalize(text).into_owned(),
+        composed(text).into_owned(),
         NFD.normalize(text).into_owned(),
     ]
 }

@@ -9,8 +9,7 @@ use base::memory_budget::{self, NoResult};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// One message of a chat, as templates receive it.
@@ -23,9 +22,9 @@ pub struct ChatMessage {
 
 pub struct ChatTemplate {
     environment: Arc<Environment<'static>>,
-    /// Whether it once used too much memory or time. The thread that did still holds its budget, so there
-    /// must not be a second one.
-    over_budget: AtomicBool,
+    /// The limit that it once exceeded. The thread that did still holds its memory, so there must
+    /// not be a second one.
+    over_limit: OnceLock<NoResult>,
 }
 
 /// The number of steps after which a template counts as endless.
@@ -61,7 +60,7 @@ impl ChatTemplate {
             .map_err(|error| wrong(&error))?;
         Ok(ChatTemplate {
             environment: Arc::new(environment),
-            over_budget: AtomicBool::new(false),
+            over_limit: OnceLock::new(),
         })
     }
 
@@ -132,13 +131,15 @@ impl ChatTemplate {
             Ok(prompt.bytes)
         };
         let memory = MEMORY.saturating_add(most.saturating_mul(4));
-        let rendered = match self.over_budget.load(Ordering::Relaxed) {
-            true => Err(NoResult::OverBudget(memory)),
-            false => memory_budget::within(memory, TIME, render),
+        let rendered = match self.over_limit.get() {
+            Some(none) => Err(*none),
+            None => memory_budget::within(memory, TIME, render),
         };
         let rendered = rendered.map_err(|none| {
-            let over = matches!(none, NoResult::OverBudget(_) | NoResult::TooSlow(_));
-            self.over_budget.fetch_or(over, Ordering::Relaxed);
+            if matches!(none, NoResult::OverBudget(_) | NoResult::TooSlow(_)) {
+                // The first reason stays.
+                let _ = self.over_limit.set(none);
+            }
             ModelError::Template(none.to_string())
         })?;
         let prompt = String::from_utf8(rendered.map_err(|error: Error| wrong(&error))?);
@@ -236,7 +237,7 @@ mod tests {
         let template = ChatTemplate::new(source.to_string()).unwrap();
         let render = || template.render_bounded(context! {}, 1 << 20).unwrap_err();
         let first = render().to_string();
-        assert!(template.over_budget.load(Ordering::Relaxed));
+        assert!(template.over_limit.get().is_some());
         // A thousand sleeping threads would hold a terabyte.
         (0..1000).for_each(|_| assert_eq!(render().to_string(), first));
     }

@@ -121,6 +121,19 @@ pub struct Failure {
     pub difference: Option<String>,
 }
 
+impl Failure {
+    /// The texts that explain it, with their names.
+    fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let texts = [
+            ("expected", &self.expected),
+            ("actual", &self.actual),
+            ("changes", &self.difference),
+        ];
+        let texts = texts.into_iter();
+        texts.filter_map(|(name, text)| Some((name, text.as_deref()?)))
+    }
+}
+
 /// A whole run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunReport {

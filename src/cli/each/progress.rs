@@ -4,6 +4,7 @@ use crate::cli::{complain, note};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
+use story::sentence::count_noun;
 
 /// How often a line is printed if standard error is not a terminal.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -112,13 +113,9 @@ fn line(tally: &Tally, time: Duration) -> String {
 /// The summary of a run, in a sentence.
 pub fn summary(tally: &Tally, time: Duration) -> String {
     let seconds = time.as_secs_f64().max(1e-3);
-    let count = |count: usize, what: &str| match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    };
     format!(
         "{} written, {} failed, {} retries; {} at {} cases/s and {} tokens/s, at most {} in flight",
-        count(tally.written, "case"),
+        count_noun(tally.written, "case"),
         tally.failed,
         tally.retries,
         duration(time.as_secs_f64()),

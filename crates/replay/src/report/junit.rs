@@ -60,15 +60,8 @@ fn test(case: &CaseReport) -> TestCase {
 
 fn description(failure: &Failure) -> String {
     let mut text = format!("{}: {}\n{}\n", failure.at, failure.source, failure.why);
-    let texts = [
-        ("expected", &failure.expected),
-        ("actual", &failure.actual),
-        ("changes", &failure.difference),
-    ];
-    for (name, part) in texts {
-        if let Some(part) = part {
-            text += &format!("{name}: {part}\n");
-        }
+    for (name, part) in failure.texts() {
+        text += &format!("{name}: {part}\n");
     }
     text
 }

@@ -68,15 +68,8 @@ fn failure_text(failure: &Failure) -> String {
         clean_line(&failure.source),
         clean_line(&failure.why)
     );
-    let texts = [
-        ("expected", &failure.expected),
-        ("actual", &failure.actual),
-        ("changes", &failure.difference),
-    ];
-    for (name, part) in texts {
-        if let Some(part) = part {
-            text += &format!("       {name}:\n{}", indented(part));
-        }
+    for (name, part) in failure.texts() {
+        text += &format!("       {name}:\n{}", indented(part));
     }
     text
 }

@@ -17,10 +17,10 @@ impl Haystack {
         let from = text.len().saturating_sub(Haystack::LONGEST);
         let from = (from..=text.len()).find(|at| text.is_char_boundary(*at));
         let text = &text[from.unwrap_or(0)..];
-        let [composed, _] = base::search::spellings(text);
+        let composed = base::search::composed(text);
         Haystack {
             text: text.to_string(),
-            composed: (composed != text).then_some(composed),
+            composed: (composed != text).then(|| composed.into_owned()),
             folded: base::search::folded_letters(text),
         }
     }

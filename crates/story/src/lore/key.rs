@@ -7,7 +7,7 @@
 
 use super::haystack::Haystack;
 use super::javascript::{Engine, Flags, Untranslated, translate};
-use base::search::{folded_letters, spellings};
+use base::search::{composed, folded_letters, spellings};
 use regex::{Regex, RegexBuilder};
 use std::sync::LazyLock;
 
@@ -141,7 +141,7 @@ fn shortened(key: &str) -> String {
 
 fn compile_pattern(pattern: &str, flags: Flags) -> Result<Key, String> {
     // The text is also searched with composed accents, so this finds decomposed ones too.
-    let [pattern, _] = &spellings(pattern);
+    let pattern = &*composed(pattern);
     let wrong = |why: &str| {
         format!(
             "the key /{}/ is not a valid regex: {why}",

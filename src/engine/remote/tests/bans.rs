@@ -82,28 +82,33 @@ fn a_phrase_that_comes_every_time_stays_and_is_said() {
     assert!(server.bodies("/v1/messages").len() < 8);
 }
 
+/// Streams a message of a chat.
+fn stream_turn(stream: &mut std::net::TcpStream, texts: &[&str]) {
+    start_stream(stream);
+    for text in texts {
+        let piece = json!({"choices":[{"index":0,"delta":{"content":text}}]});
+        event(stream, &piece.to_string());
+    }
+    event(
+        stream,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+    );
+}
+
 #[test]
 fn in_a_chat_the_message_is_continued_from_before_the_phrase() {
     let server = llama_server(|body, stream| {
         let said = body["messages"].as_array().unwrap().last().unwrap().clone();
-        let piece = |text: &str| json!({"choices":[{"index":0,"delta":{"content":text}}]});
         if body["stream"] == false {
             let whole =
                 json!({"choices":[{"message":{"content":" chills"},"finish_reason":"length"}]});
             return json_answer(stream, 200, &whole.to_string());
         }
-        start_stream(stream);
         let texts: &[&str] = match said["role"] == "assistant" {
             true => &[" up."],
             false => &["It sent", " shivers", " down."],
         };
-        texts
-            .iter()
-            .for_each(|text| event(stream, &piece(text).to_string()));
-        event(
-            stream,
-            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
-        );
+        stream_turn(stream, texts);
     });
     let mut asked = banning("");
     asked.context = turn("Go on.");
@@ -120,23 +125,15 @@ fn in_a_chat_the_message_is_continued_from_before_the_phrase() {
 fn a_server_that_continues_no_message_is_told_to_go_on() {
     let server = llama_server(|body, stream| {
         let messages = body["messages"].as_array().unwrap();
-        let piece = |text: &str| json!({"choices":[{"index":0,"delta":{"content":text}}]});
         if messages.last().unwrap()["role"] == "assistant" {
             let why = r#"{"error":{"message":"Prefill is incompatible with enable_thinking"}}"#;
             return json_answer(stream, 400, why);
         }
-        start_stream(stream);
         let texts: &[&str] = match messages.len() {
             1 => &["It sent", " shivers", " down."],
             _ => &["It sent", " chills up."],
         };
-        texts
-            .iter()
-            .for_each(|text| event(stream, &piece(text).to_string()));
-        event(
-            stream,
-            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
-        );
+        stream_turn(stream, texts);
     });
     let mut asked = banning("");
     asked.context = turn("Go on.");
