@@ -3,11 +3,16 @@
 //! `ILLUMINE_FUZZ_MODEL` names a GGUF file with the tokenizer for rendering the templates.
 #![no_main]
 
+use base::memory_budget::Allocator;
 use libfuzzer_sys::fuzz_target;
 use llm::Tokenizer;
 use llm::gguf::Gguf;
 use llm::template::{ChatMessage, ChatTemplate};
 use std::sync::OnceLock;
+
+/// Enforces the memory limit of a template, as in the program.
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 static TOKENIZER: OnceLock<Option<Tokenizer>> = OnceLock::new();
 
