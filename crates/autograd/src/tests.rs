@@ -11,7 +11,7 @@ fn wave(shape: &[usize], step: f32) -> Var {
     Var::from_tensor(&rounded.to_dtype(DType::F32).unwrap()).unwrap()
 }
 
-/// The distance of two tensors, relative to their magnitude.
+/// The distance between two tensors, relative to their magnitude.
 fn apart(one: &Tensor, other: &Tensor) -> f32 {
     assert_eq!(one.dims(), other.dims());
     let length = |x: Tensor| {

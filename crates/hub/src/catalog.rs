@@ -60,7 +60,7 @@ pub struct Entry {
     pub memory_gb: f32,
     /// The draft model for speculative decoding on a CPU: a smaller entry with the same vocabulary.
     pub draft: Option<String>,
-    /// Whether illumine's own tests run it.
+    /// Whether illumine's own tests run the model.
     #[serde(default)]
     pub tried: bool,
     /// The download sources, in the order in which they are tried.
@@ -271,7 +271,7 @@ impl Entry {
 const WITHOUT_TEXT: &[&str] = &["bert", "efficientnet", "esrgan"];
 
 impl Entry {
-    /// Whether it generates text.
+    /// Whether the model generates text.
     pub fn writes_text(&self) -> bool {
         !WITHOUT_TEXT.contains(&self.architecture.as_str())
     }

@@ -17,7 +17,8 @@ pub struct CodeHead {
     pub biases: Vec<Vec<f32>>,
 }
 
-/// How many numbers are summed in parallel; this fixes the order of a sum and lets it vectorize.
+/// How many numbers are summed in parallel; this fixes the order of summation and lets the compiler
+/// vectorize it.
 const LANES: usize = 16;
 
 impl CodeHead {
