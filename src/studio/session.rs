@@ -64,7 +64,8 @@ pub(super) struct Session {
 /// An action to run when a passage ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Afterwards {
-    /// Appends the old path, starting at this byte of this passage.
+    /// Appends the rest of the old path: the passage at `index` from byte `from` on, and those
+    /// after it.
     Graft {
         head: Option<NodeId>,
         index: usize,

@@ -86,7 +86,7 @@ impl Input {
         text
     }
 
-    /// Performs an edit. Returns false if there was nothing to do.
+    /// Performs an edit, and returns whether it moved the cursor.
     pub fn edit(&mut self, edit: Edit) -> bool {
         let cursor = self.cursor;
         match edit {

@@ -209,7 +209,7 @@ impl Run {
         }
     }
 
-    /// Like `run`, with a standard input or output from the test.
+    /// Like `run`, but `set` may give the program another standard input, output or error.
     pub fn with(mut self, set: impl FnOnce(&mut Command)) -> Output {
         self.command
             .stdin(Stdio::null())
