@@ -67,8 +67,8 @@ impl Part<'_> {
         self.quantize_with(k, quantize_block);
     }
 
-    /// Like [`Part::quantize`], but with another function per block, which must return the same
-    /// scale and the same sums of both halves' codes.
+    /// Like [`Part::quantize`], but quantizes each block with another function, which must return
+    /// the same scale and the same sums of both halves' codes.
     #[inline(always)]
     pub(super) fn quantize_with(
         self,

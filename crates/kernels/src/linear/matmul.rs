@@ -182,8 +182,8 @@ pub(super) fn units(pool: &Pool) -> usize {
     }
 }
 
-/// One or two strips of a matrix, unpacked if that pays. All pairs that a thread holds at the same
-/// time must have the same format.
+/// One or two strips of a matrix, unpacked if that pays off. All pairs that a thread holds at the
+/// same time must have the same format.
 pub(super) struct StripPair<'a> {
     weight: &'a Packed,
     strips: Range<usize>,
@@ -232,8 +232,8 @@ impl<'a> StripPair<'a> {
         }
     }
 
-    /// Multiplies with a group of rows; `cold` means that the strips have not been read yet in this
-    /// pass.
+    /// Multiplies the strips by a group of input rows; `cold` means that the strips have not been
+    /// read yet in this pass.
     ///
     /// # Safety
     /// The group has as many columns as the weights.

@@ -25,7 +25,7 @@ const SHARE: usize = 16;
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
     Rows(&'a [f32]),
-    /// This function writes row `i`.
+    /// The function computes the row with the given index and writes it.
     Computed(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
 }
 

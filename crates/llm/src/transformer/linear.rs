@@ -21,7 +21,8 @@ pub enum Linear {
     },
 }
 
-/// The rows that matrices multiply; on a CPU they are computed a few at a time, just before use.
+/// The rows that are multiplied by a matrix; on a CPU they are computed a few at a time, just
+/// before use.
 #[derive(Clone, Copy)]
 pub enum Input<'a> {
     Plain(&'a Matrix),
@@ -31,7 +32,8 @@ pub enum Input<'a> {
 }
 
 impl Input<'_> {
-    /// The rows on a CPU: in memory, or as the function that computes them.
+    /// Calls `work` with the number and the source of the rows on a CPU: memory, or a function that
+    /// computes them. None if the rows are elsewhere.
     pub(super) fn with_source<T>(
         self,
         pool: &Pool,

@@ -66,7 +66,7 @@ impl Weights {
         self.on_host
     }
 
-    /// Whether rows are bit-identical alone and in a batch.
+    /// Whether the results for a row are bit-identical when it is computed alone and in a batch.
     pub fn exact(&self) -> bool {
         self.exact.get()
     }

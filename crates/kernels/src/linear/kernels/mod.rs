@@ -34,7 +34,7 @@ pub(super) struct Strip<'a> {
     pub scales: &'a [u8],
     /// The weights of all blocks.
     pub quants: &'a [u8],
-    /// Whether the strip has not been read yet in this pass, so that prefetching it pays.
+    /// Whether the strip has not been read yet in this pass, so that prefetching it pays off.
     #[cfg_attr(
         not(target_arch = "x86_64"),
         expect(dead_code, reason = "portable code cannot prefetch")
@@ -42,7 +42,7 @@ pub(super) struct Strip<'a> {
     pub cold: bool,
 }
 
-/// Multiplies a strip with a group of rows: `sums` is `[rows, 16]`.
+/// Multiplies a strip by a group of input rows: `sums` is `[rows, 16]`.
 ///
 /// # Safety
 /// The processor supports the family's instructions, and the strip and the group have the same
