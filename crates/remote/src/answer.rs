@@ -7,15 +7,15 @@ use serde_json::Value;
 /// Why a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// The model ended it.
+    /// The model ended the text.
     Complete,
-    /// It reached the requested length.
+    /// The text reached the requested length.
     Length,
-    /// It reached a stop string.
+    /// The text reached a stop string.
     StopString,
     /// The context was full.
     ContextFull,
-    /// The service withheld the rest.
+    /// The service withheld the rest of the text.
     Filtered,
     /// The server gave up.
     Aborted,

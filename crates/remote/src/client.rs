@@ -41,9 +41,9 @@ pub struct Limits {
     pub connect: Duration,
     /// The limit for an answer that is not a stream.
     pub answer: Duration,
-    /// From the request to the first token, while the server prefills the prompt.
+    /// The limit from the request to the first token, while the server prefills the prompt.
     pub first: Duration,
-    /// From one token to the next.
+    /// The limit from one token to the next.
     pub between: Duration,
 }
 

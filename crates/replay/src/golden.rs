@@ -80,7 +80,7 @@ impl Goldens {
         }
     }
 
-    /// Writes a golden. It gets its name only once it is whole.
+    /// Writes a golden. The file gets its name only once it is complete.
     pub fn write(&self, name: &str, text: &str) -> Result<(), String> {
         let path = self.path(name);
         let failed = |error: std::io::Error| format!("Cannot write {}: {error}", path.display());

@@ -42,7 +42,7 @@ impl Dry {
         }
     }
 
-    /// Whether it is off: at multiplier 0 and, as in llama.cpp, at a base below 1.
+    /// Whether DRY is off: at multiplier 0 and, as in llama.cpp, at a base below 1.
     pub(super) fn off(&self) -> bool {
         let sane = self.multiplier.is_finite() && self.base.is_finite();
         !sane || self.multiplier == 0.0 || self.base < 1.0 || self.range == Some(0)
@@ -142,7 +142,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Letters are tokens; `|` a breaker.
+    /// The letters that DRY penalizes after `text`, and by how much; each letter is a token, and
+    /// `|` is a breaker.
     fn penalties(sampling: &Sampling, text: &str, breakers: &[&str]) -> Vec<(char, f32)> {
         let vocabulary = (0..128).map(|byte| (u32::from(byte), vec![byte]));
         let breakers: Vec<String> = breakers.iter().map(|s| s.to_string()).collect();
