@@ -1,6 +1,6 @@
 //! Measures how fast a model prefills and generates on this machine.
 //!
-//! Takes a loaded model and returns numbers; prints and compares nothing.
+//! This module takes a loaded model and returns numbers. It prints and compares nothing.
 
 #[cfg(feature = "train")]
 pub mod pictures;

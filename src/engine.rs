@@ -76,7 +76,7 @@ impl Engine {
         id
     }
 
-    /// A handle for signal handlers.
+    /// A handle with which other threads, such as a signal handler's, can stop requests.
     pub fn stopper(&self) -> Stop {
         self.stop.clone()
     }

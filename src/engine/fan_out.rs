@@ -37,7 +37,7 @@ const HOPELESS: u32 = 32;
 pub struct Plan {
     /// The maximum number of requests in flight; None adapts it to the server.
     pub jobs: Option<usize>,
-    /// How often a failed request is retried.
+    /// How many times a failed request is retried.
     pub retries: u32,
     /// The time limit of one request.
     pub limit: Duration,
@@ -58,7 +58,7 @@ pub trait Cases {
 
 /// An event of a run.
 pub enum News<'a> {
-    /// A model is being downloaded or loaded, or a server is being connected.
+    /// A model is being downloaded or loaded, or a connection to its server is being made.
     Loading {
         what: &'a str,
         done: u64,
@@ -67,7 +67,7 @@ pub enum News<'a> {
     Ready(&'a ModelInfo),
     Warned(&'a str),
     Ended(Ended),
-    /// The current load, reported at short intervals.
+    /// The number of requests in flight and the limit on it, reported at short intervals.
     Pace {
         in_flight: usize,
         limit: usize,

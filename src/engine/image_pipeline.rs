@@ -294,7 +294,7 @@ impl ImagePipeline {
     }
 }
 
-/// The style of the source picture (the inner None is any style); None without a source picture.
+/// The style of the source picture (an inner None means any style); None without a source picture.
 type PictureStyle<'a> = Option<Option<&'a str>>;
 
 /// The similarity above which a file's name is used as the prompt.

@@ -74,7 +74,7 @@ pub struct StreamedText {
     pub text: String,
     #[serde(default)]
     pub ids: Vec<u32>,
-    /// For the first piece: see [`Node::healed`].
+    /// For the passage's first piece only: see [`Node::healed`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
     /// The model's thoughts before it wrote the passage.
@@ -93,15 +93,15 @@ pub struct PassageEnd {
     /// The error, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// The model that generated it, if that was unknown at the start.
+    /// The model that generated the passage, if that was unknown at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maker: Option<ModelIdentity>,
-    /// Banned phrases that appeared and were rewritten.
+    /// Banned phrases that appeared and were replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
 }
 
-/// The head moved to `to`.
+/// A move of the head to passage `to`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeadMove {
     pub to: Option<NodeId>,

@@ -168,7 +168,7 @@ impl Story {
         found
     }
 
-    /// The numbers of steps that can be undone and redone.
+    /// How many steps can be undone, and how many can be redone.
     pub fn steps(&self) -> (usize, usize) {
         (self.undo_stack.len(), self.redo_stack.len())
     }

@@ -1,4 +1,5 @@
-//! Batches of the dataset: pictures as tensors, with text, style and flip as conditioning.
+//! Batches of the dataset: pictures as tensors, and their conditioning: the text, the style, and
+//! whether the picture is flipped.
 
 use super::data::dataset::Dataset;
 use super::data::emoji::with_tone;
@@ -55,7 +56,7 @@ pub fn captions(pictures: &Dataset) -> Vec<String> {
 /// A concept's number, and a skin tone.
 type ConceptKey = (u32, u8);
 
-/// The numbers of each concept's captions, and all captions.
+/// All captions, and for each concept the positions of its own captions among them.
 fn numbered_captions(pictures: &Dataset) -> (BTreeMap<ConceptKey, Vec<u32>>, Vec<String>) {
     let pairs = pictures
         .concept

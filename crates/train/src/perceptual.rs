@@ -226,7 +226,7 @@ fn depthwise_by_taps(x: &Tensor, by: &Depthwise) -> Result<Tensor> {
     sum.ok_or_else(|| candle_core::Error::Msg("a convolution without taps".into()))
 }
 
-/// Calls `at` with each tap that lies inside the picture, and the position that it reads.
+/// Calls `at` with each tap that lies inside the picture, and with the position that the tap reads.
 fn for_each_tap(by: &Depthwise, size: usize, place: usize, mut at: impl FnMut(usize, usize)) {
     let (small, before) = (by.output_size(size), by.padding_before(size));
     let (y, x) = (place / small, place % small);

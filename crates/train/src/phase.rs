@@ -209,7 +209,7 @@ impl Step {
     }
 }
 
-/// Rows of pictures, each of them `[size, size, 4]` bytes of premultiplied RGBA.
+/// Rows of pictures, each picture as `[size, size, 4]` bytes of premultiplied RGBA.
 pub struct SampleSheet {
     pub size: usize,
     pub rows: Vec<Vec<Vec<u8>>>,

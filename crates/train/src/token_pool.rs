@@ -17,8 +17,10 @@ use std::collections::BTreeMap;
 
 /// The maximum number of pictures to sample per step.
 const PER_STEP: usize = 8;
-/// Bounds of the retrieval strength, so that the refiner sees tokens sampled at every setting.
+/// The lowest retrieval strength used; it varies, so that the refiner sees tokens sampled at every
+/// setting.
 const WEAKEST_RETRIEVAL: f64 = 1.0;
+/// The highest retrieval strength used.
 const STRONGEST_RETRIEVAL: f64 = 4.0;
 
 pub struct TokenPool {

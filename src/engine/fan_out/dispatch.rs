@@ -1,6 +1,7 @@
 //! Decides when to send each case, and whether to retry a failed one.
 //!
-//! Uses no threads and no clock: the caller passes the time, so it also works in a simulation.
+//! This module uses no threads and no clock: the caller passes the time, so it also works in a
+//! simulation.
 
 use super::limit::Limit;
 use crate::engine::backend::Retry;

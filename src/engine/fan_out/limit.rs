@@ -36,7 +36,7 @@ impl Limit {
         self.most as usize
     }
 
-    /// How often the limit has been halved; each request stores this count when it starts.
+    /// How many times the limit has been halved; each request stores this count when it starts.
     pub fn cuts(&self) -> u32 {
         self.cuts
     }

@@ -35,8 +35,9 @@ pub struct Passage<'a> {
     base: usize,
     /// The prompt's tokens and all generated ones.
     all: Vec<u32>,
-    /// Generated tokens that have not been sent yet, and the number of tokens sent before them.
+    /// Generated tokens that have not been sent yet.
     held: Vec<Token>,
+    /// The number of tokens sent so far.
     sent: usize,
     /// The text of `held`.
     text: String,
@@ -196,7 +197,7 @@ impl<'a> Passage<'a> {
         self.sent + self.held.len()
     }
 
-    /// The maximum number of tokens under the goal.
+    /// The maximum number of tokens that the length goal allows.
     fn most(&self) -> usize {
         most_tokens(self.request)
     }

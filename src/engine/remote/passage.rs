@@ -22,8 +22,9 @@ pub struct Passage<'a> {
     request: &'a TextRequest,
     bans: Bans,
     opening: Option<Opening>,
-    /// The text already sent, and the text held back.
+    /// The text already sent.
     sent: String,
+    /// The text held back.
     held: String,
     tokens: usize,
     /// The token estimate, for a server whose pieces are not tokens.

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 pub struct Backends {
     /// The servers in config.toml, by name.
     pub named: BTreeMap<String, NamedBackend>,
-    /// ILLUMINE_API_KEY. Sent only to servers on this machine and to those in `given`: an address
-    /// in somebody else's story must not receive it.
+    /// The key in ILLUMINE_API_KEY. It is sent only to servers on this machine and to those in
+    /// `given`: an address in somebody else's story must not receive it.
     pub key: Option<Key>,
     /// The addresses that the writer gave on the command line, in a variable or in config.toml.
     pub given: Vec<String>,

@@ -48,7 +48,7 @@ fn opening_parts(settings: &Settings, frame: &Frame, beside: &ContextExtras) -> 
         .collect()
 }
 
-/// The lore before the story: before or after the memory, in ascending order.
+/// The lore placed before the memory (`early`) or after it, in ascending `order`.
 fn lore_before_story<'a>(
     beside: &'a ContextExtras,
     early: bool,

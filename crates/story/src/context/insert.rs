@@ -11,7 +11,7 @@ use crate::sentence::{is_stop, is_unspaced_stop};
 /// A text to insert near the end.
 pub(super) struct Insert {
     pub part: ContextPart,
-    /// The number of paragraphs or turns after it.
+    /// The number of paragraphs or turns that follow the inserted text.
     pub depth: usize,
     /// Whether it may be further back to keep its position; otherwise it moves with the end.
     pub anchored: bool,

@@ -85,7 +85,7 @@ pub struct SkippedEntry {
     pub why: String,
 }
 
-/// The number of times that newly active entries may activate others.
+/// The maximum number of rounds in which newly active entries activate others.
 const MOST_PASSES: usize = 200;
 
 /// Scans all lorebooks that are on; `off` returns whether the writer turned an entry off. The
@@ -160,7 +160,7 @@ struct Scan<'a, 'p> {
     skipped: Vec<SkippedEntry>,
 }
 
-/// The number of depths whose text is held at a time.
+/// The maximum number of depths whose text is held at a time.
 const MOST_DEPTHS: usize = 16;
 
 impl<'a> Scan<'a, '_> {

@@ -42,7 +42,7 @@ pub struct PictureProvenance {
     /// How strongly one retrieved example biased the logits.
     #[serde(default, rename = "recall")]
     pub retrieval_strength: f64,
-    /// The height in pixels, and the width unless it is a scene.
+    /// The height in pixels. The width is the same, except for a scene.
     pub size: u32,
     /// `#rrggbb`; None leaves the background transparent.
     pub background: Option<String>,
@@ -70,9 +70,9 @@ pub enum Derivation {
     Prompt,
     /// A variation: another picture's tokens, some of them predicted again.
     Vary { tokens: String, amount: f64 },
-    /// An interpolation between its own prompt or picture (0) and another (1).
+    /// An interpolation between this picture's own prompt or source picture (0) and another (1).
     Lerp { other: Box<LerpTarget>, at: f64 },
-    /// Another picture, redrawn in this style.
+    /// A redrawing of another picture in the style of this one.
     Restyle { tokens: String },
     /// A backdrop and the subjects in front of it.
     Scene { parts: Vec<String> },

@@ -46,7 +46,7 @@ pub struct CaptionTable {
     pub rows: BTreeMap<String, CaptionRow>,
 }
 
-/// A picture's captions and style from a table, in one or more rows.
+/// A picture's captions and style, from one or more rows of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptionRow {
     pub captions: Vec<String>,

@@ -57,7 +57,7 @@ impl Moments {
     }
 }
 
-/// Decodes a latent to a picture, under a conditioning.
+/// Decodes a latent to a picture, using a conditioning.
 pub struct OnePassGenerator {
     generator: Generator,
     into: Linear,

@@ -1,6 +1,6 @@
 //! Banned phrases: keeps the text before one, and asks for other text in its place.
 //!
-//! If the server can make single tokens less likely, a request for one token first replaces the
+//! If the server can make single tokens less likely, a separate request for one token replaces the
 //! phrase's first token. Otherwise, only the seed changes, and the phrase may come again.
 
 use super::Run;
