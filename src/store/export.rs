@@ -68,13 +68,13 @@ pub const FORMATS: &[(ExportFormat, &[&str], &str, &str)] = &[
         ExportFormat::Messages,
         &["jsonl", "messages"],
         "jsonl",
-        "JSON Lines: OpenAI messages, one per line",
+        "JSON Lines: OpenAI messages, one conversation per line",
     ),
     (
         ExportFormat::Pairs,
         &["pairs"],
         "pairs.jsonl",
-        "JSON Lines: preference pairs, one per line",
+        "JSON Lines: preference pairs, one pair per line",
     ),
     (
         ExportFormat::Kobold,
