@@ -1,5 +1,5 @@
-//! Limits the memory of computations that libraries without a limit of their own perform on
-//! untrusted input: a chat template may double a string 40 times, for example.
+//! Limits the memory that a library without a limit of its own may use for untrusted input: a chat
+//! template, for example, may double a string 40 times.
 //!
 //! Each computation has its own thread. An allocator must not panic, so a thread that exceeds its
 //! budget is put to sleep forever: it costs at most the budget, and the program continues. The

@@ -40,7 +40,7 @@ pub struct Entry {
     pub quantization: String,
     /// The context length in tokens that the model was trained with.
     pub context: usize,
-    /// The file name, at its source and on this machine.
+    /// The name of the file, which is the same at the source and on this machine.
     pub file: String,
     /// The exact size of the file, if known.
     pub bytes: Option<u64>,

@@ -20,7 +20,7 @@ pub struct Shape {
 /// How many queries are computed at once.
 const QUERIES: usize = 8;
 
-/// Sums of [`QUERIES`] tokens, sixteen numbers each.
+/// Sums for [`QUERIES`] tokens, sixteen for each.
 type Sums = [[f32; LANES]; QUERIES];
 
 /// Computes attention among all tokens of each picture. Maps `qkv` `[batch * tokens, 3 width]` to

@@ -47,7 +47,7 @@ impl CodeHead {
     }
 }
 
-/// The sum of `row` times the squared ReLU of `x`.
+/// The dot product of `row` and the squared ReLU of `x`.
 fn squared_product(x: &[f32], row: &[f32]) -> f32 {
     let mut sums = [0f32; LANES];
     let (x, row) = (x.chunks(LANES), row.chunks(LANES));

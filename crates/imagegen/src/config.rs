@@ -20,8 +20,9 @@ pub struct Config {
     pub styles: Vec<String>,
     /// The width of the text embedding.
     pub text: usize,
-    /// The mean and standard deviation of the training captions' embeddings.
+    /// The mean of the training captions' embeddings.
     pub text_mean: Vec<f32>,
+    /// The standard deviation of the training captions' embeddings.
     pub text_scale: f32,
     /// The width of the condition vector.
     pub condition: usize,

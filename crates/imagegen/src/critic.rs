@@ -81,8 +81,8 @@ impl Critic {
         Ok(CriticOutput { scores, whole })
     }
 
-    /// Logits `[batch, batch]` for each caption in the batch being the picture's own (as in
-    /// XMC-GAN, Zhang et al. 2021).
+    /// For each picture, the logits of the captions in the batch, one of which is the picture's
+    /// own: `[batch, batch]` (as in XMC-GAN, Zhang et al. 2021).
     pub fn caption_logits(&self, whole: &Tensor, text: &Tensor) -> Result<Tensor> {
         let words = direction(&self.subject.forward(text)?)?;
         direction(whole)?.matmul(&words.t()?)? * SHARPNESS

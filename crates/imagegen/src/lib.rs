@@ -108,7 +108,8 @@ pub struct GeneratedImages {
     pub concepts: Vec<Match>,
 }
 
-/// The embedding that conditions the networks (empty without a prompt), and the concepts behind it.
+/// The embedding that conditions the networks (empty without a prompt), and the concepts matched to
+/// the prompt.
 #[derive(Clone, Debug, Default)]
 pub struct TextCondition {
     pub embedding: Vec<f32>,

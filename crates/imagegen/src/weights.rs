@@ -22,7 +22,7 @@ pub struct Weights<'a> {
     use_autograd: bool,
 }
 
-/// For drawing on a CPU: 8-bit matrices for illumine's own kernels.
+/// Packs matrices to 8 bits for illumine's own kernels, when drawing on a CPU.
 #[derive(Clone)]
 struct Packing {
     pool: Arc<Pool>,

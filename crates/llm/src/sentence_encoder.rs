@@ -26,8 +26,9 @@ const LETTERS: usize = 8 * LONGEST;
 
 /// The encoder's vocabulary, one word piece per line, in order of id.
 const VOCABULARY: &str = include_str!("../../../models/all-minilm-l6-v2/vocab.txt");
-/// The ids of `[CLS]` and `[SEP]`, which surround the input.
+/// The id of `[CLS]`, which comes before the input.
 const BEGIN: u32 = 101;
+/// The id of `[SEP]`, which comes after the input.
 const END: u32 = 102;
 
 /// The loaded text encoder.

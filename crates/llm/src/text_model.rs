@@ -30,8 +30,8 @@ pub struct Placement {
     pub kv: KvType,
     /// The kernel family on a CPU; `None` chooses the best.
     pub family: Option<KernelFamily>,
-    /// Uses candle's tensor operations even on a CPU, as on a GPU: the tests' reference for the
-    /// kernels.
+    /// Whether to use candle's tensor operations even on a CPU, as on a GPU: tests compare the
+    /// kernels with them.
     pub force_candle: bool,
 }
 

@@ -51,7 +51,7 @@ pub struct Progress {
 /// A token that could come next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Likely {
-    /// Its id, if the server reports it.
+    /// The id of the token, if the server reports it.
     pub id: Option<u32>,
     pub text: String,
     pub log_probability: f64,

@@ -142,7 +142,7 @@ impl Client {
         self.ask(path, None, stopped)
     }
 
-    /// Sends POST and waits for the whole answer; an error status is an error.
+    /// Sends POST and waits for the whole answer; an error status is returned as an error.
     pub fn post(
         &self,
         path: &str,
@@ -232,7 +232,7 @@ impl Client {
         Ok(Stream::new(self.clone(), agent, receiver, framing))
     }
 
-    /// The request, ready to be sent on another thread.
+    /// The function that sends the request; it can be called on another thread.
     fn sender(
         &self,
         agent: Agent,

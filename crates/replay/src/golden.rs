@@ -6,7 +6,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The longest name of a golden.
+/// The maximum length of a golden's name.
 const LONGEST: usize = 80;
 
 /// Checks that a name can be a file's name on every system.
@@ -30,7 +30,7 @@ pub struct Goldens {
     update: bool,
 }
 
-/// A golden compared with a text.
+/// The result of comparing a golden with a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
     Same,

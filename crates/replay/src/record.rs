@@ -172,7 +172,8 @@ impl Recorder<'_> {
         changed
     }
 
-    /// Records the passages until one could not have been typed or generated as it is.
+    /// Records the passages up to the first one that could not have been typed or generated as it
+    /// is.
     fn passages(&mut self, path: &[Passage]) -> Result<(), String> {
         let mut passages = path.iter().peekable();
         let mut last: Option<&Passage> = None;

@@ -54,7 +54,7 @@ pub struct CaseReport {
     pub story: Option<String>,
     /// The number of generated tokens.
     pub tokens: usize,
-    /// None in a stable report, as are all other times.
+    /// The duration in seconds; None in a stable report, which contains no times.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,9 +68,11 @@ pub struct CaseReport {
 pub struct Runs {
     pub runs: u32,
     pub passed: u32,
-    /// The share of runs that passed, with the ends of its 95 % confidence interval (Wilson).
+    /// The share of runs that passed.
     pub pass_rate: f64,
+    /// The lower end of the share's 95 % confidence interval (Wilson).
     pub low: f64,
+    /// The upper end of the share's 95 % confidence interval.
     pub high: f64,
     /// The comparison that the script expects the pass rate to satisfy.
     pub expected: String,

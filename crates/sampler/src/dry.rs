@@ -8,7 +8,7 @@ pub use super::sequence_breakers::SequenceBreakers;
 
 use crate::params::Sampling;
 
-/// Settings, breakers, and the state of the text so far.
+/// The DRY stage: its settings, its breakers, and the state of the text so far.
 #[derive(Clone, Debug)]
 pub struct Dry {
     multiplier: f64,
@@ -21,8 +21,9 @@ pub struct Dry {
     tail: Vec<u8>,
     /// How many tokens follow the last breaker.
     unbroken: usize,
-    /// Reused to avoid allocations: the result of [`matches`], and the longest match by token.
+    /// The result of [`matches`]; reused to avoid allocations.
     matches: Vec<usize>,
+    /// The longest match for each token; reused to avoid allocations.
     longest: Vec<(u32, usize)>,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! hf-hub provides the cache's layout, so that models are shared with other tools. Version 0.5 is
 //! used because it is small and blocking, whereas 1.0 adds an async runtime and a second transfer
-//! protocol. `download` downloads the file; it uses the same partial file and lock as hf-hub would
-//! for this blob.
+//! protocol. `download` downloads the file, using the partial file and the lock that hf-hub would
+//! use for the same blob.
 
 use super::client;
 use super::download::{Download, download};

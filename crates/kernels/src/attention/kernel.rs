@@ -206,8 +206,9 @@ struct Tile<'a, N> {
     shape: Shape,
     q: &'a [f32],
     out: *mut f32,
-    /// The first token's row and position.
+    /// The first token's row in the input.
     row: usize,
+    /// The first token's position.
     position: usize,
     /// The number of rows: tokens times heads.
     rows: usize,

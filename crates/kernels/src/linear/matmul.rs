@@ -11,8 +11,8 @@ use super::{LinearError, Packed, Pool, STRIP, TILE};
 /// Bytes of quantized input per pass over the weights: as many as fit in a core's own cache beside
 /// a strip.
 const PASS: usize = 512 << 10;
-/// Units of work per thread: enough that one can help another, few enough to read memory in long
-/// runs.
+/// Units of work per thread: enough that one thread can help another, few enough to read memory in
+/// long runs.
 const UNITS: usize = 4;
 
 /// Whether a product replaces the output or is added to it.
@@ -46,7 +46,7 @@ pub fn matmul(
     Ok(())
 }
 
-/// Quantizes the input of some weights.
+/// Quantizes the input that some weights share.
 pub(super) fn quantize_input<'a>(
     pool: &Pool,
     activations: &'a mut Activations,

@@ -62,8 +62,9 @@ pub(super) struct Activations {
 
 /// The part of an `Activations` that holds some full groups.
 struct Place<'a> {
-    /// The first row of this part, and the number of its rows.
+    /// The first row of this part.
     first: usize,
+    /// The number of rows in this part.
     rows: usize,
     computed: &'a mut [f32],
     codes: &'a mut [i8],

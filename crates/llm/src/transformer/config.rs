@@ -21,7 +21,7 @@ pub struct Config {
     pub vocabulary: usize,
     pub norm_eps: f32,
     pub rope: Rope,
-    /// The sliding window of some layers in tokens.
+    /// The sliding window of some layers.
     pub window: Option<Window>,
     pub activation: Activation,
     /// The factor by which embeddings are multiplied.

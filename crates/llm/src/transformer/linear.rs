@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// A matrix `[out, in]` that maps rows `[tokens, in]` to `[tokens, out]`.
 pub enum Linear {
     Packed(Packed, Arc<Pool>),
-    /// Candle's matrix; `on_host` if the rows are nevertheless plain memory.
+    /// Candle's matrix; `on_host` is true if the rows are nevertheless in plain memory.
     Candle {
         weight: QMatMul,
         on_host: bool,

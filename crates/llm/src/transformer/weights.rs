@@ -66,7 +66,7 @@ impl Weights {
         self.on_host
     }
 
-    /// Whether the results for a row are bit-identical when it is computed alone and in a batch.
+    /// Whether a row gives bit-identical results alone and in a batch.
     pub fn exact(&self) -> bool {
         self.exact.get()
     }

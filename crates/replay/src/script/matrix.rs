@@ -31,7 +31,7 @@ struct Choice {
 struct Dimension {
     /// The index of the line.
     line: usize,
-    /// The position of its values in the script, for errors.
+    /// The position of the line's values in the script, for errors.
     at: Position,
     choices: Vec<Choice>,
 }

@@ -58,8 +58,9 @@ pub(super) struct Sums(pub [[[f32; STRIP]; 2]; TILE]);
 /// supports the family's instructions and `multiply` runs between `begin` and `end`, with unpacked
 /// strips.
 pub(super) struct Tiles {
-    /// Called by a thread before its first strip; `end`, after its last.
+    /// Called by a thread before its first strip.
     pub begin: unsafe fn(),
+    /// Called by a thread after its last strip.
     pub end: unsafe fn(),
     pub unpack: unsafe fn(&Strip, &mut Unpacked),
     pub multiply: unsafe fn(&[Unpacked], &Group, &mut Sums),
@@ -131,7 +132,7 @@ pub(super) fn kernel(_family: KernelFamily, layout: Layout) -> Kernel {
     portable::kernel(layout)
 }
 
-/// No portable kernel unpacks strips first.
+/// Returns None: no portable kernel unpacks strips first.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn tiles(_family: KernelFamily, _layout: Layout) -> Option<Tiles> {
     None
