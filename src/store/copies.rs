@@ -44,7 +44,7 @@ pub(super) fn paths(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Copies of whole folders: `novel (Ann's conflicted copy 2026-11-01)`. Their names are not valid
-/// for sessions.
+/// session names.
 fn folders(root: &Path, name: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     let is_copy = |folder: &str| {

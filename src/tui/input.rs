@@ -10,7 +10,7 @@ use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 pub struct Input {
     text: String,
     cursor: usize,
-    /// The column that Up and Down try to keep.
+    /// The column that Up and Down return to in rows that are long enough.
     goal: Option<usize>,
     width: usize,
     rows: Vec<Range<usize>>,

@@ -356,7 +356,7 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Waits for the end; a child that hangs is killed and fails the test.
+/// Waits for a child process to end; one that hangs is killed and fails the test.
 fn wait(child: &mut Child, limit: Duration) -> ExitStatus {
     let until = Instant::now() + limit;
     loop {
