@@ -153,7 +153,7 @@ pub struct Linear {
 enum Matrix {
     /// `[outputs, inputs]`.
     Plain(Tensor),
-    /// The same; the [`autograd`] crate computes its products.
+    /// `[outputs, inputs]`; the [`autograd`] crate computes the products.
     Autograd(Tensor),
     Packed(Packed, Arc<Pool>, Vec<f32>),
 }

@@ -22,8 +22,8 @@ pub struct ChatMessage {
 
 pub struct ChatTemplate {
     environment: Arc<Environment<'static>>,
-    /// The limit that the template has exceeded, if any. The thread that was stopped for it still
-    /// holds its memory, so the template is not rendered again.
+    /// The limit that the template has exceeded, if any. The thread that exceeded it still holds
+    /// its memory, so the template is not rendered again.
     over_limit: OnceLock<NoResult>,
 }
 

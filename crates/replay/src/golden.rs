@@ -16,7 +16,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
     match sound && name.chars().all(fits) {
         true => Ok(()),
         false => Err(
-            "A golden's name has letters, digits and the characters - _ . #, and does not start with a dot"
+            "A golden's name consists of letters, digits and the characters - _ . #, and does not start with a dot"
                 .to_string(),
         ),
     }

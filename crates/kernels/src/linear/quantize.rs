@@ -32,9 +32,9 @@ pub enum Source<'a> {
 /// The forms of the input that the kernels of some weights need.
 #[derive(Clone, Copy)]
 pub(super) struct Forms {
-    /// 8-bit codes, for quantized weights.
+    /// Whether 8-bit codes are needed, for quantized weights.
     pub codes: bool,
-    /// The values themselves, for weights that are floats.
+    /// Whether the values themselves are needed, for weights that are floats.
     pub values: bool,
 }
 

@@ -120,7 +120,7 @@ impl Weights {
         }
     }
 
-    /// The same norm, if the model has it.
+    /// The RMSNorm whose weight has this name, or None if the model has no such norm.
     pub fn optional_norm(
         &self,
         name: &str,

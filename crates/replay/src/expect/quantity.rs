@@ -89,7 +89,7 @@ impl Quantity {
             Quantity::Latency => "The latency in milliseconds".to_string(),
             Quantity::TokensPerSecond => "The number of tokens per second".to_string(),
             Quantity::Pictures => "The number of pictures".to_string(),
-            Quantity::PictureHash(_) => "The distance of the perceptual hashes".to_string(),
+            Quantity::PictureHash(_) => "The distance between the perceptual hashes".to_string(),
         }
     }
 }

@@ -65,7 +65,7 @@ impl Gatherer<'_> {
                 return Err(ScriptError::new(at, why));
             }
             if self.open.len() >= DEEPEST {
-                let why = format!("Files include each other more than {DEEPEST} deep");
+                let why = format!("Files include each other more than {DEEPEST} levels deep");
                 return Err(ScriptError::new(at, why));
             }
         }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::path::Path;
 use std::rc::Rc;
 
-/// The maximum number of cases that one case with a matrix or rows may become.
+/// The maximum number of cases that the `matrix` and `rows` lines of one case may produce.
 const MOST_CASES: usize = 100_000;
 /// The largest file of rows in bytes.
 const LARGEST: u64 = 256 << 20;

@@ -204,7 +204,7 @@ impl<'a> Parser<'a> {
             "model" | "mode" | "system" | "set" | "repeat" => {
                 if !case.steps.is_empty() {
                     let why = format!(
-                        "{word} must stand before the lines of a case; between them, use /{word}"
+                        "{word} must come before the lines of a case; between them, use /{word}"
                     );
                     return Err(ScriptError::new(&rest.at, why));
                 }
@@ -248,7 +248,7 @@ fn check_variable(name: &str) -> Result<(), String> {
     let letters = |c: char| c.is_alphanumeric() || c == '_';
     match !name.is_empty() && name.chars().all(letters) {
         true => Ok(()),
-        false => Err("A variable's name has letters, digits and underscores".to_string()),
+        false => Err("A variable's name consists of letters, digits and underscores".to_string()),
     }
 }
 

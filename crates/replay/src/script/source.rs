@@ -121,7 +121,7 @@ fn check_header(header: &str, at: &Position) -> Result<(), ScriptError> {
 
 fn newer(version: u64) -> String {
     format!(
-        "The script has version {version} of the format, but this illumine knows only version 1; update illumine"
+        "The script has version {version} of the format, but this version of illumine knows only version 1; update illumine"
     )
 }
 
