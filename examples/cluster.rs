@@ -114,7 +114,7 @@ struct Simulation {
     lives: Vec<u32>,
     /// The cases that each client has yet to start.
     left: Vec<VecDeque<usize>>,
-    /// Each client's cases in flight, which are sent again if it is killed.
+    /// Each client's cases in flight, which are sent again if the client is killed.
     open: Vec<std::collections::HashSet<usize>>,
     busy: Vec<usize>,
     gpu_lives: Vec<u32>,

@@ -65,8 +65,9 @@ pub struct Report {
     pub seen: Compared,
     pub held_out_pairs: Compared,
     pub held_out_concepts: Compared,
-    /// The kernel distance from drawn to real pictures, and between two halves of the real ones.
+    /// The kernel distance from drawn to real pictures: mean and standard deviation.
     pub kernel_distance: [f64; 2],
+    /// The kernel distance between two halves of the real pictures: mean and standard deviation.
     pub kernel_distance_of_real: [f64; 2],
     pub frechet_distance: f64,
     pub frechet_distance_of_real: f64,
@@ -74,9 +75,9 @@ pub struct Report {
     pub entropy_score_of_real: f64,
     pub precision: f64,
     pub recall: f64,
-    /// The mean distance between pictures of one prompt or, for real ones, of one concept in
-    /// several styles.
+    /// The mean distance between drawn pictures of one prompt.
     pub diversity: f64,
+    /// The mean distance between real pictures of one concept in several styles.
     pub diversity_of_real: f64,
     /// How often the nearest training picture has the requested concept and style.
     pub nearest_is_asked: f64,

@@ -15,7 +15,7 @@ pub struct PipedInput {
     /// Whether the last line ended with a carriage return, so that a line feed right after it does
     /// not end another.
     after_return: bool,
-    /// Whether the input can be read no further.
+    /// Whether nothing more can be read.
     broken: bool,
 }
 

@@ -49,7 +49,7 @@ pub struct Plan {
 
 /// The cases of a run, by number.
 pub trait Cases {
-    /// The next case to send.
+    /// The next case to send; None if there are no more.
     fn next(&mut self) -> Option<usize>;
 
     /// The model and request of a case, or a sentence that says why the case cannot be used.
@@ -156,7 +156,7 @@ struct Run<'a> {
 
 struct Model {
     name: String,
-    /// None for a local model that was unloaded to make room for another model.
+    /// The backend; None for a local model that was unloaded to make room for another model.
     backend: Option<Box<dyn Backend>>,
     replicas: Option<Box<dyn Replicas>>,
 }

@@ -33,7 +33,7 @@ use story::picture::{
 pub struct ImagePipeline {
     pub encoder: Rc<SentenceEncoder>,
     pub illuminator: Illuminator,
-    /// The compute backend; pictures are exactly reproducible on the same one.
+    /// The compute backend; pictures are exactly reproducible only on the same backend.
     pub backend: String,
     /// The upscaler, once a request has needed it.
     pub upscaler: OnceCell<Upscaler>,

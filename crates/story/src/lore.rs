@@ -61,7 +61,8 @@ pub struct LoreEntry {
     /// Entries with a higher order are placed nearer to the story's end and are dropped last.
     pub order: i64,
     pub position: InsertPosition,
-    /// For [`InsertPosition::AtDepth`]: paragraphs, or turns of a chat, before the end.
+    /// For [`InsertPosition::AtDepth`]: the number of paragraphs, or of turns in a chat, between
+    /// the entry and the story's end.
     pub depth: usize,
     /// The probability, in percent, that the entry becomes active when its keys match.
     pub probability: f64,

@@ -20,7 +20,7 @@ pub struct RequestId(pub u64);
 /// An event from the engine about one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// The request that it answers.
+    /// The request that the reply answers.
     pub request: RequestId,
     pub event: Event,
 }

@@ -13,7 +13,7 @@ pub type NodeId = u64;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     pub id: NodeId,
-    /// None for the first passage of a story.
+    /// The passage before this one; None for the first passage of a story.
     pub parent: Option<NodeId>,
     /// The number of bytes of the parent's text before this passage; None for all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ pub struct Node {
     /// The model's thoughts before it wrote the text; never in a prompt or an export.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub thought: String,
-    /// The picture, if the passage is one; it then has no text.
+    /// The picture, if the passage is a picture; such a passage has no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Box<picture::Picture>>,
     /// Other fields of the imported file; they are written back on export.
@@ -258,7 +258,7 @@ impl Node {
 /// A position in the story: after a passage, or inside it after a number of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// None for the beginning of the story.
+    /// The passage; None for the beginning of the story.
     pub node: Option<NodeId>,
     pub cut: Option<usize>,
 }

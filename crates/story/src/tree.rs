@@ -21,7 +21,7 @@ pub struct Story {
     running: Vec<NodeId>,
     head: Option<NodeId>,
     hidden: HashSet<NodeId>,
-    /// The pictures on the page.
+    /// The pictures shown on the page.
     shown: HashSet<NodeId>,
     marks: BTreeMap<String, NodeId>,
     frame: Frame,
@@ -62,7 +62,7 @@ impl Story {
         self.hidden.contains(&id)
     }
 
-    /// Whether this picture is on the page.
+    /// Whether this picture is shown on the page.
     pub fn is_shown(&self, id: NodeId) -> bool {
         self.shown.contains(&id)
     }

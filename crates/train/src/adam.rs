@@ -1,5 +1,5 @@
-//! AdamW (Loshchilov and Hutter 2019) with gradient clipping, whose state is stored in checkpoints.
-//! The matrices of Transformer blocks may be updated by orthogonalized momentum instead.
+//! AdamW (Loshchilov and Hutter 2019) with gradient clipping; checkpoints store its state. The
+//! matrices of Transformer blocks may be updated by orthogonalized momentum instead.
 
 use super::orthogonal::{self, MOMENTUM};
 use super::phase::Step;

@@ -31,7 +31,7 @@ pub struct Batches<'a> {
 pub struct Batch {
     /// The pictures' indices in the dataset.
     pub index: Vec<usize>,
-    /// `[batch, 4, size, size]`, -1 to 1 premultiplied.
+    /// The pixels: `[batch, 4, size, size]`, premultiplied, from -1 to 1.
     pub pictures: Tensor,
     pub conditioning: Conditioning,
 }
@@ -86,7 +86,8 @@ impl Batch {
 }
 
 impl<'a> Batches<'a> {
-    /// `text` contains the centred embeddings of [`captions`], in order.
+    /// Prepares a dataset for sampling. `text` contains the centred embeddings of [`captions`], in
+    /// order.
     pub fn new(pictures: &'a Dataset, text: Tensor) -> Result<Batches<'a>> {
         let (rows, all) = numbered_captions(pictures);
         if text.dim(0)? != all.len() {
@@ -210,7 +211,7 @@ impl<'a> Batches<'a> {
     }
 }
 
-/// Pictures as tensors, some of them flipped: `[count, 4, size, size]`, -1 to 1 premultiplied.
+/// Pictures as tensors `[count, 4, size, size]`, premultiplied, from -1 to 1, some of them flipped.
 pub fn pixels(
     pictures: &Dataset,
     index: &[usize],

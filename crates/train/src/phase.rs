@@ -154,7 +154,7 @@ impl<'a> PhaseInput<'a> {
         self.batches.device()
     }
 
-    /// A network to train, with the tensors in `start`, and random values for those that it lacks.
+    /// A network to train, with the tensors in `start` and random values for those missing there.
     pub fn trainable<N>(
         &self,
         start: Tensors,
@@ -216,7 +216,7 @@ pub struct SampleSheet {
 }
 
 impl SampleSheet {
-    /// A sheet of rows of pictures, each row `[batch, 4, size, size]`, -1 to 1 premultiplied.
+    /// A sheet of rows of pictures, each row `[batch, 4, size, size]`, premultiplied, from -1 to 1.
     pub fn new(size: usize, rows: &[Tensor]) -> Result<SampleSheet> {
         Ok(SampleSheet {
             size,

@@ -66,8 +66,8 @@ const CRITIC_ADAM: AdamOptions = AdamOptions {
 };
 /// Steps over which the weight of the critic's losses rises.
 const RAMP_STEPS: f64 = 200.0;
-/// The weight of real pictures with the text or style of another picture, which the critic should
-/// score as fake.
+/// The weight of real pictures paired with the text or style of other pictures; the critic should
+/// score such pairs as fake.
 const MISMATCHED: f64 = 0.5;
 /// The share of a concept's other pictures that are given as retrieved examples.
 const RETRIEVED: f64 = 0.85;

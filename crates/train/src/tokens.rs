@@ -44,8 +44,8 @@ const WITHOUT_EXAMPLES: f64 = 1.0 / 6.0;
 const WITHOUT_TEXT: f64 = 0.5;
 
 impl<'a> TokensPhase<'a> {
-    /// `autoencoder`: the result of the first phase. `start`: weights of a token Transformer to
-    /// continue from.
+    /// Creates the phase. `autoencoder` is the result of the first phase; `start` contains weights
+    /// of a token Transformer to continue from.
     pub fn new(
         input: PhaseInput<'a>,
         autoencoder: &Autoencoder,

@@ -13,9 +13,9 @@ use std::io::{BufRead, BufReader, Cursor, Read, stdin};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The length limit of a row, in bytes: more than fits any model's context.
+/// The maximum length of a row in bytes: more than any model's context holds.
 const LONGEST: u64 = 16 << 20;
-/// The size limit of standard input, which is kept in memory, in bytes.
+/// The maximum size of standard input in bytes; all of it is kept in memory.
 const MOST_PIPED: u64 = 1 << 30;
 /// The maximum number of unused fields that are reported.
 const NAMED: usize = 12;

@@ -52,7 +52,8 @@ pub enum Next {
 }
 
 impl Dispatch {
-    /// `jobs` is the maximum number of requests in flight; None adapts it.
+    /// Creates the state of a run. `jobs` is the maximum number of requests in flight; None adapts
+    /// it.
     pub fn new(jobs: Option<usize>, retries: u32, entropy: u64) -> Dispatch {
         Dispatch {
             limit: Limit::new(jobs),

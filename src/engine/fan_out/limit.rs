@@ -17,7 +17,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// `jobs`, if given, is both the initial and the highest limit.
+    /// Creates the limit. `jobs`, if given, is both the initial and the highest limit.
     pub fn new(jobs: Option<usize>) -> Limit {
         let most = jobs.unwrap_or(MOST).max(1);
         Limit {

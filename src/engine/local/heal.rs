@@ -50,7 +50,7 @@ pub fn heal(loaded: &Loaded, ids: &[u32]) -> Healing {
     }
 }
 
-/// The probability of a word end above which the text stays as it is.
+/// If the probability that the word has ended is above this, the text stays as it is.
 const ENDED: f64 = 0.5;
 
 impl Healing {

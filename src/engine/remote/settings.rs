@@ -22,7 +22,7 @@ pub struct Backends {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedBackend {
     pub address: Address,
-    /// None if it is to be detected.
+    /// The flavour; None if it is to be detected.
     pub flavour: Option<Flavour>,
     pub key: KeySource,
     /// The context size, if the server does not report it.

@@ -6,7 +6,7 @@ use crate::frame::Frame;
 use crate::lore::{ActiveEntry, InsertPosition};
 use crate::{Mode, Settings};
 
-/// Inputs of the context for one passage only.
+/// Inputs of the context that apply only to one passage.
 #[derive(Default)]
 pub struct ContextExtras<'a> {
     /// Active lore entries, in order of priority.

@@ -15,7 +15,7 @@ pub(super) struct Flags {
     pub multi_line: bool,
     pub dot_all: bool,
     pub unicode: bool,
-    /// Matches only at the beginning of the text.
+    /// Whether the regex matches only at the beginning of the text.
     pub sticky: bool,
 }
 

@@ -1,6 +1,6 @@
 //! A key of a lore entry: words, or a regex between slashes.
 //!
-//! Words are found in any case, and however their accents are stored.
+//! Words are found regardless of case and of how their accents are stored.
 //!
 //! Which keys are regexes, and what they match, is decided as in SillyTavern: JavaScript's regexes
 //! with the flags `gimsuy`; a key that only looks like a regex is matched as words.

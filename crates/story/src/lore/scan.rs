@@ -68,7 +68,7 @@ impl ActiveEntry<'_> {
 pub enum Activation {
     Constant,
     Key(String),
-    /// It is sticky for this many more passages.
+    /// The entry is sticky for this many more passages.
     Sticky(u32),
     /// A key occurs in the content of another active entry.
     Recursive {

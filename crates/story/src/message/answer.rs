@@ -11,7 +11,7 @@ pub struct Alternative {
     pub text: String,
     /// The token's probability before the sampler chain.
     pub before: f64,
-    /// Its probability after the sampler chain; 0 if the chain removed it.
+    /// The token's probability after the sampler chain; 0 if the chain removed it.
     pub after: f64,
 }
 

@@ -13,7 +13,7 @@ pub struct ModelInfo {
     /// The size of the context in tokens.
     pub context: usize,
     pub vocabulary: usize,
-    /// Whether the file contains a chat template.
+    /// Whether the model file contains a chat template.
     pub chat: bool,
     pub load_ms: f64,
     /// A remark about the model file, for the user.

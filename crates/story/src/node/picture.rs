@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Picture {
     /// The SHA-256 of its file in hexadecimal.
     pub sha256: String,
-    /// In pixels.
+    /// The width in pixels.
     pub width: u32,
+    /// The height in pixels.
     pub height: u32,
     /// The first version, if this is another version of a picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -21,7 +21,7 @@ pub struct PictureRequest {
     pub steps: Option<usize>,
     pub size: u32,
     pub background: Option<String>,
-    /// Whether to enlarge with the upscaler.
+    /// Whether to enlarge the pictures with the upscaler.
     pub enlarged: bool,
     /// The SHA-256 of the only weights that may draw the picture; None for any weights.
     pub weights: Option<String>,
@@ -175,7 +175,7 @@ pub struct DrawnPicture {
     pub provenance: PictureProvenance,
 }
 
-/// Pixels from the top: premultiplied RGBA, `size * size * 4` bytes.
+/// A layer of a picture: premultiplied RGBA, `size * size * 4` bytes, rows from the top.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     pub size: usize,

@@ -56,7 +56,7 @@ pub struct EmojiIndex {
     by_squashed: HashMap<String, usize>,
 }
 
-/// emojibase's group numbers.
+/// The number of emojibase's group of smileys; the numbers of other groups follow.
 const SMILEYS: u32 = 0;
 const PEOPLE: u32 = 1;
 const NATURE: u32 = 3;

@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 pub struct Classifier {
     features: Vec<f64>,
     targets: Vec<f64>,
-    /// `[features, targets]`.
+    /// The weights of the regression: `[features, targets]`.
     matrix: Tensor,
 }
 
