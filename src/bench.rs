@@ -21,7 +21,8 @@ use story::{Context, Sampling};
 pub enum Task {
     /// Prefills a prompt into an empty cache, as llama-bench's pp does.
     Read { tokens: usize },
-    /// Generates after a story of `depth` tokens without sampling, as llama-bench's tg does.
+    /// Generates tokens after a story of `depth` tokens, without sampling, as llama-bench's tg
+    /// does.
     Write { tokens: usize, depth: usize },
     /// The time to the first token of a short prompt, with an empty cache.
     First { line: usize },

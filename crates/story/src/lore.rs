@@ -72,13 +72,13 @@ pub struct LoreEntry {
     pub whole_words: Option<bool>,
     /// Whether keys are regexes even without slashes, as in V3.
     pub use_regex: bool,
-    /// Whether its content cannot activate other entries.
+    /// Whether the entry's content cannot activate other entries.
     pub prevent_recursion: bool,
-    /// Whether other entries' content cannot activate it.
+    /// Whether the entry cannot be activated by other entries' content.
     pub exclude_recursion: bool,
-    /// Whether only other entries' content can activate it.
+    /// Whether the entry can be activated only by other entries' content.
     pub delay_until_recursion: bool,
-    /// The group of the entry; only one active entry of each group is inserted.
+    /// The entry's group; only one active entry of each group is inserted.
     pub group: String,
     pub group_override: bool,
     pub group_weight: f64,

@@ -101,7 +101,7 @@ pub struct RetrievedPassage {
     pub what: String,
     /// The cosine similarity to the end of the story.
     pub near: f32,
-    /// Its first words.
+    /// The first words of the passage or entry.
     pub begins: String,
 }
 

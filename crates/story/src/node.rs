@@ -15,7 +15,7 @@ pub struct Node {
     pub id: NodeId,
     /// The passage before this one; None for the first passage of a story.
     pub parent: Option<NodeId>,
-    /// The number of bytes of the parent's text before this passage; None for all of it.
+    /// How many bytes of the parent's text come before this passage; None for all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<usize>,
     pub author: Author,
@@ -158,7 +158,7 @@ pub struct Provenance {
     pub goal: super::goal::LengthGoal,
     /// The lore entries activated by their keys.
     pub lore: Vec<super::lore::EntryId>,
-    /// The tokens that the writer chose for its start.
+    /// The tokens that the writer chose for the passage's start.
     pub begin: Vec<u32>,
 }
 

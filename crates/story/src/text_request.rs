@@ -39,7 +39,7 @@ pub struct Retrieval {
 pub struct UnmatchedLore {
     pub title: String,
     pub text: String,
-    /// The token budget of its lorebook.
+    /// The token budget of the entry's lorebook.
     pub budget: Option<usize>,
 }
 

@@ -56,9 +56,9 @@ pub struct Passage<'a> {
 /// A token that may still be rewound.
 struct Token {
     id: u32,
-    /// Where its text ends in [`Passage::text`].
+    /// Where the token's text ends in [`Passage::text`].
     end: usize,
-    /// Whether its text consists of whole characters.
+    /// Whether the token's text consists of whole characters.
     whole: bool,
     before: Option<Before>,
 }

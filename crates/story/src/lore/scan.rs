@@ -52,12 +52,12 @@ pub struct ActiveEntry<'a> {
     pub book: &'a Lorebook,
     pub entry: &'a LoreEntry,
     pub why: Activation,
-    /// Its content with macros expanded, if it has any.
+    /// The entry's content with macros expanded; None if no macros are defined.
     pub content: Option<String>,
 }
 
 impl ActiveEntry<'_> {
-    /// The text that the model reads.
+    /// The entry's text as the model reads it.
     pub fn text(&self) -> &str {
         self.content.as_deref().unwrap_or(&self.entry.content)
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A picture in the story tree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Picture {
-    /// The SHA-256 of its file in hexadecimal.
+    /// The SHA-256 of the picture's file in hexadecimal.
     pub sha256: String,
     /// The width in pixels.
     pub width: u32,
@@ -47,15 +47,15 @@ pub struct PictureProvenance {
     pub size: u32,
     /// `#rrggbb`; None leaves the background transparent.
     pub background: Option<String>,
-    /// Whether the upscaler enlarged it fourfold before it was resized.
+    /// Whether the upscaler enlarged the picture fourfold before it was resized.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub enlarged: bool,
     /// The SHA-256 of the weights.
     pub weights: String,
     pub backend: String,
     pub build: String,
-    /// Its FSQ codes, two hexadecimal digits each, or its latent, eight digits per number, from
-    /// which other pictures can be made. Empty for a scene.
+    /// The picture's FSQ codes, two hexadecimal digits each, or its latent, eight digits per
+    /// number, from which other pictures can be made. Empty for a scene.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tokens: String,
     #[serde(default, skip_serializing_if = "Derivation::is_prompt")]

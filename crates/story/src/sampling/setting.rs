@@ -9,7 +9,7 @@ pub struct Setting {
     pub name: &'static str,
     /// Other common names for the setting.
     pub aliases: &'static [&'static str],
-    /// The values it takes; follows the word "takes" in an error.
+    /// The values that the setting takes, worded to follow "takes" in an error.
     pub args: &'static str,
     /// One line of help.
     pub help: &'static str,
