@@ -1,10 +1,10 @@
 //! Simulates a million cases on a cluster, for docs/cluster.md: `cargo run --example cluster`.
 //!
-//! Each client runs the dispatcher of `illumine write --each` in simulated time. The replicas and the
-//! router are models. A replica's step takes `STEP.0 + STEP.1 × batch` seconds, fitted to vLLM on
-//! two CPU cores (1.9 requests/s one at a time, 8.3 with 16 in flight, 8 tokens each). When its
-//! queue is full, the router answers 408, as vllm-router does. `speed` is how much faster a GPU is
-//! assumed to be.
+//! Each client runs the dispatcher of `illumine write --each` in simulated time. The replicas and
+//! the router are simulated too. A replica's step takes `STEP.0 + STEP.1 × batch` seconds, fitted
+//! to vLLM on two CPU cores (1.9 requests/s one at a time, 8.3 with 16 in flight, 8 tokens each).
+//! When its queue is full, the router answers 408, as vllm-router does. `speed` is how much faster
+//! a GPU is assumed to be.
 
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 
@@ -17,17 +17,18 @@ use std::time::Duration;
 
 const CASES: usize = 1_000_000;
 const GPUS: usize = 64;
-/// Seconds per step of all sequences in a batch, and per sequence.
+/// The duration of a step in seconds: a constant part, and a part for each sequence in the batch.
 const STEP: (f64, f64) = (0.0541, 0.0117);
 /// vLLM's default `--max-num-seqs`.
 const SLOTS: usize = 256;
-/// The length of the router's queue, and how many seconds a request may wait in it.
+/// The maximum length of the router's queue.
 const QUEUE: usize = 100;
+/// How many seconds a request may wait in the queue.
 const QUEUE_TIME: f64 = 60.0;
 /// The average number of tokens per text; texts vary by up to half of it.
 const TOKENS: f64 = 128.0;
 
-/// A failure to simulate.
+/// The kind of failure that is simulated.
 #[derive(Clone, Copy, PartialEq)]
 enum Trouble {
     None,
@@ -42,7 +43,7 @@ enum Trouble {
 enum Policy {
     /// Like illumine, with an optional limit on requests in flight.
     Dispatch(Option<usize>),
-    /// A fixed number in flight; resends a failed request at once, up to three times.
+    /// A fixed number of requests in flight; a failed one is resent at once, up to three times.
     Plain(usize),
 }
 
@@ -58,7 +59,7 @@ enum Client {
 #[derive(Clone, Copy)]
 struct Sent {
     client: usize,
-    /// How often the client had been killed when it sent this.
+    /// How many times the client had been killed before it sent this request.
     life: u32,
     case: usize,
     attempt: u32,
@@ -113,7 +114,7 @@ struct Simulation {
     lives: Vec<u32>,
     /// The cases that each client has yet to start.
     left: Vec<VecDeque<usize>>,
-    /// Each client's cases in flight, which are sent again if it is killed.
+    /// Each client's cases in flight, which are sent again if the client is killed.
     open: Vec<std::collections::HashSet<usize>>,
     busy: Vec<usize>,
     gpu_lives: Vec<u32>,

@@ -1,6 +1,6 @@
 //! Measures how fast a model prefills and generates on this machine.
 //!
-//! Takes a loaded model and returns numbers; prints and compares nothing.
+//! This module takes a loaded model and returns numbers. It prints and compares nothing.
 
 #[cfg(feature = "train")]
 pub mod pictures;
@@ -21,7 +21,8 @@ use story::{Context, Sampling};
 pub enum Task {
     /// Prefills a prompt into an empty cache, as llama-bench's pp does.
     Read { tokens: usize },
-    /// Generates after a story of `depth` tokens without sampling, as llama-bench's tg does.
+    /// Generates tokens after a story of `depth` tokens, without sampling, as llama-bench's tg
+    /// does.
     Write { tokens: usize, depth: usize },
     /// The time to the first token of a short prompt, with an empty cache.
     First { line: usize },

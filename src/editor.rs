@@ -1,6 +1,6 @@
 //! Opens a text in the writer's own editor and reads the result.
 //!
-//! Uses no story and no screen; the caller has released the terminal.
+//! This module uses no story and no screen; the caller must have released the terminal.
 
 use base::decode::decode;
 use std::fs::{self, OpenOptions};

@@ -39,8 +39,8 @@ pub struct Engine {
     worker: Option<JoinHandle<()>>,
 }
 
-/// Stops all requests submitted so far. Both counters only increase, so there is nothing to reset
-/// and no race: later requests are not affected.
+/// Stops all requests submitted so far. The two counters, of submitted and of stopped requests,
+/// only increase, so there is nothing to reset and no race: later requests are not affected.
 #[derive(Clone, Default)]
 pub struct Stop(Arc<Marks>);
 
@@ -76,7 +76,7 @@ impl Engine {
         id
     }
 
-    /// A handle for signal handlers.
+    /// A handle with which other threads, such as a signal handler's, can stop requests.
     pub fn stopper(&self) -> Stop {
         self.stop.clone()
     }
@@ -113,7 +113,8 @@ struct Outbox<'a> {
 }
 
 impl Observer for Outbox<'_> {
-    /// Progress here always means that a model or another file is being downloaded or loaded.
+    /// Reports that a model or another file is being downloaded or loaded; no other progress is
+    /// reported here.
     fn progress(&self, step: &str, done: u64, total: Option<u64>) {
         let what = step.to_string();
         self.tell(Event::Loading { what, done, total });

@@ -19,7 +19,7 @@ pub trait Page {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), OutputClosed>;
     /// Shows a notice.
     fn notice(&mut self, text: &str);
-    /// Shows pictures: their files, starting with the one on the page, and a description.
+    /// Shows pictures: their files and a description. The first picture is the one on the page.
     fn pictures(&mut self, files: &[PictureSource], said: &str) -> Result<(), OutputClosed>;
     /// Shows the engine's current activity.
     fn working(&mut self, work: &Work);
@@ -33,7 +33,8 @@ pub trait Page {
     }
 }
 
-/// Nothing more can be shown: the reader is gone, or writing failed and the page stores the reason.
+/// The error when nothing more can be shown: the reader is gone, or writing failed and the page
+/// stores the reason.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OutputClosed;
 
@@ -41,7 +42,7 @@ pub struct OutputClosed;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Input {
     Line(String),
-    /// An unusable line, and why.
+    /// A line that cannot be used: the reason.
     Unusable(String),
     /// Ctrl+C on an empty line, twice.
     Interrupted,
@@ -54,7 +55,7 @@ pub struct RunEnd {
     /// The first error, which decides the exit code.
     pub fault: Option<FailureCause>,
     pub interrupted: bool,
-    /// The end of the story could not be saved.
+    /// Whether the end of the story could not be saved.
     pub unsaved: bool,
 }
 
@@ -67,7 +68,7 @@ pub enum FailureCause {
     Engine(FailureKind),
 }
 
-/// The longest line in bytes.
+/// The maximum length of a line in bytes.
 pub const LONGEST: usize = 4 << 20;
 
 /// Waits for the model, reads and runs lines until the input ends, and saves the story. `next`
@@ -144,10 +145,10 @@ impl RunEnd {
     }
 }
 
-/// What follows after a line.
+/// What to do after a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// The next line may run; this one may have failed.
+    /// Run the next line; if this one failed, the cause.
     On(Option<FailureCause>),
     Quit,
 }

@@ -139,7 +139,7 @@ impl StoreError {
         }
     }
 
-    /// The error that an operation met at this path.
+    /// The error for an I/O operation that failed at this path.
     pub fn io(what: &'static str, path: &Path, source: io::Error) -> StoreError {
         let path = path.to_path_buf();
         match source.kind() {

@@ -109,7 +109,8 @@ pub enum Work {
         reused: usize,
     },
     Writing,
-    /// The model is thinking before it writes, with the approximate number of words so far.
+    /// The model is thinking before it writes; the number of words in its thoughts so far is
+    /// approximate.
     Thinking {
         words: usize,
     },
@@ -256,8 +257,8 @@ impl Studio {
         self.session.flush(&self.setup)
     }
 
-    /// Refuses a command if the engine lacks a capability, which is unknown before a model is
-    /// loaded.
+    /// Refuses a command if the loaded model's engine lacks a capability. Before a model is loaded,
+    /// nothing is refused.
     fn needs(&self, can: fn(&Capabilities) -> bool, what: &str) -> Result<(), Refusal> {
         match self.about.is_none() || can(&self.capabilities) {
             true => Ok(()),

@@ -96,7 +96,7 @@ pub struct Exit {
     pub history: Vec<String>,
     /// Messages that could not be shown on the screen.
     pub remarks: Vec<String>,
-    /// The end of the story could not be saved.
+    /// Whether the end of the story could not be saved.
     pub unsaved: bool,
 }
 

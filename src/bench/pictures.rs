@@ -21,14 +21,14 @@ use train::measures::{Classifier, Features};
 /// How many pictures to evaluate, and how to draw them.
 #[derive(Clone, Copy, Debug)]
 pub struct EvaluationSettings {
-    /// Pictures to draw for each split: seen, held-out pairs, held-out concepts.
+    /// The number of pictures to draw for each split: seen, held-out pairs, held-out concepts.
     pub drawn: usize,
     /// The maximum number of real pictures to fit the classifier to.
     pub learned: usize,
     pub seed: u64,
     pub sampling: Sampling,
-    /// Start from the tokens of real pictures and redraw this share (0 to 1) of them; 0 measures
-    /// encoder and decoder alone, an upper bound for the token Transformer.
+    /// The share (0 to 1) of a real picture's tokens to redraw; 0 measures encoder and decoder
+    /// alone, an upper bound for the token Transformer. None draws from captions.
     pub redrawn: Option<f64>,
 }
 
@@ -46,7 +46,7 @@ pub struct Recognized {
     pub top1: f64,
     pub top5: f64,
     pub style: f64,
-    /// How often the picture's own caption ranks first among 100.
+    /// The share of pictures whose own caption ranks first among 100.
     pub r_precision: f64,
 }
 
@@ -65,8 +65,9 @@ pub struct Report {
     pub seen: Compared,
     pub held_out_pairs: Compared,
     pub held_out_concepts: Compared,
-    /// The kernel distance from drawn to real pictures, and between two halves of the real ones.
+    /// The kernel distance from drawn to real pictures: mean and standard deviation.
     pub kernel_distance: [f64; 2],
+    /// The kernel distance between two halves of the real pictures: mean and standard deviation.
     pub kernel_distance_of_real: [f64; 2],
     pub frechet_distance: f64,
     pub frechet_distance_of_real: f64,
@@ -74,13 +75,14 @@ pub struct Report {
     pub entropy_score_of_real: f64,
     pub precision: f64,
     pub recall: f64,
-    /// The mean distance between pictures of one prompt or, for real ones, of one concept in
-    /// several styles.
+    /// The mean distance between drawn pictures of one prompt.
     pub diversity: f64,
+    /// The mean distance between real pictures of one concept in several styles.
     pub diversity_of_real: f64,
-    /// How often the nearest training picture has the requested concept and style, and how far
-    /// away it is, relative to held-out real pictures (1: equally far).
+    /// How often the nearest training picture has the requested concept and style.
     pub nearest_is_asked: f64,
+    /// How far away the nearest training picture is, relative to held-out real pictures (1: equally
+    /// far).
     pub nearest_distance: f64,
 }
 
@@ -103,7 +105,7 @@ pub enum PicturesError {
 
 /// The number of captions in the R-precision ranking.
 const CAPTIONS: usize = 100;
-/// Regularization of the classifier.
+/// The strength of the classifier's regularization.
 const STRENGTH: f64 = 30.0;
 const SILHOUETTES: &str = "ink";
 

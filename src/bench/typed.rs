@@ -1,5 +1,5 @@
 //! Measures the time from Enter to the model's first words. It covers all stages of a passage,
-//! including the encoding of the story to tokens.
+//! including the encoding of the story as tokens.
 
 use super::BenchError;
 use crate::engine::{Backend, Failure, Listener, Loaded};
@@ -10,7 +10,7 @@ use story::Event;
 
 const SENTENCE: &str =
     "The storm came in from the west a little after midnight, and nobody slept. ";
-/// The approximate number of tokens in the sentence.
+/// The approximate number of tokens in `SENTENCE`.
 const TOKENS: usize = 15;
 const LINE: &str = "Then the bells of the lower town began to ring.";
 

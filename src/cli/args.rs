@@ -141,7 +141,7 @@ pub struct Common {
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH|URL")]
     pub model: Option<String>,
     /// Model server to write with: its address, or the name of a backend in config.toml; --model
-    /// then names a model on it. Its key comes from ILLUMINE_API_KEY
+    /// then names a model on it. The server's key comes from ILLUMINE_API_KEY
     #[arg(long, env = "ILLUMINE_BACKEND", value_name = "URL|NAME")]
     pub backend: Option<String>,
     #[command(flatten)]

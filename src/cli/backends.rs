@@ -93,7 +93,7 @@ fn backend(
     })
 }
 
-/// The source for a key; a missing key is reported only when the backend is used.
+/// Where the key comes from; a missing key is reported only when the backend is used.
 fn found(key: Result<Key, String>) -> KeySource {
     key.map_or_else(KeySource::Missing, KeySource::Known)
 }

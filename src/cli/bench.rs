@@ -28,7 +28,7 @@ struct Row {
     ours: Spread,
     #[serde(skip_serializing_if = "Option::is_none")]
     theirs: Option<Spread>,
-    /// Our speed divided by theirs, for each run.
+    /// illumine's speed divided by the other program's, in each run.
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio: Option<Spread>,
 }

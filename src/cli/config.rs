@@ -24,7 +24,7 @@ use std::path::Path;
 use story::{Mode, Settings, sampling};
 use toml::{Table, Value};
 
-/// The maximum size of the file.
+/// The maximum size of the file in bytes.
 const LARGEST: u64 = 1 << 20;
 
 /// Reads the settings from the file; a missing file is not an error.

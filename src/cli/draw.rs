@@ -174,7 +174,7 @@ fn build_request(args: &Args, from: Option<&PictureProvenance>) -> Result<Pictur
     })
 }
 
-/// The request for pictures from only a prompt.
+/// The task of drawing from a prompt alone.
 fn prompt_task(args: &Args, prompt: String) -> PictureTask {
     match &args.lerp {
         Some(other) => PictureTask::Lerp {

@@ -27,7 +27,7 @@ use story::{Mode, SettingOverrides, Settings};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Names this program in provenance.
+/// The program's name and version, for provenance.
 pub const BUILD: &str = concat!("illumine ", env!("CARGO_PKG_VERSION"));
 
 /// Every folder and file that illumine uses.

@@ -5,11 +5,13 @@ use image::{DynamicImage, RgbaImage, imageops};
 use imagegen::picture_file::{decode_for_terminal, scale, scale_with_hard_edges};
 use std::io::{IsTerminal, stdout};
 
-/// The width in cells of a picture, and of a sheet of several.
+/// The width of a picture in cells.
 const WIDE: u32 = 32;
+/// The width of a sheet of several pictures in cells.
 const SHEET: u32 = 60;
-/// The size in pixels of a picture on a sheet, and of the gap between two.
+/// The width and height in pixels of a picture on a sheet.
 const SMALL: u32 = 128;
+/// The gap in pixels between two pictures on a sheet.
 const GAP: u32 = 8;
 
 /// Whether standard output can show pictures.

@@ -103,8 +103,8 @@ fn features() -> String {
     String::new()
 }
 
-/// Writes lines, one event each, and escapes control characters, so that they never reach the
-/// terminal of a reader.
+/// Writes lines, one event each, and escapes control characters, so that none of them reaches a
+/// reader's terminal.
 struct Lines(File);
 
 impl Write for Lines {

@@ -251,7 +251,7 @@ impl Meter {
     }
 }
 
-/// A meter for work that cannot be stopped; dropping it hides it.
+/// A meter for work that cannot be stopped; it disappears when dropped.
 pub struct Progress {
     meter: RefCell<Meter>,
     bytes: bool,

@@ -10,12 +10,12 @@ type Source = Box<dyn BufRead>;
 pub struct PipedInput {
     source: Source,
     number: usize,
-    /// Any byte order mark has been skipped, and the source is read as UTF-8.
+    /// Whether any byte order mark has been skipped and the source is read as UTF-8.
     begun: bool,
-    /// The last line ended with a carriage return, so a line feed right after it does not end
-    /// another.
+    /// Whether the last line ended with a carriage return, so that a line feed right after it does
+    /// not end another.
     after_return: bool,
-    /// Nothing more can be read.
+    /// Whether nothing more can be read.
     broken: bool,
 }
 

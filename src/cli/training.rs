@@ -211,7 +211,7 @@ fn update(job: &Job, event: TrainingEvent) -> Update {
     }
 }
 
-/// Exports a run as a set of weights for drawing.
+/// The arguments of `illumine train export`.
 pub struct ExportArgs<'a> {
     pub run: &'a Path,
     pub data: &'a Path,

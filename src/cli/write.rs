@@ -18,7 +18,7 @@ use story::message::{Overflow, PassageStats};
 use story::voice::{self, PromptTemplate};
 use story::{Command, Mode, ModelInfo, Node, Reply, Status};
 
-/// Longer prompts are refused: no model's context is that long.
+/// The maximum length of a prompt in bytes: no model's context is that long.
 const LONGEST: u64 = 16 << 20;
 
 /// The object that `--json` prints.

@@ -36,7 +36,7 @@ pub enum Retry {
 }
 
 impl Failure {
-    /// A failure that retrying the same request would not avoid.
+    /// A failure that would occur again if the same request were retried.
     pub fn new(why: impl Into<String>, fault: FailureKind) -> Failure {
         let (why, retry) = (why.into(), Retry::Never);
         Failure { why, fault, retry }

@@ -37,7 +37,7 @@ const HOPELESS: u32 = 32;
 pub struct Plan {
     /// The maximum number of requests in flight; None adapts it to the server.
     pub jobs: Option<usize>,
-    /// How often a failed request is retried.
+    /// How many times a failed request is retried.
     pub retries: u32,
     /// The time limit of one request.
     pub limit: Duration,
@@ -49,7 +49,7 @@ pub struct Plan {
 
 /// The cases of a run, by number.
 pub trait Cases {
-    /// The next case to send.
+    /// The next case to send; None if there are no more.
     fn next(&mut self) -> Option<usize>;
 
     /// The model and request of a case, or a sentence that says why the case cannot be used.
@@ -58,7 +58,7 @@ pub trait Cases {
 
 /// An event of a run.
 pub enum News<'a> {
-    /// A model is being downloaded or loaded, or a server is being connected.
+    /// A model is being downloaded or loaded, or a connection to its server is being made.
     Loading {
         what: &'a str,
         done: u64,
@@ -67,7 +67,7 @@ pub enum News<'a> {
     Ready(&'a ModelInfo),
     Warned(&'a str),
     Ended(Ended),
-    /// The current load, reported at short intervals.
+    /// The number of requests in flight and the limit on it, reported at short intervals.
     Pace {
         in_flight: usize,
         limit: usize,
@@ -156,7 +156,7 @@ struct Run<'a> {
 
 struct Model {
     name: String,
-    /// None for a local model that was unloaded to make room for another model.
+    /// The backend; None for a local model that was unloaded to make room for another model.
     backend: Option<Box<dyn Backend>>,
     replicas: Option<Box<dyn Replicas>>,
 }

@@ -33,7 +33,7 @@ use story::picture::{
 pub struct ImagePipeline {
     pub encoder: Rc<SentenceEncoder>,
     pub illuminator: Illuminator,
-    /// The compute backend; pictures are exactly reproducible on the same one.
+    /// The compute backend; pictures are exactly reproducible only on the same backend.
     pub backend: String,
     /// The upscaler, once a request has needed it.
     pub upscaler: OnceCell<Upscaler>,
@@ -294,7 +294,7 @@ impl ImagePipeline {
     }
 }
 
-/// The style of the source picture (the inner None is any style); None without a source picture.
+/// The style of the source picture (an inner None means any style); None without a source picture.
 type PictureStyle<'a> = Option<Option<&'a str>>;
 
 /// The similarity above which a file's name is used as the prompt.

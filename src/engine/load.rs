@@ -25,8 +25,8 @@ use story::ModelInfo;
 
 /// Loads models on the worker's thread.
 pub trait Loader: Send {
-    /// `model` is a catalogue name, a path, a server's address, the name of a backend in
-    /// config.toml, or empty for the default.
+    /// Loads a model: `model` is a catalogue name, a path, a server's address, the name of a
+    /// backend in config.toml, or empty for the default.
     fn load(&mut self, model: &str, observer: &dyn Observer)
     -> Result<Box<dyn Backend>, LoadError>;
 

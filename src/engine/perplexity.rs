@@ -1,8 +1,8 @@
 //! Measures the perplexity of a text, window by window.
 //!
-//! Uses the same windows as llama.cpp's perplexity tool (tools/perplexity/perplexity.cpp): the text
-//! is split into windows of `window` tokens, each evaluated from scratch, and the second half of
-//! each is scored: token i+1 by the logits of token i, for i from window/2 to window-2.
+//! The windows are those of llama.cpp's perplexity tool (tools/perplexity/perplexity.cpp): the
+//! text is split into windows of `window` tokens, each evaluated from scratch, and the second half
+//! of each is scored: token i+1 by the logits of token i, for i from window/2 to window-2.
 
 use super::local::Loaded;
 use base::progress::{Cancelled, Observer};

@@ -1,7 +1,7 @@
 //! A backend for tests, which answers from a script.
 //!
-//! Each request takes the next answer from the script. A piece of text belongs to the requested
-//! passage, whatever passage number the script contains.
+//! Each request takes the next answer from the script. Pieces of text are sent as parts of the
+//! requested passage, whatever passage number the script gives them.
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use super::load::{LoadError, Loader};
@@ -22,14 +22,14 @@ pub struct Script {
     pub passages: VecDeque<ScriptedPassage>,
     pub alternatives: Vec<Alternative>,
     pub explained: ContextReport,
-    /// The KV cache that saving returns; restoring another one replaces it.
+    /// The KV cache that a request to save it returns. A request to restore one replaces it.
     pub warm: Option<WarmCache>,
 }
 
 /// The answer to one request for a passage.
 #[derive(Clone, Debug)]
 pub struct ScriptedPassage {
-    /// The events before the end.
+    /// The events to send before the end of the request.
     pub events: Vec<Event>,
     pub end: Answer,
 }

@@ -6,7 +6,8 @@ use std::cell::RefCell;
 use story::Event;
 use story::message::TextRequest;
 
-/// Completes the line that the writer has started, and sends the whole line.
+/// Lets the model complete the line that the writer has started. The listener receives the whole
+/// line.
 pub fn suggest(
     backend: &mut dyn Backend,
     ask: &TextRequest,

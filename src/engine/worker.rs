@@ -68,7 +68,7 @@ pub(super) fn work<L: Loader>(
     }
 }
 
-/// The answer to a request that has no statistics.
+/// An answer with this status and without statistics.
 pub(super) fn ended(status: Status) -> Answer {
     Ok((status, PassageStats::default()))
 }

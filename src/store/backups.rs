@@ -22,8 +22,8 @@ pub struct Backup {
 }
 
 impl Journal {
-    /// Copies the session for this day, unless there is a copy already or nothing has changed since
-    /// the last one, and removes the oldest copies beyond `keep`.
+    /// Makes this day's backup, unless it exists already or nothing has changed since the last one.
+    /// Then removes the oldest backups beyond `keep`.
     pub fn back_up(&self, date: &str, keep: usize) -> Result<(), StoreError> {
         if keep == 0 || self.read_only().is_some() || !is_date(date) {
             return Ok(());

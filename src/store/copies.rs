@@ -20,7 +20,7 @@ pub struct ConflictingCopy {
 /// The passages that only one of two stories has.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// Their texts in the first story.
+    /// The texts of the passages that only the first story has.
     pub first: Vec<String>,
     pub second: Vec<String>,
 }
@@ -44,7 +44,7 @@ pub(super) fn paths(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Copies of whole folders: `novel (Ann's conflicted copy 2026-11-01)`. Their names are not valid
-/// for sessions.
+/// session names.
 fn folders(root: &Path, name: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     let is_copy = |folder: &str| {
@@ -173,7 +173,7 @@ mod tests {
         })
     }
 
-    /// A session and a copy of it that continues differently, under this file name.
+    /// A session and, under this file name, a copy of its journal that continues differently.
     fn conflict(file: &str) -> (tempfile::TempDir, Sessions) {
         let dir = tempfile::tempdir().unwrap();
         let sessions = Sessions::new(dir.path());

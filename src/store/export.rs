@@ -68,13 +68,13 @@ pub const FORMATS: &[(ExportFormat, &[&str], &str, &str)] = &[
         ExportFormat::Messages,
         &["jsonl", "messages"],
         "jsonl",
-        "JSON Lines: OpenAI messages, one per line",
+        "JSON Lines: OpenAI messages, one conversation per line",
     ),
     (
         ExportFormat::Pairs,
         &["pairs"],
         "pairs.jsonl",
-        "JSON Lines: preference pairs, one per line",
+        "JSON Lines: preference pairs, one pair per line",
     ),
     (
         ExportFormat::Kobold,
@@ -148,12 +148,12 @@ pub struct ExportMeta {
     pub folder: Option<PathBuf>,
     /// The picture files of a private session, which are only in memory.
     pub held: BTreeMap<NodeId, Arc<[u8]>>,
-    /// The name of the folder for files next to the export; None if there cannot be any.
+    /// The name of the folder for files next to the export; None if there can be no such folder.
     pub beside: Option<String>,
 }
 
 impl ExportMeta {
-    /// The title, unless it is blank; then `other`.
+    /// The title, or `other` if the title is blank or missing.
     pub fn title_or(title: Option<&str>, other: &str) -> String {
         let title = clean_line(title.unwrap_or_default());
         match is_visible(&title) {

@@ -16,7 +16,8 @@ const MOST: usize = 256;
 pub(super) struct HeldFiles(BTreeMap<PathBuf, File>);
 
 impl HeldFiles {
-    /// Opens the files that a session's journal refers to; of too many pictures, only the newest.
+    /// Opens the files that a session's journal refers to; if there are too many pictures, only the
+    /// newest ones.
     pub(super) fn of(folder: &Path) -> HeldFiles {
         let mut found = files_in(folder, is_card);
         let mut drawn = files_in(&folder.join(PICTURES), is_picture);
@@ -40,7 +41,7 @@ impl HeldFiles {
         }
     }
 
-    /// Writes the held files that are missing from a folder into it.
+    /// Writes to a folder those held files that it lacks.
     pub(super) fn restore(&mut self, folder: &Path) {
         let missing = |path: &Path| !folder.join(path).exists();
         for (inner, file) in self.0.iter_mut().filter(|(inner, _)| missing(inner)) {
@@ -61,7 +62,7 @@ fn copy(file: &mut File, to: &Path) -> io::Result<()> {
     new.sync_all()
 }
 
-/// Whether a file beside the journal is the original of an imported card.
+/// Whether a file beside the journal is, by its name, the original of an imported card.
 pub(super) fn is_card(name: &str) -> bool {
     name.starts_with("card")
 }

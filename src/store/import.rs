@@ -261,7 +261,8 @@ fn is_broken_json(text: &str, error: &serde_json::Error) -> bool {
     quoted || error.is_eof() || error.to_string().contains("recursion limit")
 }
 
-/// The error in invalid JSON; several objects in a row get their own message.
+/// The error for invalid JSON. For JSON Lines of a known kind, which are not one JSON value, the
+/// error names the kind.
 fn json_error(text: &str, error: &serde_json::Error) -> ImportError {
     let first = text.trim_start().lines().next().unwrap_or_default();
     let first = serde_json::from_str::<Map<String, Value>>(first).ok();

@@ -24,9 +24,10 @@ pub struct Journal {
     written: Vec<u8>,
     /// How many of those bytes have been synced to disk.
     synced: usize,
-    /// A sync failed, so the system may have dropped the bytes written since the last one.
+    /// Whether a sync failed, so that the system may have dropped the bytes written since the last
+    /// successful one.
     sync_failed: bool,
-    /// The file may end with part of a record whose write failed.
+    /// Whether the file may end with part of a record whose write failed.
     torn: bool,
     /// The file as it was when this program last wrote to it.
     stamp: Stamp,

@@ -5,11 +5,11 @@ use super::StoreError;
 use base::search::composed;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The most letters in a name (graphemes).
+/// The maximum number of letters (graphemes) in a name.
 const LONGEST: usize = 100;
-/// The most bytes in a name; file systems allow 255.
+/// The maximum number of bytes in a name; file systems allow 255.
 const LONGEST_BYTES: usize = 200;
-/// The most bytes in a name derived from a file's.
+/// The maximum number of bytes in a session name derived from a file name.
 const MADE_BYTES: usize = 100;
 
 /// Checks that a name is a valid folder name and cannot escape the sessions folder.

@@ -24,7 +24,7 @@ pub enum PictureError {
     Size,
 }
 
-/// The maximum size; more would not help a 64-pixel drawing.
+/// The maximum height in pixels; more would not improve a 64-pixel drawing.
 const LARGEST: u32 = 2048;
 /// The maximum length of a provenance chunk; illumine never writes a longer one.
 const LONGEST: usize = 1 << 20;

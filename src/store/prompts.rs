@@ -154,7 +154,7 @@ impl Prompts {
         Ok(Some(text))
     }
 
-    /// All names, each with a flag for the writer's own.
+    /// All names, each with whether its file is in the writer's own folder.
     fn files(&self) -> BTreeMap<String, bool> {
         let shipped = SHIPPED.iter().map(|(name, _)| (name.to_string(), false));
         let mut files: BTreeMap<String, bool> = shipped.collect();

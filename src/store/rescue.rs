@@ -44,7 +44,8 @@ impl Journal {
         Ok((rescued, said))
     }
 
-    /// Uses the same name, unless something else has taken it meanwhile.
+    /// Creates the new session under the same name or, if that has been taken meanwhile, under a
+    /// numbered one.
     fn begin_again(&self, root: &Path) -> Result<Journal, StoreError> {
         let begun = match self.folder().is_dir() {
             true => Journal::begin(self.folder(), self.name(), self.written().to_vec()),

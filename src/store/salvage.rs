@@ -46,8 +46,8 @@ impl Sessions {
         Ok(salvage(&bytes))
     }
 
-    /// Saves the salvaged records as a new session, with the pictures; the damaged one stays as it
-    /// is.
+    /// Saves the salvaged records as a new session, with the pictures; the damaged session stays as
+    /// it is.
     pub fn save_salvaged(&self, name: &str, salvaged: &Salvaged) -> Result<Journal, StoreError> {
         let beside = format!("{}-salvaged", self.resolve(name)?);
         let journal = self.create_copy(&beside, &salvaged.bytes)?;

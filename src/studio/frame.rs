@@ -15,7 +15,7 @@ use story::record::{Change, StepKind};
 use story::sentence::{count_noun, excerpt};
 use story::{Command, Place, Record};
 
-/// The lorebook for entries added with `/lore add`.
+/// The name of the lorebook for entries added with `/lore add`.
 const OWN: &str = "notes";
 
 /// The instruction for a summary.

@@ -100,7 +100,7 @@ impl Studio {
         self.go(to, StepKind::Goto, &said)
     }
 
-    /// Names this place, or goes to another place to start a branch there.
+    /// Gives this place a name, or goes to another place to start a branch there.
     pub(super) fn branch(&mut self, name: Option<&str>) -> Result<Outcome, Refusal> {
         let elsewhere = name.and_then(|name| places::find_place(&self.session.story, name).ok());
         if let Some(place) = elsewhere {

@@ -25,7 +25,7 @@ pub enum Outcome {
     Diff(Vec<DiffSpan>),
     /// A file's bytes for standard output.
     Bytes(Vec<u8>),
-    /// A request that generates no passage; its answer arrives as a notice.
+    /// A request was sent that generates no passage; its answer arrives as a notice.
     Asked,
     Quit,
 }

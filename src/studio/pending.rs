@@ -13,7 +13,8 @@ use story::{NodeId, Place, RequestId};
 #[derive(Default)]
 pub(super) struct Pending {
     requests: Vec<InFlight>,
-    /// The prompt that is being prefetched, or was prefetched if no other request followed.
+    /// The prompt that is being prefetched, or that was prefetched last if no other request has
+    /// followed.
     pub(super) read_ahead: Option<TextRequest>,
 }
 
@@ -136,7 +137,7 @@ impl Pending {
 }
 
 impl InFlight {
-    /// Whether the writer is waiting for it in this session.
+    /// Whether the writer is waiting for this request in this session.
     fn is_awaited(&self, session: SessionId) -> bool {
         match self.purpose {
             Purpose::ReadAhead => false,
@@ -144,7 +145,7 @@ impl InFlight {
         }
     }
 
-    /// Whether its answer concerns this session.
+    /// Whether the answer to this request concerns this session.
     fn concerns(&self, session: SessionId) -> bool {
         self.session == session || matches!(self.purpose, Purpose::Load { .. })
     }

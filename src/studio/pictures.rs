@@ -22,14 +22,15 @@ use story::{NodeId, Picture, Request, Settings, places};
 
 /// The prompt template with which the text model describes a passage.
 const TASK: &str = "picture";
-/// The default size of a picture's file in pixels.
+/// The default height of a picture's file in pixels.
 const SIZE: u32 = 256;
-/// The maximum number of characters of a passage to describe.
+/// The maximum number of bytes of story text to describe.
 const DESCRIBED: usize = 1500;
-/// The number of characters below which a passage is described together with the one before it.
+/// The number of bytes below which a passage is described together with the one before it.
 const SHORT: usize = 80;
-/// The number of pictures of `/grid` and `/lerp`.
+/// The default number of pictures that `/grid` draws.
 const GRID: usize = 9;
+/// The default number of pictures that `/lerp` draws.
 const ROW: usize = 5;
 
 /// The place of the requested pictures in the story.
@@ -37,7 +38,7 @@ const ROW: usize = 5;
 pub(super) struct Illustration {
     /// The passage that the pictures illustrate.
     pub(super) parent: Option<NodeId>,
-    /// The picture that they are versions of.
+    /// The picture of which the requested pictures are versions, if any.
     pub(super) beside: Option<NodeId>,
 }
 
@@ -193,7 +194,8 @@ impl Studio {
         Ok(self.submit_picture(request, Illustration { parent, beside }))
     }
 
-    /// Draws a request that is complete; the pictures are placed after the head.
+    /// Requests pictures after the head, from a request that is complete except for the number of
+    /// the passage.
     pub(super) fn illustrate(&mut self, request: PictureRequest) -> Result<Outcome, Refusal> {
         let node = self.session.story.next_id();
         let parent = self.session.story.head();
@@ -227,7 +229,7 @@ impl Studio {
         Ok(PromptSource::Passage { text, ask })
     }
 
-    /// The last passage, with more of the story if it is short.
+    /// The text of the last passage; if it is short, with the text before it.
     fn last_words(&self) -> String {
         let path = self.session.story.path();
         let mut text = String::new();

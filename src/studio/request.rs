@@ -34,7 +34,8 @@ impl Studio {
             .0
     }
 
-    /// The request for a passage after `path`, its active lore entries, and the rejected ones.
+    /// Returns the request for a passage after `path`, the active lore entries and the rejected
+    /// ones.
     pub(super) fn ask(
         &self,
         node: NodeId,

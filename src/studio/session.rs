@@ -39,7 +39,7 @@ pub(super) struct Session {
     pub(super) afterwards: HashMap<NodeId, Afterwards>,
     /// The current or last continuations that were generated side by side.
     pub(super) candidates: Vec<NodeId>,
-    /// The banned phrases avoided in each running passage.
+    /// The banned phrases avoided in each passage that is still being generated.
     pub(super) rewound: HashMap<NodeId, Vec<String>>,
     /// Lore that a rule kept out of the last context.
     pub(super) rejected_lore: Vec<SkippedEntry>,
@@ -64,7 +64,8 @@ pub(super) struct Session {
 /// An action to run when a passage ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Afterwards {
-    /// Appends the old path, starting at this byte of this passage.
+    /// Appends the rest of the old path: the passage at `index` from byte `from` on, and those
+    /// after it.
     Graft {
         head: Option<NodeId>,
         index: usize,

@@ -192,7 +192,7 @@ impl Studio {
         Ok(started)
     }
 
-    /// Appends the text that came after the inserted passage to it.
+    /// Appends to an inserted passage the text that comes after it on the old path.
     pub(super) fn graft(
         &mut self,
         node: NodeId,

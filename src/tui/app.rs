@@ -45,8 +45,9 @@ pub struct App {
     pub(super) editing: Option<NodeId>,
     pub(super) editor: Option<Editor>,
     keys: Keymap,
-    /// Whether to prefill the line being typed, and the time of the next prefill.
+    /// Whether to prefill the line being typed.
     read_ahead: bool,
+    /// The time of the next prefill, if one is scheduled.
     due: Option<Duration>,
     pub(super) history: History,
     /// The time since the program started, as of the last tick.

@@ -114,7 +114,7 @@ pub fn preview(app: &App, area: Rect) -> Option<(Rect, PictureSlot)> {
     Some((place, frame))
 }
 
-/// The rows between the story and the input: messages, and the progress of a loading model.
+/// The rows between the story and the input: messages, and the progress of loading a model.
 pub fn message(app: &App, width: usize) -> Vec<String> {
     let mut rows = Vec::new();
     if let Some(message) = &app.message {

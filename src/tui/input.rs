@@ -10,7 +10,7 @@ use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 pub struct Input {
     text: String,
     cursor: usize,
-    /// The column that Up and Down try to keep.
+    /// The column that Up and Down return to in rows that are long enough.
     goal: Option<usize>,
     width: usize,
     rows: Vec<Range<usize>>,
@@ -86,7 +86,7 @@ impl Input {
         text
     }
 
-    /// Performs an edit. Returns false if there was nothing to do.
+    /// Performs an edit, and returns whether it moved the cursor.
     pub fn edit(&mut self, edit: Edit) -> bool {
         let cursor = self.cursor;
         match edit {

@@ -172,7 +172,7 @@ pub const KEYS: &[KeyBinding] = &[
         ALT,
         KeyCode::Char('s'),
         Action::Begin("/branch "),
-        "branch inside a passage, at 12.3 or 12:words",
+        "start a branch inside a passage: 12.3 (after its third sentence) or 12:words (after these)",
     ),
     key(
         ALT,

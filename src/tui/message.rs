@@ -6,7 +6,7 @@ use std::time::Duration;
 pub struct Message {
     pub tone: Tone,
     pub text: String,
-    /// The time at which it disappears by itself.
+    /// The time at which the message disappears, if it does so by itself.
     pub until: Option<Duration>,
 }
 

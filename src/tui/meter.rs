@@ -11,11 +11,12 @@ use story::message::PassageStats;
 pub struct Meter {
     pace: ProgressMeter,
     loading: String,
-    /// The times of the first and last piece of this passage, and the number of tokens after the
-    /// first.
+    /// The time of the first piece of this passage.
     first: Option<Duration>,
+    /// The time of the last piece of this passage.
     last: Duration,
     tokens: usize,
+    /// The number of tokens after the first piece.
     after_first: usize,
     prompt: usize,
     /// Tokens per second of the previous passage.

@@ -35,9 +35,9 @@ pub struct Page {
 #[derive(Debug, PartialEq)]
 struct PagePassage {
     key: ItemKey,
-    /// The passage's start: the number of paragraphs before it, and the length of the last of
-    /// those.
+    /// The number of paragraphs on the page before the passage.
     paragraphs: usize,
+    /// The length in bytes of the last of these paragraphs, to which the passage may add text.
     bytes: usize,
 }
 

@@ -11,7 +11,7 @@ pub struct Paragraph {
     /// The end and the kind of each span.
     roles: Vec<(usize, TextRole)>,
     rows: Vec<Range<usize>>,
-    /// The start of the next row, unless all rows are done.
+    /// The byte offset at which the next row starts, unless all rows are done.
     next: usize,
     whole: bool,
     /// The picture, if the paragraph is one; its rows are empty, and the picture is drawn over
@@ -44,7 +44,7 @@ impl PictureBlock {
         }
     }
 
-    /// A picture in its own pane.
+    /// A picture that fills a pane of its own, with this width and height in cells.
     pub fn fitted(node: NodeId, size: (u32, u32), width: u16, height: u16) -> PictureBlock {
         let mut block = PictureBlock::new(node, size);
         // `fit` uses two thirds of a page, so this fills the pane.

@@ -29,13 +29,13 @@ pub struct TerminalHints {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ProbeAnswers {
     kitty: bool,
-    /// Whether it is a kitty without Unicode placeholders, which are needed to scroll pictures with
-    /// the text.
+    /// Whether the terminal is a kitty without Unicode placeholders, which are needed to scroll
+    /// pictures with the text.
     old: bool,
     sixel: bool,
     /// The size of a cell in pixels: width and height.
     cell: Option<(u16, u16)>,
-    /// Whether it has answered the last query, so that no more answers follow.
+    /// Whether the terminal has answered the last query, so that no more answers follow.
     all: bool,
 }
 
@@ -87,7 +87,7 @@ pub struct LateReplies {
 const LONGEST: usize = 64;
 
 impl LateReplies {
-    /// Whether a key is part of such an answer rather than typed.
+    /// Whether a key is part of a late answer rather than typed.
     pub fn takes(&mut self, key: &KeyEvent) -> bool {
         let alt = |c| key.code == KeyCode::Char(c) && key.modifiers.contains(KeyModifiers::ALT);
         if self.expected == 0 {

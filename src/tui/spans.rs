@@ -28,8 +28,9 @@ pub enum SpanStyle {
     Plain,
     Strong,
     Quiet,
-    /// Text that is only in the left text, or only in the right one.
+    /// Text that only the left one of two compared texts contains.
     Left,
+    /// Text that only the right one contains.
     Right,
     /// A part of the context other than the story.
     Beside,

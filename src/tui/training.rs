@@ -58,7 +58,7 @@ pub struct ScreenOptions {
 pub struct ScreenResult {
     /// Whether the user asked twice to stop, so that nothing waits for the run.
     pub at_once: bool,
-    /// Messages that could not be shown on the screen, and those that should outlast it.
+    /// Messages to print after the screen has closed.
     pub remarks: Vec<String>,
 }
 

@@ -357,8 +357,8 @@ fn architecture_names_every_kind_of_record() {
     );
 }
 
-/// Clippy requires the section only for public functions. For functions of a trait's
-/// implementation, it is in the trait.
+/// Clippy requires a `# Safety` section only for public functions. (A function that implements a
+/// trait's function has that section in the trait.)
 #[test]
 fn every_unsafe_function_says_when_it_is_safe() {
     let mut silent = Vec::new();

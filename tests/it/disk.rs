@@ -1,4 +1,4 @@
-//! Sessions on disk with disk errors, damaged files and interference by other programs.
+//! Tests sessions on disk under disk errors, damaged files and interference by other programs.
 
 use crate::support::{Home, home::plain};
 use std::fs;

@@ -1,5 +1,5 @@
-//! `illumine draw` on a tiny model with random weights: its files, its messages and reproducing
-//! pictures.
+//! `illumine draw` with a tiny model with random weights: files, messages, and pictures drawn again
+//! from their provenance.
 
 use crate::pictures::weights;
 use crate::support::{Home, Output};
@@ -11,8 +11,8 @@ fn draws(home: &Home, weights: &Path, args: &[&str]) -> Output {
     home.illumine(&[&weights, args].concat()).run()
 }
 
-/// Draws with each of these argument lists (under a name) and reproduces each file: the bytes must
-/// be the same, and are returned.
+/// Draws a picture with each of these argument lists, and draws it again from its provenance. The
+/// two files must have the same bytes; returns those of each pair.
 pub fn made_again(home: &Home, weights: &Path, ways: &[(&str, &[&str])]) -> Vec<Vec<u8>> {
     let path = |name: &str| home.path().join(name).to_str().unwrap().to_string();
     let again = |(name, args): &(&str, &[&str])| {

@@ -8,7 +8,7 @@ use std::io::Write;
 use train::features::{FeatureExtractor, SIZE, WIDTH};
 use train::perceptual::PerceptualLoss;
 
-/// The greatest difference between two rows of numbers.
+/// The greatest difference between corresponding numbers of two lists.
 fn furthest(found: &[f32], wanted: &[f32]) -> f32 {
     let pairs = found.iter().zip(wanted);
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
@@ -31,7 +31,8 @@ fn features_are_those_of_the_reference() {
     assert!(worst < 1e-4, "{worst}");
 }
 
-/// Compares with the numbers of tests/reference/perceptual.py.
+/// Compares the perceptual loss and its gradient with those computed by
+/// tests/reference/perceptual.py.
 #[test]
 fn pictures_look_as_unlike_as_to_the_reference_and_so_are_the_gradients() {
     #[derive(serde::Deserialize)]
@@ -77,8 +78,8 @@ fn a_file_that_is_no_network_is_said_in_a_sentence() {
     }
 }
 
-/// Compares with the numbers of tests/reference/esrgan.mjs, which runs the package with
-/// TensorFlow.js.
+/// Compares an enlarged picture with the one computed by tests/reference/esrgan.mjs, which runs the
+/// upscaler's package with TensorFlow.js.
 #[test]
 fn a_picture_is_enlarged_as_by_the_reference() {
     let wanted: Vec<f32> = serde_json::from_str(include_str!("../reference/esrgan.json")).unwrap();

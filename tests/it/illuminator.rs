@@ -59,7 +59,8 @@ impl Expected {
         self.bytes(name).iter().map(|byte| *byte == 1).collect()
     }
 
-    /// With two styles, style 2 means any.
+    /// The conditioning that PyTorch used. The model has two styles, so style 2 stands for any
+    /// style.
     fn conditioning(&self) -> Conditioning {
         let style = self.0["style"].to_vec1::<u32>().unwrap();
         Conditioning {

@@ -1,4 +1,4 @@
-//! The real program imports and exports other programs' files, but never API keys in them.
+//! The real program imports and exports other programs' files, but never the API keys in them.
 
 use crate::support::{Home, skip};
 use serde_json::Value;
@@ -293,7 +293,7 @@ fn an_e_book_is_valid() {
     }
 }
 
-/// epubcheck finds no fault either if the story is in another script or contains characters that
+/// epubcheck also finds no fault if the story is in another script or contains characters that
 /// markup forbids.
 #[test]
 fn an_e_book_is_valid_whatever_it_holds() {

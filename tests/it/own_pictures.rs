@@ -7,7 +7,7 @@ use image::{Rgba, RgbaImage};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Ten concepts in three drawings each, with every kind of file and caption.
+/// Ten concepts with three drawings each, in every kind of file and with every kind of caption.
 pub fn drawings(home: &Home) -> PathBuf {
     let folder = home.path().join("my drawings");
     fs::create_dir_all(folder.join("ink")).unwrap();

@@ -106,13 +106,17 @@ fn prompts_become_the_tokens_that_llama_cpp_makes() {
     }
 }
 
-/// The tolerance, from how much llama.cpp's own results vary on these prompts: with one batch
-/// instead of single steps, with flash attention, or with AMX, its best token differs in 25 to 35
-/// of the 909 steps, and the gap between its two best logits changes by up to 0.85. The slightest
-/// difference changes how 8-bit activations are rounded, so our results can only be required to
-/// differ no more from llama.cpp's than those do from each other.
+/// The tolerance follows from how much llama.cpp's own results vary on these prompts: with one
+/// batch instead of single steps, with flash attention, or with AMX, its best token differs in 25
+/// to 35 of the 909 steps, and the gap between its two best logits changes by up to 0.85. The
+/// slightest difference changes how 8-bit activations are rounded, so our results can only be
+/// required to differ no more from llama.cpp's than those do from each other.
+///
+/// This is the maximum number of steps in which the best token may differ.
 const APART: usize = 50;
+/// The gap between llama.cpp's two best logits above which the best token may not differ.
 const MARGIN: f32 = 0.53;
+/// The maximum root mean square of the differences between the best logits.
 const RMS: f64 = 0.25;
 
 fn best(logits: &[f32]) -> u32 {

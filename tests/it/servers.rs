@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::mpsc;
 
-/// A key that must appear nowhere else.
+/// An API key that must not be saved, logged or shown anywhere.
 const KEY: &str = "sk-planted-9f8e7d6c5b4a";
 
 /// Answers like llama-server, with these pieces; the last event ends the text only if `ends`.

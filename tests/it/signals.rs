@@ -4,7 +4,7 @@ use crate::support::Home;
 use std::time::Duration;
 use story::{Node, Status};
 
-/// The maximum length of a token of the default model, which is what a kill may lose.
+/// The maximum length in bytes of a token of the default model; a kill may lose one token.
 const PIECE: usize = 48;
 
 fn last(home: &Home) -> Node {

@@ -1,4 +1,4 @@
-//! Linear layers with gradients, and matrix products without.
+//! Linear layers with gradients, and matrix products without gradients.
 
 use super::{Order, View, add, contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};

@@ -15,7 +15,7 @@ pub fn is_supported() -> bool {
         && tile_registers::are_available(tile_registers::BF16)
 }
 
-/// All tiles at full size.
+/// The configuration in which every tile has its full size.
 static WHOLE: TileConfig = TileConfig::new([64; 8], [16; 8]);
 
 /// Configures the registers for [`add`].

@@ -8,7 +8,7 @@ use kernels::linear::KernelFamily;
 use kernels::math::softmax;
 use rayon::prelude::*;
 
-/// `qkv` `[batch, tokens, 3 width]` to `[batch, tokens, width]`.
+/// Self-attention: maps `qkv` `[batch, tokens, 3 width]` to `[batch, tokens, width]`.
 pub fn attend(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     qkv.contiguous()?.apply_op1(Attention { heads })
 }
@@ -17,7 +17,7 @@ struct Attention {
     heads: usize,
 }
 
-/// One head of a picture; queries, keys and values lie in the same rows.
+/// The sizes and the index of one head; each row of a picture holds queries, keys and values.
 #[derive(Clone, Copy)]
 struct Head {
     tokens: usize,
@@ -27,7 +27,8 @@ struct Head {
 }
 
 impl Head {
-    /// The queries (0), keys (1) or values (2) as a factor, summed over dimensions or over tokens.
+    /// The queries (0), keys (1) or values (2) as a factor of a product that sums over dimensions
+    /// or over tokens.
     fn part<'a>(&self, qkv: &'a [f32], part: usize, order: Order) -> View<'a> {
         let first = part * self.width + self.at * self.dim;
         self.view(&qkv[first..], order, 3 * self.width)

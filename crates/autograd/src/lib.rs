@@ -54,7 +54,7 @@ pub struct View<'a> {
     pub count: usize,
     pub depth: usize,
     pub order: Order,
-    /// Distance between rows.
+    /// The distance between the starts of two rows, in numbers.
     pub stride: usize,
 }
 
@@ -63,7 +63,7 @@ pub struct View<'a> {
 pub enum Order {
     /// The summed dimension: `[count, depth]`.
     RowMajor,
-    /// The other one: `[depth, count]`.
+    /// The dimension that is not summed: `[depth, count]`.
     ColumnMajor,
 }
 

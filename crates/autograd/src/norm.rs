@@ -32,7 +32,7 @@ pub fn sum_of_products(x: &[f32], y: &[f32]) -> f32 {
     sum(x, y, |x, y| x * y)
 }
 
-/// Sums `of(x, y)` over all pairs, in lanes: fast, and in a fixed order.
+/// Sums `of(x, y)` over all pairs, in parallel lanes: this is fast, and the order is fixed.
 #[inline(always)]
 fn sum(x: &[f32], y: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0f32; LANES];

@@ -8,13 +8,13 @@ use rayon::prelude::*;
 
 /// Depth of one block, chosen to fit a core's second-level cache.
 const DEEP: usize = 32 * DEPTH;
-/// How many rows are multiplied at once with as many columns.
+/// How many rows are multiplied at once by as many columns.
 const BOTH: usize = 2 * SIDE;
 /// With fewer sums than this, one thread computes them all.
 const FEW: usize = 128 * 128;
 
-/// Adds the product of each of `rows` with each of `columns` to `out` `[rows, columns]`, whose
-/// rows are `stride` apart.
+/// Adds the product of each of `rows` and each of `columns` to `out` `[rows, columns]`, whose rows
+/// are `stride` apart.
 ///
 /// The order of summation depends only on the depth.
 ///

@@ -2,7 +2,7 @@ use super::*;
 use candle_core::{D, DType, Device, Var};
 use candle_nn::ops;
 
-/// Numbers exact in bfloat16, so that their products are not rounded.
+/// Numbers that are exact in bfloat16, so that their products are not rounded.
 fn wave(shape: &[usize], step: f32) -> Var {
     let count: usize = shape.iter().product();
     let numbers: Vec<f32> = (0..count).map(|at| (at as f32 * step).sin()).collect();
@@ -11,7 +11,7 @@ fn wave(shape: &[usize], step: f32) -> Var {
     Var::from_tensor(&rounded.to_dtype(DType::F32).unwrap()).unwrap()
 }
 
-/// The distance of two tensors, relative to their magnitude.
+/// The distance between two tensors, relative to their magnitude.
 fn apart(one: &Tensor, other: &Tensor) -> f32 {
     assert_eq!(one.dims(), other.dims());
     let length = |x: Tensor| {
@@ -40,8 +40,8 @@ fn alike(inputs: &[&Var], near: f32, ours: Tensor, candles: Tensor) {
     }
 }
 
-/// Reports that a test did not run, on a line that a runner can count (the harness does not capture
-/// the raw stream); with `ILLUMINE_NO_SKIP=1` the test fails.
+/// Reports that a test did not run, in a line on the raw standard error, which the test harness
+/// does not capture, so that a runner can count it; with `ILLUMINE_NO_SKIP=1` the test fails.
 fn skip(reason: &str) {
     use std::io::Write;
     let strict = std::env::var("ILLUMINE_NO_SKIP").is_ok_and(|value| value == "1");

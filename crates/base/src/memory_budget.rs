@@ -1,5 +1,5 @@
-//! Limits the memory of computations on untrusted input by libraries without a limit: a chat
-//! template may double a string 40 times, for example.
+//! Limits the memory that a library without a limit of its own may use for untrusted input: a chat
+//! template, for example, may double a string 40 times.
 //!
 //! Each computation has its own thread. An allocator must not panic, so a thread that exceeds its
 //! budget is put to sleep forever: it costs at most the budget, and the program continues. The
@@ -30,7 +30,7 @@ pub enum NoResult {
 #[derive(Clone, Copy)]
 struct Budget {
     left: usize,
-    /// Set when the thread exceeds its budget, or by the caller when its time is over.
+    /// Set when the thread exceeds its budget, or by the caller when its time is up.
     exceeded: &'static AtomicBool,
 }
 
@@ -41,8 +41,8 @@ thread_local! {
 /// How often to check whether a computation has exceeded its budget.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Runs `compute` on a thread that may allocate at most `bytes` at a time, and waits at most `time`.
-/// A thread whose time is over sleeps from its next allocation on.
+/// Runs `compute` on a thread that may have at most `bytes` allocated at a time, and waits for at
+/// most `time`. A thread whose time is up sleeps from its next allocation on.
 pub fn within<T: Send + 'static>(
     bytes: usize,
     time: Duration,

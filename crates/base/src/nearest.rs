@@ -1,4 +1,4 @@
-//! "Did you mean": the closest of some names to a mistyped one.
+//! "Did you mean": finds the known name closest to a mistyped one.
 
 use strsim::osa_distance;
 
@@ -7,8 +7,8 @@ const LONGEST: usize = 80;
 
 /// The name nearest to `typed`, if it is near enough.
 ///
-/// Uses the optimal string alignment distance (Levenshtein with transpositions), up to a third of
-/// the longer word, and accepts any name that starts with `typed`.
+/// A name is near enough if it starts with `typed`, or if the optimal string alignment distance
+/// (Levenshtein with transpositions) is at most a third of the longer one's length.
 pub fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if typed.len() > LONGEST {
         return None;

@@ -13,7 +13,7 @@ const NFC: ComposingNormalizerBorrowed = ComposingNormalizerBorrowed::new_nfc();
 const NFD: DecomposingNormalizerBorrowed = DecomposingNormalizerBorrowed::new_nfd();
 const CLASSES: CanonicalCombiningClassMapBorrowed = CanonicalCombiningClassMapBorrowed::new();
 
-/// The folded form of a text; texts that count as the same have the same one.
+/// The folded form of a text; two texts that count as the same have the same folded form.
 pub fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -22,8 +22,8 @@ pub fn folded(text: &str) -> String {
     NFD.normalize_iter(folded).collect()
 }
 
-/// Like [`folded`], but with composed letters: an accented letter is one character, in which the
-/// plain letter is not found.
+/// Like [`folded`], but with composed letters: an accented letter is one character, so a search for
+/// the plain letter does not find it.
 pub fn folded_letters(text: &str) -> String {
     let folded = folded(text);
     match folded.is_ascii() {

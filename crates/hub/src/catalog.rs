@@ -40,7 +40,7 @@ pub struct Entry {
     pub quantization: String,
     /// The context length in tokens that the model was trained with.
     pub context: usize,
-    /// The file name, at its source and on this machine.
+    /// The name of the file, which is the same at the source and on this machine.
     pub file: String,
     /// The exact size of the file, if known.
     pub bytes: Option<u64>,
@@ -60,7 +60,7 @@ pub struct Entry {
     pub memory_gb: f32,
     /// The draft model for speculative decoding on a CPU: a smaller entry with the same vocabulary.
     pub draft: Option<String>,
-    /// Whether illumine's own tests run it.
+    /// Whether illumine's own tests run the model.
     #[serde(default)]
     pub tried: bool,
     /// The download sources, in the order in which they are tried.
@@ -271,7 +271,7 @@ impl Entry {
 const WITHOUT_TEXT: &[&str] = &["bert", "efficientnet", "esrgan"];
 
 impl Entry {
-    /// Whether it generates text.
+    /// Whether the model generates text.
     pub fn writes_text(&self) -> bool {
         !WITHOUT_TEXT.contains(&self.architecture.as_str())
     }

@@ -20,7 +20,7 @@ pub struct Shape {
 /// How many queries are computed at once.
 const QUERIES: usize = 8;
 
-/// Sums of [`QUERIES`] tokens, sixteen numbers each.
+/// Sums for [`QUERIES`] tokens, sixteen for each.
 type Sums = [[f32; LANES]; QUERIES];
 
 /// Computes attention among all tokens of each picture. Maps `qkv` `[batch * tokens, 3 width]` to
@@ -129,9 +129,9 @@ fn attend_rows_avx2(
 /// Computes the attention of all heads for some of a picture's tokens, starting at `first`. `qkv`
 /// covers the whole picture.
 ///
-/// `combine(x, stride, by)` sums the products of sixteen numbers of each row of `x`, `stride`
-/// apart, and the [`QUERIES`] numbers of that row of `by`: `[QUERIES, 16]`. It adds row by row,
-/// with one rounding per step (fused multiply-add).
+/// `combine(x, stride, by)` multiplies the first sixteen numbers of each row of `x` (rows are
+/// `stride` apart) by each of the [`QUERIES`] numbers in the same row of `by`, and sums over the
+/// rows: `[QUERIES, 16]`. It adds row by row, with one rounding per step (fused multiply-add).
 #[inline(always)]
 fn attend_rows(
     shape: Shape,
@@ -221,7 +221,7 @@ fn lay_out(
     }
 }
 
-/// The sixteen numbers of each row, with their multipliers.
+/// The first sixteen numbers of each row of `x`, with the row of `by` that they are multiplied by.
 #[inline(always)]
 fn rows<'a>(
     x: &'a [f32],

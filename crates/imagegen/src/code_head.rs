@@ -17,7 +17,8 @@ pub struct CodeHead {
     pub biases: Vec<Vec<f32>>,
 }
 
-/// How many numbers are summed in parallel; this fixes the order of a sum and lets it vectorize.
+/// How many numbers are summed in parallel; this fixes the order of summation and lets the compiler
+/// vectorize it.
 const LANES: usize = 16;
 
 impl CodeHead {
@@ -46,7 +47,7 @@ impl CodeHead {
     }
 }
 
-/// The sum of `row` times the squared ReLU of `x`.
+/// The dot product of `row` and the squared ReLU of `x`.
 fn squared_product(x: &[f32], row: &[f32]) -> f32 {
     let mut sums = [0f32; LANES];
     let (x, row) = (x.chunks(LANES), row.chunks(LANES));

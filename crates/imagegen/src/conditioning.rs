@@ -1,5 +1,5 @@
-//! The inputs that steer a picture (prompt embedding, style, flip), and the network that encodes
-//! them as one vector.
+//! The inputs that steer a picture (prompt embedding, style, horizontal flip), and the network that
+//! encodes them as one vector.
 
 use super::layers::leaky_relu;
 use super::weights::{Linear, Weights};
@@ -18,7 +18,7 @@ pub struct ConditionEncoder {
 }
 
 /// The inputs that steer each picture of a batch: `text` `[batch, width]` (normalized prompt
-/// embeddings), its style (None: any) and whether it is flipped.
+/// embeddings), each picture's style (None: any) and whether the picture is flipped horizontally.
 #[derive(Clone)]
 pub struct Conditioning {
     pub text: Tensor,

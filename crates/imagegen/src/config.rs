@@ -20,8 +20,9 @@ pub struct Config {
     pub styles: Vec<String>,
     /// The width of the text embedding.
     pub text: usize,
-    /// The mean and standard deviation of the training captions' embeddings.
+    /// The mean of the training captions' embeddings.
     pub text_mean: Vec<f32>,
+    /// The standard deviation of the training captions' embeddings.
     pub text_scale: f32,
     /// The width of the condition vector.
     pub condition: usize,
@@ -79,7 +80,8 @@ pub struct Discriminator {
 const MAX_SIZE: usize = 4096;
 
 impl Config {
-    /// The sizes that ship: a CPU draws with them in a moment, and a GPU trains them in hours.
+    /// The sizes of the shipped weights: a CPU draws a picture in a moment, and a GPU trains the
+    /// networks in hours.
     pub fn full(styles: Vec<String>, text_mean: Vec<f32>, text_scale: f32) -> Config {
         let stack = |width, heads, blocks| Stack {
             width,
@@ -114,7 +116,7 @@ impl Config {
         }
     }
 
-    /// Sizes for trying things out: a few hundred pictures and a few minutes on a CPU.
+    /// Sizes for experiments: a CPU trains the networks in a few minutes on a few hundred pictures.
     pub fn small(styles: Vec<String>, text_mean: Vec<f32>, text_scale: f32) -> Config {
         let stack = |width, blocks| Stack {
             width,

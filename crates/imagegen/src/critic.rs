@@ -8,7 +8,7 @@ use super::layers::leaky_relu;
 use super::weights::{Linear, Weights};
 use candle_core::{D, Error, Result, Tensor};
 
-/// Channels of its input features: EfficientNet-lite1's second, third and fifth stages.
+/// The channels of the input features: EfficientNet-lite1's second, third and fifth stages.
 pub const CHANNELS: [usize; 3] = [24, 40, 112];
 /// The number of places in the last feature map of a 64-pixel picture: 4 by 4.
 const PLACES: usize = TOKENS / 4;
@@ -31,7 +31,7 @@ pub struct Critic {
 
 /// Scores and a whole-picture embedding.
 pub struct CriticOutput {
-    /// `[batch]` each: at three sizes, and of the whole picture.
+    /// The scores at three sizes and of the whole picture, each `[batch]`.
     pub scores: Vec<Tensor>,
     /// Embeddings of the whole pictures: `[batch, 192]`.
     pub whole: Tensor,
@@ -81,8 +81,8 @@ impl Critic {
         Ok(CriticOutput { scores, whole })
     }
 
-    /// Logits `[batch, batch]` that each caption in the batch is the picture's own (as in XMC-GAN,
-    /// Zhang et al. 2021).
+    /// For each picture, the logits of the captions in the batch, one of which is the picture's
+    /// own: `[batch, batch]` (as in XMC-GAN, Zhang et al. 2021).
     pub fn caption_logits(&self, whole: &Tensor, text: &Tensor) -> Result<Tensor> {
         let words = direction(&self.subject.forward(text)?)?;
         direction(whole)?.matmul(&words.t()?)? * SHARPNESS

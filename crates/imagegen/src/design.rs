@@ -16,8 +16,8 @@ use sampler::rng::{Rng, derive};
 
 /// The networks of a set of weights.
 pub trait Design {
-    /// The settings as the design uses them: settings without effect get the values that turn them
-    /// off.
+    /// The settings as the design uses them: those that it does not support are set to values that
+    /// turn them off.
     fn supported_sampling(&self, sampling: Sampling) -> Sampling {
         sampling
     }
@@ -51,8 +51,8 @@ pub trait Design {
         keep_going: KeepGoing,
     ) -> Generated;
 
-    /// The picture at a position (0 to 1) between two; `between` has the interpolated text, and the
-    /// nearer end's style and seeds.
+    /// The picture at a position (0 to 1) between two others; `between` holds the interpolated
+    /// text, and the nearer end's style and seeds.
     fn interpolate(
         &self,
         _ends: [&DesignInput; 2],
@@ -63,7 +63,7 @@ pub trait Design {
         self.generate(between, keep_going)
     }
 
-    /// The encoded form of a picture `[1, 4, size, size]`, -1 to 1 premultiplied.
+    /// The encoded form of a picture `[1, 4, size, size]` with premultiplied values from -1 to 1.
     fn encode(&self, picture: &Tensor) -> std::result::Result<EncodedPicture, ImageError>;
 
     /// Whether these weights could have produced an encoded picture.
@@ -81,9 +81,9 @@ pub type Generated = std::result::Result<Option<DesignOutput>, ImageError>;
 
 /// The pictures that a design generated.
 pub struct DesignOutput {
-    /// `[batch, 4, size, size]`, -1 to 1 premultiplied.
+    /// `[batch, 4, size, size]`: premultiplied values from -1 to 1.
     pub pixels: Tensor,
-    /// The encoded form of each.
+    /// The encoded form of each picture.
     pub encoded: Vec<EncodedPicture>,
 }
 
@@ -121,9 +121,9 @@ impl DesignInput<'_> {
     }
 }
 
-/// Loads the weights of a design that this crate does not have.
+/// Loads the weights of a design that this crate does not contain.
 pub struct DesignLoader {
-    /// All files of its weights.
+    /// The names of all weights files of the design.
     pub files: &'static [&'static str],
     /// Whether weights with this config belong to the design.
     pub owns: fn(&Config) -> bool,

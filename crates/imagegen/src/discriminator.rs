@@ -62,7 +62,8 @@ impl Discriminator {
         })
     }
 
-    /// `pictures` `[batch, 4, size, size]`, `text` `[batch, width]`, `style` `[batch]`.
+    /// Scores `pictures` `[batch, 4, size, size]`, given their `text` `[batch, width]` and `style`
+    /// `[batch]`.
     pub fn forward(
         &self,
         pictures: &Tensor,
@@ -99,7 +100,7 @@ impl Discriminator {
     }
 }
 
-/// The scaled dot product of the vectors in each row: `[batch]`.
+/// The scaled dot product of the two vectors in each row: `[batch]`.
 fn matched(x: &Tensor, conditioning: &Tensor) -> Result<Tensor> {
     (x * conditioning)?.sum(D::Minus1)? * (conditioning.dim(1)? as f64).sqrt().recip()
 }

@@ -1,4 +1,4 @@
-//! 8-bit matrices: GGML's Q8_0 blocks, and their form in files of weights.
+//! 8-bit matrices: GGML's Q8_0 blocks, and their form in weights files.
 //!
 //! On a CPU the matrices of a network are packed to 8 bits. Weights may also store them in this
 //! form: a matrix `[outputs, inputs]` named `weight` is then a u8 tensor `weight.q8_0` of

@@ -36,8 +36,8 @@ impl Encoder {
         })
     }
 
-    /// Maps `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, depth]`, not yet
-    /// quantized.
+    /// Maps `[batch, 4, size, size]`, premultiplied values from -1 to 1, to `[batch, 64, depth]`,
+    /// not yet quantized.
     pub fn forward(&self, pictures: &Tensor) -> Result<Tensor> {
         let x = self
             .patch

@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The maximum size of a file; the largest network here is a hundredth of that.
+/// The maximum size of a file in bytes; the largest network here has about a hundredth of that.
 const LARGEST: u64 = 1 << 30;
 
 /// Reads the files of a folder and hashes them.

@@ -59,7 +59,7 @@ fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
-/// Normalizes rows to mean zero and deviation one, then scales and shifts them.
+/// Normalizes rows to mean zero and standard deviation one, then scales and shifts them.
 fn norm(pool: &Pool, shape: Shape, norm: &Norm, x: &[f32]) -> Vec<f32> {
     let Shape { tokens, width, .. } = shape;
     let mut out = x.to_vec();

@@ -77,7 +77,8 @@ impl Generator {
         self.condition.null_text()
     }
 
-    /// Maps quantized values `[batch, 64, codes]` to `[batch, 4, 64, 64]`, -1 to 1 premultiplied.
+    /// Maps quantized values `[batch, 64, codes]` to pictures `[batch, 4, 64, 64]` with
+    /// premultiplied values from -1 to 1.
     pub fn forward(&self, values: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
         self.forward_conditioned(values, &self.condition(conditioning)?)
     }

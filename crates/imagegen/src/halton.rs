@@ -1,6 +1,6 @@
-//! The decoding order of a picture's places: the Halton sequence (1960) in bases 2 and 3, where
-//! each place comes when a point first falls into it (Halton-MaskGIT, Besnier et al. 2025). Any
-//! prefix is spread over the whole picture.
+//! The decoding order of a picture's places. It follows the Halton sequence (1960) in bases 2 and
+//! 3: a place's turn comes when a point of the sequence first falls into it (Halton-MaskGIT,
+//! Besnier et al. 2025). Any prefix of the order is spread over the whole picture.
 
 use super::config::{GRID, TOKENS};
 use std::sync::LazyLock;

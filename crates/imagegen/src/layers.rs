@@ -10,7 +10,7 @@ use candle_core::{D, Error, Result, Tensor};
 use candle_nn::{Init, ops};
 use kernels::linear::Pool;
 
-/// Normalizes the last dimension to mean zero and deviation one.
+/// Normalizes the last dimension to mean zero and standard deviation one.
 pub fn layer_norm(x: &Tensor) -> Result<Tensor> {
     const EPSILON: f64 = 1e-5;
     if !x.track_op() {
@@ -46,9 +46,9 @@ pub struct Block {
 }
 
 enum Norms {
-    /// Computed from the condition.
+    /// Scale and shift are computed from the condition.
     KnownTokens(Linear),
-    /// `[2, width]` each.
+    /// Parameters of the block, `[2, width]` each.
     Own { scale: Tensor, shift: Tensor },
 }
 

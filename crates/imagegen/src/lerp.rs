@@ -27,7 +27,8 @@ impl Illuminator {
         self.finish(output, text)
     }
 
-    /// The text condition at a position between two, with the concepts nearest to it.
+    /// The text condition at a position (0 to 1) between two others, with the concepts nearest to
+    /// it.
     fn interpolate_text(
         &self,
         from: &TextCondition,
@@ -52,8 +53,8 @@ impl Illuminator {
     }
 }
 
-/// A position on the great circle between two directions (Shoemake 1985); lengths are interpolated
-/// with them.
+/// The vector at a position (0 to 1) on the great circle between two others (Shoemake 1985); its
+/// length is interpolated as well.
 pub fn slerp(one: &[f32], other: &[f32], at: f32) -> Vec<f32> {
     let (x, y) = (unit(one), unit(other));
     let cosine: f32 = x.iter().zip(&y).map(|(a, b)| a * b).sum();

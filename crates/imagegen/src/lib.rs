@@ -6,8 +6,8 @@
 //! `retrieval_encoder`), corrects them with a refiner ([`refiner`]; both on one [`backbone`]) and
 //! decodes them ([`generator`]); an encoder ([`encoder`], [`quantizer`]) turns pictures into
 //! tokens. In training a discriminator ([`discriminator`]) or a critic on pretrained features
-//! ([`critic`]) scores pictures. Varying, interpolating, mixing and restyling each have a file. All
-//! networks are built from [`weights`] and [`layers`] and sized by [`config`];
+//! ([`critic`]) scores pictures. Varying, interpolating, mixing and restyling each have their own
+//! module. All networks are built from [`weights`] and [`layers`] and sized by [`config`];
 //! tests/peers/illuminator has the same networks in PyTorch.
 //!
 //! The crate receives prompts as embeddings, and accesses no files but its weights.
@@ -85,7 +85,7 @@ pub struct Picture {
     pub pixels: Vec<u8>,
 }
 
-/// The specification of pictures.
+/// The specification of one or more pictures that differ only in their seeds.
 #[derive(Clone, Debug)]
 pub struct ImageSpec {
     /// The prompt's unit embedding; empty without a prompt.
@@ -108,7 +108,8 @@ pub struct GeneratedImages {
     pub concepts: Vec<Match>,
 }
 
-/// The embedding that conditions the networks (empty without a prompt), and the concepts behind it.
+/// The embedding that conditions the networks (empty without a prompt), and the concepts matched to
+/// the prompt.
 #[derive(Clone, Debug, Default)]
 pub struct TextCondition {
     pub embedding: Vec<f32>,
@@ -128,7 +129,7 @@ pub const FILES: [&str; 6] = [
 /// An optional file of the token design.
 pub const REFINER_FILE: &str = "refiner.safetensors";
 
-/// Whether a folder has all files of a set of weights, of the token design or one of `designs`.
+/// Whether a folder has all the weights files of the token design or of one of `designs`.
 pub fn is_complete(folder: &Path, designs: &[DesignLoader]) -> bool {
     let has = |name: &&str| folder.join(name).is_file();
     let config = || {
@@ -207,8 +208,8 @@ impl Illuminator {
         self.finish(output, text)
     }
 
-    /// The settings as these weights use them: settings without effect get the values that turn
-    /// them off.
+    /// The settings as these weights use them: those that the design does not support are set to
+    /// values that turn them off.
     pub fn supported_sampling(&self, sampling: Sampling) -> Sampling {
         self.design.supported_sampling(sampling)
     }

@@ -5,13 +5,13 @@ use super::encoded::EncodedPicture;
 use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 
-/// The share that is sampled again. Decoding all of a picture's tokens with other conditioning
-/// hardly changes it.
+/// The share of the tokens that is sampled again. Merely decoding a picture's tokens with other
+/// conditioning would hardly change the picture.
 pub const MIX_SHARE: f64 = 0.5;
 
 impl Illuminator {
-    /// One picture for each seed, with half of one picture's tokens and the conditioning of
-    /// another, from `spec`.
+    /// For each seed, a picture that keeps half of the tokens of `picture`; the others are sampled
+    /// again with the conditioning of `spec`.
     pub fn mix(
         &self,
         spec: &ImageSpec,

@@ -45,7 +45,8 @@ impl RetrievalEncoder {
         })
     }
 
-    /// `[batch, 64, width]`, or `[1, width]` if no picture has an example.
+    /// Encodes the examples as `[batch, 64, width]`, or as `[1, width]` if no picture has an
+    /// example.
     pub fn forward(
         &self,
         style_weights: Option<&Tensor>,

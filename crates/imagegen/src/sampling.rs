@@ -147,7 +147,7 @@ pub fn generate_tokens(
     Ok(Some(tokens))
 }
 
-/// The conditional rows, then the same rows unconditional.
+/// The conditioning of each picture, then the same again without text and style.
 fn with_and_without_text(
     model: &TokenTransformer,
     conditioning: &Conditioning,

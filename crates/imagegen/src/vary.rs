@@ -12,8 +12,9 @@ use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 use sampler::rng::{Rng, derive};
 
-/// The numbers of the random streams that choose the masked tokens and sample them.
+/// The number of the random stream that chooses the masked tokens.
 const MASK: u64 = 1;
+/// The number of the random stream that samples them.
 const SAMPLE: u64 = 2;
 
 impl Illuminator {

@@ -22,7 +22,7 @@ pub struct Weights<'a> {
     use_autograd: bool,
 }
 
-/// For drawing on a CPU: 8-bit matrices for illumine's own kernels.
+/// Packs matrices to 8 bits for illumine's own kernels, when drawing on a CPU.
 #[derive(Clone)]
 struct Packing {
     pool: Arc<Pool>,
@@ -153,7 +153,7 @@ pub struct Linear {
 enum Matrix {
     /// `[outputs, inputs]`.
     Plain(Tensor),
-    /// The same; the [`autograd`] crate computes its products.
+    /// `[outputs, inputs]`; the [`autograd`] crate computes the products.
     Autograd(Tensor),
     Packed(Packed, Arc<Pool>, Vec<f32>),
 }

@@ -5,11 +5,11 @@ use kernels::attention::KvBlocks;
 
 /// A continuation of the KV cache as it was when the branch was created; CPUs only.
 pub struct Branch {
-    /// How many tokens at the start of the KV cache it shares.
+    /// How many tokens at the start of the KV cache the branch shares.
     pub(crate) shared: usize,
-    /// How many tokens it adds.
+    /// How many tokens the branch adds.
     pub(crate) len: usize,
-    /// The state of its own tokens, layer by layer.
+    /// The state of the branch's own tokens, layer by layer.
     pub(crate) layers: Vec<BranchState>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) enum Positions<'a> {
 }
 
 impl Branch {
-    /// The position of its next token.
+    /// The position of the branch's next token.
     pub fn position(&self) -> usize {
         self.shared + self.len
     }

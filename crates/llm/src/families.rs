@@ -15,15 +15,16 @@ pub struct Family {
     pub rope_base: f64,
     /// The name of the tensor with RoPE's per-frequency divisors, which some files lack.
     pub rope_divisors: &'static str,
-    /// [`Activation::Gelu`] is the tanh approximation; exact GELU would need a new variant.
+    /// The activation of the feed-forward network. [`Activation::Gelu`] is the tanh approximation;
+    /// exact GELU would need a new variant.
     pub activation: Activation,
     /// Whether embeddings are multiplied by the square root of their width.
     pub scales_embeddings: bool,
-    /// With a sliding window, one in this many layers still has full attention; 0: none has.
+    /// With a sliding window, one in this many layers still has full attention; 0 if none has.
     pub full_attention_every: usize,
     /// RoPE's base in layers with a sliding window, if it differs and files do not state it.
     pub local_rope_base: Option<f64>,
-    /// Identifies, by its number of layers, the model whose queries are scaled by hidden size over
+    /// The number of layers of the one model in the family that scales queries by hidden size over
     /// heads instead of by head width; GGUF files do not state this.
     pub wide_query_layers: Option<usize>,
 }
@@ -149,7 +150,8 @@ const WORD_SPLITS: &[(WordSplit, &[&str])] = &[
     (WordSplit::Tekken, &["tekken"]),
 ];
 
-/// Metadata keys of factors and limits that illumine does not implement; 0 or 1 has no effect.
+/// Metadata keys of factors and limits that illumine does not implement; a value of 0 or 1 has no
+/// effect.
 pub const UNSUPPORTED: &[&str] = &[
     "attention.scale",
     "attn_logit_softcapping",

@@ -18,15 +18,17 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 
 /// The width of an embedding.
 pub const WIDTH: usize = 384;
-/// The maximum number of tokens that it was trained on; the rest of a longer text is ignored.
+/// The maximum number of tokens that the encoder was trained on; the rest of a longer text is
+/// ignored.
 const LONGEST: usize = 256;
 /// How many characters of a text are tokenized: more than enough for the maximum number of tokens.
 const LETTERS: usize = 8 * LONGEST;
 
-/// Its vocabulary, one word piece per line, in order of id.
+/// The encoder's vocabulary, one word piece per line, in order of id.
 const VOCABULARY: &str = include_str!("../../../models/all-minilm-l6-v2/vocab.txt");
-/// The ids of `[CLS]` and `[SEP]`, which surround the input.
+/// The id of `[CLS]`, which comes before the input.
 const BEGIN: u32 = 101;
+/// The id of `[SEP]`, which comes after the input.
 const END: u32 = 102;
 
 /// The loaded text encoder.

@@ -22,15 +22,15 @@ pub struct ChatMessage {
 
 pub struct ChatTemplate {
     environment: Arc<Environment<'static>>,
-    /// The limit that it once exceeded. The thread that did still holds its memory, so there must
-    /// not be a second one.
+    /// The limit that the template has exceeded, if any. The thread that exceeded it still holds
+    /// its memory, so the template is not rendered again.
     over_limit: OnceLock<NoResult>,
 }
 
 /// The number of steps after which a template counts as endless.
 const FUEL: u64 = 5_000_000;
 
-/// The memory in bytes that a template may use besides that for its words.
+/// The memory in bytes that a template may use, apart from what the text of the chat takes.
 const MEMORY: usize = 64 << 20;
 
 /// How long a template may take.

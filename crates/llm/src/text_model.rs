@@ -9,14 +9,14 @@ use kernels::linear::KernelFamily;
 /// Which rows of logits a forward pass returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logits {
-    /// None: the tokens are only evaluated into the KV cache.
+    /// No rows: the tokens are only evaluated into the KV cache.
     Skip,
-    /// The last token's.
+    /// The row of the last token.
     Last,
-    /// Every token's.
+    /// The rows of all tokens.
     All,
-    /// The last token's; only the k highest matter. Where this saves copying from a device, the
-    /// others are `-inf`.
+    /// The row of the last token, of which only the k highest logits matter. Where this saves
+    /// copying from a device, the others are `-inf`.
     TopK(usize),
 }
 
@@ -30,8 +30,8 @@ pub struct Placement {
     pub kv: KvType,
     /// The kernel family on a CPU; `None` chooses the best.
     pub family: Option<KernelFamily>,
-    /// Uses candle's tensor operations even on a CPU, as on a GPU: the tests' reference for the
-    /// kernels.
+    /// Whether to use candle's tensor operations even on a CPU, as on a GPU: tests compare the
+    /// kernels with them.
     pub force_candle: bool,
 }
 

@@ -7,15 +7,15 @@ use serde_json::Value;
 /// Why a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// The model ended it.
+    /// The model ended the text.
     Complete,
-    /// It reached the requested length.
+    /// The text reached the requested length.
     Length,
-    /// It reached a stop string.
+    /// The text reached a stop string.
     StopString,
     /// The context was full.
     ContextFull,
-    /// The service withheld the rest.
+    /// The service withheld the rest of the text.
     Filtered,
     /// The server gave up.
     Aborted,
@@ -51,7 +51,7 @@ pub struct Progress {
 /// A token that could come next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Likely {
-    /// Its id, if the server reports it.
+    /// The id of the token, if the server reports it.
     pub id: Option<u32>,
     pub text: String,
     pub log_probability: f64,

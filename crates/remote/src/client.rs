@@ -41,9 +41,9 @@ pub struct Limits {
     pub connect: Duration,
     /// The limit for an answer that is not a stream.
     pub answer: Duration,
-    /// From the request to the first token, while the server prefills the prompt.
+    /// The limit from the request to the first token, while the server prefills the prompt.
     pub first: Duration,
-    /// From one token to the next.
+    /// The limit from one token to the next.
     pub between: Duration,
 }
 
@@ -142,7 +142,7 @@ impl Client {
         self.ask(path, None, stopped)
     }
 
-    /// Sends POST and waits for the whole answer; an error status is an error.
+    /// Sends POST and waits for the whole answer; an error status is returned as an error.
     pub fn post(
         &self,
         path: &str,
@@ -232,7 +232,7 @@ impl Client {
         Ok(Stream::new(self.clone(), agent, receiver, framing))
     }
 
-    /// The request, ready to be sent on another thread.
+    /// The function that sends the request; it can be called on another thread.
     fn sender(
         &self,
         agent: Agent,

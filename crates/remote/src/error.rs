@@ -17,44 +17,44 @@ pub enum Kind {
     /// The request was stopped.
     Stopped,
     Unreachable(String),
-    /// It was silent for too long.
+    /// The server was silent for too long.
     Silent {
         doing: &'static str,
         after: Duration,
     },
-    /// It refused the key, or requires one.
+    /// The server refused the key, or requires one.
     Unauthorized {
         had_key: bool,
     },
-    /// It has no such route or model.
+    /// The server has no such route or model.
     NotFound(String),
     /// The server does not have the named model.
     NoModel {
         name: String,
         has: Vec<String>,
     },
-    /// The prompt does not fit its context.
+    /// The prompt does not fit the context of the model on the server.
     TooLong(String),
-    /// It is still loading its model.
+    /// The server is still loading its model.
     Loading,
-    /// It is overloaded.
+    /// The server is overloaded.
     Busy {
         status: u16,
         said: String,
         retry_after: Option<Duration>,
     },
-    /// It refused the request.
+    /// The server refused the request.
     Refused {
         status: u16,
         said: String,
     },
-    /// It redirects to another address.
+    /// The server redirects to another address.
     Redirects(String),
-    /// Its answer does not have the expected form.
+    /// The server's answer does not have the expected form.
     Garbage,
-    /// Its answer was empty.
+    /// The server's answer was empty.
     Empty,
-    /// It reported an error while writing.
+    /// The server reported an error while writing.
     Broke(String),
     /// The connection ended before the text did.
     Gone,

@@ -43,9 +43,9 @@ pub enum Protocol {
 pub enum Prefill {
     /// The server continues a final assistant message.
     LastMessage,
-    /// The server continues it only with `continue_final_message`.
+    /// The server continues a final assistant message only with `continue_final_message`.
     Flag,
-    /// The server cannot continue it; an instruction must ask for it.
+    /// The server cannot continue a message; an instruction must ask the model to do it.
     Instruction,
 }
 

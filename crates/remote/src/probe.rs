@@ -24,7 +24,7 @@ pub struct Server {
 pub struct ListedModel {
     pub name: String,
     pub context: Option<usize>,
-    /// Whether it is loaded, if the server reports that.
+    /// Whether the model is loaded, if the server reports that.
     pub loaded: Option<bool>,
     vocabulary: Option<usize>,
     fingerprint: String,

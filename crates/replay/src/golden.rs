@@ -6,7 +6,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The longest name of a golden.
+/// The maximum length of a golden's name.
 const LONGEST: usize = 80;
 
 /// Checks that a name can be a file's name on every system.
@@ -16,7 +16,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
     match sound && name.chars().all(fits) {
         true => Ok(()),
         false => Err(
-            "A golden's name has letters, digits and the characters - _ . #, and does not start with a dot"
+            "A golden's name consists of letters, digits and the characters - _ . #, and does not start with a dot"
                 .to_string(),
         ),
     }
@@ -30,7 +30,7 @@ pub struct Goldens {
     update: bool,
 }
 
-/// A golden compared with a text.
+/// The result of comparing a golden with a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
     Same,
@@ -80,7 +80,7 @@ impl Goldens {
         }
     }
 
-    /// Writes a golden. It gets its name only once it is whole.
+    /// Writes a golden. The file gets its name only once it is complete.
     pub fn write(&self, name: &str, text: &str) -> Result<(), String> {
         let path = self.path(name);
         let failed = |error: std::io::Error| format!("Cannot write {}: {error}", path.display());

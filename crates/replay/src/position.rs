@@ -1,10 +1,10 @@
-//! A position in a script, and what is wrong there.
+//! Positions in a script, and errors at such positions.
 
 use base::untrusted::clean_line;
 use std::fmt;
 use std::sync::Arc;
 
-/// A character of a script file; lines and columns count from 1.
+/// A position in a script file; lines and columns count from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The file as the user named it.

@@ -13,7 +13,7 @@ use story::{Author, Mode, Passage, Provenance, Sampling, Settings, Status, Story
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recording {
     pub script: String,
-    /// The goldens that it expects: their names and texts.
+    /// The goldens that the script expects: their names and texts.
     pub goldens: Vec<(String, String)>,
     /// What could not be recorded, in sentences.
     pub remarks: Vec<String>,
@@ -158,7 +158,8 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// The settings that differ from those reached so far, which become the same, except the seed.
+    /// The settings, other than the seed, that differ between `wanted` and the state reached so
+    /// far, which is then updated.
     fn changes(&mut self, wanted: &Sampling) -> Vec<(&'static str, String)> {
         let wanted = Sampling {
             seed: self.sampling.seed,
@@ -171,7 +172,8 @@ impl Recorder<'_> {
         changed
     }
 
-    /// Records the passages until one could not have been typed or generated as it is.
+    /// Records the passages up to the first one that could not have been typed or generated as it
+    /// is.
     fn passages(&mut self, path: &[Passage]) -> Result<(), String> {
         let mut passages = path.iter().peekable();
         let mut last: Option<&Passage> = None;
@@ -280,7 +282,7 @@ fn own_words(passage: &Passage, last: Option<&Passage>) -> String {
     }
 }
 
-/// A line of a script that is typed: text or a command. Line breaks become continued lines.
+/// The line of a script that types this text or command. Line breaks become continuation lines.
 fn typed(text: &str) -> String {
     let text = text.replace("{{", "\\{{").replace('\n', "\\\n");
     match text.starts_with('/') && !text.starts_with("//") {

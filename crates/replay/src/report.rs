@@ -10,7 +10,7 @@ use crate::expect::Bound;
 use crate::measure::variety::wilson_interval;
 use serde::Serialize;
 
-/// How the texts of a run came about.
+/// How the texts of a run were produced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunMode {
@@ -54,7 +54,7 @@ pub struct CaseReport {
     pub story: Option<String>,
     /// The number of generated tokens.
     pub tokens: usize,
-    /// None in a stable report, as are all other times.
+    /// The duration in seconds; None in a stable report, which contains no times.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,11 +68,13 @@ pub struct CaseReport {
 pub struct Runs {
     pub runs: u32,
     pub passed: u32,
-    /// The share of runs that passed, with the ends of its 95 % confidence interval (Wilson).
+    /// The share of runs that passed.
     pub pass_rate: f64,
+    /// The lower end of the share's 95 % confidence interval (Wilson).
     pub low: f64,
+    /// The upper end of the share's 95 % confidence interval.
     pub high: f64,
-    /// What the script expects of the share.
+    /// The comparison that the script expects the pass rate to satisfy.
     pub expected: String,
 }
 
@@ -108,7 +110,7 @@ pub struct Failure {
     pub at: String,
     /// The line as written.
     pub source: String,
-    /// One sentence.
+    /// What went wrong, in one sentence.
     pub why: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured: Option<f64>,
@@ -116,13 +118,14 @@ pub struct Failure {
     pub expected: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actual: Option<String>,
-    /// Both texts with the words that differ marked: `[-expected-]{+actual+}`.
+    /// The expected and the actual text in one, with the words that differ marked:
+    /// `[-expected-]{+actual+}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
 }
 
 impl Failure {
-    /// The texts that explain it, with their names.
+    /// The texts that explain the failure, with their names.
     fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = [
             ("expected", &self.expected),
@@ -140,7 +143,7 @@ pub struct RunReport {
     pub mode: RunMode,
     /// The program and its version.
     pub build: String,
-    /// The models that wrote, each with its checksum and backend.
+    /// The models that wrote the texts, each with its checksum and backend.
     pub models: Vec<String>,
     /// Whether the same run gives the same text again.
     pub reproducible: bool,

@@ -27,12 +27,12 @@ pub struct Case {
     pub name: String,
     pub at: Position,
     pub settings: SettingOverrides,
-    /// None if it runs once.
+    /// How many times the case runs; None if only once.
     pub repeat: Option<Repeat>,
     pub steps: Vec<Step>,
 }
 
-/// How often a case runs, each time with another seed.
+/// How many times a case runs, each time with another seed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Repeat {
     pub times: u32,
@@ -41,7 +41,7 @@ pub struct Repeat {
 }
 
 impl Case {
-    /// The number of its expectations.
+    /// The number of expectations in the case.
     pub fn expectations(&self) -> usize {
         let is = |step: &&Step| matches!(step, Step::Expect(_));
         self.steps.iter().filter(is).count()

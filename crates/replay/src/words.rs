@@ -13,7 +13,8 @@ pub(crate) type Variables = BTreeMap<String, String>;
 pub(crate) struct Word {
     pub(crate) text: String,
     pub(crate) at: Position,
-    /// Whether it was in quotes, so that it is text even if it looks like a number or an operator.
+    /// Whether the word was in quotes, so that it is text even if it looks like a number or an
+    /// operator.
     pub(crate) quoted: bool,
 }
 
@@ -29,7 +30,7 @@ impl<'a> Rest<'a> {
         Rest { text, at }.trimmed()
     }
 
-    /// Without white space at its start and end.
+    /// Removes white space at the start and the end.
     fn trimmed(self) -> Rest<'a> {
         let start = self.text.trim_start();
         let spaces = self.text[..self.text.len() - start.len()].chars().count();
@@ -47,7 +48,8 @@ impl<'a> Rest<'a> {
         (word, Rest::new(rest, self.at.at_column(column)))
     }
 
-    /// All of it as one text: what the quotes contain if it is one quoted word, else as it stands.
+    /// The whole rest as one text: the content of the quotes if it is a single quoted word,
+    /// otherwise the text as written.
     pub(crate) fn one_text(&self, variables: &Variables) -> Result<String, ScriptError> {
         if self.text.starts_with('"') {
             let words = self.words(variables)?;
@@ -63,7 +65,7 @@ impl<'a> Rest<'a> {
         fill(self.text, &self.at, variables)
     }
 
-    /// Its words: separated by white space, or quoted with escapes as in JSON.
+    /// The words of the rest: separated by white space, or quoted with escapes as in JSON.
     pub(crate) fn words(&self, variables: &Variables) -> Result<Vec<Word>, ScriptError> {
         let mut words = self.raw_words()?;
         for word in &mut words {
@@ -72,7 +74,7 @@ impl<'a> Rest<'a> {
         Ok(words)
     }
 
-    /// Its words, with their variables not yet filled in.
+    /// The words of the rest, with their variables not yet filled in.
     pub(crate) fn raw_words(&self) -> Result<Vec<Word>, ScriptError> {
         let mut found = Vec::new();
         let mut rest = self.clone();
@@ -123,7 +125,7 @@ fn unquoted(word: &str, at: &Position) -> Result<String, ScriptError> {
     })
 }
 
-/// The longest text that variables may add up to.
+/// The maximum length in bytes of a text with its variables filled in.
 const LONGEST: usize = 4 << 20;
 
 /// Replaces each `{{ name }}` by the variable's value; `\{{` stands for `{{`.

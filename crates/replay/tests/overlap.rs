@@ -1,4 +1,4 @@
-//! BLEU and ROUGE against the numbers of sacrebleu 2.6.0 and rouge-score 0.1.2.
+//! BLEU and ROUGE, compared with the scores of sacrebleu 2.6.0 and rouge-score 0.1.2.
 //!
 //! `overlap.jsonl` contains 200 texts with their references and `sacrebleu.sentence_bleu`, and the
 //! F-measures of `rouge_scorer` without stemming (the highest over the references).

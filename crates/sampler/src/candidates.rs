@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 pub(crate) struct Candidate {
     pub token: u32,
     pub logit: f32,
-    /// Its weight, as computed by the current stage; see [`super::temperature::weigh`].
+    /// The candidate's weight, as computed by the current stage; see [`super::temperature::weigh`].
     pub weight: f64,
 }
 

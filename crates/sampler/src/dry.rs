@@ -8,7 +8,7 @@ pub use super::sequence_breakers::SequenceBreakers;
 
 use crate::params::Sampling;
 
-/// Settings, breakers, and the state of the text so far.
+/// The DRY stage: its settings, its breakers, and the state of the text so far.
 #[derive(Clone, Debug)]
 pub struct Dry {
     multiplier: f64,
@@ -21,8 +21,9 @@ pub struct Dry {
     tail: Vec<u8>,
     /// How many tokens follow the last breaker.
     unbroken: usize,
-    /// Reused to avoid allocations: the result of [`matches`], and the longest match by token.
+    /// The result of [`matches`]; reused to avoid allocations.
     matches: Vec<usize>,
+    /// The longest match for each token; reused to avoid allocations.
     longest: Vec<(u32, usize)>,
 }
 
@@ -42,7 +43,7 @@ impl Dry {
         }
     }
 
-    /// Whether it is off: at multiplier 0 and, as in llama.cpp, at a base below 1.
+    /// Whether DRY is off: at multiplier 0 and, as in llama.cpp, at a base below 1.
     pub(super) fn off(&self) -> bool {
         let sane = self.multiplier.is_finite() && self.base.is_finite();
         !sane || self.multiplier == 0.0 || self.base < 1.0 || self.range == Some(0)
@@ -142,7 +143,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Letters are tokens; `|` a breaker.
+    /// The letters that DRY penalizes after `text`, and by how much; each letter is a token, and
+    /// `|` is a breaker.
     fn penalties(sampling: &Sampling, text: &str, breakers: &[&str]) -> Vec<(char, f32)> {
         let vocabulary = (0..128).map(|byte| (u32::from(byte), vec![byte]));
         let breakers: Vec<String> = breakers.iter().map(|s| s.to_string()).collect();

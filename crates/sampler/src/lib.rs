@@ -165,7 +165,7 @@ impl Sampler {
         }
     }
 
-    /// A temperature that is not a number counts as 0.
+    /// The temperature; one that is not a number counts as 0.
     fn temperature(&self) -> f32 {
         self.sampling.temperature.max(0.0)
     }

@@ -22,8 +22,8 @@ pub(crate) fn floor(logits: &[f32], n: f32) -> Option<f64> {
     some.then(|| highest - f64::from(n) * deviation(logits, highest))
 }
 
-/// The square root of E(d²) − E(d)², where d is the distance from the highest: in one pass, and
-/// with numbers small enough that the subtraction loses nothing significant.
+/// The square root of E(d²) − E(d)², where d is the distance from the highest logit: in one pass,
+/// and with numbers small enough that the subtraction loses nothing significant.
 fn deviation(logits: &[f32], highest: f64) -> f64 {
     let mut lanes = [Moments::default(); LANES];
     let (blocks, rest) = logits.as_chunks::<LANES>();

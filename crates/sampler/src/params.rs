@@ -34,7 +34,7 @@ pub struct Sampling {
     pub dry_multiplier: f32,
     /// The growth of the DRY penalty with each further token of a repeat.
     pub dry_base: f32,
-    /// Shorter repeats are not penalized.
+    /// The minimum length in tokens of a repeat that is penalized.
     pub dry_allowed_length: u32,
     /// How many tokens DRY looks back.
     pub dry_penalty_last_n: i32,
@@ -60,9 +60,9 @@ pub struct Sampling {
     pub max_tokens: u32,
     /// Stop before any of these texts.
     pub stop: Vec<String>,
-    /// End on the sentence nearest to `max_tokens` instead of at exactly that token.
+    /// Whether to end at the end of the sentence nearest to `max_tokens` instead of exactly there.
     pub whole_sentences: bool,
-    /// Token healing: let the model complete an unfinished last word.
+    /// Whether to let the model complete an unfinished last word (token healing).
     pub heal: bool,
     /// How many old passages and lore entries semantic retrieval puts back into the context. 0 is
     /// off. The setting is called `retrieve`; journals keep this older name.

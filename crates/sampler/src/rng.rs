@@ -47,7 +47,7 @@ impl Rng {
 }
 
 /// The seed of stream number `stream` under `seed`: for a given `seed`, no two streams have the
-/// same one.
+/// same seed.
 ///
 /// It is output `stream` of the SplitMix64 that starts at the first output for `seed`, so that
 /// the streams of neighbouring seeds are not neighbours.
@@ -60,7 +60,8 @@ pub fn underive(derived: u64, stream: u64) -> u64 {
     split_mix_seed(split_mix_seed(derived, stream), 0)
 }
 
-/// The seed whose SplitMix64 has this output number `index`: every step of it is invertible.
+/// The seed from which SplitMix64 computes `output` as output number `index`; every step of
+/// SplitMix64 is invertible.
 fn split_mix_seed(output: u64, index: u64) -> u64 {
     let z = output ^ (output >> 31) ^ (output >> 62);
     // The factors are the inverses of those in `split_mix`, modulo 2^64.

@@ -27,13 +27,13 @@ pub(crate) enum Stage {
 /// Which logits a stage must see to decide as it would with all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// It is off, or looks only at the candidates that the stages before it left.
+    /// The stage is off, or looks only at the candidates that the stages before it left.
     Nothing,
-    /// It can lower this many logits, so as many others may move up.
+    /// The stage can lower this many logits, so as many others may move up.
     Spare(usize),
-    /// It leaves at most this many of the highest logits.
+    /// The stage leaves at most this many of the highest logits.
     Highest(usize),
-    /// It needs all of them, for example for a mean over the vocabulary.
+    /// The stage needs all logits, for example for a mean over the vocabulary.
     All,
 }
 

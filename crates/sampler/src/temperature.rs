@@ -9,7 +9,7 @@ use super::candidates::Candidate;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampledToken {
     pub token: u32,
-    /// Its probability among the candidates of the last stage; 1 when greedy.
+    /// The token's probability among the candidates of the last stage; 1 when greedy.
     pub probability: f64,
     /// How many candidates the last stage had. 0 means that the model ruled out every token, as
     /// only a broken one does: `token` is then a meaningless 0.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// No stages: probabilities are the softmax of the logits.
+/// Settings that turn off every stage, so that probabilities are the softmax of the logits.
 pub(crate) fn plain() -> Sampling {
     Sampling {
         temperature: 1.0,

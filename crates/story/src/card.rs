@@ -134,7 +134,8 @@ impl Card {
         }
     }
 
-    /// The card's JSON in a version, with its lorebook in that version's format.
+    /// The card's JSON in the given version of the format, with its lorebook in that version's
+    /// format.
     pub fn to_json(&self, version: Version, book: Option<Value>) -> Value {
         let mut data = self.data.clone();
         let texts = match version {

@@ -22,7 +22,7 @@ pub enum Command {
     Write(String),
     /// Continue a prompt for a program that calls illumine.
     Complete(Box<Completion>),
-    /// Draw exactly this for a program that calls illumine.
+    /// Draw a picture exactly as a program that calls illumine requested it.
     Illustrate(Box<PictureRequest>),
     /// Continue without new text.
     Continue(ContinueLength),

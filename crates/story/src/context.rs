@@ -85,7 +85,7 @@ pub enum PartKind {
         node: NodeId,
         from: usize,
     },
-    /// Text of a passage, from this byte on.
+    /// Text of a passage, starting at byte `from` of it.
     Story {
         node: NodeId,
         from: usize,
@@ -159,7 +159,7 @@ impl ContextPart {
         }
     }
 
-    /// Splits the part at a byte of its text.
+    /// Splits the part in two at a byte offset in its text.
     fn split(self, at: usize) -> (ContextPart, ContextPart) {
         let (before, after) = self.text.split_at(at);
         let kind = match &self.kind {
@@ -194,7 +194,7 @@ impl Context {
         }
     }
 
-    /// The context with the story starting at a place, for when the whole story does not fit.
+    /// The context without the story's text before a place, for when the whole story does not fit.
     pub fn starting_at(mut self, node: NodeId, byte: usize) -> Context {
         let mut begun = false;
         let mut keep = |part: &mut ContextPart| -> bool {
@@ -257,7 +257,7 @@ impl Context {
         self
     }
 
-    /// The text only, for digests and for display.
+    /// All text of the context without tokens, for digests and for display.
     pub fn text(&self) -> String {
         match self {
             Context::Prose { parts, after } => {
@@ -277,8 +277,8 @@ impl Context {
     }
 }
 
-/// How many of the context's `holds` tokens the prompt may use: room for `wanted` new tokens is
-/// reserved, up to a quarter of the context.
+/// How many tokens the prompt may have if the model's context holds `holds`: room for `wanted` new
+/// tokens is reserved, up to a quarter of the context.
 pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
     holds - wanted.clamp(1, (holds / 4).max(1))
 }

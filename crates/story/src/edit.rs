@@ -9,15 +9,15 @@ use super::tree::Story;
 use serde_json::{Map, Value, json};
 use std::ops::Range;
 
-/// The passages to add, in order, and the last one, which becomes the head.
+/// The passages to add, in order, and the passage that becomes the head.
 #[derive(Debug, PartialEq)]
 pub struct EditPlan {
     pub nodes: Vec<Node>,
     pub head: Option<NodeId>,
 }
 
-/// The passages of a path that form one passage with the one at `index`: edits inside a passage and
-/// its remaining parts belong together.
+/// The range of passages that are parts of the same passage as the one at `index`: an edit inside a
+/// passage splits it into several, which belong together.
 pub fn passage_group(path: &[Passage], index: usize) -> Range<usize> {
     let joined = |at: usize| path[at].continues_previous();
     let first = (0..=index).rev().find(|at| !joined(*at)).unwrap_or(0);
@@ -69,7 +69,7 @@ pub fn replace_text(
     Some(edit.finish())
 }
 
-/// Only the speaker's name, since the other fields of an imported message belong to its old text.
+/// The speaker's name alone; the other fields of an imported message belong to its old text.
 fn speaker_of(passage: &Passage) -> Option<Box<Map<String, Value>>> {
     let name = json!(passage.speaker()?);
     Some(Box::new(Map::from_iter([(SPEAKER.to_string(), name)])))

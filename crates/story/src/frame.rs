@@ -30,7 +30,7 @@ pub struct Frame {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     pub text: String,
-    /// The number of paragraphs (turns, in chat) between it and the end.
+    /// The number of paragraphs (turns, in chat) between the note and the story's end.
     pub depth: usize,
 }
 

@@ -29,7 +29,7 @@ pub enum Import {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportedFile {
     pub content: Import,
-    /// Notices, each half a sentence, about parts that were left out or changed.
+    /// Notices about parts that were left out or changed, each without a full stop.
     pub notices: Vec<String>,
 }
 

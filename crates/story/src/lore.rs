@@ -61,7 +61,8 @@ pub struct LoreEntry {
     /// Entries with a higher order are placed nearer to the story's end and are dropped last.
     pub order: i64,
     pub position: InsertPosition,
-    /// For [`InsertPosition::AtDepth`]: paragraphs, or turns of a chat, before the end.
+    /// For [`InsertPosition::AtDepth`]: the number of paragraphs, or of turns in a chat, between
+    /// the entry and the story's end.
     pub depth: usize,
     /// The probability, in percent, that the entry becomes active when its keys match.
     pub probability: f64,
@@ -71,13 +72,13 @@ pub struct LoreEntry {
     pub whole_words: Option<bool>,
     /// Whether keys are regexes even without slashes, as in V3.
     pub use_regex: bool,
-    /// Whether its content cannot activate other entries.
+    /// Whether the entry's content cannot activate other entries.
     pub prevent_recursion: bool,
-    /// Whether other entries' content cannot activate it.
+    /// Whether the entry cannot be activated by other entries' content.
     pub exclude_recursion: bool,
-    /// Whether only other entries' content can activate it.
+    /// Whether the entry can be activated only by other entries' content.
     pub delay_until_recursion: bool,
-    /// The group of the entry; only one active entry of each group is inserted.
+    /// The entry's group; only one active entry of each group is inserted.
     pub group: String,
     pub group_override: bool,
     pub group_weight: f64,

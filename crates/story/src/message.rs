@@ -20,7 +20,7 @@ pub struct RequestId(pub u64);
 /// An event from the engine about one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// The request that it answers.
+    /// The request that the reply answers.
     pub request: RequestId,
     pub event: Event,
 }
@@ -69,7 +69,7 @@ impl Request {
         }
     }
 
-    /// The passage or picture that it generates last; None if it generates none.
+    /// The passage or picture that the request generates last; None if it generates none.
     pub fn node(&self) -> Option<NodeId> {
         match self {
             Request::Text(text) => Some(text.node),
@@ -101,7 +101,7 @@ pub struct RetrievedPassage {
     pub what: String,
     /// The cosine similarity to the end of the story.
     pub near: f32,
-    /// Its first words.
+    /// The first words of the passage or entry.
     pub begins: String,
 }
 
@@ -121,7 +121,7 @@ pub enum Event {
         node: NodeId,
         done: usize,
         total: usize,
-        /// The number of tokens of `total` that were already in the KV cache.
+        /// How many of the `total` tokens were already in the KV cache.
         reused: usize,
         /// The parts of the context that did not fit.
         cut: Truncation,
@@ -131,7 +131,7 @@ pub enum Event {
         node: NodeId,
         text: String,
         ids: Vec<u32>,
-        /// The number of bytes before `text` that `ids` also spells.
+        /// The number of bytes before `text` that `ids` also spell.
         healed: usize,
     },
     /// A piece of the model's thoughts before the passage; not part of the story.

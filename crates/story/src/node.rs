@@ -13,28 +13,29 @@ pub type NodeId = u64;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     pub id: NodeId,
-    /// None for the first passage of a story.
+    /// The passage before this one; None for the first passage of a story.
     pub parent: Option<NodeId>,
-    /// The number of bytes of the parent's text before this passage; None for all of it.
+    /// How many bytes of the parent's text come before this passage; None for all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<usize>,
     pub author: Author,
-    /// Whether this is a person's text inside a passage by `author`.
+    /// Whether a person wrote this text inside a passage by `author`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
-    /// Whether it continues the passage before it; readers see both as one.
+    /// Whether this passage continues the one before it; readers see both as one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joins: bool,
-    /// Whether it is outside the story's text: a summary of the story up to its parent, or a
-    /// picture.
+    /// Whether this passage is outside the story's text: a summary of the story up to its parent,
+    /// or a picture.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub aside: bool,
     pub text: String,
-    /// Whether it is a turn of a chat, separated from its neighbours; prose is joined.
+    /// Whether this passage is a turn of a chat, separated from its neighbours; passages of prose
+    /// are joined.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub turn: bool,
-    /// Whether it is a separate message even after one by the same author; otherwise the model's
-    /// next passage continues its last message.
+    /// Whether this passage is a separate message even after one by the same author; otherwise the
+    /// model's next passage continues its last message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub apart: bool,
     pub status: Status,
@@ -46,16 +47,16 @@ pub struct Node {
     /// The tokens of `text` as the model generated them; empty for a person's text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<u32>,
-    /// The number of bytes before `text` that `ids` also spells, after token healing.
+    /// The number of bytes before `text` that `ids` also spell, after token healing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
-    /// Banned phrases that appeared while it was written, and were rewritten.
+    /// Banned phrases that appeared while the passage was being generated, and were replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
     /// The model's thoughts before it wrote the text; never in a prompt or an export.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub thought: String,
-    /// The picture, if the passage is one; it then has no text.
+    /// The picture, if the passage is a picture; such a passage has no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Box<picture::Picture>>,
     /// Other fields of the imported file; they are written back on export.
@@ -80,13 +81,14 @@ impl Node {
         (words > 0).then(|| format!("thought for {counted} · /why shows it"))
     }
 
-    /// Whether it begins a message of a chat, even after one by the same author.
+    /// Whether this passage begins a message of a chat, even after one by the same author.
     pub fn begins_message(&self) -> bool {
         let own = self.apart || self.author != Author::Model || self.speaker().is_some();
         self.turn && own && !self.continues_previous()
     }
 
-    /// Whether it belongs to the passage before it: it continues it, or forks off inside it.
+    /// Whether this passage belongs to the one before it: either it continues that passage, or it
+    /// branches off inside it.
     pub fn continues_previous(&self) -> bool {
         self.joins || self.cut.is_some()
     }
@@ -121,21 +123,21 @@ pub enum Status {
     /// Written by a person, so complete from the start.
     #[default]
     Whole,
-    /// Still being generated.
+    /// The passage is still being generated.
     Running,
-    /// The model ended it.
+    /// The model ended the passage.
     Complete,
-    /// It reached the requested length.
+    /// The passage reached the requested length.
     Length,
-    /// It reached a stop sequence.
+    /// The model wrote a stop sequence.
     StopString,
     /// The model's context was full.
     ContextFull,
-    /// The writer stopped it; the text so far is kept.
+    /// The writer stopped the passage; the text so far is kept.
     Stopped,
     /// An error occurred; the text so far is kept.
     Failed,
-    /// The program ended while it was being generated.
+    /// The program ended while the passage was being generated.
     Interrupted,
 }
 
@@ -156,7 +158,7 @@ pub struct Provenance {
     pub goal: super::goal::LengthGoal,
     /// The lore entries activated by their keys.
     pub lore: Vec<super::lore::EntryId>,
-    /// The tokens that the writer chose for its start.
+    /// The tokens that the writer chose for the passage's start.
     pub begin: Vec<u32>,
 }
 
@@ -233,7 +235,7 @@ pub struct ModelIdentity {
     pub model: String,
     pub model_sha256: String,
     pub backend: String,
-    /// The settings that it could not honour, by name.
+    /// The names of settings that the backend could not apply.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cannot: Vec<String>,
 }
@@ -256,7 +258,7 @@ impl Node {
 /// A position in the story: after a passage, or inside it after a number of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// None for the beginning of the story.
+    /// The passage; None for the beginning of the story.
     pub node: Option<NodeId>,
     pub cut: Option<usize>,
 }

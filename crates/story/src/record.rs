@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// The version at the start of every record.
 pub const VERSION: u32 = 1;
 
-/// The one list of kinds: the enum, the names in a journal and the parser all come from it.
+/// Generates the enum of record kinds, their names in a journal and the parser, all from one list.
 macro_rules! records {
     ($($(#[$about:meta])* $name:literal => $kind:ident($of:ty),)*) => {
         // Most records are passages: boxing them would save nothing.
@@ -60,9 +60,9 @@ records! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionHeader {
     pub name: String,
-    /// The version of illumine that created it.
+    /// The version of illumine that created the session.
     pub build: String,
-    /// When it was created: RFC 3339, UTC.
+    /// When the session was created: RFC 3339, UTC.
     #[serde(default)]
     pub began: String,
 }
@@ -74,7 +74,7 @@ pub struct StreamedText {
     pub text: String,
     #[serde(default)]
     pub ids: Vec<u32>,
-    /// For the first piece: see [`Node::healed`].
+    /// For the passage's first piece only: see [`Node::healed`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
     /// The model's thoughts before it wrote the passage.
@@ -93,15 +93,15 @@ pub struct PassageEnd {
     /// The error, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// The model that generated it, if that was unknown at the start.
+    /// The model that generated the passage, if that was unknown at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maker: Option<ModelIdentity>,
-    /// Banned phrases that appeared and were rewritten.
+    /// Banned phrases that appeared and were replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
 }
 
-/// The head moved to `to`.
+/// A move of the head to passage `to`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeadMove {
     pub to: Option<NodeId>,
@@ -128,7 +128,7 @@ pub enum Change {
     Head { to: Option<NodeId> },
     /// A passage is hidden, or shown again.
     Hidden { node: NodeId, hidden: bool },
-    /// A picture is put on the page, or taken off it.
+    /// A picture is shown on the page, or taken off it.
     Shown { node: NodeId, shown: bool },
     /// A mark is set at this passage, or removed.
     Mark { name: String, node: Option<NodeId> },

@@ -28,7 +28,7 @@ pub fn sentence_ends_between(before: &str, after: &str) -> bool {
     apart && ends_sentence(before)
 }
 
-/// Whether a character ends a sentence, wherever it stands.
+/// Whether a character always ends a sentence, unlike the full stop.
 pub fn is_stop(c: char) -> bool {
     STOPS.contains(c)
 }
@@ -38,7 +38,8 @@ pub fn is_unspaced_stop(c: char) -> bool {
     UNSPACED.contains(c)
 }
 
-/// Whether Chinese or Japanese puts no space between two characters, whatever they end and begin.
+/// Whether Chinese or Japanese puts no space between these two characters, even where a word or
+/// sentence ends.
 pub fn are_unspaced(before: char, after: char) -> bool {
     let mark = |c: char| matches!(c, '\u{3000}'..='\u{303f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}' | '\u{ff5b}'..='\u{ff65}');
     let letter = |c: char| {
@@ -61,7 +62,7 @@ pub fn ends_sentence(text: &str) -> bool {
     }
 }
 
-/// Whether the next sentence may follow this one without a space.
+/// Whether another sentence may follow the text `before` without a space.
 fn needs_no_space(before: &str) -> bool {
     let inner = before.trim_end_matches(closes_unspaced);
     inner.ends_with(is_unspaced_stop) || inner.len() < before.len()
@@ -84,7 +85,8 @@ fn abbreviated(text: &str) -> bool {
     dots == 1 && (initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str()))
 }
 
-/// The end of each sentence in bytes, including the space after it.
+/// The byte offsets at which the sentences end, each after the white space that follows its
+/// sentence.
 pub fn sentence_ends(text: &str) -> Vec<usize> {
     let mut found = Vec::new();
     for (at, c) in text.char_indices().skip(1) {

@@ -10,7 +10,7 @@ pub struct TextRequest {
     pub node: NodeId,
     pub context: Context,
     pub sampling: Sampling,
-    /// The seed of this passage, already derived.
+    /// The seed of this passage, already derived from the session's seed.
     pub seed: u64,
     pub overflow: Overflow,
     pub goal: LengthGoal,
@@ -39,7 +39,7 @@ pub struct Retrieval {
 pub struct UnmatchedLore {
     pub title: String,
     pub text: String,
-    /// The token budget of its lorebook.
+    /// The token budget of the entry's lorebook.
     pub budget: Option<usize>,
 }
 

@@ -21,7 +21,7 @@ pub struct Story {
     running: Vec<NodeId>,
     head: Option<NodeId>,
     hidden: HashSet<NodeId>,
-    /// The pictures on the page.
+    /// The pictures shown on the page.
     shown: HashSet<NodeId>,
     marks: BTreeMap<String, NodeId>,
     frame: Frame,
@@ -62,7 +62,7 @@ impl Story {
         self.hidden.contains(&id)
     }
 
-    /// Whether this picture is on the page.
+    /// Whether this picture is shown on the page.
     pub fn is_shown(&self, id: NodeId) -> bool {
         self.shown.contains(&id)
     }
@@ -168,7 +168,7 @@ impl Story {
         found
     }
 
-    /// The numbers of steps that can be undone and redone.
+    /// How many steps can be undone, and how many can be redone.
     pub fn steps(&self) -> (usize, usize) {
         (self.undo_stack.len(), self.redo_stack.len())
     }

@@ -1,5 +1,5 @@
-//! AdamW (Loshchilov and Hutter 2019) with gradient clipping and a state that checkpoints store.
-//! The matrices of Transformer blocks may take orthogonal steps instead.
+//! AdamW (Loshchilov and Hutter 2019) with gradient clipping; checkpoints store its state. The
+//! matrices of Transformer blocks may be updated by orthogonalized momentum instead.
 
 use super::orthogonal::{self, MOMENTUM};
 use super::phase::Step;
@@ -22,7 +22,7 @@ pub struct AdamOptions {
     pub beta1: f64,
     /// The norm that all gradients together are clipped to.
     pub clip_norm: f64,
-    /// Whether the matrices of Transformer blocks take orthogonal steps.
+    /// Whether the matrices of Transformer blocks are updated by orthogonalized momentum.
     pub orthogonal: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Batches of the dataset: pictures as tensors, with text, style and flip as conditioning.
+//! Batches of the dataset: pictures as tensors, and their conditioning: the text, the style, and
+//! whether the picture is flipped.
 
 use super::data::dataset::Dataset;
 use super::data::emoji::with_tone;
@@ -30,7 +31,7 @@ pub struct Batches<'a> {
 pub struct Batch {
     /// The pictures' indices in the dataset.
     pub index: Vec<usize>,
-    /// `[batch, 4, size, size]`, -1 to 1 premultiplied.
+    /// The pixels: `[batch, 4, size, size]`, premultiplied, from -1 to 1.
     pub pictures: Tensor,
     pub conditioning: Conditioning,
 }
@@ -55,7 +56,7 @@ pub fn captions(pictures: &Dataset) -> Vec<String> {
 /// A concept's number, and a skin tone.
 type ConceptKey = (u32, u8);
 
-/// The numbers of each concept's captions, and all captions.
+/// All captions, and for each concept the positions of its own captions among them.
 fn numbered_captions(pictures: &Dataset) -> (BTreeMap<ConceptKey, Vec<u32>>, Vec<String>) {
     let pairs = pictures
         .concept
@@ -85,7 +86,8 @@ impl Batch {
 }
 
 impl<'a> Batches<'a> {
-    /// `text` contains the centred embeddings of [`captions`], in order.
+    /// Prepares a dataset for sampling. `text` contains the centred embeddings of [`captions`], in
+    /// order.
     pub fn new(pictures: &'a Dataset, text: Tensor) -> Result<Batches<'a>> {
         let (rows, all) = numbered_captions(pictures);
         if text.dim(0)? != all.len() {
@@ -209,7 +211,7 @@ impl<'a> Batches<'a> {
     }
 }
 
-/// Pictures as tensors, some of them flipped: `[count, 4, size, size]`, -1 to 1 premultiplied.
+/// Pictures as tensors `[count, 4, size, size]`, premultiplied, from -1 to 1, some of them flipped.
 pub fn pixels(
     pictures: &Dataset,
     index: &[usize],

@@ -36,7 +36,8 @@ const ADAM: AdamOptions = AdamOptions {
 /// The number of steps between gradient penalties, which are weighted accordingly (lazy
 /// regularization).
 const PENALTY_EVERY: u64 = 8;
-/// The weight of real pictures with the text of another picture, which should score as fake.
+/// The weight of real pictures paired with the text of other pictures; such pairs should score as
+/// fake.
 const MISMATCHED: f64 = 0.5;
 
 impl DiscriminatorTrainer {

@@ -61,8 +61,8 @@ const EPSILON: f32 = 1e-3;
 
 /// A 1 × 1 convolution (3 × 3 in the stem), as a matrix over the channels.
 pub struct Dense {
-    /// `[in, out]`. In the stem, the input dimension runs over the 9 taps, row by row, and over the
-    /// channels within each tap.
+    /// The weights: `[in, out]`. In the stem, the input dimension runs over the 9 taps, row by row,
+    /// and over the channels within each tap.
     pub weight: Tensor,
     pub bias: Vec<f32>,
 }
@@ -70,7 +70,7 @@ pub struct Dense {
 /// A depthwise convolution.
 #[derive(Clone)]
 pub struct Depthwise {
-    /// `[kernel * kernel, channels]`.
+    /// The weights: `[kernel * kernel, channels]`.
     pub weight: Vec<f32>,
     pub bias: Vec<f32>,
     pub kernel: usize,

@@ -243,7 +243,8 @@ fn save_concepts(
     Ok(table.numbers)
 }
 
-/// The cosine above which two embeddings count as the same text, rounded differently.
+/// The cosine similarity above which two embeddings are taken to be of the same text, with
+/// different rounding errors.
 const SAME_TEXT: f32 = 0.999;
 
 /// Aliases of concepts, in the order in which they were added.

@@ -37,7 +37,7 @@ pub struct Job {
     pub device: device::DeviceChoice,
     pub schedule: Schedule,
     pub weights: LossWeights,
-    /// The file of the perceptual network, if the perceptual loss has a weight.
+    /// The file of the perceptual network; needed if the perceptual loss has a weight above 0.
     pub perceptual_network: Option<PathBuf>,
 }
 
@@ -119,7 +119,7 @@ pub fn check(job: &Job, styles: &[String]) -> Result<Option<PretrainedWeights>, 
     Ok(Some(start))
 }
 
-/// A run's folder contains phases of one design only, so that an export is unambiguous.
+/// Checks that a run's folder contains phases of one design only, so that an export is unambiguous.
 fn check_single_design(job: &Job) -> Result<(), TrainError> {
     let one_pass = job.phase.is_one_pass();
     let others = PhaseKind::ALL
@@ -132,7 +132,7 @@ fn check_single_design(job: &Job) -> Result<(), TrainError> {
     }
 }
 
-/// A phase of one design cannot start from weights of the other.
+/// Checks that a phase of one design does not start from weights of the other.
 fn check_start_design(phase: PhaseKind, start: &PretrainedWeights) -> Result<(), TrainError> {
     let why = match (phase.is_one_pass(), is_one_pass(&start.config)) {
         (true, false) => "they use tokens, which the phase direct does not train",
@@ -166,7 +166,7 @@ fn first_phase(
     }
 }
 
-/// The averaged weights of a network, if the run has trained the phase.
+/// The averaged weights of a network from a phase's checkpoint; None if there is no checkpoint.
 fn trained(
     job: &Job,
     phase: PhaseKind,

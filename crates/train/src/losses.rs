@@ -160,12 +160,14 @@ pub fn zero_centred_penalty(norm: &Tensor) -> Result<Tensor> {
     norm.sqr()?.mean_all()? * 0.5
 }
 
-/// Wasserstein's penalty (Gulrajani et al. 2017), for pictures between real and generated ones.
+/// Wasserstein's penalty (Gulrajani et al. 2017), for interpolations between real and generated
+/// pictures.
 pub fn one_centred_penalty(norm: &Tensor) -> Result<Tensor> {
     (norm - 1.0)?.sqr()?.mean_all()
 }
 
-/// The L1 distance at four resolutions, plus that of the differences between neighbouring pixels.
+/// The L1 distance at four resolutions, plus the L1 distance between the differences of
+/// neighbouring pixels.
 pub fn reconstruction_loss(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let difference = (x - y)?;
     let mut total = (edge_loss(&difference, 2)? + edge_loss(&difference, 3)?)?;

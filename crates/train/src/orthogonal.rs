@@ -1,7 +1,7 @@
-//! Orthogonal steps (Muon; Jordan et al. 2024): a matrix of gradients keeps its singular vectors,
-//! but all its singular values become about one, so that rare directions are learned as fast as
-//! frequent ones. The scale is that of Liu et al. 2025 (arXiv 2502.16982), so that Adam's learning
-//! rate and weight decay can be used unchanged.
+//! Orthogonalized momentum (Muon; Jordan et al. 2024): a matrix of averaged gradients keeps its
+//! singular vectors, but all its singular values become about one, so that rare directions are
+//! learned as fast as frequent ones. The scale is that of Liu et al. 2025 (arXiv 2502.16982), so
+//! that Adam's learning rate and weight decay can be used unchanged.
 
 use candle_core::{Result, Tensor};
 

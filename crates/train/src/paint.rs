@@ -37,7 +37,7 @@ const LEARNING_RATE: f64 = 0.3;
 const RAMP_STEPS: f64 = 500.0;
 
 impl<'a> PaintPhase<'a> {
-    /// `start`: the encoder and generator of the first phase.
+    /// Creates the phase. `start` contains the encoder and generator of the first phase.
     pub fn new(
         input: PhaseInput<'a>,
         start: Autoencoder,

@@ -21,7 +21,7 @@ const TINY: f64 = 1e-6;
 
 /// The network's first stages, and the weight of the loss.
 pub struct PerceptualLoss {
-    /// `[32, 3, 3, 3]`.
+    /// The weights of the first convolution: `[32, 3, 3, 3]`.
     stem: Tensor,
     stem_bias: Tensor,
     stages: Vec<Vec<Layer>>,
@@ -96,8 +96,8 @@ impl PerceptualLoss {
         self.weight
     }
 
-    /// The distance between pictures `[batch, 4, size, size]`, -1 to 1 premultiplied: 0 if they are
-    /// the same. Only `generated` gets gradients.
+    /// The distance between pictures; 0 if they are the same. Both tensors are
+    /// `[batch, 4, size, size]`, premultiplied, from -1 to 1. Only `generated` gets gradients.
     pub fn distance(&self, real: &Tensor, generated: &Tensor) -> Result<Tensor> {
         feature_distance(&self.features(&real.detach())?, &self.features(generated)?)
     }
@@ -226,7 +226,7 @@ fn depthwise_by_taps(x: &Tensor, by: &Depthwise) -> Result<Tensor> {
     sum.ok_or_else(|| candle_core::Error::Msg("a convolution without taps".into()))
 }
 
-/// Calls `at` with each tap that lies inside the picture, and the position that it reads.
+/// Calls `at` with each tap that lies inside the picture, and with the position that the tap reads.
 fn for_each_tap(by: &Depthwise, size: usize, place: usize, mut at: impl FnMut(usize, usize)) {
     let (small, before) = (by.output_size(size), by.padding_before(size));
     let (y, x) = (place / small, place % small);

@@ -154,7 +154,7 @@ impl<'a> PhaseInput<'a> {
         self.batches.device()
     }
 
-    /// A network to train, with the tensors in `start`, and random values for those that it lacks.
+    /// A network to train, with the tensors in `start` and random values for those missing there.
     pub fn trainable<N>(
         &self,
         start: Tensors,
@@ -209,14 +209,14 @@ impl Step {
     }
 }
 
-/// Rows of pictures, each of them `[size, size, 4]` bytes of premultiplied RGBA.
+/// Rows of pictures, each picture as `[size, size, 4]` bytes of premultiplied RGBA.
 pub struct SampleSheet {
     pub size: usize,
     pub rows: Vec<Vec<Vec<u8>>>,
 }
 
 impl SampleSheet {
-    /// A sheet of rows of pictures, each row `[batch, 4, size, size]`, -1 to 1 premultiplied.
+    /// A sheet of rows of pictures, each row `[batch, 4, size, size]`, premultiplied, from -1 to 1.
     pub fn new(size: usize, rows: &[Tensor]) -> Result<SampleSheet> {
         Ok(SampleSheet {
             size,

@@ -48,7 +48,7 @@ pub fn quantize(folder: &Path) -> std::result::Result<(), TrainError> {
     Ok(())
 }
 
-/// A network's tensors, with the matrices that it packs to 8 bits stored in 8 bits.
+/// Converts to 8 bits those matrices of a network that the illuminator packs to 8 bits.
 fn eight_bit(name: &str, tensors: Tensors, config: &Config) -> Result<Tensors> {
     match (name, is_one_pass(config)) {
         ("generator", false) => quantize_all(tensors, |w| Generator::new(w, config)),

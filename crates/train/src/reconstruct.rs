@@ -33,7 +33,7 @@ const ADAM: AdamOptions = AdamOptions {
 const MAX_SHIFT: usize = 2;
 
 impl<'a> ReconstructPhase<'a> {
-    /// `start`: weights to start from; missing ones are random.
+    /// Creates the phase. Weights are taken from `start`; missing ones are random.
     pub fn new(
         input: PhaseInput<'a>,
         start: Autoencoder,

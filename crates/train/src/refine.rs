@@ -66,19 +66,19 @@ const CRITIC_ADAM: AdamOptions = AdamOptions {
 };
 /// Steps over which the weight of the critic's losses rises.
 const RAMP_STEPS: f64 = 200.0;
-/// The weight of real pictures with the text or style of another picture, which the critic should
-/// score as fake.
+/// The weight of real pictures paired with the text or style of other pictures; the critic should
+/// score such pairs as fake.
 const MISMATCHED: f64 = 0.5;
 /// The share of a concept's other pictures that are given as retrieved examples.
 const RETRIEVED: f64 = 0.85;
 /// The share of pictures that are refined without text.
 const WITHOUT_TEXT: f64 = 0.05;
-/// The share of pictures whose tokens are all sampled, and the share of pictures with any sampled
-/// tokens.
+/// The share of pictures whose tokens are all sampled.
 const ALL_SAMPLED: f64 = 0.6;
+/// The share of pictures with at least one sampled token.
 const SOME_SAMPLED: f64 = 0.85;
-/// The maximum shift in pixels before the perceptual network sees pictures: otherwise patterns
-/// aligned with its grid would lower the loss.
+/// The maximum random shift, in pixels, of the pictures that the perceptual network compares.
+/// Without shifts, patterns aligned with its grid would lower the loss.
 const MAX_SHIFT: usize = 3;
 
 /// A mixture of real and sampled tokens.
@@ -94,7 +94,8 @@ struct Conditionings {
     generator: Conditioning,
 }
 
-/// Features of the same pictures, real and generated, at the stages that the critic sees.
+/// Features of real pictures and of their generated counterparts, at the stages that the critic
+/// sees.
 struct CriticInput<'a> {
     real: Vec<Tensor>,
     generated: Vec<Tensor>,

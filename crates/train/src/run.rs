@@ -178,13 +178,14 @@ impl Schedule {
 /// Detects slow failures: a discriminator that has won, a collapsed generator, a rising loss.
 #[derive(Default)]
 struct Monitor {
-    /// The loss, averaged over about fifty steps, and its minimum so far.
+    /// The loss, averaged over about fifty steps.
     smooth: Option<f64>,
+    /// The minimum of `smooth` so far.
     best: f64,
     steps: u64,
-    /// For how many steps in a row real and fake scores have been far apart, and for how many the
-    /// pictures have been near-identical.
+    /// For how many steps in a row real and fake scores have been far apart.
     won: u64,
+    /// For how many steps in a row the pictures have been near-identical.
     alike: u64,
     warned: [bool; 3],
 }

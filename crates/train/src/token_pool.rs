@@ -17,8 +17,10 @@ use std::collections::BTreeMap;
 
 /// The maximum number of pictures to sample per step.
 const PER_STEP: usize = 8;
-/// Bounds of the retrieval strength, so that the refiner sees tokens sampled at every setting.
+/// The lowest retrieval strength. The strength varies, so that the refiner sees tokens sampled at
+/// every setting.
 const WEAKEST_RETRIEVAL: f64 = 1.0;
+/// The highest retrieval strength.
 const STRONGEST_RETRIEVAL: f64 = 4.0;
 
 pub struct TokenPool {
@@ -30,8 +32,8 @@ pub struct TokenPool {
 }
 
 impl TokenPool {
-    /// `transformer`: the token Transformer's weights. On a CPU it runs in 8 bits, just as when it
-    /// draws.
+    /// Creates an empty pool. `transformer` contains the weights of the token Transformer, which on
+    /// a CPU runs in 8 bits, just as when it draws.
     pub fn new(input: &PhaseInput, transformer: &Tensors) -> Result<TokenPool> {
         Ok(TokenPool {
             transformer: input.frozen(transformer, |w, config| {

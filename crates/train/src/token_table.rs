@@ -15,7 +15,7 @@ const UNKNOWN_STYLE: f64 = 0.1;
 
 pub struct TokenTable<'a> {
     batches: &'a Batches<'a>,
-    /// `[picture][flip][64][codes]`.
+    /// The tokens: `[picture][flip][64][codes]`.
     tokens: Vec<[Vec<u8>; 2]>,
     /// The style number for styles that the weights lack.
     unknown_style: usize,

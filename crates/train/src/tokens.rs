@@ -38,14 +38,14 @@ const ADAM: AdamOptions = AdamOptions {
 };
 /// The share of a concept's other pictures that are given as retrieved examples.
 const RETRIEVED: f64 = 0.7;
-/// The share of pictures without retrieved examples, and, among pictures with examples, the share
-/// without text.
+/// The share of pictures without retrieved examples.
 const WITHOUT_EXAMPLES: f64 = 1.0 / 6.0;
+/// The share of pictures without text, among those with retrieved examples.
 const WITHOUT_TEXT: f64 = 0.5;
 
 impl<'a> TokensPhase<'a> {
-    /// `autoencoder`: the result of the first phase. `start`: weights of a token Transformer to
-    /// continue from.
+    /// Creates the phase. `autoencoder` is the result of the first phase; `start` contains weights
+    /// of a token Transformer to continue from.
     pub fn new(
         input: PhaseInput<'a>,
         autoencoder: &Autoencoder,

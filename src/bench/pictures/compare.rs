@@ -12,7 +12,7 @@ use train::measures::{
 
 /// The number of pictures per prompt for measuring diversity.
 const TOGETHER: usize = 4;
-/// k of the nearest-neighbour balls in precision and recall.
+/// The k of k-nearest neighbours, for precision and recall.
 pub(super) const NEIGHBOURS: usize = 3;
 
 impl Evaluation<'_> {
@@ -42,7 +42,7 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    /// Similarity to each concept, as logits.
+    /// The similarity of each picture to each concept, as logits.
     fn logits(
         &self,
         classifier: &Classifier,

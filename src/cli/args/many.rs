@@ -10,9 +10,9 @@ Rows of --each, one JSON object per line:
   prompt    the text to continue; also input
   messages  a chat instead of a prompt, such as [{\"role\": \"user\", \"content\": \"…\"}]
   vars      an object of values for the variables of --template
-  model, mode (prose or chat), system, length, seed, any setting of /set, such as temperature,
-  or an object \"settings\" that contains them: these override the flags for one row
-  A JSON string as a row is a prompt. OpenAI batch rows (custom_id, body) work too.
+  model, mode (prose or chat), system, length, seed and every other /set setting override the flags
+  for this row; they may also be grouped in an object \"settings\"
+  A row may also be a JSON string: the prompt. OpenAI batch rows (custom_id, body) work too.
   Other fields are ignored and reported once.
 
 Rows of the results:
@@ -23,7 +23,8 @@ Rows of the results:
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Many prompts")]
 pub struct Many {
-    /// Write a passage for each row of a case file, or of standard input (-); see below for fields
+    /// Write a passage for each row of a case file, or of standard input (-); its fields are listed
+    /// below
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["prompt", "json", "echo"])]
     pub each: Option<PathBuf>,
     /// Append a row for each case to this file, and skip cases already complete in it
@@ -36,7 +37,7 @@ pub struct Many {
     /// How many times to retry a failed request; 0 leaves retries to a router
     #[arg(long, value_name = "N", default_value_t = 3, requires = "each", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub retries: u32,
-    /// How long one request may take
+    /// Time limit for one request, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600, requires = "each", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
     /// Write only one part of the cases, for example 3/8; if only the number of parts is given, the

@@ -47,7 +47,7 @@ pub enum Sessions {
     Check {
         /// Session name [default: all sessions]
         name: Option<String>,
-        /// Read past damaged records and copy the sound ones to a new session; the damaged one
+        /// Read past damaged records and copy the sound ones to a new session; the damaged session
         /// stays unchanged
         #[arg(long, requires = "name")]
         salvage: bool,

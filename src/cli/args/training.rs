@@ -70,7 +70,7 @@ pub struct EvalImage {
     /// Folder of the image model's weights
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub weights: Option<PathBuf>,
-    /// Pictures to draw for each split: training, held-out pairs, held-out concepts
+    /// Number of pictures to draw for each split: training, held-out pairs, held-out concepts
     #[arg(short, long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(8..=10_000))]
     pub n: u16,
     /// Maximum number of real pictures to train the classifier on
@@ -116,7 +116,7 @@ fn weight(text: &str) -> Result<f64, String> {
     weight.ok_or_else(|| "expected a non-negative number".to_string())
 }
 
-/// Parses the name of a phase.
+/// The parser of a phase's name.
 fn phases() -> impl TypedValueParser<Value = PhaseKind> {
     PossibleValuesParser::new(PhaseKind::ALL.map(PhaseKind::name))
         .try_map(|name| name.parse::<PhaseKind>())

@@ -13,11 +13,11 @@ use std::io::{BufRead, BufReader, Cursor, Read, stdin};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The length limit of a row, in bytes: more than fits any model's context.
+/// The maximum length of a row in bytes: more than any model's context holds.
 const LONGEST: u64 = 16 << 20;
-/// The size limit of standard input, which is kept in memory, in bytes.
+/// The maximum size of standard input in bytes; all of it is kept in memory.
 const MOST_PIPED: u64 = 1 << 30;
-/// How many unused fields are reported.
+/// The maximum number of unused fields that are reported.
 const NAMED: usize = 12;
 
 /// The rows of a case file.
@@ -90,8 +90,8 @@ impl CaseFile {
         }
     }
 
-    /// Keeps the rows of one part, except those whose hash is in `done`. Returns how many rows this
-    /// exception removed.
+    /// Keeps the rows of one part, except those whose hash is in `done`. Returns how many rows were
+    /// removed because they are done.
     pub fn keep(&mut self, shard: Option<&Shard>, done: &HashSet<u64>) -> usize {
         if let Some(shard) = shard {
             self.rows.retain(|row| shard.has(row.hash));

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// How many ids a message lists.
+/// The maximum number of ids that a message lists.
 const NAMED: usize = 5;
 
 /// The best result for an id so far.

@@ -8,7 +8,7 @@ use story::{Author, Mode};
 /// A row: its id, and its case or a sentence that says why it cannot be used.
 #[derive(Debug)]
 pub struct Row {
-    /// The id as in the file: a text or a number.
+    /// The id as in the file: a string or a number.
     pub id: Value,
     pub case: Result<Case, String>,
     /// Names of fields that illumine does not use.
@@ -33,7 +33,7 @@ pub struct Case {
 const ENVELOPE: [&str; 4] = ["method", "url", "stream", "user"];
 
 impl Row {
-    /// Parses a line of the file; `line` counts from 1.
+    /// Parses a line of the file. `line` is its number, counted from 1.
     pub fn parse(bytes: &[u8], line: usize) -> Row {
         let own_id = Value::from(format!("line-{line}"));
         let parsed = std::str::from_utf8(bytes)
@@ -81,13 +81,13 @@ impl Row {
         }
     }
 
-    /// The id as a text: 7 and "7" are equal.
+    /// The id as a string: 7 and "7" are equal.
     pub fn key(&self) -> String {
         key(&self.id)
     }
 }
 
-/// An id as a text.
+/// An id as a string.
 pub fn key(id: &Value) -> String {
     match id {
         Value::String(text) => text.clone(),
@@ -183,7 +183,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// The messages of a chat: a list of objects with a role and a content.
+/// Parses the messages of a chat: a list of objects, each with a role and content.
 fn messages(value: &Value, case: &mut Case) -> Result<(), String> {
     let wrong = || "its messages are not a list such as [{\"role\": \"user\", \"content\": \"…\"}]";
     let mut list = Vec::new();

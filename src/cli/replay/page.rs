@@ -6,7 +6,7 @@ use illumine::line::{OutputClosed, Page};
 use illumine::studio::{PictureSource, Work};
 use std::sync::Arc;
 
-/// Collects what one line led to.
+/// Collects the answers, notices and pictures that one line led to.
 pub(super) struct ReplayPage {
     watch: Watch,
     meter: Meter,

@@ -54,7 +54,7 @@ impl<'a> Runner<'a> {
         self.page.interrupted()
     }
 
-    /// Runs a case as often as it says; None if it was interrupted.
+    /// Runs a case as many times as its script says; None if it was interrupted.
     pub(super) fn case(
         &mut self,
         script: &Script,
@@ -234,7 +234,7 @@ impl<'a> Runner<'a> {
         expectation.check(&observed, goldens)
     }
 
-    /// Adds the tokens and times.
+    /// Adds the token count and times to a report.
     fn measure(&self, report: &mut CaseReport, began: Instant) {
         let seconds = began.elapsed().as_secs_f64();
         let nodes = self.studio.story().nodes().iter();
@@ -362,7 +362,7 @@ fn rerun(file: &str, case: &str, args: &Args) -> String {
     words.join(" ")
 }
 
-/// A word as a POSIX shell reads it.
+/// A word, quoted for a POSIX shell.
 fn shell_quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     match !word.is_empty() && word.chars().all(plain) {

@@ -1,6 +1,7 @@
 //! Decides when to send each case, and whether to retry a failed one.
 //!
-//! Uses no threads and no clock: the caller passes the time, so it also works in a simulation.
+//! This module uses no threads and no clock: the caller passes the time, so it also works in a
+//! simulation.
 
 use super::limit::Limit;
 use crate::engine::backend::Retry;
@@ -51,7 +52,8 @@ pub enum Next {
 }
 
 impl Dispatch {
-    /// `jobs` is the maximum number of requests in flight; None adapts it.
+    /// Creates the state of a run. `jobs` is the maximum number of requests in flight; None adapts
+    /// it.
     pub fn new(jobs: Option<usize>, retries: u32, entropy: u64) -> Dispatch {
         Dispatch {
             limit: Limit::new(jobs),

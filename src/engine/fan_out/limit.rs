@@ -17,7 +17,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// `jobs`, if given, is both the initial and the highest limit.
+    /// Creates the limit. `jobs`, if given, is both the initial and the highest limit.
     pub fn new(jobs: Option<usize>) -> Limit {
         let most = jobs.unwrap_or(MOST).max(1);
         Limit {
@@ -36,7 +36,7 @@ impl Limit {
         self.most as usize
     }
 
-    /// How often the limit has been halved; each request stores this count when it starts.
+    /// How many times the limit has been halved; each request stores this count when it starts.
     pub fn cuts(&self) -> u32 {
         self.cuts
     }

@@ -160,7 +160,8 @@ impl ImageJob<'_> {
         Ok(true)
     }
 
-    /// Two prompts share a seed, so that they differ only in their text.
+    /// One end of an interpolation, and its style number. If both ends are prompts, they share a
+    /// seed, so that they differ only in their text.
     fn endpoint(&self, sight: &PromptOrPicture) -> Result<(LerpTarget, Option<u32>), DrawError> {
         let (prompt, own) = self::sight(sight);
         if prompt.trim().is_empty() {

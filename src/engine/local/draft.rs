@@ -12,7 +12,7 @@ const SURE: f64 = 0.4;
 pub struct Draft {
     pub name: String,
     model: Box<dyn TextModel>,
-    /// The tokens in its KV cache.
+    /// The tokens in the draft model's KV cache.
     held: Vec<u32>,
 }
 

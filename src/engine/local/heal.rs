@@ -5,11 +5,12 @@
 
 use super::loaded::Loaded;
 
-/// The bytes still to be spelled, if any.
+/// The bytes of removed tokens that new tokens have yet to spell; empty if healing is over or not
+/// needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Healing {
     tail: Vec<u8>,
-    /// The number of tokens at the prompt's end that spell it.
+    /// The number of tokens at the prompt's end that are removed.
     tokens: usize,
     /// The number of bytes of the person's text that the new tokens spell again.
     pub bytes: usize,
@@ -49,7 +50,7 @@ pub fn heal(loaded: &Loaded, ids: &[u32]) -> Healing {
     }
 }
 
-/// The probability of a word end above which the text stays as it is.
+/// If the probability that the word has ended is above this, the text stays as it is.
 const ENDED: f64 = 0.5;
 
 impl Healing {
@@ -57,7 +58,7 @@ impl Healing {
         self.tail.is_empty()
     }
 
-    /// Decides after prefill whether the text ends between words, so that no healing is needed.
+    /// Decides after prefill whether the text ends between words, so that it needs no healing.
     /// `logits` are those of the next token.
     pub fn is_needless(&self, loaded: &Loaded, logits: &[f32]) -> bool {
         if self.tail.last().is_none_or(|last| *last == b' ') {

@@ -35,8 +35,9 @@ pub struct Passage<'a> {
     base: usize,
     /// The prompt's tokens and all generated ones.
     all: Vec<u32>,
-    /// Generated tokens that have not been sent yet, and the number of tokens sent before them.
+    /// Generated tokens that have not been sent yet.
     held: Vec<Token>,
+    /// The number of tokens sent so far.
     sent: usize,
     /// The text of `held`.
     text: String,
@@ -55,9 +56,9 @@ pub struct Passage<'a> {
 /// A token that may still be rewound.
 struct Token {
     id: u32,
-    /// Where its text ends in [`Passage::text`].
+    /// Where the token's text ends in [`Passage::text`].
     end: usize,
-    /// Whether its text consists of whole characters.
+    /// Whether the token's text consists of whole characters.
     whole: bool,
     before: Option<Before>,
 }
@@ -196,7 +197,7 @@ impl<'a> Passage<'a> {
         self.sent + self.held.len()
     }
 
-    /// The maximum number of tokens under the goal.
+    /// The maximum number of tokens that the length goal allows.
     fn most(&self) -> usize {
         most_tokens(self.request)
     }

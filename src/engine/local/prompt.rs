@@ -15,8 +15,8 @@ use story::{Context, NodeId};
 pub struct Prompt {
     pub ids: Vec<u32>,
     pub cut: Truncation,
-    /// The text that the first new tokens must spell again; after prefill, the prompt no longer
-    /// ends in the old tokens of that text.
+    /// The text of the last tokens, which are removed at prefill; the first new tokens must spell
+    /// it again.
     pub healing: Healing,
 }
 

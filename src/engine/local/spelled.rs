@@ -11,7 +11,7 @@ use story::context::ContextPart;
 pub struct Spelled {
     /// The range of the part's tokens.
     pub tokens: Range<usize>,
-    /// The number of bytes of the part's text that they spell.
+    /// The number of bytes of the part's text that these tokens spell.
     pub bytes: usize,
 }
 

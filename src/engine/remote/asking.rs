@@ -11,8 +11,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use story::message::TextRequest;
 
-/// How many times to try a busy server, and the longest wait that it may request.
+/// How many times to try a busy server.
 const TRIES: usize = 3;
+/// The longest wait that a busy server may request.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How long to wait for a server to load its model in the middle of a story.
 const LOADING: Duration = Duration::from_secs(300);

@@ -18,7 +18,7 @@ use story::ModelInfo;
 #[derive(Debug)]
 pub enum NotConnected {
     Stopped,
-    /// One plain sentence.
+    /// The reason, in one plain sentence.
     Failed(String),
 }
 

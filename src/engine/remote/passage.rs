@@ -22,8 +22,9 @@ pub struct Passage<'a> {
     request: &'a TextRequest,
     bans: Bans,
     opening: Option<Opening>,
-    /// The text already sent, and the text held back.
+    /// The text already sent.
     sent: String,
+    /// The text held back.
     held: String,
     tokens: usize,
     /// The token estimate, for a server whose pieces are not tokens.
@@ -240,7 +241,7 @@ impl<'a> Passage<'a> {
         None
     }
 
-    /// Removes the text from this byte to the end, with the space before it, and returns it.
+    /// Removes and returns the text from this byte to the end, including the space before it.
     pub fn rewind(&mut self, at: usize) -> String {
         let mut from = at.saturating_sub(self.sent.len()).min(self.held.len());
         if self.held[..from].ends_with(' ') {
@@ -251,7 +252,7 @@ impl<'a> Passage<'a> {
         taken
     }
 
-    /// The banned phrase at the start of a text.
+    /// The words of banned phrase `ban` as they occur at the start of a text.
     pub fn phrase<'t>(&self, text: &'t str, ban: usize) -> &'t str {
         match self.bans.find(text) {
             Some((found, range)) if found == ban => &text[range],

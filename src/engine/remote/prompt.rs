@@ -24,12 +24,12 @@ pub struct Fitted {
     pub cut: Truncation,
     /// Text to remove if the answer starts by repeating it.
     pub echo: String,
-    /// The text before the passage ends in a space that the prompt omits, so a leading space in the
-    /// answer is dropped.
+    /// Whether the text before the passage ends in a space that the prompt omits, so that a leading
+    /// space in the answer is dropped.
     pub space_is_there: bool,
-    /// The answer is a separate message, so a space may be missing before it.
+    /// Whether the answer is a separate message, so that a space may be missing before it.
     pub joins: bool,
-    /// The last turn is the story, and a system message asks the model to continue it.
+    /// Whether the last turn is the story, which a system message asks the model to continue.
     pub instructs: bool,
 }
 

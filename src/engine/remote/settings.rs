@@ -10,8 +10,8 @@ use std::path::PathBuf;
 pub struct Backends {
     /// The servers in config.toml, by name.
     pub named: BTreeMap<String, NamedBackend>,
-    /// ILLUMINE_API_KEY. Sent only to servers on this machine and to those in `given`: an address
-    /// in somebody else's story must not receive it.
+    /// The key in ILLUMINE_API_KEY. It is sent only to servers on this machine and to those in
+    /// `given`: an address in somebody else's story must not receive it.
     pub key: Option<Key>,
     /// The addresses that the writer gave on the command line, in a variable or in config.toml.
     pub given: Vec<String>,
@@ -22,7 +22,7 @@ pub struct Backends {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedBackend {
     pub address: Address,
-    /// None if it is to be detected.
+    /// The flavour; None if it is to be detected.
     pub flavour: Option<Flavour>,
     pub key: KeySource,
     /// The context size, if the server does not report it.

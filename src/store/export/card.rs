@@ -12,7 +12,7 @@ use story::{NodeId, Story};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
-/// The width and height of the picture for a card that has none.
+/// The width and height, in pixels, of the picture for a card that has none.
 const BLANK: (u32, u32) = (400, 600);
 
 pub fn encode_card(story: &Story, meta: &ExportMeta, path: &Path) -> Result<Vec<u8>, ExportError> {
@@ -78,7 +78,7 @@ fn charx(card: &Value, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     Ok(out.finish().map_err(wrong)?.into_inner())
 }
 
-/// A card for a session without one, from its memory and the versions of its first passage.
+/// A card for a session that has none, made from the memory and the versions of the first passage.
 fn own(story: &Story, meta: &ExportMeta) -> Card {
     let first = story.path().first().map(|passage| passage.id);
     let mut roots: Vec<NodeId> = first.into_iter().collect();

@@ -71,7 +71,7 @@ fn heading(line: &str) -> Option<String> {
     (short && (counted(line) || counted_together(line))).then(|| line.to_string())
 }
 
-/// The word for a chapter in languages that separate it from its number.
+/// The words for "chapter" in languages that write a space between the word and the number.
 const WORDS: &str = "chapter chapitre kapitel capítulo capitolo capítol capitolul hoofdstuk kapittel \
     kapitola rozdział fejezet poglavje poglavlje luku peatükk nodaļa skyrius bölüm chương bab kabanata \
     глава розділ раздзел поглавље κεφάλαιο գլուխ თავი פרק الفصل فصل باب अध्याय অধ্যায় ਅਧਿਆਇ અધ્યાય \

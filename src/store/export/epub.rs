@@ -239,7 +239,7 @@ fn identifier(chapters: &[Chapter], meta: &ExportMeta) -> String {
     )
 }
 
-/// The time of modification in seconds, as the package requires.
+/// The time of modification, to the second, in the form that EPUB requires.
 fn modified(now: &str) -> String {
     match now.get(..19) {
         Some(to_the_second) => format!("{to_the_second}Z"),

@@ -111,7 +111,7 @@ fn chunks(path: &[Passage]) -> Vec<String> {
 enum Marks {
     None,
     Instruct,
-    /// Names of a chat: the last speaker on each side.
+    /// By names, in a chat: the last speaker's name on each side.
     Names {
         user: String,
         model: String,
@@ -139,7 +139,7 @@ impl Marks {
         }
     }
 
-    /// A passage that is not from an imported file, with the marks that its turn needs.
+    /// The text of a passage that is not from an imported file, with the marks that its turn needs.
     fn around(
         &self,
         before: Option<&Passage>,

@@ -8,24 +8,25 @@ use story::{Author, NodeId, Passage, Story};
 /// One passage as a reader sees it, including the edits inside it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExportPassage {
-    /// Its first and last part in the tree.
+    /// The first part of the passage in the tree.
     pub first: NodeId,
+    /// The last part of the passage in the tree.
     pub last: NodeId,
     pub author: Author,
-    /// Whether it is a turn of a chat.
+    /// Whether the passage is a turn of a chat.
     pub turn: bool,
     /// The speaker's name, in an imported chat.
     pub speaker: Option<String>,
-    /// Whether it starts a new message after the piece before it.
+    /// Whether the passage starts a new message, after that of the piece before it.
     pub apart: bool,
-    /// Whether it is a single part, unchanged since it was written.
+    /// Whether the passage is a single part, unchanged since it was written.
     pub whole: bool,
-    /// The separator between it and the previous piece.
+    /// The separator between the previous piece and this one.
     pub gap: &'static str,
     pub spans: Vec<Span>,
     /// How many passages the path has up to the end of this piece.
     pub until: usize,
-    /// The pictures after it.
+    /// The pictures after the passage.
     pub pictures: Vec<NodeId>,
 }
 
@@ -80,7 +81,7 @@ pub fn pieces(path: &[Passage]) -> Vec<ExportPassage> {
     pieces
 }
 
-/// The text of a path, with the messages of a chat apart.
+/// The text of a path, with separators between the messages of a chat.
 pub fn text_of(path: &[Passage]) -> String {
     let pieces = pieces(path).into_iter();
     pieces
@@ -150,7 +151,8 @@ pub fn pieces_with_empty(path: &[Passage]) -> Vec<ExportPassage> {
     pieces
 }
 
-/// The separator between two passages; messages of a chat are set apart.
+/// The separator between two passages: a blank line before a new message of a chat, otherwise
+/// nothing.
 fn gap(before: &Passage, passage: &Passage) -> &'static str {
     match stand_apart(before, passage) && !before.text.ends_with('\n') {
         true => "\n\n",
@@ -187,7 +189,7 @@ pub fn version_text(story: &Story, first: NodeId, last: NodeId) -> String {
     own.iter().map(|passage| passage.text).collect()
 }
 
-/// The last passage of each branch, without hidden ones.
+/// The last passage of each branch, except hidden ones.
 pub fn leaves(story: &Story) -> Vec<NodeId> {
     let ends = |id: NodeId| {
         let open = story.node(id).is_some_and(|node| !node.aside) && !story.is_hidden(id);

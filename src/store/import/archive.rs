@@ -14,8 +14,9 @@ pub enum Content {
     Story(Vec<u8>),
 }
 
-/// The signature at the end of an archive, and how many bytes from the end are searched for it.
+/// The signature near the end of an archive.
 const END: &[u8] = b"PK\x05\x06";
+/// The number of bytes at the end of a file that are searched for the signature.
 const END_WITHIN: usize = 1 << 17;
 
 /// Reads an archive, which may follow other data. None if the bytes contain no archive.

@@ -7,10 +7,11 @@
 use std::borrow::Cow;
 
 const REPLACEMENT: &str = "\\ufffd";
-/// The length of an escape such as `\u00e9`.
+/// The length in bytes of an escape such as `\u00e9`.
 const LENGTH: usize = 6;
 
-/// The JSON with a replacement character for each half, and the number of halves.
+/// Replaces each escape that is half of a character with U+FFFD. Returns the JSON, and the number
+/// of replacements.
 pub fn mend_halves(json: &str) -> (Cow<'_, str>, usize) {
     let mut mended = String::new();
     let (mut halves, mut copied, mut at) = (0, 0, 0);
@@ -45,7 +46,7 @@ fn escape_at(json: &str, at: usize) -> Option<u16> {
     u16::from_str_radix(digits, 16).ok().filter(|_| hex)
 }
 
-/// The notice to the writer about these halves.
+/// The notice to the writer that this many half characters were replaced; None for 0.
 pub fn notice(halves: usize) -> Option<String> {
     let halves = (halves > 0).then(|| story::sentence::count_noun(halves, "character"))?;
     Some(format!("{halves} cut in half in the file became \u{fffd}"))

@@ -44,7 +44,7 @@ pub fn real(map: &Map<String, Value>, key: &str) -> Option<f64> {
     .filter(|number: &f64| number.is_finite())
 }
 
-/// An integer, if it is within the range of every field.
+/// The integer in a field, unless it is larger than any field needs.
 pub fn whole(map: &Map<String, Value>, key: &str) -> Option<i64> {
     let number = real(map, key)?;
     let fits = number.fract() == 0.0 && number.abs() < 1e15;

@@ -23,7 +23,7 @@ use turns::{INPUT, OUTPUT, Speaking, Style, Turn};
 /// The key under which a story's other fields are stored.
 pub const FORMAT: &str = "kobold";
 
-/// Marks a passage that is in the same chunk as the passage before it.
+/// The key that marks a passage in the same chunk as the passage before it.
 pub const SAME_CHUNK: &str = "kobold_same_chunk";
 
 /// Story fields that illumine stores without using them. Unknown fields are dropped, since they

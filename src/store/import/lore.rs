@@ -24,9 +24,9 @@ pub struct ReadBook {
     pub first_skipped: Option<String>,
 }
 
-/// The number of rows left out that are kept for export.
+/// The maximum number of unusable rows that are retained for export.
 const MOST_KEPT: usize = 1000;
-/// The number of regexes that an import tries.
+/// The maximum number of regexes that an import checks.
 const MOST_TRIED: usize = 2000;
 
 /// Parses a file that is a lorebook.

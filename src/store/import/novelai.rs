@@ -147,9 +147,11 @@ fn section_text(section: &Packed) -> String {
     text.unwrap_or_default().to_string()
 }
 
-/// The kinds of changes to sections.
+/// The kind of a change that adds a section.
 const CREATE: i64 = 0;
+/// The kind of a change that modifies a section.
 const UPDATE: i64 = 1;
+/// The kind of a change that removes a section.
 const REMOVE: i64 = 2;
 
 fn apply(

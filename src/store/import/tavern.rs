@@ -16,7 +16,7 @@ use story::{Author, Mode, Node, NodeId};
 /// The key under which the header's fields are stored.
 pub const FORMAT: &str = "tavern";
 
-/// The key for storing messages that are shown but never sent to a model.
+/// The key under which a passage stores a message that is shown but never sent to a model.
 pub const ASIDE: &str = "aside";
 
 /// The field of a stored header that marks a file without one.

@@ -30,6 +30,7 @@ pub struct View {
     step: u64,
     /// The first step shown and its time, from which the speed is computed.
     first: Option<(u64, Duration)>,
+    /// The time of the latest step.
     last: Duration,
     kept: Option<u64>,
     curves: Vec<(&'static str, Curve)>,

@@ -45,7 +45,8 @@ pub struct CaseServer {
 }
 
 impl CaseServer {
-    /// `answer` receives the prompt and the number of earlier requests for it.
+    /// Starts a server. `answer` receives the prompt and the number of earlier requests with the
+    /// same prompt.
     pub fn start(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> CaseServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let root = format!("http://{}", listener.local_addr().unwrap());

@@ -209,7 +209,7 @@ impl Run {
         }
     }
 
-    /// Like `run`, with a standard input or output from the test.
+    /// Like `run`, but `set` may give the program another standard input, output or error.
     pub fn with(mut self, set: impl FnOnce(&mut Command)) -> Output {
         self.command
             .stdin(Stdio::null())
@@ -356,7 +356,7 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Waits for the end; a child that hangs is killed and fails the test.
+/// Waits for a child process to end; one that hangs is killed and fails the test.
 fn wait(child: &mut Child, limit: Duration) -> ExitStatus {
     let until = Instant::now() + limit;
     loop {

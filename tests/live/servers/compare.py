@@ -181,7 +181,7 @@ def compared(story, local, text, places, elsewhere):
     taken = [row for row in best if (left.startswith(row[0]) if row[0] and left else row[0] in ENDS)]
     if not left and not taken:
         return False, "ends after %d of %d tokens" % (at, len(local["ids"]))
-    there = "parts at token %d" % (at + 1)
+    there = "differs from token %d" % (at + 1)
     if not best:
         return False, there + ", without log-probabilities"
     kept = [row for row in best if row[0] == mine]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Prints what compare.py found, as Markdown: table.py FOLDER NAME...
 
-The exit code is 1 if a server is missing, a prompt has other tokens, or a text parts from the local
-engine's without a near tie.
+The exit code is 1 if a server is missing, a prompt has other tokens, or a text differs from the
+local engine's without a near tie.
 """
 
 import datetime

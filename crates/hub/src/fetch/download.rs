@@ -15,7 +15,7 @@ use ureq::Agent;
 use ureq::http::{Response, StatusCode};
 
 const CHUNK: usize = 128 << 10;
-/// How many connections in a row may fail without data before a source is abandoned.
+/// How many connections in a row may fail without delivering any data before a source is abandoned.
 const FRUITLESS: u32 = 3;
 
 /// A file to download.

@@ -50,7 +50,7 @@ pub enum FetchError {
     Absent { name: String },
     #[error("Another illumine process is downloading {name}; wait for it to finish")]
     Busy { name: String },
-    /// One source failed, and the next one is tried. Callers see it only inside `NoSource`.
+    /// One source failed, and the next one is tried. Callers see this error only inside `NoSource`.
     #[error("{0}")]
     Source(String),
 }

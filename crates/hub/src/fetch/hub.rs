@@ -2,7 +2,7 @@
 //!
 //! hf-hub provides the cache's layout, so that models are shared with other tools. Version 0.5 is
 //! used because it is small and blocking, whereas 1.0 adds an async runtime and a second transfer
-//! protocol. `download` downloads the file, with the partial file and the lock that hf-hub would
+//! protocol. `download` downloads the file, using the partial file and the lock that hf-hub would
 //! use for the same blob.
 
 use super::client;
@@ -19,7 +19,7 @@ use ureq::http::Response;
 /// A file in a repository on the hub.
 pub(super) struct HubFile<'a> {
     pub settings: &'a HubSettings,
-    /// Its name in the catalogue.
+    /// The name of the model in the catalogue.
     pub name: &'a str,
     pub repo: &'a str,
     pub revision: &'a str,
@@ -151,8 +151,8 @@ impl HubFile<'_> {
         about(&answer.map_err(|error| unusable(client::why(&error)))?)
     }
 
-    /// Checks the SHA-256 against the catalogue's or, for a large file, the etag. The etag of a
-    /// small file is a git hash.
+    /// Whether `found` is the right SHA-256: the catalogue's or, for a large file, the etag. (The
+    /// etag of a small file is a git hash; any SHA-256 is then right.)
     fn wants(&self, about: &About, found: &str) -> bool {
         let good = self.sha256.unwrap_or(&about.etag);
         good.len() != 64 || good == found

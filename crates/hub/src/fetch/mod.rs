@@ -59,7 +59,7 @@ pub struct Verified {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     pub bytes: u64,
-    /// Whether any of it was in the hub's cache, which other programs share.
+    /// Whether any of the removed files was in the hub's cache, which other programs share.
     pub shared: bool,
 }
 
@@ -188,7 +188,7 @@ impl ModelStore {
             .sha256(path, &mut ProgressReporter::new(&name, watch))
     }
 
-    /// Whether this licence has been accepted.
+    /// Whether the licence of this model has been accepted.
     pub fn licence_accepted(&self, entry: &Entry) -> bool {
         let accepted = std::fs::read_to_string(self.beside(entry, "licence"));
         accepted.is_ok_and(|licence| licence.trim() == entry.licence)

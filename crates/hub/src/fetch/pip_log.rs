@@ -28,7 +28,8 @@ pub(super) fn file_name(url: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-/// pip's error message in brackets, without control characters.
+/// pip's last error message, enclosed in brackets and without control characters; empty if none is
+/// found.
 pub(super) fn last_words(log: &str) -> String {
     let line = log
         .lines()

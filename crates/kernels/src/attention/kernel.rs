@@ -30,13 +30,13 @@ pub struct Shape {
 
 /// Consecutive tokens of one story, whose queries attend to the same keys and values.
 pub struct Job<'a> {
-    /// Its first row in the input.
+    /// The first token's row in the input.
     pub row: usize,
     pub tokens: usize,
-    /// The position of its first token.
+    /// The position of the first token.
     pub position: usize,
-    /// Keys and values of all positions up to its last token, in two pieces, and the length of
-    /// each.
+    /// Keys and values of all positions up to the last token, in two pieces, and the length of each
+    /// piece.
     pub past: [(&'a KvBlocks, usize); 2],
 }
 
@@ -206,8 +206,9 @@ struct Tile<'a, N> {
     shape: Shape,
     q: &'a [f32],
     out: *mut f32,
-    /// The first token's row and position.
+    /// The first token's row in the input.
     row: usize,
+    /// The first token's position.
     position: usize,
     /// The number of rows: tokens times heads.
     rows: usize,
@@ -227,7 +228,7 @@ struct Piece<'a, N> {
     /// The position in the story at which `kv` begins.
     start: usize,
     blocks: Range<usize>,
-    /// The range of its positions that the tile's rows see.
+    /// The range of the piece's positions that the tile's rows see.
     seen: Range<usize>,
 }
 
@@ -297,7 +298,7 @@ impl<'a, N: KvElement> Tile<'a, N> {
         self.position + row / self.group() + 1
     }
 
-    /// How many positions the rows see, counted together.
+    /// How many positions are seen by at least one of the rows.
     fn span(&self) -> usize {
         self.position + self.rows / self.group() - self.base
     }

@@ -31,8 +31,8 @@ impl<N> Default for Aligned<N> {
 }
 
 impl<N: Pod> Aligned<N> {
-    /// Sets the length to `len`; new elements are zero, or keep the values they had when it was
-    /// longer.
+    /// Sets the length to `len`; new elements are zero, or keep the values they had when the vector
+    /// was longer.
     pub fn resize(&mut self, len: usize) {
         let lines = (len * size_of::<N>()).div_ceil(64);
         if self.lines.len() < lines {
@@ -41,7 +41,7 @@ impl<N: Pod> Aligned<N> {
         self.len = len;
     }
 
-    /// The length that it can reach without a new allocation.
+    /// The length that the vector can reach without a new allocation.
     pub fn capacity(&self) -> usize {
         self.lines.len() * 64 / size_of::<N>()
     }

@@ -13,9 +13,9 @@ use super::{BLOCK, dequantize, pack};
 /// The layout of a strip of 16 rows: all that a kernel needs to know about a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// Integers, multiplied with quantized inputs.
+    /// Integers, multiplied by quantized inputs.
     Codes(CodeBits, ScaleKind),
-    /// Multiplied with float inputs.
+    /// Floats, multiplied by float inputs.
     Floats(FloatKind),
 }
 
@@ -33,7 +33,7 @@ pub(super) enum CodeBits {
 pub(super) enum ScaleKind {
     /// A half float per 32 columns.
     F16,
-    /// The same, plus a minimum to add.
+    /// A half float per 32 columns, and another one for the minimum, which is added.
     F16Min,
     /// Per 256 columns, two half floats, then 8 scales and 8 minima, a signed byte each.
     SuperBlockMin,
@@ -166,8 +166,8 @@ impl Format {
         self.spec().layout
     }
 
-    /// Whether the weights are plain floats, which are multiplied with float inputs; all other
-    /// formats are multiplied with quantized ones.
+    /// Whether the weights are plain floats, which are multiplied by float inputs; weights in all
+    /// other formats are multiplied by quantized inputs.
     pub(super) fn is_float(self) -> bool {
         matches!(self.layout(), Layout::Floats(_))
     }

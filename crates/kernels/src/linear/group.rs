@@ -1,4 +1,4 @@
-//! Groups: up to 16 rows of quantized input that a kernel multiplies together, and the rule that
+//! Groups: up to 16 rows of quantized input that a kernel processes at once, and the rule that
 //! turns 32 values into codes.
 
 use super::BLOCK;
@@ -6,14 +6,14 @@ use super::BLOCK;
 /// The maximum number of rows in a group.
 pub(super) const GROUP: usize = 16;
 
-/// Rows that a kernel multiplies together. All arrays but `values` are `[blocks, rows, ..]`.
+/// Rows of input that a kernel processes at once. All arrays but `values` are `[blocks, rows, ..]`.
 #[derive(Clone, Copy)]
 pub(super) struct Group<'a> {
-    /// 1, 2, 4, 8 or 16; 32 for two full groups of 16.
+    /// The number of rows: 1, 2, 4, 8 or 16, or 32 for two full groups of 16.
     pub rows: usize,
     pub codes: &'a [i8],
     pub scales: &'a [f32],
-    /// The scale of each row and block times the sum of its codes.
+    /// For each row and block, the scale times the sum of the codes.
     pub sums: &'a [f32],
     /// The sums of the codes of each half of a block.
     pub totals: &'a [[i32; 2]],
@@ -67,8 +67,8 @@ impl Part<'_> {
         self.quantize_with(k, quantize_block);
     }
 
-    /// Like [`Part::quantize`], but with another function per block, which must return the same
-    /// scale and the same sums of both halves' codes.
+    /// Like [`Part::quantize`], but quantizes each block with another function, which must return
+    /// the same scale and the same sums of both halves' codes.
     #[inline(always)]
     pub(super) fn quantize_with(
         self,

@@ -11,8 +11,8 @@ use super::{LinearError, Packed, Pool, STRIP, TILE};
 /// Bytes of quantized input per pass over the weights: as many as fit in a core's own cache beside
 /// a strip.
 const PASS: usize = 512 << 10;
-/// Units of work per thread: enough that one can help another, few enough to read memory in long
-/// runs.
+/// Units of work per thread: enough that one thread can help another, few enough to read memory in
+/// long runs.
 const UNITS: usize = 4;
 
 /// Whether a product replaces the output or is added to it.
@@ -46,7 +46,7 @@ pub fn matmul(
     Ok(())
 }
 
-/// Quantizes the input of some weights.
+/// Quantizes the input that some weights share.
 pub(super) fn quantize_input<'a>(
     pool: &Pool,
     activations: &'a mut Activations,
@@ -182,8 +182,8 @@ pub(super) fn units(pool: &Pool) -> usize {
     }
 }
 
-/// One or two strips of a matrix, unpacked if that pays. All pairs that a thread holds at the same
-/// time must have the same format.
+/// One or two strips of a matrix, unpacked if that pays off. All pairs that a thread holds at the
+/// same time must have the same format.
 pub(super) struct StripPair<'a> {
     weight: &'a Packed,
     strips: Range<usize>,
@@ -232,8 +232,8 @@ impl<'a> StripPair<'a> {
         }
     }
 
-    /// Multiplies with a group of rows; `cold` means that the strips have not been read yet in this
-    /// pass.
+    /// Multiplies the strips by a group of input rows; `cold` means that the strips have not been
+    /// read yet in this pass.
     ///
     /// # Safety
     /// The group has as many columns as the weights.

@@ -40,7 +40,7 @@ const STRIP: usize = 16;
 /// Columns of a block: the inputs that share one activation scale.
 const BLOCK: usize = 32;
 
-/// How many input rows are multiplied with a pair of strips at once, if a family unpacks strips.
+/// How many input rows are multiplied by a pair of strips at once, if a family unpacks strips.
 const TILE: usize = 32;
 
 /// An error in the shapes or bytes of a matrix.

@@ -53,8 +53,8 @@ struct Shared {
 // claimed one.
 unsafe impl Sync for Shared {}
 
-/// A range of units, each taken only once: the end in the high half, the next one in the low half.
-/// Each range has its own cache line.
+/// A range of units, each taken only once. The high half stores the end, the low half the next
+/// unit. Each range has its own cache line.
 #[repr(align(64))]
 #[derive(Default)]
 struct Units(AtomicU64);

@@ -25,16 +25,16 @@ const SHARE: usize = 16;
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
     Rows(&'a [f32]),
-    /// This function writes row `i`.
+    /// The function computes the row with the given index and writes it.
     Computed(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
 }
 
 /// The forms of the input that the kernels of some weights need.
 #[derive(Clone, Copy)]
 pub(super) struct Forms {
-    /// 8-bit codes, for quantized weights.
+    /// Whether 8-bit codes are needed, for quantized weights.
     pub codes: bool,
-    /// The values themselves, for weights that are floats.
+    /// Whether the values themselves are needed, for weights that are floats.
     pub values: bool,
 }
 
@@ -62,8 +62,9 @@ pub(super) struct Activations {
 
 /// The part of an `Activations` that holds some full groups.
 struct Place<'a> {
-    /// The first row of this part, and the number of its rows.
+    /// The first row of this part.
     first: usize,
+    /// The number of rows in this part.
     rows: usize,
     computed: &'a mut [f32],
     codes: &'a mut [i8],

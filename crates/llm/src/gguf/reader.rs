@@ -21,9 +21,9 @@ pub(super) struct Header {
     name: String,
     /// The dimensions, fastest-varying first.
     dims: Vec<u64>,
-    /// The number of its type.
+    /// The number of the tensor's type.
     kind: u32,
-    /// Where it begins, counted from the end of the header.
+    /// Where the tensor begins, in bytes from the end of the header.
     offset: u64,
 }
 

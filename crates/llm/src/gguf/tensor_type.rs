@@ -13,7 +13,7 @@ use kernels::linear::Format;
 pub struct TensorType {
     /// The type's number in a file.
     number: u32,
-    /// GGML's name for it.
+    /// GGML's name for the type.
     name: &'static str,
     /// Values per block.
     block: usize,
@@ -99,7 +99,7 @@ impl TensorType {
         names.map(TensorType::name).collect::<Vec<_>>().join(", ")
     }
 
-    /// GGML's name for it.
+    /// GGML's name for the type.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -112,12 +112,12 @@ impl TensorType {
             .filter(|_| whole)
     }
 
-    /// Its format in illumine's kernels, if they support it.
+    /// The corresponding format in illumine's kernels, if they support the type.
     pub fn format(&self) -> Option<Format> {
         Format::from_ggml(self.number)
     }
 
-    /// Its type in candle, if candle supports it.
+    /// The corresponding type in candle, if candle supports it.
     pub fn candle(&self) -> Option<GgmlDType> {
         self.candle
     }

@@ -26,10 +26,10 @@ pub(super) enum Value {
 /// An array in the mapped file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Array {
-    /// The type of its elements, as a number.
+    /// The type of the elements, as a number.
     pub element: u32,
     pub count: usize,
-    /// Where it begins in the file.
+    /// Where the array begins in the file.
     pub at: usize,
 }
 

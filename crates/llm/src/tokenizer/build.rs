@@ -16,7 +16,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior};
 
-/// `tokenizer.ggml.token_type`: llama.h, `enum llama_token_type`.
+/// The type of control tokens in `tokenizer.ggml.token_type` (llama.h, `enum llama_token_type`).
 const CONTROL: u8 = 3;
 const USER_DEFINED: u8 = 4;
 const BYTE: u8 = 6;

@@ -20,7 +20,8 @@ struct Pair {
     score: i64,
     left: std::cmp::Reverse<usize>,
     right: usize,
-    /// Their combined length: if it has changed, one of them has been merged with another symbol.
+    /// The combined length of both symbols: if it has changed, one of them has been merged with
+    /// another symbol.
     len: usize,
 }
 

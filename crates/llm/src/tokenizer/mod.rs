@@ -27,8 +27,9 @@ pub struct Tokenizer {
     splitter: Splitter,
     /// User-defined tokens, which are found before text is split.
     user_defined: TokenFinder,
-    /// The bytes of all tokens, one after another, and where each ends.
+    /// The bytes of all tokens, one after another.
     bytes: Vec<u8>,
+    /// Where the bytes of each token end.
     ends: Vec<usize>,
     /// Control tokens, which only a template may name.
     control_tokens: TokenFinder,

@@ -21,12 +21,12 @@ pub struct Config {
     pub vocabulary: usize,
     pub norm_eps: f32,
     pub rope: Rope,
-    /// The sliding window of some layers in tokens.
+    /// The sliding window of some layers.
     pub window: Option<Window>,
     pub activation: Activation,
-    /// The factor on embeddings.
+    /// The factor by which embeddings are multiplied.
     pub embedding_scale: Option<f64>,
-    /// The factor on queries, in addition to 1/sqrt(head_dim).
+    /// The factor by which queries are multiplied, in addition to 1/sqrt(head_dim).
     pub query_scale: Option<f64>,
     /// How many of the experts each token is routed to.
     pub experts_used: usize,
@@ -41,7 +41,8 @@ pub struct Rope {
     pub base: f64,
     /// Positions are divided by this (linear scaling).
     pub factor: f64,
-    /// The factor on rotated dimensions (YaRN and LongRoPE; Phi 3's long contexts).
+    /// The factor by which rotated dimensions are multiplied (YaRN and LongRoPE; Phi 3's long
+    /// contexts).
     pub attn_factor: f64,
     pub layout: RopeLayout,
     /// The name of the tensor of per-frequency divisors; not every file has one.

@@ -12,7 +12,8 @@ use crate::error::ModelError;
 use candle_core::{D, Result as Computed, Tensor};
 
 pub struct Convolution {
-    /// `[3 * hidden, hidden]`: projects to the gate before, the gate after and the rows to gate.
+    /// `[3 * hidden, hidden]`: maps a row to the gate before the convolution, the gate after it,
+    /// and the values to be gated.
     input: Linear,
     output: Linear,
     hidden: usize,

@@ -15,7 +15,8 @@ pub enum FeedForward {
     Experts(Experts),
 }
 
-/// The gate and up products of one input, then the down product.
+/// A gated feed-forward network: the gate and up matrices multiply the same input, and the down
+/// matrix their combined products.
 pub struct GatedMlp {
     gate: Linear,
     up: Linear,

@@ -14,14 +14,15 @@ use std::sync::Arc;
 /// A matrix `[out, in]` that maps rows `[tokens, in]` to `[tokens, out]`.
 pub enum Linear {
     Packed(Packed, Arc<Pool>),
-    /// Candle's matrix; `on_host` if the rows are nevertheless plain memory.
+    /// Candle's matrix; `on_host` is true if the rows are nevertheless in plain memory.
     Candle {
         weight: QMatMul,
         on_host: bool,
     },
 }
 
-/// The rows that matrices multiply; on a CPU they are computed a few at a time, just before use.
+/// The rows that are multiplied by a matrix; on a CPU they are computed a few at a time, just
+/// before use.
 #[derive(Clone, Copy)]
 pub enum Input<'a> {
     Plain(&'a Matrix),
@@ -31,7 +32,8 @@ pub enum Input<'a> {
 }
 
 impl Input<'_> {
-    /// The rows on a CPU: in memory, or as the function that computes them.
+    /// Calls `work` with the number and the source of the rows on a CPU: memory, or a function that
+    /// computes them. None if the rows are elsewhere.
     pub(super) fn with_source<T>(
         self,
         pool: &Pool,

@@ -37,7 +37,7 @@ pub struct Transformer {
     weights: Weights,
     layers: Vec<Layer>,
     rope: RopeTables,
-    /// The tables for layers with a window, if their base differs.
+    /// The RoPE tables for layers with a window, if RoPE's base differs there.
     local_rope: Option<RopeTables>,
     norm: Norm,
     head: Linear,

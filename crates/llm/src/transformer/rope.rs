@@ -41,7 +41,7 @@ impl RopeTables {
         })
     }
 
-    /// The tables for layers with a window, if their base differs.
+    /// The tables for layers with a window, if RoPE's base differs there.
     pub fn local(config: &Config, device: &Device, on_host: bool) -> Option<Result<RopeTables>> {
         let base = config.window.as_ref()?.rope_base?;
         let plain = Rope {

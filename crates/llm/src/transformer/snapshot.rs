@@ -19,8 +19,9 @@ use crate::error::ModelError;
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8; 8] = b"ILLUMKV1";
-/// Bytes before the layers and after them.
+/// The number of bytes before the layers.
 const HEADER: usize = 48;
+/// The number of bytes after the layers.
 const CHECKSUM: usize = 32;
 
 impl Transformer {

@@ -1,5 +1,6 @@
 //! The Transformer as differentiable tensor operations, for training: with whole sequences in
-//! batches and float weights, without a KV cache. It has the same logits as [`super::Transformer`].
+//! batches and float weights, without a KV cache. It computes the same logits as
+//! [`super::Transformer`].
 
 use super::attention::device::mask;
 use super::config::{Activation, Config};
@@ -26,7 +27,7 @@ pub struct Trainable {
     divisors: Option<Vec<f32>>,
 }
 
-/// Changes the products with matrices, as an adapter does.
+/// Changes the products of matrices, as an adapter does.
 pub trait Adapt {
     /// Receives the matrix's GGUF name, its input `[batch, seq, in]` and its product
     /// `[batch, seq, out]`; returns the product to use.
@@ -59,7 +60,8 @@ const PARTS: [&str; 13] = [
     "post_ffw_norm",
 ];
 
-/// Tensors that combine several matrices in some families: the tensor's name, and theirs.
+/// Tensors that combine several matrices in some families: the tensor's name, and the names of the
+/// matrices.
 const STACKED: [(&str, &[&str]); 2] = [
     ("attn_qkv", &["attn_q", "attn_k", "attn_v"]),
     ("ffn_up", &["ffn_gate", "ffn_up"]),

@@ -66,7 +66,7 @@ impl Weights {
         self.on_host
     }
 
-    /// Whether rows are bit-identical alone and in a batch.
+    /// Whether a row gives bit-identical results alone and in a batch.
     pub fn exact(&self) -> bool {
         self.exact.get()
     }
@@ -120,7 +120,7 @@ impl Weights {
         }
     }
 
-    /// The same norm, if the model has it.
+    /// The RMSNorm whose weight has this name, or None if the model has no such norm.
     pub fn optional_norm(
         &self,
         name: &str,

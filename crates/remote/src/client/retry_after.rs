@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 use ureq::Body;
 use ureq::http::Response;
 
-/// The wait that a server's `Retry-After` requests. A date is compared with the server's own clock,
-/// if the answer states its time, so our clock may be wrong.
+/// The wait that a server's `Retry-After` requests. A date is compared with the server's own clock
+/// if the answer states its time, so that an error of our clock does not matter.
 pub(super) fn retry_after(
     response: &Response<Body>,
     clock: Option<fn() -> SystemTime>,

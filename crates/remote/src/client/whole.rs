@@ -1,4 +1,5 @@
-//! Requests whose answers come in one piece, for a pool of threads that each wait for one.
+//! Requests whose answers come in one piece, for a pool of threads, each of which waits for one
+//! answer.
 //!
 //! The threads share one agent, so they reuse connections and can be stopped together.
 

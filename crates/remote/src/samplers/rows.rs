@@ -33,10 +33,10 @@ pub(super) struct Names {
     kobold_cpp: &'static str,
     ollama: &'static str,
     llama_cpp_python: &'static str,
-    /// Also SGLang and OpenRouter.
+    /// The name on vLLM, SGLang and OpenRouter.
     vllm: &'static str,
     lm_studio: &'static str,
-    /// Also LiteLLM, and unidentified servers with a compatible API.
+    /// The name on OpenAI, LiteLLM and unidentified servers with a compatible API.
     open_ai: &'static str,
     anthropic: &'static str,
     transformers: &'static str,

@@ -21,8 +21,9 @@ pub(super) type Build = fn(&mut Arguments) -> Built;
 
 /// The arguments of an expectation.
 pub(super) struct Arguments<'a> {
-    /// The name and the arguments of the expectation, for errors.
+    /// The name of the expectation, for errors.
     pub(super) name: &'static str,
+    /// The arguments that the expectation takes, for errors.
     pub(super) args: &'static str,
     pub(super) rest: Rest<'a>,
     pub(super) variables: &'a Variables,

@@ -19,7 +19,7 @@ pub enum Bound {
 }
 
 impl Bound {
-    /// Parses the words of a comparison; `at` is where it should stand.
+    /// Parses the words of a comparison; `at` is where the comparison is expected.
     pub(crate) fn parse(words: &[Word], at: &Position) -> Result<Bound, ScriptError> {
         let number = |word: &Word| {
             let number = word
@@ -88,7 +88,7 @@ impl Bound {
         }
     }
 
-    /// Whether a number fits.
+    /// Whether a number satisfies the comparison.
     pub fn allows(self, value: f64) -> bool {
         match self {
             Bound::AtMost(bound) => value <= bound,

@@ -1,4 +1,4 @@
-//! Checks an expectation against what a line led to, and explains a failure.
+//! Checks an expectation against the results of a typed line, and explains a failure.
 
 use super::arguments::FINISHES;
 use super::observed::Observed;
@@ -16,13 +16,13 @@ pub struct Finding {
     pub passed: bool,
     /// The number that was compared.
     pub measured: Option<f64>,
-    /// What is wrong, in one sentence; empty if it passed.
+    /// What is wrong, in one sentence; empty if the expectation holds.
     pub why: String,
     /// The expected text, if there is one.
     pub expected: Option<String>,
     /// The actual text, if it differs.
     pub actual: Option<String>,
-    /// Both texts as one, with the words that differ marked.
+    /// The expected and the actual text in one, with the words that differ marked.
     pub difference: Option<String>,
     /// A remark about an expectation that passed, such as a golden that was written.
     pub remark: Option<String>,
@@ -100,7 +100,7 @@ impl Expectation {
         }
     }
 
-    /// Checks what is either true or not, and applies `not-`.
+    /// Runs a check that either holds or does not, and applies `not-`.
     fn check_text(&self, check: &Check, name: &str, text: &str, seen: &Observed) -> Finding {
         let finding = match holds(check, name, text, seen) {
             Ok(finding) => finding,

@@ -7,12 +7,12 @@ use crate::measure::rouge::Rouge;
 /// A row: one expectation's name, arguments and meaning.
 pub struct Kind {
     pub name: &'static str,
-    /// Its arguments, as in help.
+    /// The arguments of the expectation, as help shows them.
     pub args: &'static str,
     pub help: &'static str,
-    /// Whether it is about a text, so that `story` or `answer` may name another one.
+    /// Whether the expectation is about a text, so that `story` or `answer` may name another one.
     pub of_text: bool,
-    /// Whether `not-` may stand before it; a comparison has an opposite of its own.
+    /// Whether the name may begin with `not-`; a comparison can be reversed without it.
     pub negatable: bool,
     pub(super) build: Build,
 }

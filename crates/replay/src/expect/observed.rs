@@ -1,20 +1,20 @@
-//! What an expectation looks at.
+//! What an expectation is checked against.
 
 use std::sync::Arc;
 use story::Status;
 
-/// What a line led to.
+/// The results of a typed line, against which expectations are checked.
 pub struct Observed<'a> {
     /// The last passage of the current story.
     pub text: &'a str,
     pub story: &'a str,
     /// The answer to the last command, with any notices.
     pub answer: &'a str,
-    /// The message with which the last line was refused.
+    /// The message with which the last line was refused, if it was.
     pub refused: Option<&'a str>,
     /// How the last passage ended.
     pub status: Option<Status>,
-    /// The number of its tokens.
+    /// The number of tokens in the last passage.
     pub tokens: Option<usize>,
     pub milliseconds: f64,
     pub tokens_per_second: Option<f64>,

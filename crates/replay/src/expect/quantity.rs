@@ -7,7 +7,7 @@ use crate::measure::rouge::rouge;
 use crate::measure::{self, picture, variety};
 
 impl Quantity {
-    /// The number.
+    /// The value of this quantity for a text and the results of a line.
     pub(super) fn measure(&self, text: &str, seen: &Observed) -> Result<f64, String> {
         let none = || "The last passage was not generated, so it has no such number.".to_string();
         Ok(match self {
@@ -33,7 +33,8 @@ impl Quantity {
         })
     }
 
-    /// Whether a number is one of a text, which then explains it.
+    /// Whether the quantity is measured on a single text, so that showing this text explains the
+    /// number.
     pub(super) fn is_of_text(&self) -> bool {
         match self {
             Quantity::Words
@@ -53,7 +54,7 @@ impl Quantity {
         }
     }
 
-    /// The texts that a number compares the text with.
+    /// The texts that the measured text is compared with, if any.
     pub(super) fn references(&self) -> &[String] {
         match self {
             Quantity::Levenshtein(text) => std::slice::from_ref(text),
@@ -72,7 +73,7 @@ impl Quantity {
         }
     }
 
-    /// The beginning of the sentence about a number.
+    /// The beginning of the sentence that reports the number.
     pub(super) fn describe(&self, name: &str) -> String {
         match self {
             Quantity::Words => format!("The number of words in the {name}"),
@@ -88,7 +89,7 @@ impl Quantity {
             Quantity::Latency => "The latency in milliseconds".to_string(),
             Quantity::TokensPerSecond => "The number of tokens per second".to_string(),
             Quantity::Pictures => "The number of pictures".to_string(),
-            Quantity::PictureHash(_) => "The distance of the perceptual hashes".to_string(),
+            Quantity::PictureHash(_) => "The distance between the perceptual hashes".to_string(),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! A JSON Schema, compiled when the script is parsed. References to other files are refused, so
-//! that a schema reads nothing by itself.
+//! that a schema cannot cause other files to be read.
 
 use boon::{Compiler, SchemaIndex, Schemas, UrlLoader};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! BLEU of one sentence, with the numbers of sacrebleu's `sentence_bleu`: its tokenizer `13a`,
+//! BLEU of one sentence, as sacrebleu's `sentence_bleu` computes it: with its tokenizer `13a`,
 //! exponential smoothing and effective order (Post 2018, "A call for clarity in reporting BLEU
 //! scores"; Papineni et al. 2002).
 
@@ -108,8 +108,8 @@ fn spaced(line: &[char], symbol: fn(char) -> bool) -> Vec<char> {
     spaced.collect()
 }
 
-/// Splits off points and commas that follow a character other than a digit or, with `before`,
-/// that precede one.
+/// Splits off full stops and commas that follow a character other than a digit or, with `before`,
+/// that precede such a character.
 fn around_points(line: &[char], before: bool) -> Vec<char> {
     let point = |c: char| matches!(c, '.' | ',');
     let mut out = Vec::new();
@@ -132,7 +132,7 @@ fn around_points(line: &[char], before: bool) -> Vec<char> {
     out
 }
 
-/// Splits off dashes that follow a digit.
+/// Splits off hyphens that follow a digit.
 fn after_digits(line: &[char]) -> Vec<char> {
     let mut out = Vec::new();
     for (at, c) in line.iter().enumerate() {

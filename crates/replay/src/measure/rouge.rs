@@ -1,9 +1,9 @@
-//! ROUGE, with the numbers of Google's package rouge-score without stemming (Lin 2004). Its
-//! tokenizer knows only the letters a to z and digits.
+//! ROUGE, as Google's package rouge-score computes it without stemming (Lin 2004). Its tokenizer
+//! knows only the letters a to z and digits.
 
 use super::{ngram_counts, shared_ngrams};
 
-/// Which ROUGE.
+/// A variant of ROUGE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rouge {
     /// Overlap of n-grams.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 /// How deeply files may include each other.
 const DEEPEST: usize = 16;
-/// How many lines a script may have in total, with all that it includes.
+/// How many lines a script and all the files that it includes may have in total.
 const MOST_LINES: usize = 1_000_000;
 
 /// A line, and the folder in which the files that it names are found.
@@ -21,7 +21,7 @@ pub(super) struct PlacedLine {
 /// The lines of a case.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
-    /// What follows `case`.
+    /// The rest of the line that begins with `case`.
     pub(super) name: SourceLine,
     pub(super) lines: Vec<PlacedLine>,
 }
@@ -29,7 +29,7 @@ pub(super) struct Block {
 /// The lines of a script.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    /// What stands before the first case and belongs to every case.
+    /// The lines before the first case, which belong to every case.
     pub(super) shared: Vec<PlacedLine>,
     pub(super) blocks: Vec<Block>,
 }
@@ -65,7 +65,7 @@ impl Gatherer<'_> {
                 return Err(ScriptError::new(at, why));
             }
             if self.open.len() >= DEEPEST {
-                let why = format!("Files include each other more than {DEEPEST} deep");
+                let why = format!("Files include each other more than {DEEPEST} levels deep");
                 return Err(ScriptError::new(at, why));
             }
         }

@@ -11,17 +11,17 @@ use serde_json::{Map, Value};
 use std::path::Path;
 use std::rc::Rc;
 
-/// How many cases the values of one case may add up to.
+/// The maximum number of cases that the `matrix` and `rows` lines of one case may produce.
 const MOST_CASES: usize = 100_000;
 /// The largest file of rows in bytes.
 const LARGEST: u64 = 256 << 20;
-/// The longest value in a case's name.
+/// The maximum length of a value in a case's name; a longer one is shortened.
 const LONGEST: usize = 40;
 
 /// One value, or one row of values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Choice {
-    /// For the case's name, such as `seed=3`.
+    /// The part of the case's name that identifies the choice, such as `seed=3`.
     label: String,
     /// The lines that take the place of the `matrix` or `rows` line.
     lines: Vec<String>,
@@ -31,7 +31,7 @@ struct Choice {
 struct Dimension {
     /// The index of the line.
     line: usize,
-    /// The position of its values in the script, for errors.
+    /// The position of the line's values in the script, for errors.
     at: Position,
     choices: Vec<Choice>,
 }
@@ -39,7 +39,7 @@ struct Dimension {
 /// One combination of values.
 #[derive(Debug, Default)]
 pub(super) struct Combination {
-    /// What distinguishes it, for the case's name; empty if there is only one.
+    /// The part of the case's name that identifies the combination; empty if there is only one.
     pub(super) label: String,
     pub(super) lines: Vec<PlacedLine>,
 }
@@ -123,7 +123,8 @@ fn combination(lines: &[PlacedLine], dimensions: &[Dimension], number: usize) ->
     combined
 }
 
-/// `matrix set NAME VALUE …`, `matrix let NAME VALUE …`, `matrix model VALUE …` and the like.
+/// Parses `matrix set NAME VALUE …`, `matrix let NAME VALUE …`, `matrix model VALUE …` and the
+/// like.
 fn values(rest: &Rest) -> Result<Vec<Choice>, ScriptError> {
     let (word, after) = rest.split();
     let (name, start, values) = match word {
@@ -147,7 +148,7 @@ fn values(rest: &Rest) -> Result<Vec<Choice>, ScriptError> {
     Ok(words.into_iter().map(|word| choice(word.text)).collect())
 }
 
-/// `rows FILE`: each row of a CSV or JSON Lines file defines variables.
+/// Parses `rows FILE`: each row of a CSV or JSON Lines file defines variables.
 fn rows(rest: &Rest, folder: &Path) -> Result<Vec<Choice>, ScriptError> {
     let refuse = |why: String| ScriptError::new(&rest.at, why);
     let words = rest.raw_words()?;

@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use story::{Command, Mode, Sampling, SettingOverrides, command, sampling};
 
-/// How many errors are collected.
+/// The maximum number of errors that are collected.
 const MOST_ERRORS: usize = 20;
-/// How often a case may be repeated.
+/// The maximum number of runs of a repeated case.
 const MOST_RUNS: u32 = 100_000;
 
-/// The first words of lines.
+/// The words that a line can begin with.
 const WORDS: &[&str] = &[
     "case", "expect", "include", "let", "matrix", "mode", "model", "repeat", "rows", "set",
     "system",
@@ -41,7 +41,7 @@ pub(super) struct Parser<'a> {
     variables: Variables,
     cases: Vec<Case>,
     names: BTreeSet<String>,
-    /// Each golden's name in lower case, and the place that uses it.
+    /// The name of each golden in lower case, and the position where it is used.
     goldens: BTreeMap<String, Position>,
     errors: Vec<ScriptError>,
 }
@@ -97,7 +97,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Adds an error. One in a line that belongs to several cases is found again in each.
+    /// Adds an error, unless it is already known: an error in a line that belongs to several cases
+    /// is found in each of them.
     fn add(&mut self, error: ScriptError) {
         if !self.errors.contains(&error) {
             self.errors.push(error);
@@ -126,7 +127,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// The name of a case, which must be its own.
+    /// The name of a case, which must be unique.
     fn name(&mut self, name: &SourceLine, label: &str) -> Result<String, ScriptError> {
         let rest = Rest::new(&name.text, name.at.clone());
         let mut text = clean_line(rest.one_text(&self.variables)?.trim());
@@ -146,7 +147,8 @@ impl<'a> Parser<'a> {
         Ok(text)
     }
 
-    /// Notes a golden: two lines must not share one, and each combination of values has its own.
+    /// Records that a golden is used: two lines must not share one, and each combination of values
+    /// has its own.
     fn note_golden(
         &mut self,
         name: &mut String,
@@ -202,7 +204,7 @@ impl<'a> Parser<'a> {
             "model" | "mode" | "system" | "set" | "repeat" => {
                 if !case.steps.is_empty() {
                     let why = format!(
-                        "{word} must stand before the lines of a case; between them, use /{word}"
+                        "{word} must come before the lines of a case; between them, use /{word}"
                     );
                     return Err(ScriptError::new(&rest.at, why));
                 }
@@ -225,7 +227,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// `let NAME = VALUE`.
+    /// Parses `let NAME = VALUE`.
     fn define(&mut self, rest: &Rest) -> Result<(), ScriptError> {
         let takes = || ScriptError::new(&rest.at, "let takes NAME = VALUE");
         let (name, value) = rest.text.split_once('=').ok_or_else(takes)?;
@@ -246,7 +248,7 @@ fn check_variable(name: &str) -> Result<(), String> {
     let letters = |c: char| c.is_alphanumeric() || c == '_';
     match !name.is_empty() && name.chars().all(letters) {
         true => Ok(()),
-        false => Err("A variable's name has letters, digits and underscores".to_string()),
+        false => Err("A variable's name consists of letters, digits and underscores".to_string()),
     }
 }
 
@@ -260,7 +262,7 @@ fn empty_case(at: &Position) -> Case {
     }
 }
 
-/// `model NAME`, `mode NAME`, `system TEXT`, `set NAME VALUE …` and `repeat N …`.
+/// Parses `model NAME`, `mode NAME`, `system TEXT`, `set NAME VALUE …` and `repeat N …`.
 fn setting(
     word: &str,
     rest: &Rest,
@@ -291,7 +293,7 @@ fn setting(
     Ok(())
 }
 
-/// `repeat N`, or `repeat N pass-rate >= 0.8`.
+/// Parses `repeat N`, or `repeat N pass-rate >= 0.8`.
 fn repeat(rest: &Rest, variables: &Variables) -> Result<Repeat, ScriptError> {
     let words = rest.words(variables)?;
     let times = words.first().and_then(|word| word.text.parse().ok());

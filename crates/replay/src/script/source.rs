@@ -11,14 +11,14 @@ use std::sync::Arc;
 /// The largest script file in bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// A line of a script, without the lines that it continues on.
+/// A line of a script, including its continuation lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SourceLine {
     pub(super) at: Position,
     pub(super) text: String,
 }
 
-/// The same script for programs: the lines are those of the text format.
+/// A script in JSON, as programs write it; the lines are those of the text format.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JsonScript {
@@ -83,8 +83,8 @@ fn from_lines(text: &str, start: &Position) -> Result<Vec<SourceLine>, ScriptErr
     Ok(found)
 }
 
-/// Whether the last line continues on the next one, because it is typed text that ends with a
-/// backslash, which is removed.
+/// Removes the backslash at the end of the last line if this is typed text, and returns whether
+/// there was one, which means that the next line continues it.
 fn take_backslash(found: &mut [SourceLine]) -> bool {
     let Some(last) = found.last_mut() else {
         return false;
@@ -121,7 +121,7 @@ fn check_header(header: &str, at: &Position) -> Result<(), ScriptError> {
 
 fn newer(version: u64) -> String {
     format!(
-        "The script has version {version} of the format, but this illumine knows only version 1; update illumine"
+        "The script has version {version} of the format, but this version of illumine knows only version 1; update illumine"
     )
 }
 

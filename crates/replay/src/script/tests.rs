@@ -41,7 +41,7 @@ fn lines_before_the_first_case_belong_to_every_case() {
     let errors = script.unwrap_err();
     assert_eq!(errors.len(), 1);
     assert!(
-        errors[0].starts_with("a.illum:12:1: set must stand before"),
+        errors[0].starts_with("a.illum:12:1: set must come before"),
         "{errors:?}"
     );
     let script = parsed("set seed 7\nlet who = Ada\n> {{who}} sat\ncase one\n> One \\\n  more\nexpect words 1..9\ncase \"two\"\n/retry seed=3\n>\n").unwrap();

@@ -1,4 +1,4 @@
-//! The table of commands: one row each.
+//! The table of commands, with one row for each command.
 
 use super::arguments::{
     expects, no_argument, non_empty, parse_continue, parse_diff, parse_edit, parse_lore,
@@ -9,7 +9,7 @@ use super::pictures::{
 };
 use super::{ArgumentKind, Command, CommandSpec, Swipe};
 
-/// Builds the table from its rows: name, aliases, arguments, their completion, help, parser.
+/// Builds the table from rows of name, aliases, arguments, kind of completion, help and parser.
 macro_rules! commands {
     ($($name:literal $aliases:expr, $args:literal, $completes:ident, $help:literal
        => $parse:expr;)*) => {

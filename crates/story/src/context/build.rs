@@ -6,7 +6,7 @@ use crate::frame::Frame;
 use crate::lore::{ActiveEntry, InsertPosition};
 use crate::{Mode, Settings};
 
-/// Inputs of the context for one passage only.
+/// Inputs of the context that apply only to one passage.
 #[derive(Default)]
 pub struct ContextExtras<'a> {
     /// Active lore entries, in order of priority.
@@ -48,7 +48,7 @@ fn opening_parts(settings: &Settings, frame: &Frame, beside: &ContextExtras) -> 
         .collect()
 }
 
-/// The lore before the story: before or after the memory, in ascending order.
+/// The lore placed before the memory (`early`) or after it, in ascending `order`.
 fn lore_before_story<'a>(
     beside: &'a ContextExtras,
     early: bool,

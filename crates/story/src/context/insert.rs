@@ -11,9 +11,10 @@ use crate::sentence::{is_stop, is_unspaced_stop};
 /// A text to insert near the end.
 pub(super) struct Insert {
     pub part: ContextPart,
-    /// The number of paragraphs or turns after it.
+    /// The number of paragraphs or turns that follow the inserted text.
     pub depth: usize,
-    /// Whether it may be further back to keep its position; otherwise it moves with the end.
+    /// Whether the text may be placed further back, so that its place need not change; otherwise it
+    /// moves with the story's end.
     pub anchored: bool,
 }
 

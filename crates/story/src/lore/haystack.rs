@@ -5,7 +5,7 @@ pub(super) struct Haystack {
     pub text: String,
     /// The text with composed accents, if that differs from `text`.
     pub composed: Option<String>,
-    /// The text after [`base::search::folded_letters`].
+    /// The text as folded by [`base::search::folded_letters`].
     pub folded: String,
 }
 

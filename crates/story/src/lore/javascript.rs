@@ -15,7 +15,7 @@ pub(super) struct Flags {
     pub multi_line: bool,
     pub dot_all: bool,
     pub unicode: bool,
-    /// Matches only at the beginning of the text.
+    /// Whether the regex matches only at the beginning of the text.
     pub sticky: bool,
 }
 
@@ -52,9 +52,9 @@ pub(super) enum Engine {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Untranslated {
-    /// Only the backtracking engine can run it.
+    /// Only the backtracking engine can run the regex.
     NeedsBacktracking,
-    /// JavaScript would refuse it.
+    /// JavaScript would refuse the regex, for this reason.
     Invalid(&'static str),
 }
 
@@ -197,7 +197,7 @@ impl Translator {
         Ok(())
     }
 
-    /// `{2,5}` is a quantifier; any other brace is literal.
+    /// Translates a brace: one that begins a quantifier such as `{2,5}`, or else a literal one.
     fn brace(&mut self) -> Translated {
         let inner: String = self.rest().iter().take_while(|c| **c != '}').collect();
         let closed = self.rest().len() > inner.chars().count();
@@ -296,7 +296,8 @@ impl Translator {
         }
     }
 
-    /// A reference to a group that did not take part in the match matches the empty string.
+    /// Translates a reference to a group. If the group did not take part in the match, the
+    /// reference matches the empty string.
     fn reference(&mut self, group: usize) -> Translated {
         if self.engine == Engine::Linear {
             return Err(Untranslated::NeedsBacktracking);

@@ -1,6 +1,6 @@
 //! A key of a lore entry: words, or a regex between slashes.
 //!
-//! Words are found in any case, and however their accents are stored.
+//! Words are found regardless of case and of how their accents are stored.
 //!
 //! Which keys are regexes, and what they match, is decided as in SillyTavern: JavaScript's regexes
 //! with the flags `gimsuy`; a key that only looks like a regex is matched as words.
@@ -17,7 +17,7 @@ pub enum Key {
     Words {
         /// The words, folded by [`folded_letters`].
         folded: String,
-        /// The words with their accents stored in either way.
+        /// The words with composed and with decomposed accents.
         exact: [String; 2],
         whole: bool,
         case: bool,
@@ -32,13 +32,13 @@ pub enum Key {
 pub enum Occurs {
     Yes,
     No,
-    /// The regex was stopped, since it took too long.
+    /// The regex was stopped because it took too long.
     Stopped,
 }
 
-/// The memory limit of a regex; a malicious one is rejected.
+/// The maximum size of a compiled regex, in bytes, as a protection against malicious ones.
 const LARGEST: usize = 1 << 18;
-/// The maximum length of a regex.
+/// The maximum length of a regex, in bytes.
 const LONGEST: usize = 4096;
 /// How many times a regex may backtrack, per byte of text, before it is stopped.
 const STEPS_PER_BYTE: usize = 12;
@@ -97,7 +97,7 @@ impl Key {
         if found { Occurs::Yes } else { Occurs::No }
     }
 
-    /// A remark for the writer if a key is matched differently than it seems; None for most keys.
+    /// A remark for the writer if a key is not matched the way it looks; None for most keys.
     pub fn remark(key: &str) -> Option<String> {
         let short = || shortened(key);
         if let Some((_, flags)) = split_pattern(key) {
@@ -210,8 +210,8 @@ fn is_unspaced(c: char) -> bool {
     pattern.is_some_and(|pattern| pattern.is_match(c.encode_utf8(&mut [0; 4])))
 }
 
-/// Whether a word occurs between word boundaries. In a script without spaces, every place counts as
-/// one.
+/// Whether a word occurs between word boundaries. In a script without spaces, every place is a
+/// boundary.
 fn contains_word(text: &str, word: &str) -> bool {
     let letter = |c: char| c.is_alphanumeric() || c == '_';
     let edge = |inner: Option<char>, outer: Option<char>| {

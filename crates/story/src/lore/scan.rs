@@ -52,12 +52,12 @@ pub struct ActiveEntry<'a> {
     pub book: &'a Lorebook,
     pub entry: &'a LoreEntry,
     pub why: Activation,
-    /// Its content with macros expanded, if it has any.
+    /// The entry's content with macros expanded; None if no macros are defined.
     pub content: Option<String>,
 }
 
 impl ActiveEntry<'_> {
-    /// The text that the model reads.
+    /// The entry's text as the model reads it.
     pub fn text(&self) -> &str {
         self.content.as_deref().unwrap_or(&self.entry.content)
     }
@@ -68,7 +68,7 @@ impl ActiveEntry<'_> {
 pub enum Activation {
     Constant,
     Key(String),
-    /// It is sticky for this many more passages.
+    /// The entry is sticky for this many more passages.
     Sticky(u32),
     /// A key occurs in the content of another active entry.
     Recursive {
@@ -85,7 +85,7 @@ pub struct SkippedEntry {
     pub why: String,
 }
 
-/// The number of times that newly active entries may activate others.
+/// The maximum number of rounds in which newly active entries activate others.
 const MOST_PASSES: usize = 200;
 
 /// Scans all lorebooks that are on; `off` returns whether the writer turned an entry off. The
@@ -160,7 +160,7 @@ struct Scan<'a, 'p> {
     skipped: Vec<SkippedEntry>,
 }
 
-/// The number of depths whose text is held at a time.
+/// The maximum number of depths whose text is held at a time.
 const MOST_DEPTHS: usize = 16;
 
 impl<'a> Scan<'a, '_> {

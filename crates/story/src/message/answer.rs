@@ -9,9 +9,9 @@ use serde::Serialize;
 pub struct Alternative {
     pub id: u32,
     pub text: String,
-    /// The model's probability.
+    /// The token's probability before the sampler chain.
     pub before: f64,
-    /// The probability after the sampler chain; 0 if it was removed.
+    /// The token's probability after the sampler chain; 0 if the chain removed it.
     pub after: f64,
 }
 

@@ -13,7 +13,7 @@ pub struct ModelInfo {
     /// The size of the context in tokens.
     pub context: usize,
     pub vocabulary: usize,
-    /// Whether the file contains a chat template.
+    /// Whether the model file contains a chat template.
     pub chat: bool,
     pub load_ms: f64,
     /// A remark about the model file, for the user.
@@ -27,19 +27,19 @@ pub struct ModelInfo {
 /// What an engine can do with the loaded model, and which of its answers are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// It can list the tokens that could come next, with their probabilities.
+    /// Whether the engine can list the tokens that could come next, with their probabilities.
     pub alternatives: bool,
-    /// It can report the parts of a prompt.
+    /// Whether the engine can report the parts of a prompt.
     pub explain: bool,
-    /// It can prefill a prompt before being asked to continue it.
+    /// Whether the engine can prefill a prompt before being asked to continue it.
     pub prefetch: bool,
-    /// Its KV cache can be saved to disk and restored.
+    /// Whether the KV cache can be saved to disk and restored.
     pub warm_cache: bool,
-    /// It never writes banned phrases; otherwise they may appear.
+    /// Whether banned phrases are never written; otherwise they may appear.
     pub banned_phrases: bool,
-    /// The same request gives the same text, regardless of earlier requests.
+    /// Whether the same request gives the same text, regardless of earlier requests.
     pub reproducible: bool,
-    /// Tokens are counted as the model reads them, not estimated.
+    /// Whether token counts are those of the model's own tokenizer, not estimates.
     pub exact_token_counts: bool,
 }
 

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 /// A picture in the story tree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Picture {
-    /// The SHA-256 of its file in hexadecimal.
+    /// The SHA-256 of the picture's file in hexadecimal.
     pub sha256: String,
-    /// In pixels.
+    /// The width in pixels.
     pub width: u32,
+    /// The height in pixels.
     pub height: u32,
     /// The first version, if this is another version of a picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,19 +43,19 @@ pub struct PictureProvenance {
     /// How strongly one retrieved example biased the logits.
     #[serde(default, rename = "recall")]
     pub retrieval_strength: f64,
-    /// The height in pixels, and the width unless it is a scene.
+    /// The height in pixels. The width is the same, except for a scene.
     pub size: u32,
     /// `#rrggbb`; None leaves the background transparent.
     pub background: Option<String>,
-    /// Whether the upscaler enlarged it fourfold before it was resized.
+    /// Whether the upscaler enlarged the picture fourfold before it was resized.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub enlarged: bool,
     /// The SHA-256 of the weights.
     pub weights: String,
     pub backend: String,
     pub build: String,
-    /// Its FSQ codes, two hexadecimal digits each, or its latent, eight digits per number, from
-    /// which other pictures can be made. Empty for a scene.
+    /// The picture's FSQ codes, two hexadecimal digits each, or its latent, eight digits per
+    /// number, from which other pictures can be made. Empty for a scene.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tokens: String,
     #[serde(default, skip_serializing_if = "Derivation::is_prompt")]
@@ -70,9 +71,9 @@ pub enum Derivation {
     Prompt,
     /// A variation: another picture's tokens, some of them predicted again.
     Vary { tokens: String, amount: f64 },
-    /// An interpolation between its own prompt or picture (0) and another (1).
+    /// An interpolation between this picture's own prompt or source picture (0) and another (1).
     Lerp { other: Box<LerpTarget>, at: f64 },
-    /// Another picture, redrawn in this style.
+    /// A redrawing of another picture in the style of this one.
     Restyle { tokens: String },
     /// A backdrop and the subjects in front of it.
     Scene { parts: Vec<String> },

@@ -13,16 +13,17 @@ pub struct PictureRequest {
     pub style: StyleChoice,
     /// The seeds; one picture is drawn for each.
     pub seeds: Vec<u64>,
-    /// Sampling settings; None for the weights' own defaults.
+    /// The sampling temperature. Here and in the next three fields, None stands for the weights'
+    /// own default.
     pub temperature: Option<f64>,
     pub guidance: Option<f64>,
     pub retrieval_strength: Option<f64>,
     pub steps: Option<usize>,
     pub size: u32,
     pub background: Option<String>,
-    /// Whether to enlarge with the upscaler.
+    /// Whether to enlarge the pictures with the upscaler.
     pub enlarged: bool,
-    /// The SHA-256 of the weights that must draw it; None for any.
+    /// The SHA-256 of the only weights that may draw the picture; None for any weights.
     pub weights: Option<String>,
     /// The program's name and version.
     pub build: String,
@@ -111,7 +112,7 @@ pub enum PictureTask {
         of: SourcePicture,
         with: PromptOrPicture,
     },
-    /// Redraw a picture, with its own prompt or this one.
+    /// Redraw a picture, using its own prompt unless `words` gives another.
     Restyle {
         of: SourcePicture,
         words: Option<String>,
@@ -147,7 +148,7 @@ pub enum PromptOrPicture {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum StyleChoice {
-    /// The weights' first style, or the picture's own.
+    /// The source picture's style; without a source picture, the first style of the weights.
     #[default]
     Default,
     /// No style: the model decides.
@@ -174,7 +175,7 @@ pub struct DrawnPicture {
     pub provenance: PictureProvenance,
 }
 
-/// Pixels from the top: premultiplied RGBA, `size * size * 4` bytes.
+/// A layer of a picture: premultiplied RGBA, `size * size * 4` bytes, rows from the top.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     pub size: usize,

@@ -5,11 +5,11 @@ use super::Sampling;
 /// A setting.
 #[derive(Debug)]
 pub struct Setting {
-    /// The canonical name: that of the field.
+    /// The canonical name, which is also the name of the field.
     pub name: &'static str,
-    /// Other common names for it.
+    /// Other common names for the setting.
     pub aliases: &'static [&'static str],
-    /// The values it takes; follows the word "takes" in an error.
+    /// The values that the setting takes, worded to follow "takes" in an error.
     pub args: &'static str,
     /// One line of help.
     pub help: &'static str,

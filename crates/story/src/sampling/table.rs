@@ -1,8 +1,8 @@
 //! Settings by name: finds a setting by name or alias and sets it, or reports which values it
 //! takes.
 //!
-//! `/set`, its completion, the command-line flags and the help all go through here. It prints
-//! nothing; [`SETTINGS`] lists the settings themselves.
+//! `/set`, its completion, the command-line flags and the help all go through here. This
+//! module prints nothing; [`SETTINGS`] lists the settings themselves.
 
 use super::setting::{Setting, SettingError, key, short};
 use super::{SETTINGS, Sampling};
@@ -48,7 +48,7 @@ mod tests {
         Ok(sampling)
     }
 
-    /// The serialized field of a setting: journals keep `retrieve`'s former name.
+    /// The name under which a setting is serialized; for `retrieve`, journals keep the former name.
     fn field(setting: &Setting) -> &'static str {
         match setting.name {
             "retrieve" => "recall",

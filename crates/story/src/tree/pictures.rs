@@ -5,7 +5,7 @@ use crate::node::picture::Picture;
 use crate::node::{Node, NodeId, Passage};
 
 impl Story {
-    /// The picture of a passage, if it is one.
+    /// The picture with this id; None if there is no such passage or it is a text.
     pub fn picture(&self, id: NodeId) -> Option<&Picture> {
         self.node(id)?.picture.as_deref()
     }

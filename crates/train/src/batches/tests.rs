@@ -4,8 +4,8 @@ use super::*;
 use crate::data::dataset::Concept;
 use candle_core::DType;
 
-/// Three concepts in four styles, some held out by their names; the first byte of a picture is its
-/// index.
+/// Three concepts in four styles, some of which are held out because of their names. The first byte
+/// of a picture is its index.
 fn pictures() -> Dataset {
     let concept = |label: &str| Concept {
         label: label.into(),

@@ -16,13 +16,15 @@ pub const CAPTION_FILES: [&str; 2] = ["captions.csv", "metadata.csv"];
 /// The style of pictures outside subfolders.
 pub const DEFAULT_STYLE: &str = "own";
 
-/// The maximum length of a caption, and of a style's name, in characters.
+/// The maximum length of a caption in characters.
 const MAX_CHARS: usize = 500;
+/// The maximum length of a style's name in characters.
 const MAX_STYLE_CHARS: usize = 40;
 /// The maximum number of captions of a picture.
 const MAX_CAPTIONS: usize = 32;
-/// The maximum number of bytes read from a text file, and from a table.
+/// The maximum number of bytes read from a text file.
 const MAX_TEXT_BYTES: u64 = 1 << 16;
+/// The maximum number of bytes read from a table.
 const MAX_TABLE_BYTES: u64 = 1 << 28;
 /// Words that mark a file name as chosen by a camera or a program.
 const CAMERA_NAMES: [&str; 10] = [
@@ -46,7 +48,7 @@ pub struct CaptionTable {
     pub rows: BTreeMap<String, CaptionRow>,
 }
 
-/// A picture's captions and style from a table, in one or more rows.
+/// A picture's captions and style, from one or more rows of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptionRow {
     pub captions: Vec<String>,

@@ -14,7 +14,7 @@ pub struct Record {
     pub fields: Vec<String>,
 }
 
-/// A syntax error and its line; the message fits into a sentence.
+/// A syntax error and its line; the message completes a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
 pub struct CsvError {

@@ -31,7 +31,7 @@ pub struct Dataset {
     pub size: u32,
     pub styles: Vec<String>,
     pub concepts: Vec<Concept>,
-    /// `[count, size, size, 4]`, premultiplied RGBA.
+    /// The pixels of all pictures: `[count, size, size, 4]`, premultiplied RGBA.
     pub pixels: Vec<u8>,
     pub concept: Vec<u32>,
     pub style: Vec<u32>,

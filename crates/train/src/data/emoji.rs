@@ -49,14 +49,14 @@ struct Subgroup {
 pub struct EmojiIndex {
     emoji: Vec<Emoji>,
     subgroups: HashMap<u32, String>,
-    /// The emoji and skin tone for each sequence of code points; the tone is None for several
-    /// tones.
+    /// The emoji and skin tone for each sequence of code points. The tone is None if there are
+    /// several.
     by_code: HashMap<String, (usize, Option<u8>)>,
     by_slug: HashMap<String, usize>,
     by_squashed: HashMap<String, usize>,
 }
 
-/// emojibase's group numbers.
+/// The number of emojibase's group of smileys; the numbers of other groups follow.
 const SMILEYS: u32 = 0;
 const PEOPLE: u32 = 1;
 const NATURE: u32 = 3;
@@ -65,9 +65,9 @@ const PLACES: u32 = 5;
 const ACTIVITIES: u32 = 6;
 const OBJECTS: u32 = 7;
 
-/// The selected subgroups: creatures and marks among the smileys, roles and activities among the
-/// people.
+/// The subgroups of smileys that are used: creatures and marks.
 const SMILEYS_KEPT: &[&str] = &["face-costume", "cat-face", "monkey-face", "emotion"];
+/// The subgroups of people that are used: roles and activities.
 const PEOPLE_KEPT: &[&str] = &[
     "person",
     "person-role",

@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 
 /// The minimum number of training pictures: with fewer, every batch repeats the same ones.
 pub const MIN_PICTURES: usize = 8;
-/// Limits on the use of memory, and on the size of the style tables.
+/// The maximum number of pictures, which limits the use of memory.
 const MAX_PICTURES: usize = 100_000;
+/// The maximum number of styles, which limits the size of their tables.
 const MAX_STYLES: usize = 256;
 /// The number of concepts above which one in twenty is held out.
 const MIN_CONCEPTS: usize = 20;

@@ -4,7 +4,7 @@
 //! `sets` lists the packages; `archive` downloads and opens them; `iconify` and `emoji` find the
 //! concept of a drawing; `render` rasterizes it; `split` determines which pictures are held out;
 //! `dataset` is the file that training reads. `folder`, `captions` and `csv` load the user's own
-//! pictures. Runs no model, and uses the network only through the package client that it starts.
+//! pictures. This module runs no model, and uses the network only through npm.
 
 pub mod archive;
 pub mod captions;

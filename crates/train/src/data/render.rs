@@ -1,4 +1,4 @@
-//! Rasterizes SVG icons, the same on every machine: premultiplied RGBA, fitted into a square and
+//! Rasterizes SVG icons identically on every machine: premultiplied RGBA, fitted into a square and
 //! centred.
 //!
 //! The rules are part of the dataset: change one and the model's training pictures change.

@@ -13,7 +13,7 @@ pub struct IconSet {
     pub licence: &'static str,
     /// The attribution required by the licence.
     pub credit: &'static str,
-    /// How its icons are matched to concepts.
+    /// How the set's icons are matched to concepts.
     pub names: NamingScheme,
 }
 

@@ -13,7 +13,7 @@ pub enum Split {
     HeldOutConcept,
 }
 
-/// The number of buckets that are held out: one in twenty.
+/// How many of the 10,000 hash buckets are held out: one in twenty.
 const HELD_OUT: u64 = 500;
 const BUCKETS: u64 = 10_000;
 

@@ -5,11 +5,11 @@ use super::Result;
 use super::distance::cholesky;
 use candle_core::{Device, Tensor};
 
-/// The prediction is (features - their mean) · matrix + the targets' mean.
+/// A fitted regression. It predicts (features - their mean) · matrix + the targets' mean.
 pub struct Classifier {
     features: Vec<f64>,
     targets: Vec<f64>,
-    /// `[features, targets]`.
+    /// The weights of the regression: `[features, targets]`.
     matrix: Tensor,
 }
 
@@ -51,7 +51,7 @@ impl Classifier {
     }
 }
 
-/// Solves L Lᵀ X = B in place: forward, then backward substitution.
+/// Solves L Lᵀ X = B in place, by forward and then backward substitution.
 fn solve(lower: &[f64], sides: &mut [f64], size: usize, columns: usize) {
     for row in 0..size {
         let (before, own) = sides.split_at_mut(row * columns);

@@ -30,7 +30,7 @@ pub fn kernel_distance(
     Ok((mean, deviation))
 }
 
-/// `size` random rows without repetition, or all rows in order if there are no more.
+/// `size` random rows without repetition, or all rows in order if there are no more than `size`.
 fn subset(rows: &Features, size: usize, rng: &mut Rng) -> Features {
     if size == rows.len() {
         return rows.clone();

@@ -1,5 +1,5 @@
-//! The expected numbers are those of torch-fidelity 0.4.0 (kernel, Fréchet, entropy score) and
-//! scikit-learn (neighbours, ridge, cosine distances) on the same features, in 64 bits.
+//! Compares the metrics with numbers computed in 64 bits on the same features by torch-fidelity
+//! 0.4.0 (kernel, Fréchet, entropy score) and scikit-learn (neighbours, ridge, cosine distances).
 
 use super::*;
 

@@ -11,8 +11,9 @@ use imagegen::folder::WeightsFolder;
 use imagegen::sampling::Sampling;
 use imagegen::{ImageError, slerp};
 
-/// The numbers of the random streams for each use.
+/// The number of the random stream that varying uses.
 const VARY: u64 = 2;
+/// The number of the random stream that restyling uses.
 const RESTYLE: u64 = 3;
 /// How far a restyled latent moves, so that different seeds give different pictures.
 const RESTYLE_AMOUNT: f64 = 0.2;
@@ -82,7 +83,7 @@ impl OnePassDesign {
 }
 
 impl Design for OnePassDesign {
-    /// One pass has no decoding steps, no guidance and no retrieval.
+    /// Turns off decoding steps, guidance and retrieval, which do not exist in one pass.
     fn supported_sampling(&self, sampling: Sampling) -> Sampling {
         Sampling {
             steps: 1,

@@ -47,7 +47,7 @@ pub struct Sizes {
     pub depth: usize,
 }
 
-/// The maximum of every size in a valid file.
+/// The maximum value of each size in a valid file.
 const MAX_SIZE: usize = 4096;
 
 impl Sizes {

@@ -22,7 +22,7 @@ pub struct Moments {
     pub log_variance: Tensor,
 }
 
-/// Bounds the log-variance, so that no variance is zero or infinite.
+/// The bound on the absolute log-variance, so that no variance is zero or infinite.
 const WIDEST: f64 = 8.0;
 
 impl OnePassEncoder {
@@ -35,7 +35,7 @@ impl OnePassEncoder {
         })
     }
 
-    /// Encodes pictures `[batch, 4, size, size]`, -1 to 1 premultiplied.
+    /// Encodes pictures `[batch, 4, size, size]`, premultiplied, from -1 to 1.
     pub fn forward(&self, pictures: &Tensor) -> Result<Moments> {
         let seen = self.encoder.forward(pictures)?.flatten_from(1)?;
         let both = self.moments.forward(&seen)?;
@@ -57,7 +57,7 @@ impl Moments {
     }
 }
 
-/// Decodes a latent to a picture, under a conditioning.
+/// Decodes a latent to a picture, using a conditioning.
 pub struct OnePassGenerator {
     generator: Generator,
     into: Linear,
@@ -92,7 +92,7 @@ impl OnePassGenerator {
         self.generator.condition(conditioning)
     }
 
-    /// Decodes `z` `[batch, latent]` to pictures `[batch, 4, 64, 64]`, -1 to 1 premultiplied.
+    /// Decodes `z` `[batch, latent]` to pictures `[batch, 4, 64, 64]`, premultiplied, from -1 to 1.
     pub fn forward(&self, z: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
         self.forward_conditioned(z, &self.condition(conditioning)?)
     }

@@ -43,7 +43,7 @@ const RAMP_STEPS: f64 = 1_250.0;
 const KL_RAMP_STEPS: f64 = 625.0;
 
 impl<'a> OnePassPhase<'a> {
-    /// `start`: weights to start from; missing ones are random.
+    /// Creates the phase. Weights are taken from `start`; missing ones are random.
     pub fn new(
         input: PhaseInput<'a>,
         start: Autoencoder,

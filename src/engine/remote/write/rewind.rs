@@ -1,6 +1,6 @@
 //! Banned phrases: keeps the text before one, and asks for other text in its place.
 //!
-//! If the server can make single tokens less likely, a request for one token first replaces the
+//! If the server can make single tokens less likely, a separate request for one token replaces the
 //! phrase's first token. Otherwise, only the seed changes, and the phrase may come again.
 
 use super::Run;
@@ -13,7 +13,8 @@ use story::Event;
 /// The maximum number of attempts to avoid phrases at one place, if the server can make their
 /// first tokens less likely.
 const TRIES: usize = 8;
-/// The same maximum if only the seed can change; 0 at temperature 0, where it has no effect.
+/// The maximum number of attempts at one place if only the seed can change. At temperature 0 there
+/// are none, because the seed has no effect.
 const TRIES_BY_SEED: usize = 3;
 /// The maximum number of attempts to avoid phrases in one passage.
 const IN_ALL: usize = 64;

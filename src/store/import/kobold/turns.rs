@@ -20,8 +20,9 @@ pub enum Style {
     },
 }
 
-/// The mark before the writer's turn, and the one before the model's.
+/// The mark before the writer's turn.
 pub const INPUT: &str = "{{[INPUT]}}";
+/// The mark before the model's turn.
 pub const OUTPUT: &str = "{{[OUTPUT]}}";
 
 const MARKS: [(&str, Option<Author>); 6] = [
@@ -51,12 +52,12 @@ impl Speaking {
     };
 }
 
-/// One turn of a chunk, or text that it adds to the turn before.
+/// A turn in a chunk, or text in a chunk that continues the turn before.
 #[derive(Debug, PartialEq)]
 pub struct Turn<'a> {
     pub author: Author,
     pub name: Option<String>,
-    /// Whether it begins a new message.
+    /// Whether the turn begins a new message.
     pub begins: bool,
     pub text: String,
     pub raw: &'a str,

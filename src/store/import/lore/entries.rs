@@ -36,7 +36,7 @@ pub fn form_of(row: &Map<String, Value>, book: LoreFormat) -> LoreFormat {
     }
 }
 
-/// Parses a row, or returns the reason that it cannot be used.
+/// Parses a row, or returns the reason why it cannot be used.
 pub fn read(row: &Value, at: usize, form: LoreFormat) -> Result<LoreEntry, &'static str> {
     let row = match row {
         Value::Object(row) => row,

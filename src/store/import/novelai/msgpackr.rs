@@ -52,11 +52,12 @@ impl Packed {
     }
 }
 
-/// The maximum depth, and the maximum number of values.
+/// The maximum nesting depth of values.
 const DEEPEST: usize = 100;
+/// The maximum number of values.
 const MOST: usize = 4_000_000;
 
-/// Decodes one value. None if the bytes are damaged or too deep.
+/// Decodes one value. None if the bytes are damaged, or the values too many or nested too deeply.
 pub fn decode(bytes: &[u8]) -> Option<Packed> {
     let mut reader = Reader {
         bytes,
@@ -68,8 +69,8 @@ pub fn decode(bytes: &[u8]) -> Option<Packed> {
     reader.value(0)
 }
 
-/// The strings of a bundle in UTF-16, with those beyond Latin-1 apart, and how many units of each
-/// have been taken.
+/// The strings of a bundle in UTF-16: Latin-1 strings and others separately, and how many units of
+/// both kinds have been taken.
 struct Bundle {
     wide: Vec<u16>,
     narrow: Vec<u16>,
@@ -81,7 +82,7 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     left: usize,
-    /// The number and the keys of each record.
+    /// The number and the keys of each record, and whether a second byte follows the number.
     records: Vec<(i64, Vec<String>, bool)>,
     bundle: Option<Bundle>,
 }

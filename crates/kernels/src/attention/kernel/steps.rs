@@ -130,8 +130,9 @@ struct Keys<N> {
     scales: *const f32,
     /// The distance from these keys to those to prefetch.
     ahead: usize,
-    /// The place of the keys' scores in a row, and how many of the keys are valid.
+    /// The index at which the keys' scores begin in a row.
     place: usize,
+    /// How many of the keys are valid.
     count: usize,
 }
 

@@ -181,9 +181,9 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
 /// A range of positions of a row.
 #[derive(Clone, Copy)]
 struct Chunk {
-    /// Where their scores begin in the row.
+    /// The index at which the scores of these positions begin in the row.
     place: usize,
-    /// How many of them the row sees.
+    /// How many of these positions the row sees.
     count: usize,
 }
 

@@ -1,9 +1,10 @@
 //! AMX: a matrix register holds 16 rows of 64 bytes, and one instruction multiplies 16 rows of
-//! input with 32 columns of 16 rows of weights.
+//! input by 32 columns of 16 rows of weights.
 //!
 //! Only step 1 of [`super`] uses these registers: a product is 32 columns deep, half of what a
 //! register could hold, so that each sum covers one block and the float operations after it keep
-//! their order. The compiler does not track them; each piece of assembly names those that it uses.
+//! their order. The compiler does not track the registers; each piece of assembly names those that
+//! it uses.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
@@ -193,7 +194,7 @@ macro_rules! product {
     };
 }
 
-/// Computes the products of one block; each loaded piece is used for up to two.
+/// Computes the products of one block; each loaded piece is used for up to two products.
 ///
 /// # Safety
 /// [`configure`] was called, the pieces are complete, and `to` has space for 16 by 16 sums per
@@ -245,7 +246,7 @@ unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to
     }
 }
 
-/// Multiplies one or two strips with one or two groups of 16 rows.
+/// Multiplies one or two strips by one or two groups of 16 input rows.
 ///
 /// # Safety
 /// [`configure`] was called; strips and group have the same number of columns.
@@ -266,7 +267,7 @@ unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
     }
 }
 
-/// Multiplies STRIPS strips with GROUPS groups, one phase at a time.
+/// Multiplies STRIPS strips by GROUPS groups of input rows, one phase at a time.
 ///
 /// # Safety
 /// As for [`multiply`]; the rows and strips are within `group` and `strips`.

@@ -1,8 +1,8 @@
 //! AVX2: a register holds 4 columns of 8 rows, half the rows of a strip.
 //!
-//! Two families share this file. With VNNI, one instruction multiplies 4 input codes with a
-//! register and accumulates into 8 sums; without it, products are summed in pairs in 16 bits, as
-//! many as the width of the codes allows, and then in 32 bits.
+//! Two families share this file. With VNNI, one instruction multiplies 4 input codes by a register
+//! and accumulates into 8 sums; without it, products are summed in pairs in 16 bits, as many as the
+//! width of the codes allows, and then in 32 bits.
 
 mod read;
 
@@ -27,12 +27,13 @@ const SIDE: usize = 8;
 pub(super) trait Dot {
     /// Whether the zero point of 8-bit codes is subtracted here, not by the caller.
     const CENTRES_BYTES: bool;
-    /// Multiplies 16 columns of 8 rows of `bits`-bit codes with 16 input codes and adds to `sum`.
+    /// Multiplies 16 columns of 8 rows of `bits`-bit codes by 16 input codes and adds the products
+    /// to `sum`.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and sixteen codes can be read at `x`.
     unsafe fn quad(bits: u32, quad: &Quad, x: *const i8, sum: __m256i) -> __m256i;
-    /// Runs `integer` with this way of multiplying, compiled for the instructions that it needs.
+    /// Runs `integer` with this implementation, compiled for the instructions that it needs.
     ///
     /// # Safety
     /// As for `Kernel`.
@@ -143,7 +144,8 @@ impl Dot for Avx2Only {
     }
 }
 
-/// Always inlined, like everything it calls, so that it is compiled for its caller's instructions.
+/// Multiplies a strip of codes by a group of input rows. Always inlined, like everything it calls,
+/// so that it is compiled for its caller's instructions.
 ///
 /// # Safety
 /// As for `Kernel`.
@@ -164,7 +166,7 @@ unsafe fn integer<D: Dot, C: Codes, S: Scales>(
     }
 }
 
-/// Multiplies a strip of codes with M rows.
+/// Multiplies a strip of codes by M input rows.
 ///
 /// # Safety
 /// As for `Kernel`; the group has M rows or more.
@@ -254,7 +256,7 @@ unsafe fn broadcast(codes: *const i8) -> __m256i {
     _mm256_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
 }
 
-/// Multiplies a strip of plain floats with a group.
+/// Multiplies a strip of plain floats by a group of input rows.
 ///
 /// # Safety
 /// As for `Kernel`.
@@ -271,7 +273,7 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
     }
 }
 
-/// Multiplies a strip of plain floats with M rows.
+/// Multiplies a strip of plain floats by M input rows.
 ///
 /// # Safety
 /// As for `Kernel`; the group has M rows or more.

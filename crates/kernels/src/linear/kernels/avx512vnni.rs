@@ -1,5 +1,5 @@
-//! AVX-512 with VNNI: a register holds 4 columns of 16 rows, and one instruction multiplies it with
-//! 4 input codes and accumulates into 16 sums.
+//! AVX-512 with VNNI: a register holds 4 columns of 16 rows, and one instruction multiplies it by 4
+//! input codes and accumulates into 16 sums.
 //!
 //! The weights are read once for up to 8 rows of input; with one row, memory is the bottleneck, so
 //! data is prefetched a few kilobytes ahead.
@@ -106,7 +106,7 @@ unsafe fn integer<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut 
     }
 }
 
-/// Multiplies a strip of codes with M rows.
+/// Multiplies a strip of codes by M input rows.
 ///
 /// # Safety
 /// As for `Kernel`; the group has M rows or more.
@@ -196,7 +196,7 @@ unsafe fn broadcast(codes: *const i8) -> __m512i {
     _mm512_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
 }
 
-/// Multiplies a strip of plain floats with a group.
+/// Multiplies a strip of plain floats by a group of input rows.
 ///
 /// # Safety
 /// As for `Kernel`.
@@ -214,7 +214,7 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
     }
 }
 
-/// Multiplies a strip of plain floats with M rows.
+/// Multiplies a strip of plain floats by M input rows.
 ///
 /// # Safety
 /// As for `Kernel`; the group has M rows or more.

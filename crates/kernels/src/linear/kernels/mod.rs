@@ -34,7 +34,7 @@ pub(super) struct Strip<'a> {
     pub scales: &'a [u8],
     /// The weights of all blocks.
     pub quants: &'a [u8],
-    /// Whether the strip has not been read yet in this pass, so that prefetching it pays.
+    /// Whether the strip has not been read yet in this pass, so that prefetching it pays off.
     #[cfg_attr(
         not(target_arch = "x86_64"),
         expect(dead_code, reason = "portable code cannot prefetch")
@@ -42,7 +42,7 @@ pub(super) struct Strip<'a> {
     pub cold: bool,
 }
 
-/// Multiplies a strip with a group of rows: `sums` is `[rows, 16]`.
+/// Multiplies a strip by a group of input rows: `sums` is `[rows, 16]`.
 ///
 /// # Safety
 /// The processor supports the family's instructions, and the strip and the group have the same
@@ -58,8 +58,9 @@ pub(super) struct Sums(pub [[[f32; STRIP]; 2]; TILE]);
 /// supports the family's instructions and `multiply` runs between `begin` and `end`, with unpacked
 /// strips.
 pub(super) struct Tiles {
-    /// Called by a thread before its first strip; `end`, after its last.
+    /// Called by a thread before its first strip.
     pub begin: unsafe fn(),
+    /// Called by a thread after its last strip.
     pub end: unsafe fn(),
     pub unpack: unsafe fn(&Strip, &mut Unpacked),
     pub multiply: unsafe fn(&[Unpacked], &Group, &mut Sums),
@@ -131,7 +132,7 @@ pub(super) fn kernel(_family: KernelFamily, layout: Layout) -> Kernel {
     portable::kernel(layout)
 }
 
-/// No portable kernel unpacks strips first.
+/// Returns None: no portable kernel unpacks strips first.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn tiles(_family: KernelFamily, _layout: Layout) -> Option<Tiles> {
     None

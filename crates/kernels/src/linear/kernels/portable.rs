@@ -124,7 +124,7 @@ fn dot(codes: &HalfCodes, input: &[i8; 16]) -> Lanes<i32> {
     std::array::from_fn(|row| pairs[row * 2] + pairs[row * 2 + 1])
 }
 
-/// Multiplies by weights that are floats of W bytes each, converted by `value`.
+/// Multiplies input rows by weights that are floats of W bytes each, converted by `value`.
 fn float<const W: usize>(
     strip: &Strip,
     group: &Group,

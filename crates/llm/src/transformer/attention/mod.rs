@@ -19,7 +19,7 @@ use kernels::math;
 use std::sync::Arc;
 
 pub struct Attention {
-    /// Queries, keys and values from one input.
+    /// The matrices that map the same input to queries, keys and values.
     projections: [Linear; 3],
     biases: Option<[Vector; 3]>,
     query_norm: Option<Norm>,

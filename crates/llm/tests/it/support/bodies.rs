@@ -148,8 +148,8 @@ pub fn hold_exact(tiny: &Tiny, theirs: &impl Fn(&NamedTempFile) -> Theirs<'stati
     consistent(&file);
 }
 
-/// The forward pass for training gives the same logits, and gradients; mixtures of experts and
-/// convolutions have none.
+/// The forward pass for training gives the same logits as illumine's kernels, and gradients; models
+/// with mixtures of experts or convolutions are refused.
 fn trains(file: &NamedTempFile, wanted: &[f32]) {
     struct Scaled(Var);
     impl Adapt for Scaled {

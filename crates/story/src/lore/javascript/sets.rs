@@ -1,4 +1,4 @@
-//! Translates escapes and classes, which match one character or any of a set.
+//! Translates escapes and character classes, each of which matches one character.
 
 use super::{Translated, Translator, Untranslated};
 

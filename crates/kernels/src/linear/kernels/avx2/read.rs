@@ -15,9 +15,8 @@ pub(crate) trait Codes {
     const ZERO: i32 = 1 << (Self::BITS - 1);
     /// The first and the last 16 columns of the rows from `side * 8` on.
     ///
-    /// # Safety
-    /// The processor supports this family's instructions, and `quants` points to a block of such
-    /// codes.
+    /// # Safety The processor supports this family's instructions, and `quants` points to a block
+    /// of codes in this format.
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2];
 }
 
@@ -51,8 +50,7 @@ pub(super) trait Floats {
     const BYTES: usize;
     /// Half a column: the rows from `side * 8` on.
     ///
-    /// # Safety
-    /// The processor supports this family's instructions, and sixteen such numbers can be read.
+    /// # Safety The processor supports this family's instructions, and sixteen weights can be read.
     unsafe fn column(at: *const u8, side: usize) -> __m256;
 }
 

@@ -10,9 +10,8 @@ pub(crate) trait Codes {
     const ZERO: i32;
     /// Groups `g` and `g + 4` of 4 columns, for `g` below 4.
     ///
-    /// # Safety
-    /// The processor supports this family's instructions, and `quants` points to a block of such
-    /// codes.
+    /// # Safety The processor supports this family's instructions, and `quants` points to a block
+    /// of codes in this format.
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i);
 }
 
@@ -46,8 +45,7 @@ pub(crate) trait Floats {
     const BYTES: usize;
     /// A column of 16 rows.
     ///
-    /// # Safety
-    /// The processor supports this family's instructions, and sixteen such numbers can be read.
+    /// # Safety The processor supports this family's instructions, and sixteen weights can be read.
     unsafe fn column(at: *const u8) -> __m512;
 }
 
