@@ -7,7 +7,6 @@
 
 mod backend;
 pub mod fan_out;
-mod fetching;
 pub mod image_pipeline;
 mod length;
 mod load;

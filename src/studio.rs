@@ -44,9 +44,8 @@ use story::{
 };
 
 pub use cases::{CasePrompt, case_request, run_cases};
-pub use choices::Listed;
 pub use length::left_out;
-pub use outcome::{Notice, Outcome, Refusal};
+pub use outcome::{Listed, Notice, Outcome, Refusal};
 pub use pictures::{PictureSource, file_source};
 
 /// Options from the front end: the folder of sessions, and values that a library must not look up

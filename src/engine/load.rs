@@ -1,13 +1,15 @@
 //! Loads a model by name, with its tokenizer, chat template and KV cache.
 
+mod fetching;
+
 use super::backend::Backend;
-use super::fetching::watching;
 use super::image_pipeline;
 use super::local::Loaded;
 use super::local::draft::{Draft, same_words};
 use super::remote::{Backends, NotConnected, Remote};
 use base::progress::Observer;
 use base::untrusted::clean_line;
+use fetching::watching;
 use hub::catalog::{Catalog, Entry, ModelChoice};
 use hub::fetch::ModelStore;
 use imagegen::Illuminator;

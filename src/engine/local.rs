@@ -1,6 +1,7 @@
 //! The local backend: a model in this process, from tokens to text.
 
 mod alternatives;
+mod build_prompt;
 mod candidates;
 pub(super) mod draft;
 mod encode;
@@ -13,13 +14,17 @@ mod speculate;
 mod spelled;
 
 pub use encode::encode;
-pub use generate::SLICE;
 pub use loaded::Loaded;
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use base::progress::Observer;
 use story::message::{Alternative, Capabilities, ContextReport, TextRequest, WarmCache};
 use story::{ModelInfo, NodeId};
+
+/// The number of prompt tokens evaluated in one batch. It is fixed, because results may depend on
+/// it. Stop requests are checked between layers, so it does not limit how quickly a stop takes
+/// effect.
+pub const SLICE: usize = 128;
 
 impl Backend for Loaded {
     fn about(&self) -> &ModelInfo {
@@ -85,6 +90,6 @@ impl Backend for Loaded {
     }
 
     fn context_start(&self, request: &TextRequest) -> Result<Option<(NodeId, usize)>, Failure> {
-        Ok(prompt::build(self, request)?.cut.begins)
+        Ok(build_prompt::build(self, request)?.cut.begins)
     }
 }

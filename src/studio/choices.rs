@@ -2,7 +2,7 @@
 
 use super::pending::Purpose;
 use super::request::Ask;
-use super::{Outcome, Refusal, Studio, Work, cannot};
+use super::{Listed, Outcome, Refusal, Studio, Work, cannot};
 use base::search::Needle;
 use base::untrusted::clean;
 use std::ops::Range;
@@ -10,13 +10,6 @@ use story::message::Alternative;
 use story::sentence::excerpt;
 use story::{Command, NodeId, Passage, Place, Request, command::TokenChoice, edit, places};
 use unicode_linebreak::{BreakClass, break_property};
-
-/// A row of a list, with the command that runs when it is picked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listed {
-    pub label: String,
-    pub command: Command,
-}
 
 impl Studio {
     /// Shows a list and stores it for `/pick`.

@@ -1,7 +1,8 @@
 //! Adds drawn pictures to the story, and shows or hides them on the page.
 
-use super::choices::Listed;
-use super::pictures::{Illustration, PictureSource};
+use super::outcome::Listed;
+use super::pending::Illustration;
+use super::pictures::PictureSource;
 use super::{Notice, Outcome, Refusal, Studio};
 use crate::store::picture::{PictureError, encode, size};
 use base::hash::sha256;

@@ -1,7 +1,7 @@
 //! `/memory`, `/note`, `/lore`, `/ban` and `/summarize`: texts that the model reads alongside the
 //! story, and phrases that it must not write.
 
-use super::choices::Listed;
+use super::outcome::Listed;
 use super::request::Ask;
 use super::session::Afterwards;
 use super::{Outcome, Refusal, Studio, cannot};

@@ -1,6 +1,6 @@
 //! Commands that show the story without changing it: `/tree`, `/find`, `/diff`, `/why`, `/context`.
 
-use super::choices::Listed;
+use super::outcome::Listed;
 use super::pending::Purpose;
 use super::request::healing;
 use super::{Outcome, Refusal, Studio, Work, cannot};

@@ -1,8 +1,7 @@
 //! The outcome of a command, and notices from the engine.
 
-use super::Listed;
 use crate::store::StoreError;
-use story::command;
+use story::command::{self, Command};
 use story::diff::DiffSpan;
 use story::message::{ContextReport, FailureKind, PassageStats};
 use story::places::PlaceError;
@@ -82,4 +81,11 @@ pub enum Refusal {
     Place(#[from] PlaceError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// A row of a list, with the command that runs when it is picked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    pub label: String,
+    pub command: Command,
 }

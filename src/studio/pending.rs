@@ -4,7 +4,6 @@
 //! open changes only the loaded model, which belongs to no session.
 
 use super::Work;
-use super::pictures::Illustration;
 use super::session::SessionId;
 use story::message::TextRequest;
 use story::{NodeId, Place, RequestId};
@@ -55,6 +54,15 @@ pub(super) enum Purpose {
 pub(super) enum Suggestion {
     /// A draft of the writer's next line, to be edited and sent.
     NextLine,
+}
+
+/// The place of the requested pictures in the story.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Illustration {
+    /// The passage that the pictures illustrate.
+    pub(super) parent: Option<NodeId>,
+    /// The picture of which the requested pictures are versions, if any.
+    pub(super) beside: Option<NodeId>,
 }
 
 static NOTHING: Work = Work::Nothing;

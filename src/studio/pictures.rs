@@ -3,7 +3,7 @@
 //! A drawn picture becomes a passage without text, a child of the passage that it illustrates. Its
 //! file is on disk before the journal mentions it.
 
-use super::pending::Purpose;
+use super::pending::{Illustration, Purpose};
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
 use crate::store::picture::provenance;
 use crate::store::pictures;
@@ -32,15 +32,6 @@ const SHORT: usize = 80;
 const GRID: usize = 9;
 /// The default number of pictures that `/lerp` draws.
 const ROW: usize = 5;
-
-/// The place of the requested pictures in the story.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Illustration {
-    /// The passage that the pictures illustrate.
-    pub(super) parent: Option<NodeId>,
-    /// The picture of which the requested pictures are versions, if any.
-    pub(super) beside: Option<NodeId>,
-}
 
 /// The location of a picture's file.
 #[derive(Clone, Debug, PartialEq, Eq)]

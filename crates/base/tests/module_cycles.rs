@@ -12,31 +12,6 @@ use std::path::{Path, PathBuf};
 /// The allowed cycles, as `crate: module module`, each with a reason.
 const ALLOWED: &[(&str, &str)] = &[
     (
-        "illumine: engine::fetching engine::load",
-        "fetching a model is a part of loading it",
-    ),
-    (
-        "illumine: engine::local::draft engine::local::encode engine::local::generate engine::local::heal engine::local::loaded engine::local::passage engine::local::prompt",
-        "the loaded model holds its last prompt and its draft model",
-    ),
-    (
-        "illumine: studio::choices studio::outcome studio::pending studio::pictures studio::session",
-        "a session's pending requests name what waits for them",
-    ),
-    (
-        "imagegen: backbone retrieval_encoder retrieval_index tokens",
-        "the retrieval index holds token numbers",
-    ),
-    ("imagegen: eight_bit weights", "stored weights in two forms"),
-    (
-        "kernels: attention::kernel::steps attention::kernel::values",
-        "one kernel in two files",
-    ),
-    (
-        "kernels: linear::dequantize linear::format linear::kernels linear::pack linear::pool linear::quantize",
-        "a format names its kernels, which name their format",
-    ),
-    (
         "train: adam batches phase picture_tokenizer run token_table trained",
         "a phase writes checkpoints of its own optimizer state",
     ),

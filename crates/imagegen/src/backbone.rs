@@ -5,9 +5,9 @@
 use super::conditioning::{ConditionEncoder, Conditioning};
 use super::config::{Config, TOKENS};
 use super::layers::{Block, Dropout, Modulation, layer_norm};
+use super::quantizer::FsqCodes;
 use super::retrieval_encoder::{self, RetrievalEncoder, code_rows, matmul_table};
 use super::retrieval_index::RetrievedExamples;
-use super::tokens::FsqCodes;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{Error, Result, Tensor};
 

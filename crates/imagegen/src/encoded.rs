@@ -1,6 +1,6 @@
 //! The encoded form of a picture, and how provenance records it.
 
-use super::tokens::FsqCodes;
+use super::quantizer::FsqCodes;
 
 /// Everything a picture was generated from besides its conditioning, as bytes; in the token design,
 /// one byte for each FSQ code.

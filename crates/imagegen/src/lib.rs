@@ -28,6 +28,7 @@ pub mod critic;
 pub mod design;
 pub mod discriminator;
 pub mod eight_bit;
+pub mod eight_bit_files;
 pub mod encoded;
 pub mod encoder;
 mod error;

@@ -5,8 +5,11 @@
 //! value (d - h) / h with h = (n - 1) / 2: from -1 to 1, zero among them.
 
 use super::config::TOKENS;
-use super::tokens::FsqCodes;
 use candle_core::{Device, Result, Tensor};
+
+/// FSQ codes of pictures, flat: `[batch][64][codes]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FsqCodes(pub Vec<u8>);
 
 /// The levels of each code, on a device.
 #[derive(Clone, Debug)]

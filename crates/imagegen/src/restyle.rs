@@ -5,9 +5,9 @@
 
 use super::design::{DesignInput, Generated, KeepGoing};
 use super::encoded::EncodedPicture;
+use super::quantizer::FsqCodes;
 use super::retrieval_index::unknown_style;
 use super::token_design::{TokenDesign, TokenInput};
-use super::tokens::FsqCodes;
 use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 

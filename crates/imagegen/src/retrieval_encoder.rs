@@ -6,8 +6,8 @@
 
 use super::conditioning::Conditioning;
 use super::config::{Config, TOKENS};
+use super::quantizer::FsqCodes;
 use super::retrieval_index::RetrievedExamples;
-use super::tokens::FsqCodes;
 use super::weights::{Weights, normal};
 use crate::autograd;
 use candle_core::{Error, Result, Tensor};

@@ -7,7 +7,7 @@
 //! retrieved, in training or in drawing, so nothing is copied.
 
 use super::config::{Config, TOKENS};
-use super::tokens::FsqCodes;
+use super::quantizer::FsqCodes;
 use ::safetensors::SafeTensors;
 use candle_core::{Device, Tensor, safetensors};
 use std::collections::BTreeMap;

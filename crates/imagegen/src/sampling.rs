@@ -13,8 +13,9 @@ use super::conditioning::Conditioning;
 use super::config::TOKENS;
 use super::halton::halton_order;
 use super::layers::Dropout;
+use super::quantizer::FsqCodes;
 use super::retrieval_index::RetrievedExamples;
-use super::tokens::{FsqCodes, TokenTransformer};
+use super::tokens::TokenTransformer;
 use candle_core::{Error, Result, Tensor};
 use sampler::rng::Rng;
 

@@ -11,6 +11,7 @@ use super::code_head::CodeHead;
 use super::conditioning::Conditioning;
 use super::config::Config;
 use super::layers::Dropout;
+use super::quantizer::FsqCodes;
 use super::retrieval_encoder::select_rows;
 use super::retrieval_index::RetrievedExamples;
 use super::weights::{Linear, Weights, normal};
@@ -28,10 +29,6 @@ pub struct TokenTransformer {
     levels: Vec<usize>,
     hidden: usize,
 }
-
-/// FSQ codes of pictures, flat: `[batch][64][codes]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FsqCodes(pub Vec<u8>);
 
 impl TokenTransformer {
     pub fn new(weights: &Weights, config: &Config) -> Result<TokenTransformer> {

@@ -5,9 +5,9 @@
 use super::config::TOKENS;
 use super::design::{DesignInput, Generated, KeepGoing};
 use super::encoded::EncodedPicture;
+use super::quantizer::FsqCodes;
 use super::sampling::KnownTokens;
 use super::token_design::{TokenDesign, TokenInput};
-use super::tokens::FsqCodes;
 use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 use sampler::rng::{Rng, derive};

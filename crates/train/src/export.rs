@@ -14,7 +14,7 @@ use base::progress::Observer;
 use candle_core::{DType, Device, Tensor};
 use imagegen::concepts::Concepts;
 use imagegen::config::Config;
-use imagegen::eight_bit::dequantize_all;
+use imagegen::eight_bit_files::dequantize_all;
 use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use safetensors::serialize_to_file;

@@ -9,7 +9,7 @@ use base::untrusted::clean_line;
 use candle_core::{Device, Result, Tensor};
 use imagegen::concepts::Concepts;
 use imagegen::config::Config;
-use imagegen::eight_bit::dequantize_all;
+use imagegen::eight_bit_files::dequantize_all;
 use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use super::variables::Tensors;
 use candle_core::{Device, Result, safetensors::load};
 use imagegen::Illuminator;
 use imagegen::config::Config;
-use imagegen::eight_bit::quantize_all;
+use imagegen::eight_bit_files::quantize_all;
 use imagegen::encoder::Encoder;
 use imagegen::generator::Generator;
 use imagegen::refiner::Refiner;

@@ -6,8 +6,8 @@ use super::batches::{Batch, Batches, random_below};
 use super::phase::PhaseInput;
 use super::picture_tokenizer::PictureTokenizer;
 use base::progress::Unobserved;
+use imagegen::quantizer::FsqCodes;
 use imagegen::retrieval_index::{RetrievedExamples, unknown_style};
-use imagegen::tokens::FsqCodes;
 use sampler::rng::Rng;
 
 /// The share of pictures that get one example whose style is marked as unknown.

@@ -16,10 +16,11 @@ use imagegen::conditioning::Conditioning;
 use imagegen::config::TOKENS;
 use imagegen::generator::Generator;
 use imagegen::layers::Dropout;
+use imagegen::quantizer::FsqCodes;
 use imagegen::quantizer::Quantizer;
 use imagegen::retrieval_index::RetrievedExamples;
 use imagegen::sampling::{Sampling, generate_tokens};
-use imagegen::tokens::{FsqCodes, TokenTransformer};
+use imagegen::tokens::TokenTransformer;
 use sampler::rng::Rng;
 use std::cell::RefCell;
 

@@ -1,8 +1,9 @@
 //! Requests that generate nothing: the alternatives for the next token, and the parts of a context.
 
-use super::generate::{prefill, sampler};
+use super::build_prompt::{prompt, segments, within_budget};
+use super::generate::prefill;
 use super::loaded::Loaded;
-use super::prompt::{prompt, segments, within_budget};
+use super::passage::sampler;
 use crate::engine::backend::{Failure, Listener};
 use llm::tokenizer::Decoder;
 use sampler::log_probability;
@@ -26,7 +27,7 @@ pub fn alternatives(
     let Some(mut logits) = read else {
         return Ok(None);
     };
-    prompt.healing.allow_if_any(loaded, &mut logits);
+    prompt.healing.allow_if_any(&loaded.tokenizer, &mut logits);
     let after = sampler(loaded, request, &prompt.ids).distribution(&logits);
     let mut order: Vec<u32> = (0..logits.len() as u32).collect();
     let most = MOST.min(order.len());

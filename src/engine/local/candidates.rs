@@ -1,10 +1,11 @@
 //! Generates several continuations of one story in a batch: the prompt is evaluated once, and each
 //! step evaluates one token of every continuation. Each is bit-identical to one generated alone.
 
+use super::build_prompt::prompt;
 use super::generate::{ms, prefill};
 use super::loaded::Loaded;
 use super::passage::{Passage, Step};
-use super::prompt::{Prompt, prompt};
+use super::prompt::Prompt;
 use crate::engine::backend::{Answer, Failure, Listener, one_after_another};
 use llm::Branch;
 use std::time::Instant;

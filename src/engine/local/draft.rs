@@ -1,7 +1,7 @@
 //! The draft model: a smaller model with the same vocabulary that proposes draft tokens (Leviathan
 //! et al. 2023). The output is still exactly that of the larger model: see [`super::speculate`].
 
-use super::generate::SLICE;
+use super::SLICE;
 use llm::{Logits, ModelError, TextModel, Tokenizer};
 use sampler::log_probability;
 

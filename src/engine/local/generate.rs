@@ -1,23 +1,18 @@
 //! Generates one passage, from prompt to end: the loop that every text model shares.
 
+use super::SLICE;
+use super::build_prompt::prompt;
 use super::heal::Healing;
 use super::loaded::Loaded;
 use super::passage::Passage;
-use super::prompt::{Prompt, PromptError, prompt};
+use super::prompt::{Prompt, PromptError};
 use crate::engine::backend::{Answer, Failure, Listener, Quiet};
 use crate::engine::length::nothing_to_continue;
 use base::progress::Observer;
 use llm::{Logits, ModelError};
-use sampler::Sampler;
-use sampler::dry::SequenceBreakers;
 use std::time::Instant;
 use story::message::{FailureKind, PassageStats, TextRequest};
 use story::{Event, NodeId, Status};
-
-/// The number of prompt tokens evaluated in one batch. It is fixed, because results may depend on
-/// it. Stop requests are checked between layers, so it does not limit how quickly a stop takes
-/// effect.
-pub const SLICE: usize = 128;
 
 /// Generates one passage.
 pub fn text(loaded: &mut Loaded, request: &TextRequest, listener: &dyn Listener) -> Answer {
@@ -56,7 +51,7 @@ pub fn prefill(
     let Some(logits) = read(loaded, prompt, node, stats, listener)? else {
         return Ok(None);
     };
-    if prompt.healing.is_needless(loaded, &logits) {
+    if prompt.healing.is_needless(&loaded.tokenizer, &logits) {
         prompt.healing = Healing::default();
         return Ok(Some(logits));
     }
@@ -128,21 +123,6 @@ fn read(
         }
         done = end;
     }
-}
-
-/// The sampler of a passage, primed with the prompt.
-pub fn sampler(loaded: &mut Loaded, request: &TextRequest, prompt: &[u32]) -> Sampler {
-    let sampling = &request.sampling;
-    let breakers = match sampling.dry_multiplier > 0.0 {
-        true => loaded.breakers(&sampling.dry_sequence_breakers),
-        false => SequenceBreakers::none(),
-    };
-    let ends: Vec<u32> = loaded.tokenizer.end_ids().chain(loaded.newline()).collect();
-    let mut sampler = Sampler::new(sampling, request.seed, breakers).protect_from_xtc(ends);
-    for id in prompt {
-        sampler.accept(*id);
-    }
-    sampler
 }
 
 pub fn ms(since: Instant) -> f64 {

@@ -3,7 +3,7 @@
 //! trailing space is not doubled. The model decides whether a word has ended: if it would continue
 //! with a space or a punctuation mark, "A man" stays and does not become "A many".
 
-use super::loaded::Loaded;
+use llm::Tokenizer;
 
 /// The bytes of removed tokens that new tokens have yet to spell; empty if healing is over or not
 /// needed.
@@ -20,13 +20,13 @@ pub struct Healing {
 const MOST: usize = 8;
 
 /// Finds the tokens to remove if the text ends inside a word or on a space.
-pub fn heal(loaded: &Loaded, ids: &[u32]) -> Healing {
+pub fn heal(tokenizer: &Tokenizer, ids: &[u32]) -> Healing {
     let goes_on = |c: char| c.is_alphanumeric() || c == ' ' || c == '\'' || c == '’';
     let mut tail = Vec::new();
     let mut kept = ids.len();
     // The first token stays: the prompt must not be empty.
     while kept > 1 && ids.len() - kept < MOST {
-        let bytes = loaded.tokenizer.bytes(ids[kept - 1]);
+        let bytes = tokenizer.bytes(ids[kept - 1]);
         let Some(text) = std::str::from_utf8(bytes)
             .ok()
             .filter(|text| !text.is_empty())
@@ -60,7 +60,7 @@ impl Healing {
 
     /// Decides after prefill whether the text ends between words, so that it needs no healing.
     /// `logits` are those of the next token.
-    pub fn is_needless(&self, loaded: &Loaded, logits: &[f32]) -> bool {
+    pub fn is_needless(&self, tokenizer: &Tokenizer, logits: &[f32]) -> bool {
         if self.tail.last().is_none_or(|last| *last == b' ') {
             return self.is_over();
         }
@@ -68,7 +68,7 @@ impl Healing {
         let (mut all, mut ends) = (0.0, 0.0);
         for (id, logit) in logits.iter().enumerate() {
             let likely = f64::from(logit - highest).exp();
-            let bytes = loaded.tokenizer.bytes(id as u32);
+            let bytes = tokenizer.bytes(id as u32);
             let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
             all += likely;
             ends += if bytes.first().is_some_and(goes_on) {
@@ -86,9 +86,9 @@ impl Healing {
     }
 
     /// Masks every token that does not spell the remaining bytes.
-    pub fn allow(&self, loaded: &Loaded, logits: &mut [f32]) {
+    pub fn allow(&self, tokenizer: &Tokenizer, logits: &mut [f32]) {
         for (id, logit) in logits.iter_mut().enumerate() {
-            let bytes = loaded.tokenizer.bytes(id as u32);
+            let bytes = tokenizer.bytes(id as u32);
             let fits = bytes.starts_with(&self.tail) || self.tail.starts_with(bytes);
             if bytes.is_empty() || !fits {
                 *logit = f32::NEG_INFINITY;
@@ -97,9 +97,9 @@ impl Healing {
     }
 
     /// Like `allow`, but does nothing if no bytes remain.
-    pub fn allow_if_any(&self, loaded: &Loaded, logits: &mut [f32]) {
+    pub fn allow_if_any(&self, tokenizer: &Tokenizer, logits: &mut [f32]) {
         if !self.is_over() {
-            self.allow(loaded, logits);
+            self.allow(tokenizer, logits);
         }
     }
 

@@ -7,7 +7,6 @@
 
 mod backtrack;
 
-use super::generate::sampler;
 use super::heal::Healing;
 use super::loaded::Loaded;
 use super::prompt::Prompt;
@@ -18,6 +17,7 @@ use llm::tokenizer::Decoder;
 use llm::{Logits, ModelError};
 use sampler::Sampler;
 use sampler::ban::Bans;
+use sampler::dry::SequenceBreakers;
 use std::collections::{HashMap, HashSet};
 use story::message::{LengthGoal, PassageStats, TextRequest};
 use story::{Event, Status};
@@ -215,7 +215,7 @@ impl<'a> Passage<'a> {
             }
         }
         if !self.healing.is_over() {
-            self.healing.allow(loaded, logits.to_mut());
+            self.healing.allow(&loaded.tokenizer, logits.to_mut());
         }
         for (id, by) in self.blocked.get(&at).into_iter().flatten() {
             lower(logits.to_mut(), *id, *by);
@@ -359,4 +359,19 @@ fn lower(logits: &mut [f32], id: u32, by: f32) {
     if let Some(logit) = logits.get_mut(id as usize) {
         *logit -= by;
     }
+}
+
+/// The sampler of a passage, primed with the prompt.
+pub fn sampler(loaded: &mut Loaded, request: &TextRequest, prompt: &[u32]) -> Sampler {
+    let sampling = &request.sampling;
+    let breakers = match sampling.dry_multiplier > 0.0 {
+        true => loaded.breakers(&sampling.dry_sequence_breakers),
+        false => SequenceBreakers::none(),
+    };
+    let ends: Vec<u32> = loaded.tokenizer.end_ids().chain(loaded.newline()).collect();
+    let mut sampler = Sampler::new(sampling, request.seed, breakers).protect_from_xtc(ends);
+    for id in prompt {
+        sampler.accept(*id);
+    }
+    sampler
 }

@@ -10,7 +10,6 @@
 //! evaluated again continues exactly as it did the first time.
 
 mod steps;
-mod values;
 
 use super::kv::{Blocks, Heads, KvBlocks};
 use crate::lanes::{KvElement, WIDTH};

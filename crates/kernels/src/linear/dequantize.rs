@@ -3,45 +3,7 @@
 
 use half::{bf16, f16};
 
-use super::{BLOCK, Format, LinearError};
-
-/// Writes row `row` of the GGUF matrix `data`, `[n, k]` in `format`, to `out`, `[k]`.
-pub fn dequantize_row(
-    format: Format,
-    data: &[u8],
-    row: usize,
-    k: usize,
-    out: &mut [f32],
-) -> Result<(), LinearError> {
-    let spec = format.spec();
-    let bytes = format.row_bytes(k);
-    if bytes == 0 || !k.is_multiple_of(spec.block) {
-        return Err(LinearError::Columns {
-            format,
-            rows: 1,
-            cols: k,
-            block: spec.block,
-        });
-    }
-    if out.len() != k {
-        return Err(LinearError::Shape {
-            what: "a row of weights",
-            want: k,
-            have: out.len(),
-        });
-    }
-    let blocks = data.chunks_exact(bytes).nth(row).ok_or(LinearError::Row {
-        row,
-        rows: data.len() / bytes,
-    })?;
-    for (block, values) in blocks
-        .chunks_exact(spec.bytes)
-        .zip(out.chunks_exact_mut(spec.block))
-    {
-        (spec.dequantize)(block, values);
-    }
-    Ok(())
-}
+use super::BLOCK;
 
 /// The half float at byte `at`.
 fn half(block: &[u8], at: usize) -> f32 {

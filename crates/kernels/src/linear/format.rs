@@ -8,71 +8,8 @@
 use CodeBits::{Eight, Five, Four, Six};
 use ScaleKind::{F16Min, SuperBlockHalves, SuperBlockMin};
 
-use super::{BLOCK, dequantize, pack};
-
-/// The layout of a strip of 16 rows: all that a kernel needs to know about a format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
-    /// Integers, multiplied by quantized inputs.
-    Codes(CodeBits, ScaleKind),
-    /// Floats, multiplied by float inputs.
-    Floats(FloatKind),
-}
-
-/// The width of a code. If the scales have no minima, the middle code stands for zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CodeBits {
-    Four,
-    Five,
-    Six,
-    Eight,
-}
-
-/// The scales of a row in a strip.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ScaleKind {
-    /// A half float per 32 columns.
-    F16,
-    /// A half float per 32 columns, and another one for the minimum, which is added.
-    F16Min,
-    /// Per 256 columns, two half floats, then 8 scales and 8 minima, a signed byte each.
-    SuperBlockMin,
-    /// Per 256 columns, a half float, then a signed byte for each 16 columns.
-    SuperBlockHalves,
-}
-
-/// The type of weights that are not quantized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FloatKind {
-    F16,
-    BF16,
-    F32,
-}
-
-impl Layout {
-    /// Bytes of the weights in 32 columns of a strip.
-    pub(super) const fn quants(self) -> usize {
-        match self {
-            Layout::Codes(CodeBits::Four, _) => 256,
-            Layout::Codes(CodeBits::Five, _) => 320,
-            Layout::Codes(CodeBits::Six, _) => 384,
-            Layout::Codes(CodeBits::Eight, _) => 512,
-            Layout::Floats(FloatKind::F16 | FloatKind::BF16) => 1024,
-            Layout::Floats(FloatKind::F32) => 2048,
-        }
-    }
-
-    /// Bytes of the scales of `columns` columns of a strip.
-    pub(super) const fn scales(self, columns: usize) -> usize {
-        match self {
-            Layout::Codes(_, ScaleKind::F16) => columns / BLOCK * 32,
-            Layout::Codes(_, ScaleKind::F16Min) => columns / BLOCK * 64,
-            Layout::Codes(_, ScaleKind::SuperBlockMin) => columns / 256 * 320,
-            Layout::Codes(_, ScaleKind::SuperBlockHalves) => columns / 256 * 288,
-            Layout::Floats(_) => 0,
-        }
-    }
-}
+use super::layout::{CodeBits, FloatKind, Layout, ScaleKind};
+use super::{LinearError, dequantize, pack};
 
 /// A row of the table.
 pub(super) struct Spec {
@@ -110,7 +47,8 @@ macro_rules! formats {
             layout: Layout::$layout($($part),+),
             dequantize: dequantize::$function,
             pack: |cols, rows, strip| {
-                pack::strip::<$bytes>(Format::$name, cols, rows, strip, pack::$function);
+                const LAYOUT: Layout = Layout::$layout($($part),+);
+                pack::strip::<$bytes>($block, LAYOUT, cols, rows, strip, pack::$function);
             },
         },)*];
     };
@@ -175,6 +113,44 @@ impl Format {
     pub(super) fn spec(self) -> &'static Spec {
         &SPECS[self as usize]
     }
+}
+
+/// Writes row `row` of the GGUF matrix `data`, `[n, k]` in `format`, to `out`, `[k]`.
+pub fn dequantize_row(
+    format: Format,
+    data: &[u8],
+    row: usize,
+    k: usize,
+    out: &mut [f32],
+) -> Result<(), LinearError> {
+    let spec = format.spec();
+    let bytes = format.row_bytes(k);
+    if bytes == 0 || !k.is_multiple_of(spec.block) {
+        return Err(LinearError::Columns {
+            format,
+            rows: 1,
+            cols: k,
+            block: spec.block,
+        });
+    }
+    if out.len() != k {
+        return Err(LinearError::Shape {
+            what: "a row of weights",
+            want: k,
+            have: out.len(),
+        });
+    }
+    let blocks = data.chunks_exact(bytes).nth(row).ok_or(LinearError::Row {
+        row,
+        rows: data.len() / bytes,
+    })?;
+    for (block, values) in blocks
+        .chunks_exact(spec.bytes)
+        .zip(out.chunks_exact_mut(spec.block))
+    {
+        (spec.dequantize)(block, values);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

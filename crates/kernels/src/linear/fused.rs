@@ -4,10 +4,11 @@
 use std::ops::Range;
 use std::sync::MutexGuard;
 
+use super::activations::{Activations, Source};
 use super::matmul::{
     Input, StripPair, Write, check, multiply, passes, quantize_input, units, with_scratch,
 };
-use super::quantize::{Activations, Source, Target};
+use super::quantize::Target;
 use super::{BLOCK, LinearError, Packed, Pool};
 
 /// Computes `out[i]` from `a[i]` and `b[i]`.

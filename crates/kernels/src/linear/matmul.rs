@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use super::activations::{Activations, Source};
 use super::group::{GROUP, Group};
 use super::kernels::{self, Kernel, Strip, Sums, Tiles, Unpacked};
-use super::quantize::{Activations, Forms, Source};
+use super::quantize::Forms;
 use super::{LinearError, Packed, Pool, STRIP, TILE};
 
 /// Bytes of quantized input per pass over the weights: as many as fit in a core's own cache beside

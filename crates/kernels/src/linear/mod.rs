@@ -12,6 +12,7 @@
 //!
 //! Bytes and floats come in, floats go out; there are no tensors, models or files here.
 
+mod activations;
 mod aligned;
 mod arena;
 mod dequantize;
@@ -19,21 +20,22 @@ mod format;
 mod fused;
 mod group;
 mod kernels;
+mod layout;
 mod matmul;
 mod pack;
+mod packed;
 mod pool;
 mod quantize;
 
 pub use crate::family::KernelFamily;
+pub use activations::Source;
 pub use aligned::{Aligned, Pod};
 pub use arena::Arena;
-pub use dequantize::dequantize_row;
-pub use format::Format;
+pub use format::{Format, dequantize_row};
 pub use fused::{Combine, FusedPair, can_fuse, fused_pair};
 pub use matmul::{Write, matmul};
-pub use pack::Packed;
+pub use packed::Packed;
 pub use pool::Pool;
-pub use quantize::Source;
 
 /// Rows of a strip: the outputs that a kernel computes side by side.
 const STRIP: usize = 16;

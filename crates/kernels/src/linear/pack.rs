@@ -16,126 +16,27 @@
 //!
 //! Padding rows of the last strip have scale zero, and their results are never read.
 
-use super::arena::{ALIGN, Arena, Region};
 use super::dequantize::{codes_q4k, codes_q5k, codes_q6k, scale_and_min, word};
-use super::{BLOCK, Format, LinearError, Pool, STRIP};
-
-/// A weight matrix, ready to be multiplied.
-pub struct Packed {
-    format: Format,
-    rows: usize,
-    cols: usize,
-    region: Region,
-}
-
-impl Packed {
-    /// Packs `data`, the blocks of a GGUF matrix `[rows, cols]` in `format`, row after row.
-    pub fn pack(
-        arena: &mut Arena,
-        pool: &Pool,
-        format: Format,
-        data: &[u8],
-        rows: usize,
-        cols: usize,
-    ) -> Result<Packed, LinearError> {
-        let spec = format.spec();
-        if cols == 0 || !cols.is_multiple_of(spec.block) {
-            return Err(LinearError::Columns {
-                format,
-                rows,
-                cols,
-                block: spec.block,
-            });
-        }
-        let (want, have) = (rows * format.row_bytes(cols), data.len());
-        if want != have {
-            return Err(LinearError::Bytes {
-                format,
-                rows,
-                cols,
-                want,
-                have,
-            });
-        }
-        let bytes = strip_bytes(format, cols);
-        let mut region = arena.take(rows.div_ceil(STRIP) * bytes)?;
-        let sources = data.chunks(STRIP * format.row_bytes(cols));
-        let strips = region
-            .bytes_mut()
-            .chunks_exact_mut(bytes)
-            .zip(sources)
-            .collect();
-        pool.each(strips, |(strip, source)| (spec.pack)(cols, source, strip));
-        Ok(Packed {
-            format,
-            rows,
-            cols,
-            region,
-        })
-    }
-
-    #[inline]
-    pub fn format(&self) -> Format {
-        self.format
-    }
-
-    /// The number of outputs.
-    #[inline]
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The number of inputs.
-    #[inline]
-    pub fn cols(&self) -> usize {
-        self.cols
-    }
-
-    /// The size in memory, in bytes.
-    pub fn bytes(&self) -> usize {
-        self.region.bytes().len()
-    }
-
-    pub(super) fn strips(&self) -> usize {
-        self.rows.div_ceil(STRIP)
-    }
-
-    pub(super) fn strip_bytes(&self) -> usize {
-        strip_bytes(self.format, self.cols)
-    }
-
-    /// The scales and the weights of a strip.
-    pub(super) fn strip(&self, index: usize) -> (&[u8], &[u8]) {
-        let bytes = self.strip_bytes();
-        self.region.bytes()[index * bytes..][..bytes].split_at(scales_bytes(self.format, self.cols))
-    }
-}
-
-fn scales_bytes(format: Format, cols: usize) -> usize {
-    format.layout().scales(cols).next_multiple_of(ALIGN)
-}
-
-fn strip_bytes(format: Format, cols: usize) -> usize {
-    scales_bytes(format, cols) + cols / BLOCK * format.layout().quants()
-}
+use super::layout::Layout;
+use super::{BLOCK, STRIP};
 
 /// Packs up to 16 rows of file blocks into a strip: `pack` writes one block of a row, its scales to
 /// `scales` and its weights to `quants`. The function is compiled for each format's block size.
 #[inline(always)]
 pub(super) fn strip<const BYTES: usize>(
-    format: Format,
+    block: usize,
+    layout: Layout,
     cols: usize,
     source: &[u8],
     strip: &mut [u8],
     pack: impl Fn(&[u8; BYTES], usize, &mut [u8], &mut [u8]),
 ) {
-    let spec = format.spec();
-    let (all_scales, all_quants) = strip.split_at_mut(scales_bytes(format, cols));
-    let quants_bytes = spec.layout.quants() * spec.block / BLOCK;
-    let scales_bytes = spec.layout.scales(spec.block);
+    let (all_scales, all_quants) = strip.split_at_mut(layout.aligned_scales(cols));
+    let quants_bytes = layout.quants() * block / BLOCK;
+    let scales_bytes = layout.scales(block);
     for (index, quants) in all_quants.chunks_exact_mut(quants_bytes).enumerate() {
         let scales = &mut all_scales[index * scales_bytes..][..scales_bytes];
-        for (row, blocks) in source.chunks_exact(format.row_bytes(cols)).enumerate() {
+        for (row, blocks) in source.chunks_exact(cols / block * BYTES).enumerate() {
             if let Some(block) = blocks[index * BYTES..].first_chunk() {
                 pack(block, row, scales, quants);
             }

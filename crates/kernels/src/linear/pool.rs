@@ -13,7 +13,7 @@ use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use super::KernelFamily;
-use super::quantize::Activations;
+use super::activations::Activations;
 
 /// How long a thread polls for work before it sleeps: longer than the pause between two layers.
 const SPIN_TIME: Duration = Duration::from_micros(200);

@@ -14,20 +14,13 @@
 
 use std::cell::RefCell;
 
-use super::group::{GROUP, Group, Part, group_rows};
+use super::activations::{Activations, Source};
+use super::group::{GROUP, Part};
 use super::kernels::quantizer;
-use super::{Aligned, BLOCK, KernelFamily, Pool, TILE};
+use super::{Aligned, BLOCK, KernelFamily, Pool};
 
 /// With at least this many rows, the threads share the work of quantizing them.
 const SHARE: usize = 16;
-
-/// Where the rows of an input `[m, k]` come from.
-#[derive(Clone, Copy)]
-pub enum Source<'a> {
-    Rows(&'a [f32]),
-    /// The function computes the row with the given index and writes it.
-    Computed(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
-}
 
 /// The forms of the input that the kernels of some weights need.
 #[derive(Clone, Copy)]
@@ -44,20 +37,6 @@ impl Forms {
         codes: true,
         values: false,
     };
-}
-
-/// The quantized rows of one input `[m, k]`.
-#[derive(Default)]
-pub(super) struct Activations {
-    blocks: usize,
-    /// The number of rows in a full group.
-    most: usize,
-    /// The rows themselves, if they were computed here and the weights are floats.
-    computed: Aligned<f32>,
-    codes: Aligned<i8>,
-    scales: Vec<f32>,
-    sums: Vec<f32>,
-    totals: Vec<[i32; 2]>,
 }
 
 /// The part of an `Activations` that holds some full groups.
@@ -167,37 +146,6 @@ impl Activations {
             });
         }
         places
-    }
-
-    /// The group that starts at `row` of the input, where `rest` rows are left. Two full groups of
-    /// the largest size are returned as one.
-    pub(super) fn group<'a>(
-        &'a self,
-        source: Source<'a>,
-        k: usize,
-        row: usize,
-        rest: usize,
-    ) -> Group<'a> {
-        let rows = match self.most == GROUP && rest >= TILE {
-            true => TILE,
-            false => group_rows(rest, self.most),
-        };
-        let values = match source {
-            Source::Rows(values) => values,
-            Source::Computed(_) => &self.computed,
-        };
-        let span = row * self.blocks..(row + rows) * self.blocks;
-        Group {
-            rows,
-            codes: self
-                .codes
-                .get(span.start * BLOCK..span.end * BLOCK)
-                .unwrap_or_default(),
-            scales: self.scales.get(span.clone()).unwrap_or_default(),
-            sums: self.sums.get(span.clone()).unwrap_or_default(),
-            totals: self.totals.get(span).unwrap_or_default(),
-            values: values.get(row * k..(row + rows) * k).unwrap_or_default(),
-        }
     }
 
     /// The destination of rows that are quantized one block of columns at a time.

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::quantize::{Activations, Forms};
+use super::activations::Activations;
+use super::quantize::Forms;
 use super::*;
 use random::{Random, weights};
 

@@ -1,6 +1,8 @@
 //! The steps of a tile: the inner loops, for the registers of a kernel family.
 
-use super::{Step, Tile, values};
+mod values;
+
+use super::{Step, Tile};
 use crate::attention::kv::Heads;
 use crate::lanes::{KvElement, Lanes, Portable, SCALE_GROUP, WIDTH, prefetch};
 use crate::linear::KernelFamily;

@@ -13,8 +13,8 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::super::format::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::group::Group;
+use super::super::layout::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::{BLOCK, STRIP};
 use super::avx512vnni::read::{
     Codes, F16Scale, F16ScaleMin, Q4, Q5, Q6, Q8, Scales, SuperBlockHalves, SuperBlockMin,

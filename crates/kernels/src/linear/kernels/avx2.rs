@@ -13,8 +13,8 @@ use read::{
     SuperBlockHalves, SuperBlockMin,
 };
 
-use super::super::format::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::group::{Group, Part};
+use super::super::layout::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 

@@ -23,8 +23,8 @@ mod avx2;
 mod avx512vnni;
 mod portable;
 
-use super::format::Layout;
 use super::group::{Group, Part};
+use super::layout::Layout;
 use super::{Aligned, STRIP, TILE};
 use crate::family::KernelFamily;
 

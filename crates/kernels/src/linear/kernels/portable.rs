@@ -2,8 +2,8 @@
 
 use half::bf16;
 
-use super::super::format::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::group::{GROUP, Group, Part};
+use super::super::layout::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 

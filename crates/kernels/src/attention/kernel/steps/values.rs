@@ -1,7 +1,7 @@
 //! The last step of a tile: the weighted sum of values.
 
-use super::Tile;
-use super::steps::{AHEAD, put};
+use super::super::Tile;
+use super::{AHEAD, put};
 use crate::attention::kv::Heads;
 use crate::lanes::{KvElement, Lanes, SCALE_GROUP, WIDTH, prefetch};
 use std::ops::Range;

@@ -1,0 +1,96 @@
+//! Weight matrices packed into strips; `pack.rs` describes a strip.
+
+use super::arena::{Arena, Region};
+use super::{Format, LinearError, Pool, STRIP};
+
+/// A weight matrix, ready to be multiplied.
+pub struct Packed {
+    format: Format,
+    rows: usize,
+    cols: usize,
+    region: Region,
+}
+
+impl Packed {
+    /// Packs `data`, the blocks of a GGUF matrix `[rows, cols]` in `format`, row after row.
+    pub fn pack(
+        arena: &mut Arena,
+        pool: &Pool,
+        format: Format,
+        data: &[u8],
+        rows: usize,
+        cols: usize,
+    ) -> Result<Packed, LinearError> {
+        let spec = format.spec();
+        if cols == 0 || !cols.is_multiple_of(spec.block) {
+            return Err(LinearError::Columns {
+                format,
+                rows,
+                cols,
+                block: spec.block,
+            });
+        }
+        let (want, have) = (rows * format.row_bytes(cols), data.len());
+        if want != have {
+            return Err(LinearError::Bytes {
+                format,
+                rows,
+                cols,
+                want,
+                have,
+            });
+        }
+        let bytes = format.layout().strip(cols);
+        let mut region = arena.take(rows.div_ceil(STRIP) * bytes)?;
+        let sources = data.chunks(STRIP * format.row_bytes(cols));
+        let strips = region
+            .bytes_mut()
+            .chunks_exact_mut(bytes)
+            .zip(sources)
+            .collect();
+        pool.each(strips, |(strip, source)| (spec.pack)(cols, source, strip));
+        Ok(Packed {
+            format,
+            rows,
+            cols,
+            region,
+        })
+    }
+
+    #[inline]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The number of outputs.
+    #[inline]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of inputs.
+    #[inline]
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The size in memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.region.bytes().len()
+    }
+
+    pub(super) fn strips(&self) -> usize {
+        self.rows.div_ceil(STRIP)
+    }
+
+    pub(super) fn strip_bytes(&self) -> usize {
+        self.format.layout().strip(self.cols)
+    }
+
+    /// The scales and the weights of a strip.
+    pub(super) fn strip(&self, index: usize) -> (&[u8], &[u8]) {
+        let bytes = self.strip_bytes();
+        let scales = self.format.layout().aligned_scales(self.cols);
+        self.region.bytes()[index * bytes..][..bytes].split_at(scales)
+    }
+}
