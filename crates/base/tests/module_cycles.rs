@@ -10,12 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The allowed cycles, as `crate: module module`, each with a reason.
-const ALLOWED: &[(&str, &str)] = &[
-    (
-        "train: adam batches phase picture_tokenizer run token_table trained",
-        "a phase writes checkpoints of its own optimizer state",
-    ),
-];
+const ALLOWED: &[(&str, &str)] = &[(
+    "train: adam batches phase picture_tokenizer run token_table trained",
+    "a phase writes checkpoints of its own optimizer state",
+)];
 
 /// A module's path below its crate; empty for the crate's root.
 type Module = Vec<String>;

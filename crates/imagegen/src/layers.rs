@@ -47,7 +47,7 @@ pub struct Block {
 
 enum Norms {
     /// Scale and shift are computed from the condition.
-    KnownTokens(Linear),
+    Conditioned(Linear),
     /// Parameters of the block, `[2, width]` each.
     Own { scale: Tensor, shift: Tensor },
 }
@@ -70,7 +70,7 @@ impl Block {
             Some(condition) => {
                 let weights = weights.pp("modulation");
                 let (weight, bias) = (normal(0.02), Init::Const(0.0));
-                Norms::KnownTokens(Linear::with_init(
+                Norms::Conditioned(Linear::with_init(
                     &weights,
                     condition,
                     4 * width,
@@ -97,7 +97,7 @@ impl Block {
     /// tokens.
     pub fn modulation(&self, condition: Option<&Tensor>) -> Result<Modulation> {
         let four = match (&self.norms, condition) {
-            (Norms::KnownTokens(linear), Some(condition)) => linear
+            (Norms::Conditioned(linear), Some(condition)) => linear
                 .forward(condition)?
                 .unsqueeze(1)?
                 .chunk(4, D::Minus1)?,
@@ -110,7 +110,7 @@ impl Block {
                     row(shift, 1)?,
                 ]
             }
-            (Norms::KnownTokens(_), None) => return Err(Error::Msg("no condition".into())),
+            (Norms::Conditioned(_), None) => return Err(Error::Msg("no condition".into())),
         };
         let four = <[Tensor; 4]>::try_from(four);
         Ok(Modulation(
