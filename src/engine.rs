@@ -1,5 +1,5 @@
 //! The engine: a worker thread receives requests and sends replies; the threads share only the stop
-//! mark.
+//! flag.
 //!
 //! Models are created on the worker and never leave it. The engine uses no sessions, no files
 //! except the models', and no terminal. Every request has an id, every reply carries the id of the
@@ -102,7 +102,7 @@ impl Drop for Engine {
     }
 }
 
-/// The reply channel and the stop mark of one request.
+/// The reply channel and the stop flag of one request.
 struct Outbox<'a> {
     request: RequestId,
     replies: &'a mpsc::Sender<Reply>,

@@ -1,5 +1,5 @@
-//! Keeps files beside the journal open, so that their contents survive the removal of the session's
-//! folder and a rescued session still has its pictures.
+//! Holds open the files beside the journal, so that their contents survive if the session's folder
+//! is deleted and a rescued session still has its pictures.
 
 use super::place::PICTURES;
 use super::private::{make_private_dir, open_private};

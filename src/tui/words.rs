@@ -10,7 +10,8 @@ use unicode_linebreak::{BreakClass, break_property};
 
 /// The places at or after `from` where a line may break in text without spaces.
 ///
-/// They are computed for each whole stretch of such a script, wherever `from` falls in it.
+/// A break can depend on all text between two spaces, so such a stretch is always analysed whole,
+/// even if `from` lies inside it.
 pub fn breaks(text: &str, from: usize) -> Vec<usize> {
     if !text[from..].chars().any(is_complex) {
         return Vec::new();

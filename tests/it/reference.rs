@@ -1,5 +1,5 @@
-//! The same model gives the same text: compared with llama.cpp's outputs in tests/reference/, which
-//! make.py there produced.
+//! Checks that the same model gives the same text as llama.cpp, whose outputs are in
+//! tests/reference/; make.py there generates them.
 
 use crate::support::{loaded, model_path};
 use base::progress::Unobserved;

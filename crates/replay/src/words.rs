@@ -48,8 +48,8 @@ impl<'a> Rest<'a> {
         (word, Rest::new(rest, self.at.at_column(column)))
     }
 
-    /// The whole rest as one text: the content of the quotes if it is a single quoted word,
-    /// otherwise the text as written.
+    /// The rest of the line as one text: without the quotes if it is a single quoted word, otherwise
+    /// as written.
     pub(crate) fn one_text(&self, variables: &Variables) -> Result<String, ScriptError> {
         if self.text.starts_with('"') {
             let words = self.words(variables)?;

@@ -72,7 +72,8 @@ pub enum PartKind {
     Voice,
     Memory,
     Summary,
-    /// A lore entry; beyond the budget, entries are dropped by rank, highest first.
+    /// A lore entry. If the entries exceed the budget, those with the largest `rank`, the least
+    /// important ones, are dropped first.
     Lore {
         title: String,
         rank: usize,

@@ -4,7 +4,7 @@ use base::decode::unix_lines;
 use base::untrusted::{clean, clean_line};
 use serde_json::{Map, Value};
 
-/// Text from a file, cleaned, with plain line ends.
+/// Text from a file, without control characters and with `\n` as line endings.
 pub fn words(text: &str) -> String {
     clean(&unix_lines(text)).into_owned()
 }

@@ -147,11 +147,11 @@ fn section_text(section: &Packed) -> String {
     text.unwrap_or_default().to_string()
 }
 
-/// The kind of a change that adds a section.
+/// The number for a change that adds a section.
 const CREATE: i64 = 0;
-/// The kind of a change that modifies a section.
+/// The number for a change that modifies a section.
 const UPDATE: i64 = 1;
-/// The kind of a change that removes a section.
+/// The number for a change that removes a section.
 const REMOVE: i64 = 2;
 
 fn apply(

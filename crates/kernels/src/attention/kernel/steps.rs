@@ -1,4 +1,5 @@
-//! The steps of a tile: the inner loops, for the registers of a kernel family.
+//! The inner loops that process a tile step by step, compiled for the registers of each kernel
+//! family.
 
 mod values;
 

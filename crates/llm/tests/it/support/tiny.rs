@@ -178,8 +178,8 @@ pub fn content(file: &NamedTempFile) -> (gguf_file::Content, File) {
     (gguf_file::Content::read(&mut reader).unwrap(), reader)
 }
 
-/// Another implementation: logits for the last of some tokens, the first of which is at the given
-/// position.
+/// Another implementation: a function of some tokens and the position of the first one that returns
+/// the logits after the last one.
 pub type Theirs<'a> = Box<dyn FnMut(&Tensor, usize) -> candle_core::Result<Tensor> + 'a>;
 
 /// The length of the text that both models evaluate: a prompt, then tokens one by one.

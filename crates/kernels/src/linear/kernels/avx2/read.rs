@@ -297,7 +297,7 @@ unsafe fn register(at: *const u8) -> __m256i {
     unsafe { _mm256_loadu_si256(at.cast()) }
 }
 
-/// Loads 8 of 16 half floats: those of one side.
+/// Loads 8 of 16 half floats: the lower ones for side 0, the upper ones for side 1.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and sixteen half floats can be read.
