@@ -10,8 +10,8 @@ use unicode_linebreak::{BreakClass, break_property};
 
 /// The places at or after `from` where a line may break in text without spaces.
 ///
-/// A break can depend on all text between two spaces, so such a stretch is always analysed whole,
-/// even if `from` lies inside it.
+/// A break can depend on the whole stretch of such text, so the stretch is analysed from its
+/// beginning, even if `from` lies inside it.
 pub fn breaks(text: &str, from: usize) -> Vec<usize> {
     if !text[from..].chars().any(is_complex) {
         return Vec::new();
