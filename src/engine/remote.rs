@@ -53,9 +53,9 @@ pub struct Remote {
     thinks: bool,
     /// Sampling fields that the server refused.
     refused: HashSet<String>,
-    /// The sentences already shown to the writer.
+    /// The notices already shown to the writer; each is shown once.
     said: HashSet<String>,
-    /// The text of each token listed so far.
+    /// The text of each token that the server has listed as an alternative so far.
     words: HashMap<u32, String>,
     /// Where the story started in the last prompt; unchanged while the story still fits.
     begins: Option<(NodeId, usize)>,

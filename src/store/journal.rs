@@ -274,7 +274,7 @@ impl Journal {
         self.look()
     }
 
-    /// Cuts off part of a record whose write failed.
+    /// Removes the partial record that a failed write left at the end of the journal.
     fn cut_torn(&mut self) -> Result<(), StoreError> {
         if !self.torn {
             return Ok(());

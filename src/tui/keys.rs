@@ -45,7 +45,7 @@ pub enum Scroll {
     Bottom,
 }
 
-/// A row of the table.
+/// A key binding: a row of the table of keys.
 #[derive(Clone, Debug)]
 pub struct KeyBinding {
     pub(super) code: KeyCode,
@@ -172,7 +172,7 @@ pub const KEYS: &[KeyBinding] = &[
         ALT,
         KeyCode::Char('s'),
         Action::Begin("/branch "),
-        "start a branch inside a passage: 12.3 (after its third sentence) or 12:words (after these)",
+        "start a branch inside a passage: 12.3 (after sentence 3 of passage 12) or 12:WORDS (after these words)",
     ),
     key(
         ALT,

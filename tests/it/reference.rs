@@ -109,8 +109,9 @@ fn prompts_become_the_tokens_that_llama_cpp_makes() {
 /// The tolerance follows from how much llama.cpp's own results vary on these prompts: with one
 /// batch instead of single steps, with flash attention, or with AMX, its best token differs in 25
 /// to 35 of the 909 steps, and the gap between its two best logits changes by up to 0.85. The
-/// slightest difference changes how 8-bit activations are rounded, so our results can only be
-/// required to differ no more from llama.cpp's than those do from each other.
+/// slightest difference changes how 8-bit activations are rounded, so the tests
+/// only require that our results differ no more from llama.cpp's than llama.cpp's own results differ
+/// from each other.
 ///
 /// This is the maximum number of steps in which the best token may differ.
 const APART: usize = 50;

@@ -242,7 +242,7 @@ fn for_each_tap(by: &Depthwise, size: usize, place: usize, mut at: impl FnMut(us
     }
 }
 
-/// How many numbers of a picture a convolution reads and writes.
+/// The number of values that a convolution reads and writes for a picture.
 struct Lengths {
     from: usize,
     to: usize,

@@ -29,7 +29,7 @@ pub enum Train {
         #[arg(long)]
         json: bool,
     },
-    /// Train one phase or resume its checkpoint
+    /// Train one phase, or resume it from its last checkpoint
     Gan(Gan),
     /// Export the checkpoints of a run as weights for `illumine draw`
     Export {
@@ -133,7 +133,7 @@ fn share(text: &str) -> Result<f64, String> {
 
 #[derive(Args, Debug)]
 pub struct Gan {
-    /// Phase to train, in this order: reconstruct, tokens, then paint and refine (both optional); or
+    /// Phase to train; the order is reconstruct, tokens, then paint and refine (both optional). Or
     /// direct, which trains the one-pass GAN in its own run folder
     #[arg(value_parser = phases())]
     pub phase: PhaseKind,

@@ -1,4 +1,5 @@
-//! The page of a replay: it collects answers and pictures for expectations, and shows progress.
+//! Receives a replay's output: collects answers and pictures for the expectations, and shows
+//! progress.
 
 use super::super::page::Meter;
 use super::super::signals::Watch;

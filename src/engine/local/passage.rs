@@ -249,7 +249,7 @@ impl<'a> Passage<'a> {
         });
     }
 
-    /// Whether the text so far reaches the goal if token `id` follows.
+    /// Whether the text before token `id` meets the length goal, given that this token comes next.
     fn goal_met_before(&self, loaded: &Loaded, id: u32) -> bool {
         let written = self.written();
         if !may_end(self.request, written) {

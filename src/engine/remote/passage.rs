@@ -227,7 +227,8 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// The first banned phrase that was not let through: its byte in the passage, and which phrase.
+    /// The first banned phrase that was not deliberately kept: its byte offset in the passage, and the
+    /// index of the ban.
     fn banned(&self) -> Option<(usize, usize)> {
         let mut from = 0;
         while let Some((ban, range)) = self.bans.find(self.held.get(from..)?) {

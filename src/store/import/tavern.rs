@@ -203,8 +203,9 @@ impl Chat {
         }
     }
 
-    /// The versions of a message, each with its swipe number, and the index of the one shown: the
-    /// message's text, which differs from its swipe if another program edited only one of them.
+    /// The versions of a message, each with its swipe number, and the index of the version shown.
+    /// That one has the text of `mes`, which differs from the selected swipe if another program
+    /// edited only one of the two.
     fn take_versions(
         &mut self,
         message: &mut Map<String, Value>,

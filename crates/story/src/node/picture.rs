@@ -73,7 +73,7 @@ pub enum Derivation {
     Vary { tokens: String, amount: f64 },
     /// An interpolation between this picture's own prompt or source picture (0) and another (1).
     Lerp { other: Box<LerpTarget>, at: f64 },
-    /// A redrawing of another picture in the style of this one.
+    /// Another picture, redrawn in the style of this one.
     Restyle { tokens: String },
     /// A backdrop and the subjects in front of it.
     Scene { parts: Vec<String> },
