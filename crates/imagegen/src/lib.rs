@@ -93,7 +93,7 @@ pub struct ImageSpec {
     pub embedding: Vec<f32>,
     /// The unit embedding of the prompt's subject; empty if the subject is the whole prompt.
     pub subject: Vec<f32>,
-    /// The number of a style; None is any style.
+    /// The index of the style to draw in; None for any style.
     pub style: Option<u32>,
     /// The seeds; one picture is drawn for each.
     pub seeds: Vec<u64>,

@@ -14,7 +14,7 @@ pub struct FsqCodes(pub Vec<u8>);
 /// The levels of each code, on a device.
 #[derive(Clone, Debug)]
 pub struct Quantizer {
-    /// `[codes]`: the h of each code.
+    /// `[codes]`: half the range of each code, h = (n - 1) / 2.
     halves: Tensor,
 }
 

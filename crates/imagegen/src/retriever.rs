@@ -75,7 +75,8 @@ impl Retriever {
         self.coverage.covers(concept, style)
     }
 
-    /// Removes drawings. `renumber` gives the concepts' new numbers, `counts` how many are left.
+    /// Removes drawings. `renumber` gives the new indices of the concepts; `counts` are the numbers of
+    /// concepts and styles that are left.
     pub fn remove_drawings(&mut self, renumber: Renumber, counts: (usize, usize)) {
         self.index = self.index.renumbered(renumber);
         self.coverage = StyleCoverage::new(&self.index, counts);

@@ -321,8 +321,8 @@ impl CustomOp1 for DepthwiseBackward {
     }
 }
 
-/// For each picture of a batch, computes `lengths.to` numbers, initially zero, from its
-/// `lengths.from` numbers.
+/// For each picture of a batch, calls `work` with its `lengths.from` inputs and a buffer of zeros for
+/// its `lengths.to` outputs.
 fn each_picture(
     storage: &CpuStorage,
     layout: &Layout,

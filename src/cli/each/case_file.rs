@@ -41,7 +41,7 @@ pub struct Place {
     pub line: u32,
     /// The hash of the row's id.
     pub hash: u64,
-    /// The number of the row's model, in order of appearance; 0 is the model chosen by flags.
+    /// The index of the row's model, in order of appearance; 0 is the model chosen by flags.
     model: u32,
 }
 

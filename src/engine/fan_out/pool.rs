@@ -30,7 +30,7 @@ pub(super) struct Report {
     /// The thread; None for a request that ran on the calling thread.
     pub thread: Option<usize>,
     pub job: Job,
-    /// The number of the model; None if the request was not sent.
+    /// The index of the model that got the request; None if the request was not sent.
     pub model: Option<usize>,
     pub seed: u64,
     pub text: String,
@@ -51,7 +51,7 @@ pub(super) struct Pool {
 struct Thread {
     tasks: Sender<Task>,
     handle: JoinHandle<()>,
-    /// The number of the model whose backend the thread has.
+    /// The index of the model whose backend the thread has.
     model: Option<usize>,
 }
 

@@ -39,7 +39,7 @@ impl Forms {
     };
 }
 
-/// The part of an `Activations` that holds some full groups.
+/// A part of an `Activations`, for a thread to fill: whole groups of rows.
 struct Place<'a> {
     /// The first row of this part.
     first: usize,
