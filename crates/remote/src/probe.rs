@@ -270,8 +270,8 @@ fn details(client: &Client, server: &mut Server, stopped: Stopped) -> Result<(),
     Ok(())
 }
 
-/// Counts a text's tokens with the server's tokenizer; `None` if it has no such route. The token
-/// ids are empty if the server does not report them.
+/// Counts a text's tokens with the server's tokenizer, and returns the count and the token ids
+/// (none if the server reports only the count); `None` if the server cannot count tokens.
 pub fn count_tokens(
     client: &Client,
     flavour: Flavour,

@@ -25,7 +25,7 @@ const WORDS: &[&str] = &[
     "system",
 ];
 
-/// Words that belong on the command line instead.
+/// Words that a script cannot use, each with the command-line flag to use instead.
 const FLAGS: &[(&str, &str)] = &[
     ("backend", "--backend"),
     ("device", "--device"),
