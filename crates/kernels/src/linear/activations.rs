@@ -17,7 +17,8 @@ pub(super) struct Activations {
     pub(super) blocks: usize,
     /// The number of rows in a full group.
     pub(super) most: usize,
-    /// The rows themselves, if they were computed here and the weights are floats.
+    /// The rows as floats, if the source is [`Source::Computed`] and some weights are floats;
+    /// otherwise empty.
     pub(super) computed: Aligned<f32>,
     pub(super) codes: Aligned<i8>,
     pub(super) scales: Vec<f32>,
