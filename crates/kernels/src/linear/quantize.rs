@@ -6,9 +6,8 @@
 //! have a zero point.
 //!
 //! Rows are divided into full groups, which have as many rows as the kernels take at once (16 or
-//! 8), and the remaining rows into groups of 8, 4, 2 and 1. A group is stored block by
-//! block with its rows side by side, so that a kernel finds them at fixed distances from one
-//! pointer.
+//! 8), and the remaining rows into groups of 8, 4, 2 and 1. A group is stored block by block with
+//! its rows side by side, so that a kernel finds them at fixed distances from one pointer.
 //!
 //! Rows that must first be computed (as a norm or an activation) are computed and quantized a few
 //! at a time, so that they stay in a core's own cache in between.
