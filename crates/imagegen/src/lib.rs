@@ -3,12 +3,13 @@
 //! An [`Illuminator`] consists of a config, concepts and the networks of a [`design::Design`]. The
 //! token design (`token_design`) samples tokens with a token Transformer ([`tokens`], [`sampling`])
 //! from conditioning ([`conditioning`]) and retrieved examples ([`retrieval_index`],
-//! `retrieval_encoder`), corrects them with a refiner ([`refiner`]; both on one [`backbone`]) and
-//! decodes them ([`generator`]); an encoder ([`encoder`], [`quantizer`]) turns pictures into
-//! tokens. In training a discriminator ([`discriminator`]) or a critic on pretrained features
-//! ([`critic`]) scores pictures. Varying, interpolating, mixing and restyling each have their own
-//! module. All networks are built from [`weights`] and [`layers`] and sized by [`config`];
-//! tests/peers/illuminator has the same networks in PyTorch.
+//! `retrieval_encoder`), corrects them with a refiner ([`refiner`], which has the same kind of
+//! [`backbone`] as the token Transformer) and decodes them ([`generator`]); an encoder
+//! ([`encoder`], [`quantizer`]) turns pictures into tokens. In training a discriminator
+//! ([`discriminator`]) or a critic on pretrained features ([`critic`]) scores pictures. Varying,
+//! interpolating, mixing and restyling each have their own module. All networks are built from
+//! [`weights`] and [`layers`] and sized by [`config`]; tests/peers/illuminator has the same
+//! networks in PyTorch.
 //!
 //! The crate receives prompts as embeddings, and accesses no files but its weights.
 
@@ -93,7 +94,7 @@ pub struct ImageSpec {
     pub embedding: Vec<f32>,
     /// The unit embedding of the prompt's subject; empty if the subject is the whole prompt.
     pub subject: Vec<f32>,
-    /// The number of a style; None is any style.
+    /// The number of a style; None means any style.
     pub style: Option<u32>,
     /// The seeds; one picture is drawn for each.
     pub seeds: Vec<u64>,
@@ -181,7 +182,8 @@ impl Illuminator {
     }
 
     /// Whether these weights draw the same pictures as weights with this SHA-256. Weights stored in
-    /// 8 bits list the float weights they were made from; only a CPU packs those to the same bits.
+    /// 8 bits list the float weights they were made from. On a CPU, those draw the same pictures,
+    /// since packing them gives the same 8-bit values.
     pub fn reproduces(&self, sha256: &str) -> bool {
         let other = || self.config.same_pictures_as.iter().any(|own| own == sha256);
         self.sha256 == sha256 || (self.device.is_cpu() && other())
