@@ -335,8 +335,8 @@ mod tests {
     }
 
     /// For sizes that do not fill registers, and with more or fewer pictures than threads, the
-    /// result equals that of plain loops, and the first picture's is bit-identical to its result
-    /// when computed alone.
+    /// result equals that of plain loops, and that of the first picture is bit-identical to the one
+    /// computed for it alone.
     #[test]
     fn odd_sizes_are_right_and_a_picture_does_not_depend_on_others() {
         for (tokens, width, heads, pictures) in [(69, 40, 2, 1), (5, 12, 3, 7), (64, 32, 1, 3)] {

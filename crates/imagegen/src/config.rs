@@ -33,8 +33,8 @@ pub struct Config {
     /// The section of a design other than the token design; its loader parses it.
     #[serde(default, rename = "direct", skip_serializing_if = "Option::is_none")]
     pub other_design: Option<serde_json::Value>,
-    /// The SHA-256 of each set of weights that differs from this one only in how matrices are
-    /// stored. On a CPU, it draws the same pictures.
+    /// The SHA-256 checksums of weights that differ from these only in how matrices are stored, and
+    /// therefore draw the same pictures on a CPU.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub same_pictures_as: Vec<String>,
 }
@@ -63,7 +63,7 @@ pub struct Generator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     pub stack: Stack,
-    /// How many numbers the code head computes each code's logits from.
+    /// The number of inputs from which the code head computes each code's logits.
     pub hidden: usize,
 }
 

@@ -333,7 +333,7 @@ fn unknown_design() -> ImageError {
     ImageError::Illuminator("they need an image design that this build of illumine lacks; build it with the feature `train`".into())
 }
 
-/// Converts values from -1 to 1 to bytes; no colour exceeds its opacity.
+/// Converts values in the range -1 to 1 to bytes, and limits each pixel's colours to its opacity.
 pub fn to_pixel_bytes(values: &[f32]) -> Vec<u8> {
     let mut bytes: Vec<u8> = values
         .iter()

@@ -15,7 +15,7 @@ pub enum Source<'a> {
 #[derive(Default)]
 pub(super) struct Activations {
     pub(super) blocks: usize,
-    /// The number of rows in a full group.
+    /// The number of rows in a full group, which a kernel takes at once.
     pub(super) most: usize,
     /// The rows as floats, if the source is [`Source::Computed`] and some weights are floats;
     /// otherwise empty.
