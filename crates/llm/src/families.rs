@@ -25,8 +25,8 @@ pub struct Family {
     pub full_attention_every: usize,
     /// RoPE's base in layers with a sliding window, if it differs and files do not state it.
     pub local_rope_base: Option<f64>,
-    /// The number of layers by which to recognize the one model in the family that scales queries by
-    /// hidden size over heads instead of by head width; GGUF files do not state this.
+    /// The number of layers by which to recognize the one model in the family that scales queries
+    /// by hidden size over heads instead of by head width; GGUF files do not state this.
     pub wide_query_layers: Option<usize>,
 }
 
