@@ -4,7 +4,7 @@
 //! blocks, then the weights, 32 columns at a time, in 8 groups of 4 columns. A group has 4 bytes
 //! for each of the 16 rows: 64 bytes, one register, whose lanes are the rows. Weights keep their
 //! bits from the file: if a byte holds two nibbles, the low one belongs to group g and the high one
-//! to group g + 4, which is GGML's own order within 32 values. So packing mostly moves 4-byte words.
+//! to group g + 4, as in GGML's own order of 32 values. So packing mostly moves 4-byte words.
 //!
 //! | weights | bytes for 32 columns of 16 rows |
 //! |---|---|

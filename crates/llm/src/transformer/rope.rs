@@ -85,8 +85,8 @@ impl RopeTables {
         Ok(())
     }
 
-    /// The cosines and sines of the positions below `len`, each `[len, dim / 2]`. Tables on the host
-    /// have no such tensors.
+    /// The cosines and sines of the positions below `len`, each `[len, dim / 2]`. Tables on the
+    /// host have no such tensors.
     pub fn tensors(&self, len: usize) -> Result<(Tensor, Tensor)> {
         Ok((self.cos.narrow(0, 0, len)?, self.sin.narrow(0, 0, len)?))
     }
