@@ -214,7 +214,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A line as a writer types it.
+    /// Checks a line that a writer would type, and adds it to the case.
     fn typed(&self, text: &str, at: &Position, case: &mut Case) -> Result<(), ScriptError> {
         let text = fill(text, at, &self.variables)?;
         let parsed = command::parse(&text);
