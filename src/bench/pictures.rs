@@ -27,8 +27,9 @@ pub struct EvaluationSettings {
     pub learned: usize,
     pub seed: u64,
     pub sampling: Sampling,
-    /// The share (0 to 1) of a real picture's tokens to redraw; 0 measures encoder and decoder
-    /// alone, an upper bound for the token Transformer. None draws from captions.
+    /// The share (0 to 1) of a real picture's tokens to predict again. At 0, only encoder and
+    /// decoder are measured, which gives an upper bound for the token Transformer. If None,
+    /// pictures are drawn from captions.
     pub redrawn: Option<f64>,
 }
 
@@ -79,10 +80,11 @@ pub struct Report {
     pub diversity: f64,
     /// The mean distance between real pictures of one concept in several styles.
     pub diversity_of_real: f64,
-    /// How often the nearest training picture has the requested concept and style.
+    /// The share of drawn pictures whose nearest training picture has the requested concept and
+    /// style.
     pub nearest_is_asked: f64,
-    /// How far away the nearest training picture is, relative to held-out real pictures (1: equally
-    /// far).
+    /// The median distance of drawn pictures from their nearest training pictures, divided by the
+    /// same median for held-out real pictures.
     pub nearest_distance: f64,
 }
 
