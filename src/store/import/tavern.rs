@@ -203,8 +203,9 @@ impl Chat {
         }
     }
 
-    /// The versions of a message, each with its swipe number, and the index of the one shown: the
-    /// message's text, which differs from its swipe if another program edited only one of them.
+    /// The versions of a message, each with its swipe number, and the index of the version shown.
+    /// The version shown has the text in `mes`. If the swipe named by `swipe_id` has a different
+    /// text, because another program edited only one of the two, `mes` is added as a version.
     fn take_versions(
         &mut self,
         message: &mut Map<String, Value>,
