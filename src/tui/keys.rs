@@ -45,7 +45,7 @@ pub enum Scroll {
     Bottom,
 }
 
-/// A row of the table.
+/// A key binding: one row of the table of keys.
 #[derive(Clone, Debug)]
 pub struct KeyBinding {
     pub(super) code: KeyCode,
