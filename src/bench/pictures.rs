@@ -234,8 +234,8 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Pictures of each split to draw again; those of the first split are removed from
-    /// `trained`, so that the classifier has not seen them.
+    /// Chooses, from each split, the pictures whose concepts and styles are drawn again. Those of
+    /// the training split are removed from `trained`, so that the classifier is not fitted to them.
     fn asked(&mut self, trained: &mut Vec<usize>) -> Result<[Vec<usize>; 3], PicturesError> {
         let most = self.settings.drawn;
         let (held, new) = (
@@ -255,7 +255,8 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Fits a map from features to a concept's embedding and a number for each style.
+    /// Fits a map from a picture's features to the embedding of its concept and, for each style, a
+    /// score that should be 1 if the picture has that style and 0 otherwise.
     fn classifier(
         &self,
         learned: &[usize],

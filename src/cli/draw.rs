@@ -174,7 +174,8 @@ fn build_request(args: &Args, from: Option<&PictureProvenance>) -> Result<Pictur
     })
 }
 
-/// The task of drawing from a prompt alone.
+/// The drawing task when there is no source picture: an interpolation, a scene or a single drawing,
+/// depending on the flags.
 fn prompt_task(args: &Args, prompt: String) -> PictureTask {
     match &args.lerp {
         Some(other) => PictureTask::Lerp {
