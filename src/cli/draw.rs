@@ -203,7 +203,8 @@ fn load_provenance(path: &Path) -> Result<PictureProvenance, Failed> {
     provenance(&file).map_err(|why| usage(format!("Cannot reproduce {}: {why}", path.display())))
 }
 
-/// The seeds: `--seeds`, or `--n` seeds starting at `--seed`, or random ones.
+/// Chooses the seeds: those of `--seeds`, or else `--n` consecutive ones. The first of these is
+/// `--seed`, or else the seed of the `--from` picture, or else random.
 fn seeds(args: &Args, from: Option<&PictureProvenance>) -> Result<Vec<u64>, Failed> {
     if let Some(seeds) = &args.seeds {
         return parse_seeds(seeds).ok_or_else(|| {

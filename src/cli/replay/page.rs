@@ -1,4 +1,5 @@
-//! The page of a replay: it collects answers and pictures for expectations, and shows progress.
+//! The implementation of `Page` for a replay: collects the answers and pictures that expectations
+//! check, and shows progress.
 
 use super::super::page::Meter;
 use super::super::signals::Watch;
@@ -31,7 +32,7 @@ impl ReplayPage {
         }
     }
 
-    /// Forgets what the last line led to.
+    /// Clears everything that the previous line produced.
     pub(super) fn begin_line(&mut self) {
         self.answer.clear();
         self.notice.clear();
