@@ -119,7 +119,7 @@ fn best_of(mut run: impl FnMut()) -> f64 {
     (0..30).map(time).fold(f64::INFINITY, f64::min)
 }
 
-/// The pool's memory bandwidth in gigabytes per second, if its threads only read.
+/// Measures the memory bandwidth of the pool's threads for reads alone, in gigabytes per second.
 fn bandwidth(pool: &Pool) -> f64 {
     const UNIT: usize = 1 << 18;
     let memory = vec![1u64; 16 << 20];

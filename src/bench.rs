@@ -28,8 +28,8 @@ pub enum Task {
     First { line: usize },
     /// The time to the first token after a line is added to a story.
     FollowUp { story: usize, line: usize },
-    /// The time to the first token after a line on another branch, which starts in the middle of
-    /// the story.
+    /// The time to the first token after a line is added on another branch, which shares only the
+    /// first half of the story.
     Switch { story: usize, line: usize },
 }
 
@@ -105,7 +105,8 @@ impl Task {
     }
 }
 
-/// The time to the first token after `kept` tokens from the cache and a line of new ones.
+/// The time to the first token after a line of `line` new tokens, with the first `kept` tokens of
+/// the story in the cache.
 fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, ModelError> {
     let ids: Vec<u32> = (0..line)
         .map(|at| some_token(loaded, at + 99_991))

@@ -94,12 +94,13 @@ fn dispatch(cli: Cli) -> Result<Exit, Failed> {
     }
 }
 
-/// An engine on its own thread and a studio that uses it, without a model.
+/// Starts the engine on its own thread, and creates a studio that uses it. Loads no model. Returns
+/// the studio and the channel of the engine's replies.
 fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Reply>), Failed> {
     studio_with(paths, common, environment::setup(paths, common)?)
 }
 
-/// Like `studio`, but with the command's own setup.
+/// Like `studio`, but with a setup that the caller made.
 fn studio_with(
     paths: &Paths,
     common: &Common,

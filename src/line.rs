@@ -19,7 +19,8 @@ pub trait Page {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), OutputClosed>;
     /// Shows a notice.
     fn notice(&mut self, text: &str);
-    /// Shows pictures: their files and a description. The first picture is the one on the page.
+    /// Shows pictures, given as files, and a description of them. The first one is the picture now
+    /// in the story.
     fn pictures(&mut self, files: &[PictureSource], said: &str) -> Result<(), OutputClosed>;
     /// Shows the engine's current activity.
     fn working(&mut self, work: &Work);
@@ -42,7 +43,7 @@ pub struct OutputClosed;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Input {
     Line(String),
-    /// A line that cannot be used: the reason.
+    /// The reason why a line cannot be used.
     Unusable(String),
     /// Ctrl+C on an empty line, twice.
     Interrupted,
@@ -148,7 +149,7 @@ impl RunEnd {
 /// What to do after a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// Run the next line; if this one failed, the cause.
+    /// Run the next line. Contains the cause if this line failed.
     On(Option<FailureCause>),
     Quit,
 }

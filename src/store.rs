@@ -49,7 +49,7 @@ pub struct SessionListing {
     pub name: String,
     pub bytes: u64,
     pub changed: SystemTime,
-    /// The number of conflicting copies beside it.
+    /// The number of conflicting copies of the session.
     pub copies: usize,
 }
 
@@ -116,7 +116,7 @@ pub enum StoreError {
     NoCopy { name: String, number: usize },
 }
 
-/// The errno of an I/O error.
+/// The errno `EIO`: the device failed to read or write.
 const EIO: i32 = 5;
 
 impl StoreError {
@@ -170,7 +170,8 @@ impl Sessions {
         Ok(listed)
     }
 
-    /// The names of the sessions in the same order; does not look into their folders.
+    /// The names of the sessions, most recently written first. Faster than `list`, since it does
+    /// not look for conflicting copies.
     pub fn names(&self) -> Result<Vec<String>, StoreError> {
         let listed = self.list_journals()?;
         Ok(listed.into_iter().map(|one| one.name).collect())
@@ -272,7 +273,7 @@ impl Sessions {
         Ok(self.folder_of(name).unwrap_or_else(|| name.to_string()))
     }
 
-    /// Removes a new session that could not be filled.
+    /// Removes a new session whose records or files could not be written.
     pub fn discard(&self, journal: Journal) {
         let _ = fs::remove_dir_all(journal.folder());
     }

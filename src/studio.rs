@@ -58,7 +58,7 @@ pub struct Setup {
     pub asked: SettingOverrides,
     /// The program's name and version, for provenance.
     pub build: String,
-    /// Random bits for seeds when none is set.
+    /// The random number from which seeds come if the writer has set none.
     pub entropy: u64,
     /// The current time in RFC 3339, UTC.
     pub now: fn() -> String,
@@ -191,12 +191,13 @@ impl Studio {
         *self.work() != Work::Nothing
     }
 
-    /// The current or last continuations.
+    /// The continuations that `/gen` is generating or generated last.
     pub fn candidates(&self) -> &[NodeId] {
         &self.session.candidates
     }
 
-    /// The start of the last context, if not the beginning of the story.
+    /// Where the last context started in the story: a passage, and a byte in it. None if it
+    /// contained the whole story.
     pub fn context_start(&self) -> Option<(NodeId, usize)> {
         self.session.context_start
     }

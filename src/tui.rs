@@ -90,7 +90,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Exit {
     pub why: ExitReason,
-    /// The name of the open session, for the last line.
+    /// The name of the session that was open at the end; None if it has no journal.
     pub session: Option<String>,
     /// New lines for the history file; empty for a private session.
     pub history: Vec<String>,
@@ -221,7 +221,7 @@ fn run_loop(
     }
 }
 
-/// How long the loop may sleep; None until an event arrives.
+/// The maximum time that the loop may sleep; None if it may sleep until an event arrives.
 fn wait_limit(app: &App, now: Duration, engine: bool) -> Option<Duration> {
     let glance = (app.studio.busy() && engine).then_some(EVENT_POLL);
     let wake = app.wakes_at().map(|at| at.saturating_sub(now));

@@ -27,8 +27,9 @@ pub struct EvaluationSettings {
     pub learned: usize,
     pub seed: u64,
     pub sampling: Sampling,
-    /// The share (0 to 1) of a real picture's tokens to redraw; 0 measures encoder and decoder
-    /// alone, an upper bound for the token Transformer. None draws from captions.
+    /// The share (0 to 1) of a real picture's tokens to predict again. At 0, only encoder and
+    /// decoder are measured, which gives an upper bound for the token Transformer. If None,
+    /// pictures are drawn from captions.
     pub redrawn: Option<f64>,
 }
 
@@ -79,10 +80,11 @@ pub struct Report {
     pub diversity: f64,
     /// The mean distance between real pictures of one concept in several styles.
     pub diversity_of_real: f64,
-    /// How often the nearest training picture has the requested concept and style.
+    /// The share of drawn pictures whose nearest training picture has the requested concept and
+    /// style.
     pub nearest_is_asked: f64,
-    /// How far away the nearest training picture is, relative to held-out real pictures (1: equally
-    /// far).
+    /// The median distance of drawn pictures from their nearest training pictures, divided by the
+    /// same median for held-out real pictures.
     pub nearest_distance: f64,
 }
 
@@ -232,8 +234,8 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Pictures of each split to draw again; those of the first split are removed from
-    /// `trained`, so that the classifier has not seen them.
+    /// Chooses, from each split, the pictures whose concepts and styles are drawn again. Those of
+    /// the training split are removed from `trained`, so that the classifier is not fitted to them.
     fn asked(&mut self, trained: &mut Vec<usize>) -> Result<[Vec<usize>; 3], PicturesError> {
         let most = self.settings.drawn;
         let (held, new) = (
@@ -253,7 +255,8 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Fits a map from features to a concept's embedding and a number for each style.
+    /// Fits a map from a picture's features to the embedding of its concept and, for each style, a
+    /// score that should be 1 if the picture has that style and 0 otherwise.
     fn classifier(
         &self,
         learned: &[usize],

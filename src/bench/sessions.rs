@@ -5,7 +5,8 @@ use std::time::Instant;
 use story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
 use story::{Author, Node, Provenance, Record, Status};
 
-/// The journal records of a session with this many passages, alternately by a person and the model.
+/// Creates the journal records of a session with `passages` passages, written alternately by a
+/// person and the model.
 pub fn records(passages: u64) -> Vec<Record> {
     let mut records = Vec::new();
     for id in 0..passages {

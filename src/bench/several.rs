@@ -1,4 +1,5 @@
-//! Measures how long several continuations of one story take, written together and in turn.
+//! Measures how long it takes to write several continuations of one story: first in one batch, then
+//! one after the other.
 
 use crate::engine::{Backend, Failure, Loaded};
 use base::progress::Unobserved;
@@ -10,8 +11,8 @@ const STORY: &str = "The storm came in from the west a little after midnight, an
     the bells rang one o'clock the whole of the lower town was under water. Old Tobias stood at the \
     top of the slipway with a lantern in each hand and watched the river swallow the steps one by one.";
 
-/// Milliseconds for `count` passages of `tokens` tokens: together, then one after the other. The
-/// story before them is already in the KV cache.
+/// Writes `count` passages of `tokens` tokens in one batch, and again one after the other; returns
+/// the milliseconds of both. The story before them is already in the KV cache.
 pub fn measure(
     loaded: &mut Loaded,
     count: usize,

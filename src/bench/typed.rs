@@ -14,9 +14,9 @@ const SENTENCE: &str =
 const TOKENS: usize = 15;
 const LINE: &str = "Then the bells of the lower town began to ring.";
 
-/// Milliseconds until the first words after a line, in a story of about `story` tokens that is
-/// already in the KV cache. With `paused`, the writer pauses before Enter, and the line is
-/// prefilled meanwhile.
+/// Returns how many milliseconds the model's first words take after a line is typed. The story
+/// before the line, of about `story` tokens, is already in the KV cache. With `paused`, the line
+/// is, too, as if the writer had paused before Enter.
 pub fn measure(loaded: &mut Loaded, story: usize, paused: bool) -> Result<f64, BenchError> {
     loaded.rewind(0);
     let request = |words: &str| super::request(1, words, 2, true);

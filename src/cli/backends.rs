@@ -93,12 +93,14 @@ fn backend(
     })
 }
 
-/// Where the key comes from; a missing key is reported only when the backend is used.
+/// Turns a key, or the reason why there is none, into the backend's key source. A missing key is
+/// reported only when the backend is used.
 fn found(key: Result<Key, String>) -> KeySource {
     key.map_or_else(KeySource::Missing, KeySource::Known)
 }
 
-/// The command that prints the key: a list of words, or a string split at spaces.
+/// Parses `key_command`, the command that prints the key: a list of words, or a string, which is
+/// split at white space.
 fn command(fields: &Table) -> Result<Option<KeyCommand>, String> {
     let wrong = || {
         "key_command must be a program and its arguments, for example [\"pass\", \"show\", \"gpu\"]"
@@ -116,7 +118,7 @@ fn command(fields: &Table) -> Result<Option<KeyCommand>, String> {
     KeyCommand::new(words).map(Some).ok_or_else(wrong)
 }
 
-/// The key in an environment variable.
+/// Reads the key from an environment variable.
 fn of_variable(name: &str, variable: &impl Fn(&str) -> Option<String>) -> Result<Key, String> {
     let shown = clean_line(name);
     let value = variable(name).ok_or_else(|| {
@@ -128,7 +130,7 @@ fn of_variable(name: &str, variable: &impl Fn(&str) -> Option<String>) -> Result
     key.ok_or_else(|| format!("The key in {shown} has characters no key can have; set it again"))
 }
 
-/// The key in a file that nobody else can read.
+/// Reads the key from a file. It is an error if other users can access the file.
 fn of_file(path: &Path) -> Result<Key, String> {
     let shown = clean_line(&path.display().to_string());
     let failed = |error: std::io::Error| {

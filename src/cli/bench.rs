@@ -163,8 +163,8 @@ fn row(what: String, unit: &'static str, ours: Vec<f64>, theirs: Vec<f64>) -> Ro
     }
 }
 
-/// Runs the other program's benchmark once for the same task, if it supports it, and parses
-/// llama-bench's JSON (`-o json`): a row with avg_ts.
+/// Runs the other program's benchmark once for the same task, and returns its speed: `avg_ts` in
+/// llama-bench's JSON (`-o json`). None for a task that llama-bench does not have.
 fn peer(command: &str, task: &Task) -> Result<Option<f64>, Failed> {
     let (prompt, generate, depth) = match *task {
         Task::Read { tokens } => (tokens, 0, 0),

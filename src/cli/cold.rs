@@ -50,7 +50,7 @@ fn measure_start(args: &Args) -> Result<ColdStart, Failed> {
     Ok(ColdStart { ms, megabytes })
 }
 
-/// The peak memory of a program that has ended.
+/// Waits for a program to end, and returns its peak memory in megabytes.
 #[cfg(unix)]
 fn peak_memory(child: Child) -> std::io::Result<f64> {
     let mut status = 0;

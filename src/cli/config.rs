@@ -113,7 +113,7 @@ fn settings(table: &Table) -> Result<Settings, String> {
     Ok(settings)
 }
 
-/// A TOML value as text that a setting parses; lists become JSON.
+/// Converts a TOML value to text that a setting's parser accepts; a list becomes JSON.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -1,6 +1,6 @@
-//! README's tables, generated from those in code, and the test that compares them.
+//! Generates README's tables from the tables in the code, and tests that README is up to date.
 //!
-//! `cargo docgen` writes them: it runs this test with `ILLUMINE_DOCGEN=write`.
+//! `cargo docgen` updates README: it runs the test with `ILLUMINE_DOCGEN=write`.
 
 use super::args::Cli;
 use super::exit::CODES;
@@ -111,7 +111,7 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
     text
 }
 
-/// README, with the text between each pair of markers regenerated.
+/// Returns README's text with the tables between the markers regenerated.
 fn generated(readme: &str) -> Result<String, String> {
     let mut text = readme.to_string();
     for (name, make) in TABLES {

@@ -174,7 +174,8 @@ fn build_request(args: &Args, from: Option<&PictureProvenance>) -> Result<Pictur
     })
 }
 
-/// The task of drawing from a prompt alone.
+/// The drawing task when there is no source picture: an interpolation, a scene or a single drawing,
+/// depending on the flags.
 fn prompt_task(args: &Args, prompt: String) -> PictureTask {
     match &args.lerp {
         Some(other) => PictureTask::Lerp {
@@ -202,7 +203,8 @@ fn load_provenance(path: &Path) -> Result<PictureProvenance, Failed> {
     provenance(&file).map_err(|why| usage(format!("Cannot reproduce {}: {why}", path.display())))
 }
 
-/// The seeds: `--seeds`, or `--n` seeds starting at `--seed`, or random ones.
+/// Chooses the seeds: those of `--seeds`, or else `--n` consecutive ones. The first of these is
+/// `--seed`, or else the seed of the `--from` picture, or else random.
 fn seeds(args: &Args, from: Option<&PictureProvenance>) -> Result<Vec<u64>, Failed> {
     if let Some(seeds) = &args.seeds {
         return parse_seeds(seeds).ok_or_else(|| {

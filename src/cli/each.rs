@@ -171,7 +171,8 @@ impl Requests {
         Ok((settings.model, request))
     }
 
-    /// The full name of a row's model: on the run's server, if there is a server.
+    /// The full name of a row's model. If the run uses a server, the model is one on that server,
+    /// unless `name` is itself a server's address.
     fn model(&self, name: String) -> Result<String, String> {
         let usual = self.settings.model.as_str();
         let (server, _) = usual.split_once(':').unwrap_or((usual, ""));

@@ -1,5 +1,5 @@
-//! Switches off the echo while the terminal may answer queries, because answers arrive as if
-//! somebody had typed them.
+//! Switches off the terminal's echo while it may answer queries: the answers arrive as if somebody
+//! had typed them, and would appear on the screen.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;

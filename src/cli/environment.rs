@@ -82,7 +82,7 @@ fn folder(name: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// Whether the terminal reports true colour rather than 256 colours.
+/// Whether `COLORTERM` says that the terminal supports true colour.
 pub fn all_colours() -> bool {
     let colours = variable("COLORTERM").unwrap_or_default();
     ["truecolor", "24bit"].contains(&colours.as_str())
@@ -145,7 +145,7 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
     })
 }
 
-/// The servers that a model's name may mean, with their keys.
+/// The servers that a model's name can refer to, with their keys.
 pub fn backends(paths: &Paths, common: &Common) -> Result<Backends, Failed> {
     let configured = super::config::read(&paths.config)?.model;
     let given = [

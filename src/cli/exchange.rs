@@ -125,7 +125,7 @@ fn import_journal(sessions: &Sessions, args: &Import) -> Result<Exit, Failed> {
     ))
 }
 
-/// Writes a new session: the card's file and the records.
+/// Writes the contents of a new session: the records and, if a card was imported, its file.
 fn fill(
     journal: &mut Journal,
     records: &[Record],
@@ -144,8 +144,8 @@ fn fill(
     written.map_err(|error| not_imported(&error))
 }
 
-/// The error if the disk fails or is full: an imported file, unlike a session's text, is not kept
-/// in memory.
+/// The error if the disk fails or is full during an import. The usual message does not fit, since
+/// it says that the text is kept in memory.
 fn not_imported(error: &StoreError) -> Failed {
     let why = match error {
         StoreError::Full { path } => format!(

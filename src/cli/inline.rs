@@ -19,8 +19,8 @@ pub fn can() -> bool {
     stdout().is_terminal() && environment::colour() && !echo::in_background()
 }
 
-/// Shows a picture, or several as a sheet. A failure is ignored, since the line printed with it
-/// names the files.
+/// Shows a picture, or several as a sheet. A failure is ignored, since the caller also prints the
+/// names of the files.
 pub fn show<T: AsRef<[u8]>>(files: &[T]) {
     let pictures = files
         .iter()
@@ -50,7 +50,8 @@ pub fn show<T: AsRef<[u8]>>(files: &[T]) {
     let _ = viuer::print(&DynamicImage::ImageRgba8(sheet), &config);
 }
 
-/// Whether to use our own half-blocks. The library would draw nearly transparent pixels as opaque.
+/// Whether pictures are shown as half-blocks, because the terminal supports no graphics protocol.
+/// They are then scaled here: the library would draw nearly transparent pixels as opaque.
 fn in_blocks() -> bool {
     !viuer::is_iterm_supported() && viuer::get_kitty_support() == viuer::KittySupport::None
 }

@@ -22,7 +22,8 @@ pub fn print(text: &str) -> Result<Exit, Failed> {
     write(text.as_bytes()).map(|_| Exit::Well)
 }
 
-/// The failure to write a file, for a command whose flag `--force` overwrites it.
+/// Turns a failure to write a file into the command's error, for commands with a flag `--force`
+/// that overwrites existing files.
 pub fn not_written(error: FileError) -> Failed {
     let why = match error {
         FileError::Taken(path) => format!(

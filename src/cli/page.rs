@@ -16,7 +16,7 @@ use super::inline;
 use super::signals::Watch;
 use super::{Failed, note, output};
 
-/// The page on standard output.
+/// The page (see [`Page`]) that writes the transcript to standard output.
 pub struct TerminalPage {
     watch: Watch,
     bar: Meter,

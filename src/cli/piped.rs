@@ -10,7 +10,8 @@ type Source = Box<dyn BufRead>;
 pub struct PipedInput {
     source: Source,
     number: usize,
-    /// Whether any byte order mark has been skipped and the source is read as UTF-8.
+    /// Whether `begin` has been called, so that the source starts after any byte order mark and
+    /// yields UTF-8.
     begun: bool,
     /// Whether the last line ended with a carriage return, so that a line feed right after it does
     /// not end another.

@@ -166,7 +166,7 @@ fn new_script(path: &Path, force: bool) -> Result<Exit, Failed> {
     ))
 }
 
-/// A case as it is printed.
+/// Formats the report of a case for printing, as text or JSON.
 fn shown(case: &CaseReport, json: bool) -> Result<String, Failed> {
     if json {
         return json_line(case);

@@ -154,7 +154,8 @@ fn words(story: &Story) -> usize {
     nodes.map(|node| node.text.split_whitespace().count()).sum()
 }
 
-/// The name of a copy's file or folder, which tells it apart from the session; safe to display.
+/// The name by which a copy is shown: its file's name or, if that is the same as the session's
+/// (`journal.jsonl`), its folder's. Safe to display.
 pub fn copy_name(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();

@@ -93,7 +93,7 @@ fn rows(
     }
 }
 
-/// The table of these models; empty if there are none.
+/// Formats models on servers as a table; empty if there are none.
 pub fn table(models: &[ServerModel]) -> String {
     if models.is_empty() {
         return String::new();

@@ -22,8 +22,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Tells the signal thread whether a passage is in progress that must reach the disk before the
-    /// program ends. Does not return once a signal has ended the program, so nothing new can start.
+    /// Tells the signal thread whether work is in progress, such as a passage that must reach the
+    /// disk before the program ends. Once a signal is ending the program, a call with `false` does
+    /// not return, so that no new work starts.
     pub fn working(&self, working: bool) {
         self.working.store(working, Ordering::SeqCst);
         while !working && self.ending.load(Ordering::SeqCst) {

@@ -120,7 +120,8 @@ fn wants_screen(args: &Args) -> bool {
     !args.plain && !dumb && stdin().is_terminal() && stdout().is_terminal()
 }
 
-/// Cancels a run once its flag is set; the run's events report progress.
+/// An observer that cancels a run once the flag is set. It ignores progress, which the run reports
+/// as events.
 struct StopFlag<'a>(&'a AtomicBool);
 
 impl Observer for StopFlag<'_> {

@@ -53,9 +53,9 @@ pub struct Remote {
     thinks: bool,
     /// Sampling fields that the server refused.
     refused: HashSet<String>,
-    /// The notices already shown to the writer; each is shown once.
+    /// The warnings already shown to the writer, so that none is shown twice.
     said: HashSet<String>,
-    /// The text of each token that the server has listed as an alternative so far.
+    /// The text of each token id that the server has reported among alternatives.
     words: HashMap<u32, String>,
     /// Where the story started in the last prompt; unchanged while the story still fits.
     begins: Option<(NodeId, usize)>,
@@ -66,12 +66,12 @@ impl Remote {
         self.server.flavour
     }
 
-    /// Whether prose is continued as plain text.
+    /// Whether the server can continue prose as plain text, without a chat.
     fn completes(&self) -> bool {
         self.flavour().prose().is_some() && !self.only_chats
     }
 
-    /// Shows a sentence to the writer, but only the first time.
+    /// Shows a warning to the writer, unless it has been shown before.
     fn say_once(&mut self, sentence: String, listener: &dyn Listener) {
         if self.said.insert(sentence.clone()) {
             listener.tell(story::Event::Warned(sentence));

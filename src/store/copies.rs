@@ -82,8 +82,8 @@ impl Sessions {
         self.copy_paths(name).map_or(0, |paths| paths.len())
     }
 
-    /// Creates a session from one of the copies, counted from 1, with the pictures. The copy stays
-    /// where it is.
+    /// Creates a session from conflicting copy `number` (from 1), and copies the pictures too. The
+    /// conflicting copy stays where it is.
     pub fn open_copy(
         &self,
         name: &str,
@@ -109,9 +109,9 @@ impl Sessions {
         Ok(journal)
     }
 
-    /// Creates a session from a journal at any path, under this name or the first free one made
-    /// from `own`, with the pictures if the journal is in a session's folder. None if not even its
-    /// first record can be parsed.
+    /// Creates a session from a journal at any path. Its name is `to` or, without that, the first
+    /// free name made from `own`. If the journal is in a session's folder, copies the pictures too.
+    /// None if not even the first record can be parsed.
     pub fn import_journal(
         &self,
         path: &Path,

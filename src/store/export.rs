@@ -148,7 +148,8 @@ pub struct ExportMeta {
     pub folder: Option<PathBuf>,
     /// The picture files of a private session, which are only in memory.
     pub held: BTreeMap<NodeId, Arc<[u8]>>,
-    /// The name of the folder for files next to the export; None if there can be no such folder.
+    /// The name of a folder next to the exported file, for the pictures that it refers to; None if
+    /// the export goes to the standard output.
     pub beside: Option<String>,
 }
 
@@ -282,8 +283,8 @@ pub fn encode_export(
     })
 }
 
-/// The folder for files next to an export of this name: a new one, or the existing one if the
-/// export is overwritten.
+/// The name of the folder for the pictures of an export to `path`: `NAME-pictures` if the export
+/// may overwrite files (`over`), otherwise one that does not exist yet.
 pub fn pictures_folder_name(path: &Path, over: bool) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(Path::new(""));

@@ -78,8 +78,8 @@ fn write_part(part: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> io::Resu
     file.sync_all()
 }
 
-/// Whether a file has several names (hard links); renaming another file over one would separate
-/// them.
+/// Whether a file has several names (hard links). Such a file is written in place: renaming a new
+/// file to one of the names would leave the old file under the others.
 fn has_other_names(file: &fs::Metadata) -> bool {
     #[cfg(unix)]
     return std::os::unix::fs::MetadataExt::nlink(file) > 1;

@@ -41,7 +41,7 @@ impl HeldFiles {
         }
     }
 
-    /// Writes to a folder those held files that it lacks.
+    /// Copies the held files into a folder, except those that it already has.
     pub(super) fn restore(&mut self, folder: &Path) {
         let missing = |path: &Path| !folder.join(path).exists();
         for (inner, file) in self.0.iter_mut().filter(|(inner, _)| missing(inner)) {

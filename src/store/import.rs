@@ -138,7 +138,8 @@ pub fn parse_file(bytes: Vec<u8>, name: &str) -> Result<ImportedFile, ImportErro
     }
 }
 
-/// Parses the newest undamaged card, or a lorebook.
+/// Parses the cards and lorebooks in a PNG file. Returns the undamaged card in the newest format;
+/// without one, an undamaged lorebook.
 fn parse_png(bytes: &[u8], name: &str) -> Result<ImportedFile, ImportError> {
     let found = png::extract(bytes)?;
     let mut wrong = None;
@@ -213,7 +214,8 @@ fn parse_string(text: &str, name: &str) -> Result<ImportedFile, ImportError> {
     Ok(found)
 }
 
-/// Whether a text is an illumine journal, even if another file is merged into it.
+/// Whether a text is an illumine journal: one of its first lines is a record, even if lines of
+/// another file precede it.
 fn is_journal(text: &str) -> bool {
     const LOOKED_AT: usize = 3;
     let is_record = |line: &str| {

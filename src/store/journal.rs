@@ -274,7 +274,7 @@ impl Journal {
         self.look()
     }
 
-    /// Removes the partial record that a failed write left at the end of the journal.
+    /// Removes the partial record that a failed write left at the end of the file.
     fn cut_torn(&mut self) -> Result<(), StoreError> {
         if !self.torn {
             return Ok(());
@@ -362,8 +362,8 @@ impl Journal {
 }
 
 impl Drop for Journal {
-    /// Releases the lock explicitly, because a child process that was just forked may still hold a
-    /// copy of the file.
+    /// Releases the lock explicitly: closing the file may not, because a child process that was
+    /// just forked may still have the file open.
     fn drop(&mut self) {
         let _ = self.file.unlock();
     }

@@ -12,7 +12,7 @@ pub(super) const FILE: &str = "journal.jsonl";
 /// The name of the folder of a session's pictures.
 pub(super) const PICTURES: &str = "pictures";
 
-/// Distinguishes states of a file without reading it.
+/// Metadata that show whether a file has changed, without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     file: (u64, u64),
@@ -55,8 +55,8 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// Compares the file at a path with the one last written; compares bytes only if the file was
-/// touched since. None if it is unchanged.
+/// Checks whether the file at a path is still the one last written, and unchanged: if so, None.
+/// Reads its bytes only if its metadata has changed.
 pub(super) fn misplaced(
     path: &Path,
     stamp: &Stamp,

@@ -13,13 +13,14 @@ pub struct Recovered {
     pub settings: Option<Settings>,
     /// The length in bytes up to the end of the last complete record.
     pub len: usize,
-    /// The number of bytes after that: an incomplete record left by a crash.
+    /// The number of bytes after the last complete record: an incomplete record left by a crash.
     pub torn: usize,
-    /// Whether those bytes are all zero, as a power cut leaves them.
+    /// Whether the bytes of the incomplete record are all zero, as a power cut leaves them.
     pub zeros: bool,
     /// Why the journal is read-only, if something in it could not be parsed.
     pub read_only_reason: Option<String>,
-    /// Whether the reason is damage, not a record from a newer version.
+    /// Whether the journal is read-only because of damage, not because of a record from a newer
+    /// version.
     pub damaged: bool,
     /// The number of records.
     pub records: usize,

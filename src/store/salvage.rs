@@ -116,7 +116,8 @@ impl Salvaged {
         self.write(&moved)
     }
 
-    /// The likely parent of a lost passage: the head, or a passage just written after it.
+    /// The parent to assume if a passage's own parent is lost: the newest passage if it directly
+    /// follows the head, otherwise the head.
     fn latest(&self) -> Option<NodeId> {
         let head = self.story.head();
         let last = self.story.nodes().last();
@@ -130,7 +131,8 @@ impl Salvaged {
         Ok(())
     }
 
-    /// Adds empty passages up to the one that a record needs, if lost records can account for them.
+    /// Adds empty passages in place of missing ones that a record needs, unless more are missing
+    /// than records were lost.
     fn fill_gap(&mut self, record: &Record) {
         let Some(needed) = needed(record) else {
             return;
@@ -158,7 +160,7 @@ impl Salvaged {
     }
 }
 
-/// The latest passage that must exist before a record.
+/// The highest passage id that must exist before a record can be applied.
 fn needed(record: &Record) -> Option<NodeId> {
     let named = |change: &Change| match change {
         Change::Head { to } => *to,

@@ -11,7 +11,7 @@ use std::io::Write;
 use story::message::WarmCache;
 
 const FILE: &str = "warm.kv";
-/// The maximum size to load.
+/// The maximum size in bytes of a file to load.
 const LARGEST: u64 = 16 << 30;
 
 #[derive(Serialize, Deserialize)]

@@ -84,7 +84,8 @@ impl Studio {
         found.ok_or_else(|| cannot(&format!("The story does not contain \"{shown}\"")))
     }
 
-    /// Turns the engine's answer into a list.
+    /// Turns the alternatives that the engine found for a place into a list: its title and its
+    /// rows.
     pub(super) fn alternatives_came(
         &mut self,
         place: Place,
@@ -153,7 +154,7 @@ impl Studio {
     }
 }
 
-/// The start of the last occurrence that is a whole word.
+/// The start of the last of the `found` ranges that is a whole word; None if there is none.
 fn last_word(text: &str, found: Vec<Range<usize>>) -> Option<usize> {
     let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !is_unspaced(c));
     let whole = |range: &Range<usize>| {

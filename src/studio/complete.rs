@@ -81,7 +81,8 @@ impl Completer {
     }
 }
 
-/// The candidates for the line up to the cursor; `names` looks up models or sessions.
+/// The candidates for the line up to the cursor; `names` returns all names of a kind, for example
+/// of models or sessions.
 fn candidates(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option<Candidates> {
     let command = line
         .strip_prefix('/')

@@ -45,7 +45,8 @@ impl Studio {
         Ok(Outcome::Moved(format!("Picture #{id}{which}: {title}")))
     }
 
-    /// The changes that hide all versions of `of` and show `shown`.
+    /// The changes that put the picture `shown`, if given, on the page and take the other versions
+    /// of `of` off it.
     fn instead(&self, of: NodeId, shown: Option<NodeId>) -> Vec<Change> {
         let others = self.session.story.picture_versions(of).into_iter();
         let others = others.filter(|id| Some(*id) != shown && self.session.story.is_shown(*id));

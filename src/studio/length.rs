@@ -32,7 +32,8 @@ impl Studio {
         ))
     }
 
-    /// A warning before anything is dropped, once each time the context is nearly full.
+    /// A warning that the context is nearly full, given before anything is dropped. It is not
+    /// repeated while the context stays nearly full.
     pub(super) fn nearly_full(&mut self, stats: &PassageStats) -> Option<Notice> {
         let holds = self.about.as_ref()?.context;
         let wanted = self.session.settings.sampling.max_tokens as usize;

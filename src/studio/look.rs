@@ -231,7 +231,8 @@ impl Studio {
         Ok(Outcome::Said(lines.join("\n")))
     }
 
-    /// The model's thoughts for a passage; for a part copied by an edit, those of its original.
+    /// The model's thoughts for a passage. A passage that an edit copied has none of its own, so
+    /// those of its original are shown.
     fn thought(&self, node: &Node) -> Vec<String> {
         let origin = |node: &&Node| self.session.story.node(node.copied_from?.node);
         let mut origins = std::iter::successors(Some(node), origin);

@@ -7,8 +7,8 @@ use story::sentence::count_noun;
 use story::{Passage, Place};
 
 impl Studio {
-    /// Scans a path for lore: the entries that are active at its end, those that a rule rejected, and
-    /// the inactive ones.
+    /// Scans the passages of a path for lore. Returns the entries that are active at its end, those
+    /// that a rule rejected, and the inactive ones.
     pub(super) fn scanned(&self, path: &[Passage], seed: u64) -> ScanResult<'_> {
         let frame = self.session.story.frame();
         let passages: Vec<&str> = path.iter().map(|passage| passage.text).collect();

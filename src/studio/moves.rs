@@ -173,7 +173,8 @@ impl Studio {
         Ok(Outcome::Moved(said.to_string()))
     }
 
-    /// Moves the head to a place. If that is inside a passage, an empty passage marks it.
+    /// Moves the head to a place. For a place inside a passage, adds an empty passage that branches
+    /// off there, and moves the head to it.
     fn stand_at(&mut self, place: Place, why: StepKind, more: Vec<Change>) -> Result<(), Refusal> {
         // Text is added not after a picture, but after the passage that it illustrates.
         let (mut records, mut to) = (Vec::new(), place.node);

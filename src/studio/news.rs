@@ -206,8 +206,8 @@ impl Studio {
         notices
     }
 
-    /// Ends passages that cannot be generated. Returns notices, including those about text that
-    /// could not be saved.
+    /// Ends those of the passages that are still running, with the status failed. Returns errors
+    /// that occur meanwhile, for example if text could not be saved.
     fn fail(&mut self, nodes: &[NodeId], why: &str) -> Vec<Notice> {
         let mut notices: Vec<Notice> = Vec::new();
         let running = |id: &&NodeId| self.session.story.all_running().contains(id);
@@ -317,7 +317,9 @@ impl Studio {
         notices
     }
 
-    /// Removes a passage that was stopped before it had any text: the head moves back.
+    /// Hides a passage that was stopped before it had any text, and moves the head back.
+    /// Continuations generated side by side are hidden only if all of them are empty. Does nothing
+    /// if `others` are still running.
     fn leave_empty(&mut self, node: NodeId, status: Status, others: bool) -> Result<(), Refusal> {
         let several = self.session.candidates.contains(&node);
         let all = if several {

@@ -185,8 +185,8 @@ impl Studio {
         Ok(self.submit_picture(request, Illustration { parent, beside }))
     }
 
-    /// Requests pictures after the head, from a request that is complete except for the number of
-    /// the passage.
+    /// Requests pictures that follow the head. `request` is complete except for the number of the
+    /// passage, which is set here.
     pub(super) fn illustrate(&mut self, request: PictureRequest) -> Result<Outcome, Refusal> {
         let node = self.session.story.next_id();
         let parent = self.session.story.head();
@@ -204,7 +204,8 @@ impl Studio {
         Outcome::Asked
     }
 
-    /// The given prompt, or the last passage with a request for a description of it.
+    /// The prompt that the writer gave. If there is none, the text of the last passage, with the
+    /// request that makes the text model describe it.
     fn words(&mut self, wanted: &DrawOptions) -> Result<PromptSource, Refusal> {
         let words = clean(wanted.words.trim()).into_owned();
         if !words.is_empty() {

@@ -15,27 +15,29 @@ pub(super) struct Ask {
     pub instruct: Option<String>,
     /// The tokens to start with.
     pub begin: Vec<u32>,
-    /// The text that follows the passage's place.
+    /// The story text that will follow the passage, if it is inserted into the story.
     pub after: Option<String>,
     /// Whether the passage is outside the story, such as a summary.
     pub aside: bool,
     /// Whether to heal the last word of a person's text.
     pub heal: bool,
-    /// Whether the length is exact, even in the middle of a sentence.
+    /// Whether to generate exactly the set number of tokens, even if that ends in the middle of a
+    /// sentence.
     pub exact: bool,
     pub overflow: Overflow,
 }
 
 impl Studio {
-    /// A request about a place that generates no passage.
+    /// The request for an answer about a place, such as alternatives; it adds no passage to the
+    /// story.
     pub(super) fn question(&self, place: Place, ask: Ask, seed: u64) -> TextRequest {
         let id = self.session.story.next_id();
         self.ask(id, &self.session.story.path_at(place), &ask, seed)
             .0
     }
 
-    /// Returns the request for a passage after `path`, the active lore entries and the rejected
-    /// ones.
+    /// Returns three things: the request for a passage that follows `path`, the lore entries that a
+    /// key made active, and the entries that a rule rejected.
     pub(super) fn ask(
         &self,
         node: NodeId,
@@ -72,7 +74,8 @@ impl Studio {
         (request, lore, missed)
     }
 
-    /// The context for a passage after `path`, with the active, inactive and rejected lore entries.
+    /// Returns four things: the context for a passage that follows `path`, the lore entries that a
+    /// key made active, the inactive entries, and those that a rule rejected.
     fn context(
         &self,
         path: &[Passage],
@@ -122,7 +125,7 @@ pub(super) fn healing() -> Ask {
     }
 }
 
-/// The goal of a passage, and its number of tokens.
+/// The length goal of a passage. If `reach` is a number of tokens, `max_tokens` is set to it.
 fn goal(sampling: &mut story::Sampling, reach: &ContinueLength) -> LengthGoal {
     match reach {
         ContinueLength::Default if sampling.whole_sentences => LengthGoal::Near,

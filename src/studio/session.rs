@@ -25,7 +25,7 @@ pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) story: Story,
     pub(super) settings: Settings,
-    /// None before the first text, and in a private session.
+    /// The journal; None before the first text, and in a private session.
     pub(super) journal: Option<Journal>,
     /// Records that could not be written to disk yet.
     pub(super) unsaved: Vec<Record>,
@@ -43,7 +43,8 @@ pub(super) struct Session {
     pub(super) rewound: HashMap<NodeId, Vec<String>>,
     /// Lore that a rule kept out of the last context.
     pub(super) rejected_lore: Vec<SkippedEntry>,
-    /// Active lore entries beyond the token budget.
+    /// The titles of active lore entries left out of the last context because they exceed the lore
+    /// budget.
     pub(super) lore_over_budget: Vec<String>,
     /// The retrieved passages of the last request.
     pub(super) recalled: Vec<RetrievedPassage>,
@@ -246,7 +247,7 @@ impl Session {
         self.remarks.extend(news);
     }
 
-    /// Copies the session as it is, once a day, before anything is added.
+    /// Backs up the journal once a day, before the first record of the day is added.
     fn back_up(&mut self, setup: &Setup) {
         let today = today(setup);
         let Some(journal) = self.journal.as_ref().filter(|_| self.backed_up != today) else {

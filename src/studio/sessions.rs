@@ -187,7 +187,7 @@ impl Studio {
         std::mem::take(&mut self.session.remarks)
     }
 
-    /// Makes sure, before the program ends, that everything is saved in its place.
+    /// Saves everything to disk before the program ends.
     pub fn finish(&mut self) -> Result<(), Refusal> {
         match self.session.read_only() {
             Some(_) => Ok(()),

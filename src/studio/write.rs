@@ -59,7 +59,7 @@ impl Studio {
         self.start(place, StepKind::Write, ask)
     }
 
-    /// The passage that a text would become here.
+    /// The passage that would be added if this text were appended to the story.
     pub(super) fn joined(&self, text: &str, author: Author) -> Node {
         let turn = self.session.settings.mode == Mode::Chat;
         let gap = if turn {
@@ -224,7 +224,7 @@ impl Studio {
         self.start(choice.place, StepKind::Choose, ask)
     }
 
-    /// Starts a passage by the model at a place.
+    /// Lets the model start a passage at a place.
     pub(super) fn start(
         &mut self,
         place: Place,

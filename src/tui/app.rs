@@ -197,7 +197,8 @@ impl App {
         self.loop_action = Some(LoopAction::Leave(why));
     }
 
-    /// Takes the app apart when it ends: the studio, and the history lines added in this run.
+    /// Takes the app apart when it ends: returns the studio, and the history lines added since the
+    /// start.
     pub fn into_parts(self) -> (Studio, Vec<String>) {
         (self.studio, self.history.added())
     }

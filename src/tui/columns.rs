@@ -8,7 +8,7 @@ use super::wrap::{cells, wrap};
 pub struct Column {
     title: String,
     text: String,
-    /// The end and the style of each span.
+    /// The byte offset at which each span ends, and its style.
     styles: Vec<(usize, SpanStyle)>,
 }
 

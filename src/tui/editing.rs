@@ -71,7 +71,8 @@ impl App {
         Some((editor, self.input.text().to_string()))
     }
 
-    /// Takes over the text from the editor.
+    /// Puts the text from the writer's editor into the input line; if a passage is being edited,
+    /// saves the text as that passage.
     pub(super) fn edited(&mut self, edited: Result<String, EditorError>) {
         match edited {
             Err(error) => self.tell(Tone::Error, &error.to_string()),
@@ -114,7 +115,7 @@ impl App {
         shown.is_some_and(Overlay::shows_candidates)
     }
 
-    /// Shows the text so far of the continuations being generated.
+    /// Shows the continuations that are being generated, as far as they have come.
     pub(super) fn show_candidates(&mut self) {
         let story = self.studio.story();
         let candidates = self.studio.candidates().iter();

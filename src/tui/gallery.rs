@@ -45,7 +45,7 @@ impl PictureMode {
 
 pub struct Gallery {
     mode: PictureMode,
-    /// The preparing thread; None if pictures are prepared synchronously, as in tests.
+    /// The thread that prepares pictures; None if they are prepared synchronously, as in tests.
     worker: Option<Sender<(PictureSlot, PictureSource)>>,
     /// The cached pictures; None for one in preparation.
     frames: HashMap<PictureSlot, Option<PreparedPicture>>,

@@ -1,7 +1,7 @@
 //! Half-blocks: two pixels per cell, in any terminal that has colours.
 //!
-//! The library's half-blocks lose transparency, and most of a drawing is transparent; these let the
-//! terminal's background show through.
+//! Most of a drawing is transparent, but the half-blocks of ratatui-image lose transparency. The
+//! half-blocks of this module let the terminal's background show through.
 
 use image::{Rgba, RgbaImage};
 use imagegen::picture_file::scale_with_hard_edges;
@@ -10,7 +10,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Color;
 use story::NodeId;
 
-/// A picture at a size in cells.
+/// A picture, and the size in cells at which it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PictureSlot {
     pub node: NodeId,

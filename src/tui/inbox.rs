@@ -23,7 +23,8 @@ use std::time::Duration;
 pub enum Input {
     Terminal(TerminalEvent),
     Signal(i32),
-    /// Another thread has panicked; its requests are still answered.
+    /// A thread other than the screen's has panicked, with this message. If it is the engine's
+    /// thread, requests are still answered.
     Panicked(String),
     /// A picture is ready to be drawn.
     Picture(PictureSlot, Box<PreparedPicture>),

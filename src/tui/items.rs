@@ -16,7 +16,7 @@ pub struct ItemKey {
     pub mark: String,
     /// The byte at which the context starts, if it starts in this passage.
     pub begins: Option<usize>,
-    /// The length of the model's thoughts in bytes, if a separate line shows it.
+    /// The length of the model's thoughts in bytes, if a separate line mentions them; otherwise 0.
     pub thought: usize,
     /// The size in pixels, if this is a picture.
     pub picture: Option<(u32, u32)>,
@@ -79,7 +79,8 @@ fn key(story: &Story, node: &Passage, begins: ContextStart) -> ItemKey {
     }
 }
 
-/// The remark after a passage: how it ended, if unusual, and, at the head, the version's number.
+/// The remark after the passage at the head: how it ended, if unusual, its thoughts, and its number
+/// among several versions. Other passages have no remark.
 fn mark(story: &Story, node: &Passage) -> String {
     let head = story.head() == Some(node.id);
     let ended = match node.status {

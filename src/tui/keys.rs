@@ -45,7 +45,7 @@ pub enum Scroll {
     Bottom,
 }
 
-/// A key binding: a row of the table of keys.
+/// A key binding: one row of the table of keys.
 #[derive(Clone, Debug)]
 pub struct KeyBinding {
     pub(super) code: KeyCode,

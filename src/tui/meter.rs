@@ -75,7 +75,8 @@ impl Meter {
         self.prompt + self.tokens
     }
 
-    /// The current activity in a few words or, after it, the last speed; None if there is neither.
+    /// The current activity in a few words. If the engine is idle, the speed of the last passage;
+    /// None if there is no such passage.
     pub fn activity(&self, work: &Work) -> Option<String> {
         match work {
             Work::Nothing => self.before.map(|speed| format!("{speed:.1} tok/s")),

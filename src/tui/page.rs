@@ -133,7 +133,7 @@ impl Page {
         self.height
     }
 
-    /// Scrolls by rows; at the end, the page follows the story again.
+    /// Scrolls by rows. Once the end of the story is visible, the page follows the story again.
     pub fn scroll(&mut self, rows: isize) {
         let Some(top) = self.first_visible() else {
             return;
@@ -246,7 +246,8 @@ impl Page {
         self.paragraphs[paragraph].layout_rows(width)
     }
 
-    /// Extends the last passage, if it only grew.
+    /// Extends the last passage on the page. Returns false, and changes nothing, if there was any
+    /// other change than text added to it.
     fn grow(&mut self, at: usize, items: &[PageItem]) -> bool {
         let last = self.parts.len() == at + 1 && items.len() == at + 1;
         let item = items.get(at).filter(|_| last);

@@ -8,7 +8,7 @@ use story::NodeId;
 #[derive(Debug, Default)]
 pub struct Paragraph {
     pub text: String,
-    /// The end and the kind of each span.
+    /// The byte offset at which each span ends, and its kind.
     roles: Vec<(usize, TextRole)>,
     rows: Vec<Range<usize>>,
     /// The byte offset at which the next row starts, unless all rows are done.
@@ -52,8 +52,8 @@ impl PictureBlock {
         block
     }
 
-    /// The largest size that fits the pane and leaves room for text. A cell counts as twice as high
-    /// as wide.
+    /// Sets the largest size in cells that fits the pane and leaves room for text. A cell counts as
+    /// twice as high as wide.
     fn fit(&mut self, width: usize, height: usize) {
         let (wide, high) = (self.size.0.clamp(1, 1 << 14), self.size.1.clamp(1, 1 << 14));
         let pane = |cells: usize| u32::try_from(cells).unwrap_or(1).clamp(1, 1000);
@@ -111,9 +111,9 @@ impl Paragraph {
         self.roles.retain(|(end, _)| *end <= bytes);
     }
 
-    /// Drops the rows that a change after `at` can affect: those that start after it, the one that
-    /// contains it, and the one before, which may have ended where it did because of that row's
-    /// first word.
+    /// Drops the rows that a change after the byte `at` can affect: the row that contains it, the
+    /// rows that follow, and the row before, which may end elsewhere if the first word of the next
+    /// row changes.
     pub fn invalidate_from(&mut self, at: usize) {
         let sure = self
             .rows

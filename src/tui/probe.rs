@@ -105,8 +105,8 @@ impl LateReplies {
     }
 }
 
-/// Sends the queries: kitty graphics and version (XTVERSION), cell size, device attributes (4 is
-/// sixel), and finally one that every terminal answers.
+/// Sends the queries: kitty graphics and version (XTVERSION), cell size, device attributes
+/// (attribute 4 means sixel graphics), and finally one that every terminal answers.
 fn send_queries(kitty: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if kitty {
@@ -191,14 +191,16 @@ impl ProbeAnswers {
     }
 }
 
-/// Whether a version of kitty is older than 0.28, the first with Unicode placeholders (its changelog).
+/// Whether a version of kitty is older than 0.28, which introduced Unicode placeholders (according
+/// to kitty's changelog).
 fn lacks_placeholders(version: &str) -> bool {
     let mut numbers = version.split(|c: char| !c.is_ascii_digit());
     let mut number = || numbers.next().and_then(|number| number.parse::<u32>().ok());
     matches!((number(), number()), (Some(0), Some(minor)) if minor < 28)
 }
 
-/// Chooses a protocol; without a cell size, none can fit pictures into cells.
+/// Chooses a graphics protocol. Returns None if the terminal supports none or its cell size is
+/// unknown, since pictures could then not be fitted into cells.
 fn make_picker(hints: TerminalHints, answers: ProbeAnswers) -> Option<Picker> {
     // The terminal's answers take precedence over environment variables.
     let kitty = answers.kitty && !answers.old;

@@ -30,7 +30,7 @@ pub enum SpanStyle {
     Quiet,
     /// Text that only the left one of two compared texts contains.
     Left,
-    /// Text that only the right one contains.
+    /// Text that only the right one of two compared texts contains.
     Right,
     /// A part of the context other than the story.
     Beside,

@@ -31,7 +31,7 @@ pub struct Screen {
 
 type PanicHook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync;
 
-/// Buffers a frame's bytes to send them together, since ratatui flushes in mid-frame.
+/// Buffers a frame's bytes and sends them together, since ratatui flushes in the middle of a frame.
 #[derive(Clone, Default)]
 struct FrameBuffer(Rc<RefCell<Vec<u8>>>);
 
@@ -150,9 +150,10 @@ fn restore_terminal() {
     let _ = disable_raw_mode();
 }
 
-/// Installs a panic hook. A panic of this thread ends the program, so the terminal is restored
-/// before the message. The engine reports a panic of its thread as an event; that message must not
-/// be printed over the screen and waits until the terminal is restored.
+/// Installs a panic hook, and returns the previous one. A panic of this thread ends the program, so
+/// the hook restores the terminal before the message is printed. The message of another thread's
+/// panic must not be printed over the screen, so the hook sends it to the loop, which keeps it
+/// until the terminal is restored.
 fn catch_panics(inbox: Sender<Input>) -> Arc<PanicHook> {
     let before: Arc<PanicHook> = Arc::from(panic::take_hook());
     let (mine, inner) = (thread::current().id(), before.clone());

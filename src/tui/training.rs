@@ -56,7 +56,7 @@ pub struct ScreenOptions {
 /// How the live view ended.
 #[derive(Debug)]
 pub struct ScreenResult {
-    /// Whether the user asked twice to stop, so that nothing waits for the run.
+    /// Whether the user asked twice to stop, so that the program ends without waiting for the run.
     pub at_once: bool,
     /// Messages to print after the screen has closed.
     pub remarks: Vec<String>,

@@ -33,7 +33,7 @@ pub fn breaks(text: &str, from: usize) -> Vec<usize> {
     found
 }
 
-/// Whether a character belongs to such a script (class SA of UAX #14).
+/// Whether a character belongs to one of the scripts named above (class SA of UAX #14).
 fn is_complex(c: char) -> bool {
     break_property(c.into()) == BreakClass::ComplexContext
 }

@@ -102,7 +102,7 @@ pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
 }
 
 impl Rows {
-    /// Adds a space, which hangs past the edge; the row may end before it.
+    /// Adds a space. The row may end before it; the space then hangs past the end of the row.
     fn space(&mut self, at: usize, grapheme: &str, after_space: bool) {
         let end = match &self.chance {
             Some(open) if after_space && open.next == at => open.end,

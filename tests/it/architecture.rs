@@ -282,8 +282,8 @@ fn no_file_is_too_long_to_read() {
     none(long.collect());
 }
 
-/// Clippy checks that the program never ends abruptly, and prints and reads its environment only in
-/// `cli`; this test checks that nobody turns those lints off.
+/// Clippy checks that the program never ends abruptly, and that only `cli` prints or reads the
+/// environment. This test checks that nobody turns those lints off.
 #[test]
 fn lints_hold_the_other_rules() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -320,7 +320,8 @@ fn lints_hold_the_other_rules() {
     none(wrong);
 }
 
-/// Checks that the files named in CONTRIBUTING exist. (A missing folder of crates has no files.)
+/// Checks that the files named in CONTRIBUTING exist. (Files of a crate whose folder is missing are
+/// not checked.)
 #[test]
 fn every_file_that_contributing_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -41,7 +41,7 @@ fn tiny() -> Config {
 }
 
 /// PyTorch's inputs and outputs: those of the one-pass design, and those that it shares with the
-/// other design.
+/// design that draws from tokens.
 fn expected() -> HashMap<String, Tensor> {
     let read = |folder: PathBuf| {
         candle_core::safetensors::load(folder.join("expected.safetensors"), &CPU).unwrap()

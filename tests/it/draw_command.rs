@@ -11,8 +11,8 @@ fn draws(home: &Home, weights: &Path, args: &[&str]) -> Output {
     home.illumine(&[&weights, args].concat()).run()
 }
 
-/// Draws a picture with each of these argument lists, and draws it again from its provenance. The
-/// two files must have the same bytes; returns those of each pair.
+/// For each name and argument list, draws a picture and draws it again from its provenance. Checks
+/// that the two files have the same bytes. Returns the bytes of each picture.
 pub fn made_again(home: &Home, weights: &Path, ways: &[(&str, &[&str])]) -> Vec<Vec<u8>> {
     let path = |name: &str| home.path().join(name).to_str().unwrap().to_string();
     let again = |(name, args): &(&str, &[&str])| {

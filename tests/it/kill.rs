@@ -111,7 +111,8 @@ fn killed(home: &Home, model: &Path, session: &str, round: usize, wait: Duration
     String::from_utf8_lossy(&printed).into_owned()
 }
 
-/// Everything printed is saved, except the piece in transit at the kill.
+/// Checks that everything printed was saved, except the piece that was in transit when the program
+/// was killed.
 fn acknowledged(printed: &str, story: &str, round: usize) {
     let plain = |text: &str| -> String {
         text.chars()

@@ -55,7 +55,7 @@ fn guesses_change_no_number() {
     assert!(guessed > 8, "{guessed}");
 }
 
-/// As on a GPU: the top-k logits alone give the same tokens as all logits.
+/// The top-k logits alone, which are all that a GPU returns, give the same tokens as all logits.
 #[test]
 fn the_best_logits_of_a_device_are_enough() {
     let gguf = Arc::new(Gguf::open(&model_path()).unwrap());

@@ -53,7 +53,8 @@ fn reference() -> Reference {
     serde_json::from_str(text).unwrap()
 }
 
-/// The same weights in f32, with keys and values in f32, so that nothing is rounded.
+/// llama.cpp's outputs for the same weights in f32, with keys and values in f32, so that nothing is
+/// rounded.
 fn exact_reference() -> Reference {
     let text = include_str!("../reference/smollm2-135m-f32.json");
     serde_json::from_str(text).unwrap()
@@ -109,9 +110,8 @@ fn prompts_become_the_tokens_that_llama_cpp_makes() {
 /// The tolerance follows from how much llama.cpp's own results vary on these prompts: with one
 /// batch instead of single steps, with flash attention, or with AMX, its best token differs in 25
 /// to 35 of the 909 steps, and the gap between its two best logits changes by up to 0.85. The
-/// slightest difference changes how 8-bit activations are rounded, so the tests
-/// only require that our results differ no more from llama.cpp's than llama.cpp's own results differ
-/// from each other.
+/// slightest difference changes how 8-bit activations are rounded, so our results cannot be
+/// required to be closer to llama.cpp's than llama.cpp's results are to each other.
 ///
 /// This is the maximum number of steps in which the best token may differ.
 const APART: usize = 50;
@@ -234,8 +234,8 @@ fn without_rounding_greedy_tokens_are_those_of_llama_cpp() {
     assert!(alike >= 905, "only {alike} steps alike");
 }
 
-/// Perplexity with keys and values in 8 bits is within 0.5 % of that with 16 bits, which differs about
-/// as much from that with 32 bits.
+/// Perplexity with 8-bit keys and values is within 0.5 % of the perplexity with 16-bit ones. The
+/// difference between 16 and 32 bits is about as large.
 #[test]
 fn perplexity_is_hardly_another_with_keys_and_values_in_8_bits() {
     let text = include_str!("../reference/alice.txt");

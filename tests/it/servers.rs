@@ -10,7 +10,8 @@ use std::sync::mpsc;
 /// An API key that must not be saved, logged or shown anywhere.
 const KEY: &str = "sk-planted-9f8e7d6c5b4a";
 
-/// Answers like llama-server, with these pieces; the last event ends the text only if `ends`.
+/// Starts a server that answers like llama-server, with a text in these pieces, and returns its
+/// address. If `ends` is false, the event that marks the end of the text is missing.
 fn llama_server(pieces: &'static [&'static str], ends: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let root = format!("http://{}", listener.local_addr().unwrap());

@@ -45,7 +45,7 @@ fn at_rest(screen: &str) -> bool {
     screen.contains("tok/s ·") && screen.contains("Enter continues")
 }
 
-/// The story's text in the journal, piece by piece.
+/// The text of the model's first passage, put together from the records of the journal.
 fn model_text(terminal: &Terminal) -> String {
     passage(&terminal.journal("story-1"), 1)
 }

@@ -89,7 +89,7 @@ fn conditioning(config: &Config, rng: &mut Rng) -> Conditioning {
     }
 }
 
-/// A randomly weighted sum of squares, so that parts of the output do not cancel out.
+/// A randomly weighted sum of all values, so that parts of the output do not cancel out.
 pub fn weighed(x: &Tensor) -> Result<Tensor> {
     let weights = noise(x.dims(), &mut Rng::new(11), &CPU)?;
     (x * weights)?.sum_all()? * 0.1

@@ -27,7 +27,8 @@ enum Deed {
     Keep,
     Hide(usize),
     Mark(u8),
-    /// Draws a picture: a version of the last one, or a new one.
+    /// Draws a picture: a version of the last picture if the bool is true, otherwise a new picture
+    /// at the passage with this number.
     Draw(usize, bool),
     /// Puts another picture on the page.
     Show(usize),

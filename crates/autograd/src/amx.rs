@@ -30,7 +30,7 @@ pub unsafe fn begin() {
 
 /// Adds the products of `steps` tiles of two row strips and two column strips to 32 by 32 sums,
 /// whose rows are `stride` bytes apart. Each strip is passed as its first tile and the distance in
-/// bytes to its next one; the two strips of a side have the same distance.
+/// bytes to its next one; the distance is the same for both row strips, and for both column strips.
 ///
 /// # Safety
 ///

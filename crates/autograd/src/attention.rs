@@ -17,7 +17,8 @@ struct Attention {
     heads: usize,
 }
 
-/// The sizes and the index of one head; each row of a picture holds queries, keys and values.
+/// The sizes and the index of one head. In `qkv`, the row of each token holds the queries, keys and
+/// values of all heads.
 #[derive(Clone, Copy)]
 struct Head {
     tokens: usize,
@@ -27,8 +28,8 @@ struct Head {
 }
 
 impl Head {
-    /// The queries (0), keys (1) or values (2) as a factor of a product that sums over dimensions
-    /// or over tokens.
+    /// The head's queries (`part` 0), keys (1) or values (2), as a factor of a product. `order`
+    /// says whether the product sums over the head's dimensions (row-major) or over the tokens.
     fn part<'a>(&self, qkv: &'a [f32], part: usize, order: Order) -> View<'a> {
         let first = part * self.width + self.at * self.dim;
         self.view(&qkv[first..], order, 3 * self.width)

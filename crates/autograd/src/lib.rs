@@ -39,7 +39,8 @@ pub fn is_supported() -> bool {
     false
 }
 
-/// Never called: [`is_supported`] is false on other CPUs.
+/// Stands in for `product::add` on CPUs other than x86-64. It is never called there, since
+/// [`is_supported`] is false.
 ///
 /// # Safety
 /// Always safe: it does nothing.

@@ -179,7 +179,7 @@ impl CustomOp3 for Norm {
     }
 }
 
-/// The scale or shift of picture `at`, or the only one, which all pictures share.
+/// The scale or shift of picture `at`. If there is only one, all pictures share it.
 fn own(given: &[f32], at: usize, width: usize) -> &[f32] {
     let first = if given.len() == width { 0 } else { at * width };
     &given[first..][..width]

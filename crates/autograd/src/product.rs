@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 /// Depth of one block, chosen to fit a core's second-level cache.
 const DEEP: usize = 32 * DEPTH;
-/// How many rows are multiplied at once by as many columns.
+/// The number of rows, and also of columns, that are multiplied at once.
 const BOTH: usize = 2 * SIDE;
 /// With fewer sums than this, one thread computes them all.
 const FEW: usize = 128 * 128;

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 /// The byte order mark, with which some editors and PowerShell start UTF-8 files.
 pub const MARK: &str = "\u{feff}";
 
-/// Why bytes could not be decoded; each message is a sentence without its subject, the name of the
-/// source.
+/// Why bytes could not be decoded. Each message is the rest of a sentence that begins with the name
+/// of the source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     #[error("is not UTF-8 (at byte {0}); save it as UTF-8, or convert it, for example with iconv")]

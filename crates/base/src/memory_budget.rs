@@ -30,7 +30,8 @@ pub enum NoResult {
 #[derive(Clone, Copy)]
 struct Budget {
     left: usize,
-    /// Set when the thread exceeds its budget, or by the caller when its time is up.
+    /// Whether the thread must stop: it has exceeded its budget, or the caller no longer waits for
+    /// it.
     exceeded: &'static AtomicBool,
 }
 

@@ -1,8 +1,9 @@
 //! Compares text as a reader does, in every script: ignores case, and whether an accented letter
 //! such as `é` is stored as one character or as two.
 //!
-//! This is Unicode's canonical caseless matching, but with the standard library's two case mappings
-//! instead of a table of case foldings; both match the same words.
+//! This is Unicode's canonical caseless matching, except that case is folded by the standard
+//! library's case mappings (to upper case, then to lower case) instead of a table. The same words
+//! match either way.
 
 use icu_normalizer::properties::CanonicalCombiningClassMapBorrowed;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};

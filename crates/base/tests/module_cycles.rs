@@ -183,8 +183,8 @@ fn child(module: &Module, name: &str) -> Module {
     path
 }
 
-/// The groups of sibling modules that reach each other, sorted; `uses` relates modules at any
-/// depth.
+/// The groups of sibling modules that use each other in a circle, sorted. A pair in `uses`, at
+/// whatever depth, counts as a use between the two siblings that contain its modules.
 fn cycles<'a>(
     modules: impl Iterator<Item = &'a Module>,
     uses: &BTreeSet<(Module, Module)>,

@@ -1,8 +1,8 @@
 //! Attention among the tokens of a picture, on a CPU without gradients.
 //!
 //! Eight queries are multiplied by sixteen keys at once, so that each loaded number is used in
-//! several products. **Invariant:** sums are added in one order, whatever the CPU, the number of
-//! threads and the other pictures in the batch.
+//! several products. **Invariant:** sums are added in the same order on every CPU, with any number
+//! of threads and whatever other pictures are in the batch.
 
 use kernels::linear::Pool;
 use kernels::math::{LANES, softmax};
@@ -335,7 +335,8 @@ mod tests {
     }
 
     /// For sizes that do not fill registers, and with more or fewer pictures than threads, the
-    /// result equals that of plain loops and is bit-identical to that of a single picture.
+    /// result equals that of plain loops, and that of the first picture is bit-identical to the one
+    /// computed for it alone.
     #[test]
     fn odd_sizes_are_right_and_a_picture_does_not_depend_on_others() {
         for (tokens, width, heads, pictures) in [(69, 40, 2, 1), (5, 12, 3, 7), (64, 32, 1, 3)] {

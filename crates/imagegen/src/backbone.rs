@@ -90,7 +90,7 @@ impl Backbone {
         })
     }
 
-    /// The null text: `[text]`.
+    /// The null text embedding, which is used if there is no prompt: `[width of text]`.
     pub fn null_text(&self) -> &Tensor {
         self.condition.null_text()
     }

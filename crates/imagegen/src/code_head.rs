@@ -4,7 +4,7 @@
 //!
 //! Training does the same computation with tensors (`TokenTransformer::logits`).
 
-/// The weights of the code head; `hidden` numbers per code.
+/// The weights of the code head, which computes each code's logits from `hidden` inputs.
 pub struct CodeHead {
     pub levels: Vec<usize>,
     pub hidden: usize,

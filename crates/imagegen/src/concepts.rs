@@ -36,9 +36,11 @@ pub fn best_similarity(found: &[Match]) -> f32 {
 const MATCHES: usize = 4;
 /// The sharpness of the softmax over matches.
 const SHARPNESS: f32 = 20.0;
-/// The weight of the label's similarity, which is added to the best alias's.
+/// Concepts are ranked by the similarity of their nearest alias plus this factor times the
+/// similarity of their label.
 const LABEL_WEIGHT: f32 = 0.3;
-/// The amount subtracted from the rank of concepts that the requested style does not cover.
+/// The amount subtracted from the ranking score of concepts that the requested style does not
+/// cover.
 const STYLE_MISS_PENALTY: f32 = 0.15;
 /// The share of the prompt itself in the blended embedding.
 const PROMPT_SHARE: f32 = 0.5;
@@ -88,8 +90,8 @@ impl Concepts {
         labels.map(String::as_str).zip(embeddings)
     }
 
-    /// The concepts nearest to a unit embedding, best first. Concepts that do not fit rank
-    /// behind others that are about as near, and are left out if the best one fits.
+    /// The concepts nearest to a unit embedding, best first. A concept for which `fits` is false
+    /// ranks lower than its similarity alone would place it, and is left out if the first one fits.
     pub fn nearest(&self, embedding: &[f32], fits: &dyn Fn(u32) -> bool) -> Vec<Match> {
         let mut best = vec![f32::NEG_INFINITY; self.labels.len()];
         let aliases = self.embeddings.chunks_exact(self.width);

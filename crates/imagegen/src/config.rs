@@ -33,8 +33,8 @@ pub struct Config {
     /// The section of a design other than the token design; its loader parses it.
     #[serde(default, rename = "direct", skip_serializing_if = "Option::is_none")]
     pub other_design: Option<serde_json::Value>,
-    /// SHA-256 of weights that differ from these only in how matrices are stored; on a CPU, both
-    /// draw the same pictures.
+    /// The SHA-256 checksums of weights that differ from these only in how matrices are stored, and
+    /// therefore draw the same pictures on a CPU.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub same_pictures_as: Vec<String>,
 }
@@ -63,7 +63,7 @@ pub struct Generator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     pub stack: Stack,
-    /// How many numbers the code head has per code.
+    /// The number of inputs from which the code head computes each code's logits.
     pub hidden: usize,
 }
 
@@ -145,7 +145,7 @@ impl Config {
         }
     }
 
-    /// Parses `config.json`; the error completes a sentence.
+    /// Parses `config.json`. The error is only the reason; the caller makes a sentence of it.
     pub fn parse(json: &[u8]) -> Result<Config, String> {
         let config: Config = serde_json::from_slice(json).map_err(|why| why.to_string())?;
         config.validate()?;
@@ -209,7 +209,8 @@ impl Config {
         self.levels.len()
     }
 
-    /// The total number of values of all codes, as in a table with one row per value.
+    /// The sum of the levels of all codes: the number of rows in a table that has one row for each
+    /// value of each code.
     pub fn code_values(&self) -> usize {
         self.levels.iter().sum()
     }

@@ -17,7 +17,8 @@ pub fn dequantize_all(tensors: BTreeMap<String, Tensor>) -> Result<BTreeMap<Stri
     tensors.into_iter().map(one).collect()
 }
 
-/// The tensors, with the matrices that `network` packs stored in 8 bits and the others unchanged.
+/// Converts to 8 bits every matrix that `network` would pack, and leaves the other tensors
+/// unchanged.
 pub fn quantize_all<N>(
     tensors: BTreeMap<String, Tensor>,
     network: impl FnOnce(&Weights) -> Result<N>,

@@ -72,7 +72,7 @@ impl Generator {
         })
     }
 
-    /// The null text: `[text]`.
+    /// The null text embedding, which is used if there is no prompt: `[width of text]`.
     pub fn null_text(&self) -> &Tensor {
         self.condition.null_text()
     }

@@ -3,12 +3,13 @@
 //! An [`Illuminator`] consists of a config, concepts and the networks of a [`design::Design`]. The
 //! token design (`token_design`) samples tokens with a token Transformer ([`tokens`], [`sampling`])
 //! from conditioning ([`conditioning`]) and retrieved examples ([`retrieval_index`],
-//! `retrieval_encoder`), corrects them with a refiner ([`refiner`]; both on one [`backbone`]) and
-//! decodes them ([`generator`]); an encoder ([`encoder`], [`quantizer`]) turns pictures into
-//! tokens. In training a discriminator ([`discriminator`]) or a critic on pretrained features
-//! ([`critic`]) scores pictures. Varying, interpolating, mixing and restyling each have their own
-//! module. All networks are built from [`weights`] and [`layers`] and sized by [`config`];
-//! tests/peers/illuminator has the same networks in PyTorch.
+//! `retrieval_encoder`), corrects them with a refiner ([`refiner`], which has the same kind of
+//! [`backbone`] as the token Transformer) and decodes them ([`generator`]); an encoder
+//! ([`encoder`], [`quantizer`]) turns pictures into tokens. In training a discriminator
+//! ([`discriminator`]) or a critic on pretrained features ([`critic`]) scores pictures. Varying,
+//! interpolating, mixing and restyling each have their own module. All networks are built from
+//! [`weights`] and [`layers`] and sized by [`config`]; tests/peers/illuminator has the same
+//! networks in PyTorch.
 //!
 //! The crate receives prompts as embeddings, and accesses no files but its weights.
 
@@ -181,7 +182,8 @@ impl Illuminator {
     }
 
     /// Whether these weights draw the same pictures as weights with this SHA-256. Weights stored in
-    /// 8 bits list the float weights they were made from; only a CPU packs those to the same bits.
+    /// 8 bits list the float weights they were made from. On a CPU, those draw the same pictures,
+    /// since packing them gives the same 8-bit values.
     pub fn reproduces(&self, sha256: &str) -> bool {
         let other = || self.config.same_pictures_as.iter().any(|own| own == sha256);
         self.sha256 == sha256 || (self.device.is_cpu() && other())
@@ -331,7 +333,7 @@ fn unknown_design() -> ImageError {
     ImageError::Illuminator("they need an image design that this build of illumine lacks; build it with the feature `train`".into())
 }
 
-/// Converts values from -1 to 1 to bytes; no colour exceeds its opacity.
+/// Converts values in the range -1 to 1 to bytes, and limits each pixel's colours to its opacity.
 pub fn to_pixel_bytes(values: &[f32]) -> Vec<u8> {
     let mut bytes: Vec<u8> = values
         .iter()

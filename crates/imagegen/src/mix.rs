@@ -1,4 +1,5 @@
-//! Mixing: half of one picture's encoded form with another's conditioning.
+//! Mixing: keeps half of one picture's encoded form and generates the rest with another's
+//! conditioning.
 
 use super::design::KeepGoing;
 use super::encoded::EncodedPicture;

@@ -15,7 +15,7 @@ const MAX_PIXELS: u64 = 64_000_000;
 /// How many bytes decoding may allocate.
 const MAX_ALLOCATION: u64 = 512 << 20;
 
-/// Why a file cannot be decoded; each completes a sentence.
+/// Why a file cannot be decoded. Each message is a clause, in which "it" is the file.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureFileError {
     #[error("it is larger than {} MB", MAX_FILE_BYTES >> 20)]

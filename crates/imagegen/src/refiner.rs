@@ -31,7 +31,7 @@ impl Refiner {
         })
     }
 
-    /// The null text: `[text]`.
+    /// The null text embedding, which is used if there is no prompt: `[width of text]`.
     pub fn null_text(&self) -> &Tensor {
         self.backbone.null_text()
     }

@@ -11,7 +11,7 @@ use super::token_design::{TokenDesign, TokenInput};
 use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 
-/// The number of the random stream.
+/// The number of the random stream that samples the tokens.
 const SAMPLE: u64 = 3;
 
 impl Illuminator {

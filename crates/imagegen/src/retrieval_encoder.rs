@@ -13,8 +13,8 @@ use crate::autograd;
 use candle_core::{Error, Result, Tensor};
 use candle_nn::Init;
 
-/// Scales the learned style similarities before the softmax, since every optimizer step changes
-/// them by about the same amount.
+/// Multiplies the learned style similarities before the softmax, so that they can change fast
+/// enough: an optimizer step changes every parameter by about the same small amount.
 const SIMILARITY_TEMPERATURE: f64 = 8.0;
 
 pub struct RetrievalEncoder {

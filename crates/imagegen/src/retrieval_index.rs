@@ -12,12 +12,13 @@ use ::safetensors::SafeTensors;
 use candle_core::{Device, Tensor, safetensors};
 use std::collections::BTreeMap;
 
-/// The drawings retrieved for one picture, at most one per style: the row of each drawing's style
-/// in the style table ([`unknown_style`] if the style is not in the weights) and its tokens. The
-/// order matters only to the random choice, by style weight, of the one that biases the logits.
+/// The drawings retrieved for one picture, at most one per style. Each is the row of its style in
+/// the style table ([`unknown_style`] if the style is not in the weights) and its tokens. One of
+/// them, chosen at random by style weight, biases the logits; only this choice depends on their
+/// order.
 pub type RetrievedExamples = Vec<(usize, FsqCodes)>;
 
-/// The row of a drawing whose style is not in the weights.
+/// The row of the style table for drawings whose style is not in the weights.
 pub fn unknown_style(config: &Config) -> usize {
     config.styles.len()
 }

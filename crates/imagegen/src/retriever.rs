@@ -11,9 +11,10 @@ use super::design::Renumber;
 use super::retrieval_index::{RetrievalIndex, RetrievedExamples};
 use super::style_coverage::StyleCoverage;
 
-/// The factor that weakens retrieval if no example is in a style that shares concepts with the
-/// requested one (otherwise silhouettes would stay black, and a restyled picture unchanged), or if
-/// only part of a picture is sampled again, since that part must fit the rest of the picture.
+/// The factor that weakens retrieval in two cases. If no example is in a style that shares concepts
+/// with the requested one, full strength would copy too much: silhouettes would stay black, and a
+/// restyled picture would not change. If only part of a picture is sampled again, the examples must
+/// not outweigh the rest of the picture, which that part must fit.
 const UNRELATED: f64 = 0.4;
 
 /// Whether a drawing of a concept in a style may be an example for a picture of the `wanted` concept
@@ -37,8 +38,9 @@ impl Retriever {
         }
     }
 
-    /// The drawings of the prompt's concept, if any, in styles other than the requested one; if
-    /// some of them share concepts with the requested style, only in those.
+    /// The drawings of the prompt's concept, if any, in styles other than the requested one. If
+    /// some of those styles share concepts with the requested one, only drawings in such styles are
+    /// returned.
     pub fn retrieve(
         &self,
         concepts: &[Match],

@@ -272,8 +272,9 @@ fn bias_towards(row: &mut [f64], examples: u8, strength: f64) {
     }
 }
 
-/// How many of the initially masked tokens stay masked when the share `left` of the steps remains:
-/// the cosine schedule of MaskGIT, at least one fewer than at the start.
+/// How many of the `unknown` tokens masked at the start are still masked when the share `left` of
+/// the steps remains. This is MaskGIT's cosine schedule, but the first step already fixes at least
+/// one token.
 fn masked_after(unknown: usize, left: f64) -> usize {
     let still = (std::f64::consts::FRAC_PI_2 * (1.0 - left)).cos();
     let still = if left <= 0.0 {

@@ -36,7 +36,7 @@ impl StyleCoverage {
         }
     }
 
-    /// Whether a concept can be drawn in the requested style; None is any style.
+    /// Whether a concept can be drawn in the requested style; None means any style.
     pub fn covers(&self, concept: u32, wanted: Option<u32>) -> bool {
         let known = self.known.get(concept as usize);
         let Some(known) = known.filter(|known| known.contains(&true)) else {

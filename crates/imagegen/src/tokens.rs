@@ -63,7 +63,7 @@ impl TokenTransformer {
         self.levels.len()
     }
 
-    /// The null text: `[text]`.
+    /// The null text embedding, which is used if there is no prompt: `[width of text]`.
     pub fn null_text(&self) -> &Tensor {
         self.backbone.null_text()
     }
@@ -118,8 +118,8 @@ impl TokenTransformer {
     /// Teacher-forced logits: each code sees the true codes before it. Maps `heads` `[batch * 64,
     /// codes * hidden]` to one tensor `[batch * 64, levels]` per code.
     ///
-    /// Two products with block matrices compute all codes at once; one code at a time would
-    /// go through memory again and again.
+    /// Two products with block matrices compute the logits of all codes at once. Separate products
+    /// would go through memory once for each code.
     pub fn logits(&self, heads: &Tensor, tokens: &FsqCodes) -> Result<Vec<Tensor>> {
         let (rows, wide) = (self.levels.iter().sum::<usize>(), heads.dim(D::Minus1)?);
         let mut later = Vec::with_capacity(rows * wide);

@@ -14,7 +14,7 @@ use sampler::rng::{Rng, derive};
 
 /// The number of the random stream that chooses the masked tokens.
 const MASK: u64 = 1;
-/// The number of the random stream that samples them.
+/// The number of the random stream that samples the masked tokens.
 const SAMPLE: u64 = 2;
 
 impl Illuminator {

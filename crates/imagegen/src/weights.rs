@@ -41,7 +41,8 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Trains with the [`autograd`] crate if the CPU supports it; its products round to bfloat16.
+    /// The same tensors, for training with the [`autograd`] crate if the CPU supports it. That
+    /// crate's products round their factors to bfloat16.
     pub fn with_autograd(&self) -> Weights<'a> {
         Weights {
             use_autograd: self.tensors.device().is_cpu() && autograd::is_supported(),
@@ -231,7 +232,7 @@ impl Linear {
         }
     }
 
-    /// Whether the [`autograd`] crate computes its products.
+    /// Whether the [`autograd`] crate computes this layer's products.
     pub fn uses_autograd(&self) -> bool {
         matches!(self.matrix, Matrix::Autograd(_))
     }

@@ -34,7 +34,7 @@ impl KernelFamily {
             .unwrap_or(KernelFamily::Portable)
     }
 
-    /// The number of input rows in a full group.
+    /// The size of a full group: the number of input rows that the kernels take at once.
     pub(crate) fn group_rows(self) -> usize {
         if self == KernelFamily::Amx { 16 } else { 8 }
     }

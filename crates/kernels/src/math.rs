@@ -1,7 +1,7 @@
 //! The operations on a row of floats between two matrix products: norms, activations, softmax.
 //!
-//! **Invariant:** results are bit-identical in every family, alone or in a batch, because sums have
-//! 16 lanes everywhere and e^x is our own.
+//! **Invariant:** results are bit-identical in every kernel family, and for a row alone or in a
+//! batch, because sums have 16 lanes everywhere and e^x is computed by a function of our own.
 
 /// The lanes of a sum: one AVX-512 register or two AVX2 registers.
 pub const LANES: usize = 16;

@@ -11,7 +11,8 @@ pub const INT8: u32 = 1 << 25;
 /// The bit of `cpuid` leaf 7 for products of bfloat16.
 pub const BF16: u32 = 1 << 22;
 
-/// Whether the CPU supports AMX with these products, and the operating system permits it.
+/// Whether the CPU supports AMX with the given products ([`INT8`], [`BF16`] or both), and the
+/// operating system permits it.
 pub fn are_available(products: u32) -> bool {
     has(products) && are_permitted()
 }

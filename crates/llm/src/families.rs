@@ -1,5 +1,5 @@
 //! The supported model families: one row for each, with its differences from `PLAIN`. The layers
-//! get the differences from `transformer::Config` and do not depend on the family's name.
+//! do not depend on the family's name: `transformer::Config` tells them about these differences.
 //!
 //! Sources: each model's published configuration and tokenizer.
 
@@ -20,12 +20,13 @@ pub struct Family {
     pub activation: Activation,
     /// Whether embeddings are multiplied by the square root of their width.
     pub scales_embeddings: bool,
-    /// With a sliding window, one in this many layers still has full attention; 0 if none has.
+    /// In models with a sliding window, n if every n-th layer still has full attention; 0 if no
+    /// layer has.
     pub full_attention_every: usize,
     /// RoPE's base in layers with a sliding window, if it differs and files do not state it.
     pub local_rope_base: Option<f64>,
-    /// The number of layers of the one model in the family that scales queries by hidden size over
-    /// heads instead of by head width; GGUF files do not state this.
+    /// The number of layers by which to recognize the one model in the family that scales queries
+    /// by hidden size over heads instead of by head width; GGUF files do not state this.
     pub wide_query_layers: Option<usize>,
 }
 

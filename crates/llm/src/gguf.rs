@@ -29,7 +29,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use value::Value;
 
-/// How many bytes at the start of a file identify its type.
+/// How many bytes are read from the start of a file to identify its type.
 const START: u64 = 512;
 
 /// An open GGUF file. Strings and tensors stay in the mapped file until they are used.

@@ -22,7 +22,7 @@ pub struct FoundServer {
     pub server: Server,
 }
 
-/// Probes all these addresses at once, without a key and with short time limits.
+/// Probes all the addresses in `roots` at once, without a key and with short time limits.
 pub fn look_around(roots: &[String]) -> Vec<FoundServer> {
     let limits = Limits {
         connect: Duration::from_millis(300),

@@ -78,7 +78,7 @@ pub fn probe(
     Ok(server)
 }
 
-/// Whether two model names are the same; Ollama's may omit the tag `:latest`.
+/// Whether a listed model is the wanted one, whose name may omit Ollama's tag `:latest`.
 fn same(listed: &str, wanted: &str) -> bool {
     listed == wanted || listed.strip_suffix(":latest") == Some(wanted)
 }
@@ -220,7 +220,7 @@ fn models(
         .collect())
 }
 
-/// Adds details that only other routes report.
+/// Adds the details that the list of models lacks and the flavour's other routes report.
 fn details(client: &Client, server: &mut Server, stopped: Stopped) -> Result<(), RemoteError> {
     match server.flavour {
         Flavour::LlamaServer => {
@@ -270,8 +270,8 @@ fn details(client: &Client, server: &mut Server, stopped: Stopped) -> Result<(),
     Ok(())
 }
 
-/// Counts a text's tokens with the server's tokenizer; `None` if it has no such route. The token
-/// ids are empty if the server does not report them.
+/// Counts a text's tokens with the server's tokenizer, and returns the count and the token ids
+/// (none if the server reports only the count); `None` if the server cannot count tokens.
 pub fn count_tokens(
     client: &Client,
     flavour: Flavour,

@@ -9,7 +9,8 @@ const NATIVE: Protocol = Protocol::LlamaText;
 const TEXT: Protocol = Protocol::OpenAiText;
 const CHAT: Protocol = Protocol::OpenAiChat;
 
-/// Each recording: its protocol, how its text begins and ends, and why it ended.
+/// Each recording: its name, its protocol, the text at its beginning and end, and why the model
+/// stopped.
 const STREAMS: &[(&str, Protocol, &str, &str, Option<Finish>)] = &[
     (
         "llama-server-native-stream",

@@ -59,7 +59,7 @@ impl Target {
 #[derive(Debug)]
 pub enum Check {
     Equals(String),
-    /// Whether the text contains all or any of these.
+    /// The text contains all of `texts`, or, unless `all` is set, at least one of them.
     Contains {
         texts: Vec<String>,
         all: bool,
@@ -73,7 +73,7 @@ pub enum Check {
     JsonSchema(Schema),
     Language(Language),
     Finish(Status),
-    /// The last line was refused, with a message that contains this.
+    /// The last line was refused with a message that contains this text.
     Refused(String),
     /// The text equals another passage, named as in `/goto`.
     SameAs(String),

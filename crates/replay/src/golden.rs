@@ -1,5 +1,5 @@
-//! Goldens: texts that earlier runs produced, in files beside the script, one file for each, so
-//! that they can be compared in version control.
+//! Goldens: texts that earlier runs produced. Each has its own file beside the script, so that
+//! version control shows how it changes.
 
 use base::decode::{decode, unix_lines};
 use std::fs;
@@ -56,7 +56,8 @@ impl Goldens {
         self.folder.join(format!("{name}.txt"))
     }
 
-    /// Compares a text with its golden or, if goldens are being updated, writes it.
+    /// Compares a text with its golden. If goldens are being updated and the golden is missing or
+    /// different, saves the text as the golden.
     pub fn compare(&self, name: &str, text: &str) -> Result<Comparison, String> {
         let path = self.path(name);
         let known = match fs::read(&path) {

@@ -1,8 +1,8 @@
-//! Replays: scripts of what a writer types, with expectations between the lines, and the reports of
-//! running them.
+//! Replays: scripts of what a writer types, with expectations between the lines, and reports of
+//! their runs.
 //!
-//! [`script`] parses scripts, [`expect`] checks the results of a line, and [`report`] reports them.
-//! The program runs the lines. docs/replay.md describes the format.
+//! [`script`] parses scripts, [`expect`] checks the results of a line, and [`report`] formats the
+//! reports. The program runs the lines. docs/replay.md describes the format.
 //!
 //! This crate reads script files and reads and writes goldens. It has no models, threads or
 //! terminals.

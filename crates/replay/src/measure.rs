@@ -30,8 +30,8 @@ pub fn levenshtein(a: &str, b: &str) -> usize {
     strsim::levenshtein(a, b)
 }
 
-/// The number of n-grams that two texts share, where `a` and `b` count the n-grams of each text. An
-/// n-gram counts as often as it occurs in both.
+/// The number of n-grams that two texts share, where `a` and `b` count the n-grams of each text.
+/// For each n-gram, the smaller of its two counts is added.
 fn shared_ngrams(a: &HashMap<&[&str], usize>, b: &HashMap<&[&str], usize>) -> usize {
     let both = a
         .iter()

@@ -158,8 +158,8 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// The settings, other than the seed, that differ between `wanted` and the state reached so
-    /// far, which is then updated.
+    /// Changes the recorder's settings to `wanted`, except for the seed, and returns those that
+    /// changed.
     fn changes(&mut self, wanted: &Sampling) -> Vec<(&'static str, String)> {
         let wanted = Sampling {
             seed: self.sampling.seed,
@@ -172,8 +172,8 @@ impl Recorder<'_> {
         changed
     }
 
-    /// Records the passages up to the first one that could not have been typed or generated as it
-    /// is.
+    /// Records the passages. Stops with an error at the first one that a script cannot reproduce,
+    /// for example because it was edited.
     fn passages(&mut self, path: &[Passage]) -> Result<(), String> {
         let mut passages = path.iter().peekable();
         let mut last: Option<&Passage> = None;

@@ -49,7 +49,7 @@ pub struct CaseReport {
     /// Remarks, such as goldens that were written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
-    /// The text of a failed case, so that nothing of it is lost.
+    /// The whole story of a failed case, so that its text is not lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub story: Option<String>,
     /// The number of generated tokens.

@@ -40,7 +40,8 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// The first word, which is not quoted, and the rest.
+    /// Splits off the first word, which ends at white space even inside quotes; returns it and the
+    /// rest.
     pub(crate) fn split(&self) -> (&'a str, Rest<'a>) {
         let end = self.text.find(char::is_whitespace);
         let (word, rest) = self.text.split_at(end.unwrap_or(self.text.len()));

@@ -1,7 +1,8 @@
 //! BLEU and ROUGE, compared with the scores of sacrebleu 2.6.0 and rouge-score 0.1.2.
 //!
-//! `overlap.jsonl` contains 200 texts with their references and `sacrebleu.sentence_bleu`, and the
-//! F-measures of `rouge_scorer` without stemming (the highest over the references).
+//! `overlap.jsonl` contains 200 texts, each with its references, its BLEU from
+//! `sacrebleu.sentence_bleu`, and its F-measures from `rouge_scorer` without stemming (the highest
+//! over the references).
 
 use replay::measure::bleu::bleu;
 use replay::measure::rouge::{Rouge, rouge};

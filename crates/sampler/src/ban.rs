@@ -158,7 +158,8 @@ impl Bans {
         words.chain(patterns).min_by_key(|(_, range)| range.start)
     }
 
-    /// The first byte at which a banned phrase may have begun that `text` does not yet complete.
+    /// The byte offset from which `text` may be the beginning of a banned phrase whose rest is
+    /// still to come; the length of `text` if it cannot be.
     pub fn uncertain_from(&self, text: &str) -> usize {
         let mut from = text.len();
         for (_, words) in &self.words {

@@ -64,8 +64,8 @@ pub(crate) fn best(logits: &[f32]) -> Option<u32> {
 /// Fills `items` with the `limit` best tokens (0 is all) whose logit is at least `floor`, in
 /// order of id. Ruled-out tokens are never included.
 ///
-/// With a limit, the floor rises to the worst of the best so far each time the list overflows,
-/// so that one pass over the logits is enough, and few are ever sorted.
+/// With a limit, the list is cut to the best tokens each time it overflows, and the floor rises to
+/// the worst of them, so that one pass over the logits is enough.
 pub(crate) fn gather(logits: &[f32], floor: f64, limit: usize, items: &mut Vec<Candidate>) {
     items.clear();
     let mut floor = round_up(floor);

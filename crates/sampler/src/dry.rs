@@ -103,12 +103,13 @@ impl Dry {
     }
 }
 
-/// Entry k is the length of the longest common suffix of the window with and without its last k
-/// tokens: in `a b x a b`, entry 3 is 2, and `x` followed.
-/// Entry 0 is the whole length.
+/// Sets entry k of `lengths` to the length of the longest suffix that the window has in common with
+/// the window without its last k tokens. In `a b x a b`, entry 3 is 2: without `x a b`, the window
+/// also ends with `a b`, and `x` followed. Entry 0 is the length of the window.
 ///
-/// The Z-algorithm (Gusfield, "Algorithms on Strings, Trees and Sequences", 1997, section 1.4) on
-/// the window read backwards: every token is matched at most once.
+/// This is the Z-algorithm (Gusfield, "Algorithms on Strings, Trees and Sequences", 1997, section
+/// 1.4) on the window read backwards; its time is linear, since every token is matched at most
+/// once.
 fn matches(window: &[u32], lengths: &mut Vec<usize>) {
     let n = window.len();
     let back = |ago: usize| window[n - 1 - ago];

@@ -16,7 +16,7 @@
 //!
 //! Mirostat 2 replaces all cuts (top_n_sigma to xtc) and comes after the temperature. Unlike in
 //! llama.cpp, penalties and dry work with it too. At temperature 0 the best token after penalties
-//! and dry is taken: no cut applies, not even those that may drop it.
+//! and dry is taken: no cut applies, not even typical_p or xtc, which might remove that token.
 //!
 //! **Seed contract.** Each call of [`Sampler::sample`] takes exactly two numbers from the
 //! [`rng::Rng`] of its seed, first one for XTC, then one for the pick, whether or not they are
@@ -69,7 +69,7 @@ pub struct Sampler {
     dry: Dry,
     mirostat: Mirostat,
     history: Vec<u32>,
-    /// The lowest logit that the stages so far have left.
+    /// The floor set by the stages that have run: tokens with a lower logit are not candidates.
     floor: f64,
     /// Reused to avoid allocations.
     logits: Vec<f32>,

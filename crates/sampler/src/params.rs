@@ -5,8 +5,8 @@
 use crate::ban::Ban;
 use serde::{Deserialize, Serialize};
 
-/// The sequence breakers of the original DRY (textgen PR #5677): line breaks, speech and lists may
-/// repeat.
+/// The sequence breakers of the original DRY (textgen PR #5677): a repeat ends at each of them, so
+/// the layout of lines, speech and lists is not penalized.
 pub const DRY_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
 
 /// All settings of the sampler chain. Each stage has a value at which it is off, given below.
@@ -60,7 +60,8 @@ pub struct Sampling {
     pub max_tokens: u32,
     /// Stop before any of these texts.
     pub stop: Vec<String>,
-    /// Whether to end at the end of the sentence nearest to `max_tokens` instead of exactly there.
+    /// Whether to stop at a sentence end near `max_tokens` instead of after exactly that many
+    /// tokens.
     pub whole_sentences: bool,
     /// Whether to let the model complete an unfinished last word (token healing).
     pub heal: bool,

@@ -65,7 +65,7 @@ impl Penalties {
         }
     }
 
-    /// Applies to each token in the range, where `count` is how often it occurs there:
+    /// Changes the logit z of each token in the range, where `count` is how often it occurs there:
     ///
     /// - repetition r (CTRL, Keskar et al. 2019, arXiv:1909.05858, with the correction that
     ///   everyone now uses): z / r if z > 0, else z · r;

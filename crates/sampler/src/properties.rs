@@ -32,7 +32,8 @@ fn left_by_definition(logits: &[f32], sampling: &Sampling) -> Vec<u32> {
 }
 
 proptest! {
-    /// Devices that return only the best logits rely on this property.
+    /// Sampling gives the same token if all logits but the `sufficient_top_k` highest are `-inf`.
+    /// Devices that return only the highest logits rely on this.
     #[test]
     fn the_best_settle_what_is_drawn(
         any in any_sampling(), top_k in 0u32..8, seed in any::<u64>(),

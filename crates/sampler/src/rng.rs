@@ -49,8 +49,8 @@ impl Rng {
 /// The seed of stream number `stream` under `seed`: for a given `seed`, no two streams have the
 /// same seed.
 ///
-/// It is output `stream` of the SplitMix64 that starts at the first output for `seed`, so that
-/// the streams of neighbouring seeds are not neighbours.
+/// SplitMix64 is started at its own first output for `seed`, and the result is its output number
+/// `stream`. So neighbouring values of `seed` do not have neighbouring streams.
 pub fn derive(seed: u64, stream: u64) -> u64 {
     split_mix(split_mix(seed, 0), stream)
 }

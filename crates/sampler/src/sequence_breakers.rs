@@ -18,7 +18,7 @@ struct Found {
     whole: HashSet<u32>,
     /// The breakers that may be spread over tokens: those of two bytes or more.
     long: Vec<Vec<u8>>,
-    /// The bytes of the other tokens, if there are long breakers to look for.
+    /// The bytes of every token, if there are long breakers to look for.
     bytes: HashMap<u32, Vec<u8>>,
 }
 

@@ -74,8 +74,8 @@ impl Sampler {
         highest.map(|count: usize| count.saturating_add(spare))
     }
 
-    /// Whether no stage between top-k and min-p removes candidates. Each of the two keeps some
-    /// number of the best, so their order then makes no difference, and the cheaper may go first.
+    /// Whether min-p is on and may run before top-k: no stage between them removes candidates. Both
+    /// keep some number of the best candidates, so their order then makes no difference.
     pub(crate) fn min_p_may_go_first(&self) -> bool {
         let after = Stage::CUTS
             .into_iter()

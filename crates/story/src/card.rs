@@ -212,8 +212,8 @@ impl Card {
         clean_line(&self.text(key)).trim().to_string()
     }
 
-    /// SillyTavern's prompt at a depth for this character (`extensions.depth_prompt`), and the
-    /// depth.
+    /// The text that SillyTavern inserts for this character at a depth (`extensions.depth_prompt`),
+    /// and that depth.
     pub fn depth_prompt(&self) -> (String, usize) {
         let prompt = self
             .data

@@ -38,7 +38,7 @@ pub enum Command {
     /// Start a branch here or at another place, and name it.
     Branch(Option<String>),
     Goto(String),
-    /// Go to the parent or to the newest child.
+    /// Go to the parent (-1) or to the newest child (1).
     Step(isize),
     Tree,
     /// Edit a passage (which one, and its new text); opens an editor if the text is missing.
@@ -157,7 +157,7 @@ pub enum LoreCommand {
     Off(String),
 }
 
-/// A row of the table.
+/// One command: a row of the table of commands.
 #[derive(Debug)]
 pub struct CommandSpec {
     pub name: &'static str,
@@ -205,8 +205,8 @@ impl ArgumentKind {
     ];
 }
 
-/// The completions of a kind of argument, if they are the same in every session. (The store lists
-/// the export formats.)
+/// The completions of a kind of argument; empty if they differ between sessions or are listed
+/// elsewhere, as the export formats are by the store.
 pub fn fixed_completions(what: ArgumentKind) -> &'static [&'static str] {
     match what {
         ArgumentKind::Modes => &["prose", "chat"],

@@ -48,7 +48,7 @@ pub enum Role {
     Assistant,
 }
 
-/// A stretch of text, with its tokens if the model with this SHA-256 generated it.
+/// A stretch of text. If a model generated it, also its tokens and the model's SHA-256.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContextPart {
     pub kind: PartKind,
@@ -81,17 +81,18 @@ pub enum PartKind {
     },
     Note,
     Instruction,
-    /// Retrieved text of a passage that no longer fits.
+    /// Old text put back by retrieval; it starts at byte `from` of the passage.
     Retrieved {
         node: NodeId,
         from: usize,
     },
-    /// Text of a passage, starting at byte `from` of it.
+    /// Text of a passage; it starts at byte `from` of the passage.
     Story {
         node: NodeId,
         from: usize,
     },
-    /// The text after the gap, as an instruction to models without fill-in-the-middle tokens.
+    /// The text after the place where the model writes, given as an instruction to models without
+    /// fill-in-the-middle tokens.
     Following,
     /// A line that the writer is still typing.
     TypedLine,
@@ -258,7 +259,7 @@ impl Context {
         self
     }
 
-    /// All text of the context without tokens, for digests and for display.
+    /// The whole text of the context, for digests and for display.
     pub fn text(&self) -> String {
         match self {
             Context::Prose { parts, after } => {
@@ -278,8 +279,8 @@ impl Context {
     }
 }
 
-/// How many tokens the prompt may have if the model's context holds `holds`: room for `wanted` new
-/// tokens is reserved, up to a quarter of the context.
+/// The maximum number of tokens in the prompt if the model's context has room for `holds` tokens.
+/// The rest, at most a quarter of the context, is left for the `wanted` new tokens.
 pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
     holds - wanted.clamp(1, (holds / 4).max(1))
 }
@@ -287,7 +288,7 @@ pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
 /// The separator that a line typed after the story needs, so that words do not run together.
 ///
 /// One space, unless the story is empty or ends in white space, or the line starts with white space
-/// or with punctuation that belongs to the word before it. Chinese and Japanese have no spaces.
+/// or with punctuation that belongs to the word before it. Chinese and Japanese take no space.
 pub fn separator_before(story: &Story, line: &str) -> &'static str {
     let path = story.path();
     let before = path.iter().rev().find(|passage| !passage.text.is_empty());

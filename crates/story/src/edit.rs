@@ -1,8 +1,8 @@
 //! Edits passages by adding new ones next to the old ones.
 //!
 //! The text before the change is shared with the old passage, the changed words are attributed to
-//! the writer, and the text after it is copied together with its authors. The functions are pure:
-//! they return records and change nothing.
+//! the writer, and the text after the change is copied and keeps its authors. The functions are
+//! pure: they return plans and change nothing.
 
 use super::node::{CopiedRange, Node, NodeId, Passage, Place, SPEAKER, Status};
 use super::tree::Story;
@@ -16,8 +16,8 @@ pub struct EditPlan {
     pub head: Option<NodeId>,
 }
 
-/// The range of passages that are parts of the same passage as the one at `index`: an edit inside a
-/// passage splits it into several, which belong together.
+/// An edit inside a passage splits it into several that belong together. Returns the range of those
+/// to which the passage at `index` belongs.
 pub fn passage_group(path: &[Passage], index: usize) -> Range<usize> {
     let joined = |at: usize| path[at].continues_previous();
     let first = (0..=index).rev().find(|at| !joined(*at)).unwrap_or(0);
@@ -130,7 +130,7 @@ pub fn remove_passages(story: &Story, path: &[Passage], first: usize, end: usize
     edit.finish()
 }
 
-/// The place `bytes` into a passage; for 0, the place before the passage.
+/// The place after the first `bytes` bytes of a passage; for 0, the place before the passage.
 pub fn place_in_passage(passage: &Passage, bytes: usize) -> Place {
     match bytes {
         0 => passage.place(),

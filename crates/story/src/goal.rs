@@ -9,7 +9,7 @@ pub enum LengthGoal {
     /// Exactly `max_tokens`.
     #[default]
     Exact,
-    /// Up to the end of the sentence nearest to `max_tokens`.
+    /// Up to a sentence end near `max_tokens`.
     Near,
     Sentence,
     Paragraph,

@@ -52,7 +52,7 @@ pub struct ImportedStory {
     pub memory: String,
     pub note: Option<Note>,
     pub book: Option<Lorebook>,
-    /// Fields that illumine does not use, and their format.
+    /// The format's name, and the fields that illumine does not use.
     pub kept: Option<(&'static str, Map<String, Value>)>,
 }
 
@@ -96,7 +96,7 @@ pub struct ImportRefused(pub String);
 pub struct ImportTarget<'a> {
     pub story: &'a Story,
     pub mode: Mode,
-    /// The user's name for the character.
+    /// The user's name in the text of a card (`{{user}}`).
     pub user: Option<&'a str>,
     /// The file in the session's folder that contains the original card.
     pub file: Option<String>,

@@ -84,7 +84,7 @@ pub struct LoreEntry {
     pub group_weight: f64,
     /// How many passages the entry stays active for.
     pub sticky: Option<u32>,
-    /// For how many passages the entry cannot become active again.
+    /// For how many passages after its active time the entry cannot become active again.
     pub cooldown: Option<u32>,
     /// How many passages the story must have before the entry can become active.
     pub delay: Option<u32>,
@@ -139,7 +139,7 @@ impl LoreEntry {
     }
 }
 
-/// How secondary keys decide once a primary key has matched.
+/// What must hold for the secondary keys once a primary key has matched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyLogic {

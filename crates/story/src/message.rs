@@ -37,10 +37,10 @@ pub enum Request {
     Candidates(Vec<TextRequest>),
     /// List the tokens that could come next, with their probabilities.
     Alternatives(TextRequest),
-    /// Draft the writer's next line, starting with these words; it does not become a passage.
+    /// Draft the writer's next line, starting with the words `begun`; it does not become a passage.
     Suggest { ask: TextRequest, begun: String },
-    /// Prefill this prompt, because a request for it may follow. The next request may stop it
-    /// without any loss.
+    /// Prefill the prompt of a text request that may follow. The next request may interrupt the
+    /// prefill; nothing is lost.
     Prefetch(TextRequest),
     /// Report the prompt part by part, with token counts.
     Explain(TextRequest),
@@ -251,7 +251,7 @@ pub struct Truncation {
     /// Where the story in the prompt starts, if its beginning was cut off: a passage and a byte in
     /// it.
     pub begins: Option<(NodeId, usize)>,
-    /// Active lore entries beyond the budget.
+    /// The titles of active lore entries that were left out because they exceed the lore budget.
     pub lore: Vec<String>,
 }
 

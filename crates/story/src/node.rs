@@ -19,7 +19,7 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<usize>,
     pub author: Author,
-    /// Whether a person wrote this text inside a passage by `author`.
+    /// Whether a person wrote `text` as an edit of a passage by `author`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
     /// Whether this passage continues the one before it; readers see both as one.
@@ -34,8 +34,8 @@ pub struct Node {
     /// are joined.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub turn: bool,
-    /// Whether this passage is a separate message even after one by the same author; otherwise the
-    /// model's next passage continues its last message.
+    /// Whether this passage is a separate message even if the previous one is by the same author.
+    /// Otherwise, a passage that the model writes after its own passage continues the same message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub apart: bool,
     pub status: Status,
@@ -47,7 +47,7 @@ pub struct Node {
     /// The tokens of `text` as the model generated them; empty for a person's text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<u32>,
-    /// The number of bytes before `text` that `ids` also spell, after token healing.
+    /// The number of bytes of the preceding text that `ids` spell again because of token healing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
     /// Banned phrases that appeared while the passage was being generated, and were replaced.

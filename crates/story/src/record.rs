@@ -21,7 +21,7 @@ macro_rules! records {
         #[serde(tag = "kind")]
         pub enum Record {
             $($(#[$about])* #[serde(rename = $name)] $kind($of),)*
-            /// A kind from a newer version.
+            /// A record of a kind that this version does not know.
             #[serde(other, rename = "unknown")]
             Unknown,
         }
@@ -74,7 +74,7 @@ pub struct StreamedText {
     pub text: String,
     #[serde(default)]
     pub ids: Vec<u32>,
-    /// For the passage's first piece only: see [`Node::healed`].
+    /// The value of [`Node::healed`], in the first such record of a passage; 0 in later ones.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
     /// The model's thoughts before it wrote the passage.
@@ -152,7 +152,7 @@ pub enum StepKind {
     Branch,
     Mark,
     Frame,
-    /// A token chosen by the writer.
+    /// The writer chose a token.
     Choose,
     Fill,
     Import,

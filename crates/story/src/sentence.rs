@@ -13,8 +13,8 @@ const ABBREVIATIONS: [&str; 18] = [
 const STOPS: &str = "!?…‼⁇⁈⁉‽。！？．｡։؟۔؞܀܁܂।॥။።፧፨។៕᠃᠉།༎߹᱾᱿᙮꓿꘎꘏꛳꛷꡶꡷꣎꣏꧈꧉꩝꩞꩟꫰꫱꯫";
 /// Characters after which the next sentence follows without a space.
 const UNSPACED: &str = "。！？．｡";
-/// Closing quotation marks and brackets; some of those that close in German open in other
-/// languages.
+/// Closing quotation marks and brackets, including those that close a quotation in German but open
+/// one in other languages.
 const CLOSING: &str = "\"'”’“‘»«›‹)]*_」』】》〉）］｣〞〟";
 
 /// Whether a sentence ends between `before` and `after`. `after` is empty if unknown.
@@ -33,7 +33,7 @@ pub fn is_stop(c: char) -> bool {
     STOPS.contains(c)
 }
 
-/// Whether a character ends a sentence after which the next one follows without a space.
+/// Whether a character ends a sentence and needs no space before the next one.
 pub fn is_unspaced_stop(c: char) -> bool {
     UNSPACED.contains(c)
 }
@@ -118,7 +118,8 @@ pub fn excerpt(text: &str, longest: usize) -> String {
     }
 }
 
-/// The first occurrence of some words with a few words before it, shortened like [`excerpt`].
+/// Like [`excerpt`], but starts a few words before the first occurrence of `wanted`. None if it
+/// does not occur.
 pub fn excerpt_around(text: &str, wanted: &Needle, longest: usize) -> Option<String> {
     let at = match wanted.is_empty() {
         true => 0,

@@ -16,8 +16,8 @@ pub struct TextRequest {
     pub goal: LengthGoal,
     /// Banned phrases.
     pub bans: Vec<Ban>,
-    /// Token healing: back up over the last token of a person's text, so that an unfinished word
-    /// can be completed.
+    /// Whether to use token healing: back up over the last token of a person's text, so that an
+    /// unfinished word can be completed.
     pub heal: bool,
     /// Tokens that the passage must start with.
     pub begin: Vec<u32>,
@@ -25,8 +25,8 @@ pub struct TextRequest {
     pub retrieval: Option<Retrieval>,
 }
 
-/// Semantic retrieval: old passages that no longer fit, and these lore entries, are put back into
-/// the context when their embeddings are near that of the story's end.
+/// The options of semantic retrieval, which inserts into the context those old passages that no
+/// longer fit, and those entries of `lore`, whose embeddings are near that of the story's end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retrieval {
     /// The maximum number of retrieved items.

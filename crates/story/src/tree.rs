@@ -123,8 +123,8 @@ impl Story {
         &self.running
     }
 
-    /// The first part of the passage that contains `id`; edits and branches can be inside a
-    /// passage.
+    /// The first part of the passage to which part `id` belongs; an edit or a branch inside a
+    /// passage divides it into parts.
     pub fn first_part(&self, id: NodeId) -> NodeId {
         let mut at = id;
         while let Some(node) = self.node(at).filter(|node| node.continues_previous()) {
@@ -136,9 +136,9 @@ impl Story {
         at
     }
 
-    /// All versions of the passage that contains `id`, in the order of creation: those that start
-    /// at the same place, and those that branch off inside one of them. Each is identified by its
-    /// last part. Hidden versions are left out, unless one is the current one.
+    /// All versions of the passage to which part `id` belongs, in the order of creation: those that
+    /// start at the same place, and those that branch off inside one of them. Each is identified by
+    /// its last part. Hidden versions are left out, except the one that ends at the head.
     pub fn versions(&self, id: NodeId) -> Vec<NodeId> {
         if self.picture(id).is_some() {
             return self.picture_versions(id);
@@ -386,7 +386,7 @@ impl Story {
     }
 }
 
-/// A record that contradicts the story so far.
+/// Why a record contradicts the story and was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RecordError(pub String);

@@ -1,5 +1,5 @@
-//! Batches of the dataset: pictures as tensors, and their conditioning: the text, the style, and
-//! whether the picture is flipped.
+//! Batches of the dataset: pictures as tensors, with their conditioning (the text, the style, and
+//! whether the picture is flipped).
 
 use super::data::dataset::Dataset;
 use super::data::emoji::with_tone;
@@ -19,7 +19,7 @@ pub struct Batches<'a> {
     pictures: &'a Dataset,
     /// The centred embeddings of all captions: `[captions, width]`.
     text: Tensor,
-    /// The captions of each picture as rows of `text`, the label first.
+    /// The row numbers in `text` of each picture's captions, starting with the label.
     captions: Vec<Vec<u32>>,
     /// Cumulative sums of the pictures' sampling weights.
     cumulative: Vec<f64>,
@@ -56,7 +56,7 @@ pub fn captions(pictures: &Dataset) -> Vec<String> {
 /// A concept's number, and a skin tone.
 type ConceptKey = (u32, u8);
 
-/// All captions, and for each concept the positions of its own captions among them.
+/// For each concept, the positions of its captions in the list of all captions; then that list.
 fn numbered_captions(pictures: &Dataset) -> (BTreeMap<ConceptKey, Vec<u32>>, Vec<String>) {
     let pairs = pictures
         .concept
@@ -294,7 +294,7 @@ fn sampling_weight(pictures: &Dataset, at: usize) -> f64 {
     (if ink { INK_WEIGHT } else { 1.0 }) * (if toned { TONE_WEIGHT } else { 1.0 })
 }
 
-/// The channel, row and column of each number of a picture.
+/// The channel, row and column of each value in a picture.
 fn positions(size: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     let rows = (0..CHANNELS).flat_map(move |channel| (0..size).map(move |y| (channel, y)));
     rows.flat_map(move |(channel, y)| (0..size).map(move |x| (channel, y, x)))

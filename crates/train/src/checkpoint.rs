@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-/// The state of a run: what it trains, and the step it has reached. `C` describes the model; the
-/// image model's is the default.
+/// The state of a run: what it trains, and the step it has reached. `C` is the type of the model's
+/// description; by default, the image model's config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState<C = Config> {
     /// The name of the phase.

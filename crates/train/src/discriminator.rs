@@ -1,4 +1,4 @@
-//! The discriminator in training: its own step, and the generator's loss that it computes.
+//! The discriminator during training: takes its optimizer steps, and computes the generator's loss.
 
 use super::adam::AdamOptions;
 use super::losses::{

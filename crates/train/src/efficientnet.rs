@@ -1,5 +1,6 @@
-//! The lite EfficientNets (Tan and Le 2019; Google 2020), which were trained on photographs: their
-//! stages, and their convolutions from PyTorch weights, with the batch norms folded in.
+//! The lite EfficientNets (Tan and Le 2019; Google 2020), which were trained on photographs:
+//! describes their stages, and loads their convolutions from PyTorch weights, with the batch norms
+//! folded in.
 //!
 //! `features` evaluates pictures with lite0; `perceptual` trains with lite1.
 
@@ -16,7 +17,7 @@ pub struct Stage {
     kernel: usize,
     stride: usize,
     expansion: usize,
-    /// Channels of the output.
+    /// The number of channels of the output.
     pub channels: usize,
 }
 
@@ -33,7 +34,7 @@ const fn stage(numbers: [usize; 5]) -> Stage {
     }
 }
 
-/// Channels before the first stage.
+/// The number of channels before the first stage.
 pub const STEM: usize = 32;
 
 pub const LITE0: [Stage; 7] = [
@@ -98,7 +99,8 @@ pub fn weights_error(why: &dyn Display) -> TrainError {
 }
 
 impl Depthwise {
-    /// How many pixels of padding precede the first pixel; TensorFlow puts an odd pixel at the end.
+    /// The number of pixels of padding before the first pixel. If the total padding is odd, the end
+    /// gets one pixel more, as in TensorFlow.
     pub fn padding_before(&self, size: usize) -> usize {
         ((self.output_size(size) - 1) * self.stride + self.kernel).saturating_sub(size) / 2
     }
@@ -110,7 +112,8 @@ impl Depthwise {
 }
 
 impl Block {
-    /// Block `at` of the network, the stage's `repeat`th, with this many input channels.
+    /// Loads block `at` of the network, which is block `repeat` of its stage (counted from 0) and
+    /// has `channels` input channels.
     pub fn read(
         tensors: &Tensors,
         at: usize,

@@ -214,7 +214,7 @@ fn save(
 }
 
 /// Writes the table of concepts: the dataset's concepts, by label and tags, and those of the
-/// weights that the run started from. Returns the number of each label.
+/// weights that the run started from. Returns the concept number that belongs to each label.
 fn save_concepts(
     out: &Path,
     pictures: &Dataset,
@@ -259,8 +259,8 @@ struct ConceptTable {
 }
 
 impl ConceptTable {
-    /// Adds an alias, unless the concept has it already. The user's own pictures may share a label
-    /// and differ in their other captions: one label is one concept.
+    /// Adds an alias, unless the concept has it already. Pictures with the same label belong to one
+    /// concept, even if their other captions differ, as those of a user's own pictures may.
     fn add(&mut self, label: &str, embedding: &[f32]) {
         let new = self.labels.len() as u32;
         let concept = *self.numbers.entry(label.to_string()).or_insert(new);

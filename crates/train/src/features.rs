@@ -116,8 +116,8 @@ impl Dense {
 }
 
 impl Depthwise {
-    /// Applies the convolution with TensorFlow's padding: the same on both sides, with an odd pixel
-    /// at the end.
+    /// Applies the convolution with TensorFlow's padding: equal on both sides, except that the end
+    /// gets the extra pixel if the total is odd.
     fn apply(&self, rows: &FeatureMap) -> FeatureMap {
         let (size, channels, kernel) = (rows.size, rows.channels, self.kernel);
         let (small, before) = (self.output_size(size), self.padding_before(size));

@@ -143,7 +143,8 @@ fn check_start_design(phase: PhaseKind, start: &PretrainedWeights) -> Result<(),
 }
 
 /// The checkpoint of the first phase, for the phases that build on it. It must have started from
-/// the same weights as this phase, or their tokens would mean different things.
+/// the same weights as this phase; otherwise the same tokens would mean different things in the two
+/// phases.
 fn first_phase(
     job: &Job,
     start: Option<&PretrainedWeights>,
@@ -193,7 +194,8 @@ fn new_config(job: &Job, data: TrainingData) -> Config {
     }
 }
 
-/// The mean of rows `[count, width]`, and the standard deviation of all their values from it.
+/// The mean row of `rows` `[count, width]`, and the standard deviation of all values from the mean
+/// of their column.
 fn mean_and_deviation(rows: &[f32], width: usize) -> (Vec<f32>, f32) {
     let count = (rows.len() / width).max(1) as f64;
     let mut mean = vec![0f64; width];

@@ -5,7 +5,7 @@
 
 use candle_core::{Result, Tensor};
 
-/// The decay of the gradients' moment.
+/// The decay rate of the moving average of gradients.
 pub const MOMENTUM: f64 = 0.95;
 /// Coefficients of x, x³ and x⁵ in the polynomial of one iteration.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];

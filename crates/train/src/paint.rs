@@ -33,7 +33,7 @@ const ADAM: AdamOptions = AdamOptions {
 /// The share of the run's learning rate that this phase uses: it is lower, since generator and
 /// discriminator must adapt to each other.
 const LEARNING_RATE: f64 = 0.3;
-/// Steps over which the weight of the adversarial loss rises.
+/// The number of steps over which the weight of the adversarial loss rises.
 const RAMP_STEPS: f64 = 500.0;
 
 impl<'a> PaintPhase<'a> {

@@ -15,7 +15,8 @@ use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The number of stages whose features are compared: down to a sixteenth of the picture's size.
+/// The number of stages whose features are compared. The last of them has a sixteenth of the
+/// picture's width and height.
 const STAGES: usize = 5;
 const TINY: f64 = 1e-6;
 
@@ -242,7 +243,7 @@ fn for_each_tap(by: &Depthwise, size: usize, place: usize, mut at: impl FnMut(us
     }
 }
 
-/// The number of values that a convolution reads and writes for a picture.
+/// The numbers of values that a convolution reads (`from`) and writes (`to`) per picture.
 struct Lengths {
     from: usize,
     to: usize,
@@ -321,8 +322,8 @@ impl CustomOp1 for DepthwiseBackward {
     }
 }
 
-/// For each picture of a batch, calls `work` with its `lengths.from` inputs and a buffer of zeros for
-/// its `lengths.to` outputs.
+/// For each picture of a batch, calls `work` with the picture's `lengths.from` values and with a
+/// slice of `lengths.to` zeros to write the result to.
 fn each_picture(
     storage: &CpuStorage,
     layout: &Layout,

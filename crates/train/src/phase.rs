@@ -121,7 +121,7 @@ pub trait Phase {
         Ok(())
     }
 
-    /// Everything that the next step depends on, apart from its number and its random numbers.
+    /// Everything that the next step depends on, apart from the step number and the random numbers.
     fn parts(&mut self) -> std::result::Result<Parts, TrainError> {
         let mut parts = self.other_parts()?;
         for (name, network) in self.networks() {
@@ -154,7 +154,7 @@ impl<'a> PhaseInput<'a> {
         self.batches.device()
     }
 
-    /// A network to train, with the tensors in `start` and random values for those missing there.
+    /// A network to train. Its tensors are taken from `start`; missing ones are random.
     pub fn trainable<N>(
         &self,
         start: Tensors,

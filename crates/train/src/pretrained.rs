@@ -166,7 +166,8 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    /// A folder of weights with three styles, whose table has the rows 0, 1, 2, and 9 for "any".
+    /// A folder of weights with three styles. The rows of its style table contain 0, 1, 2, and (for
+    /// "any") 9.
     fn weights() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");

@@ -68,7 +68,8 @@ pub fn parse(bytes: &[u8]) -> Result<HashMap<String, PlainTensor>> {
     Ok(tensors)
 }
 
-/// The position of each number of a tensor in its storage, with the last dimension varying fastest.
+/// The position in its storage of each of a tensor's values, in the order in which the last
+/// dimension varies fastest.
 fn positions(dims: &[usize], strides: &[usize]) -> Vec<usize> {
     let mut places = vec![0];
     for (dim, stride) in dims.iter().zip(strides) {

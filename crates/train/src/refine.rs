@@ -64,7 +64,7 @@ const CRITIC_ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: false,
 };
-/// Steps over which the weight of the critic's losses rises.
+/// The number of steps over which the weight of the critic's losses rises.
 const RAMP_STEPS: f64 = 200.0;
 /// The weight of real pictures paired with the text or style of other pictures; the critic should
 /// score such pairs as fake.
@@ -108,7 +108,7 @@ struct CriticLosses {
     contrastive: f64,
 }
 
-/// The critic's scores of generated pictures, as losses.
+/// The losses of refiner and generator that follow from the critic's scores of generated pictures.
 struct CriticFeedback {
     adversarial: Tensor,
     contrastive: Tensor,
@@ -175,7 +175,8 @@ impl<'a> RefinePhase<'a> {
         }
     }
 
-    /// The conditioning with the text of some pictures and the style of some others removed.
+    /// The conditioning, with text and style removed for some pictures, and only the style for some
+    /// others.
     fn conditionings(&self, conditioning: &Conditioning, rng: &mut Rng) -> Result<Conditionings> {
         let chances: Vec<f64> = (0..conditioning.len()).map(|_| rng.next_f64()).collect();
         let has_text: Vec<bool> = chances.iter().map(|c| *c >= WITHOUT_TEXT).collect();
@@ -334,8 +335,8 @@ impl Phase for RefinePhase<'_> {
         ])
     }
 
-    /// A sample sheet: each real picture above a drawing from its caption, before and after
-    /// refining.
+    /// A sample sheet. Below each real picture is a drawing from its caption, first unrefined, then
+    /// refined.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let batches = self.input.batches;

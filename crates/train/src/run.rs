@@ -34,7 +34,8 @@ pub struct Schedule {
     pub sample_every: u64,
 }
 
-/// A run of a phase. `C` describes the model; the image model's is the default.
+/// A run of a phase. `C` is the type of the model's description; by default, the image model's
+/// config.
 #[derive(Clone, Debug)]
 pub struct Plan<C = Config> {
     /// The folder of the run's checkpoints.
@@ -52,7 +53,7 @@ impl<C: Clone + PartialEq + Serialize + DeserializeOwned> ModelDescription for C
 
 /// An event in a run.
 pub enum TrainingEvent<'a> {
-    /// Training resumes from a checkpoint after this many steps.
+    /// Training resumes from a checkpoint that was saved after this many steps.
     Resumed(u64),
     Step {
         number: u64,
@@ -72,7 +73,7 @@ pub enum RunOutcome {
     Stopped,
 }
 
-/// Steps over which the learning rate rises at the start.
+/// The number of steps at the start over which the learning rate rises.
 const WARMUP_STEPS: f64 = 50.0;
 /// The share of the learning rate that remains after the decay.
 const FINAL_RATE: f64 = 0.05;
@@ -190,7 +191,8 @@ struct Monitor {
     warned: [bool; 3],
 }
 
-/// How many steps must pass, or show the same failure in a row, before a warning.
+/// The number of steps that must pass before a warning about a rising loss, or must show any other
+/// failure in a row before a warning about that.
 const PATIENCE: u64 = 200;
 
 impl Monitor {

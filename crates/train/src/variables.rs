@@ -160,7 +160,8 @@ fn random(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> 
 /// The dropout rate of the branches of Transformer blocks.
 const DROPOUT: f64 = 0.1;
 
-/// A dropout mask for the branches of Transformer blocks: zeros, and 1 / (1 - rate) elsewhere.
+/// A dropout mask for the branches of Transformer blocks: randomly zero, and 1 / (1 - rate)
+/// elsewhere.
 pub fn dropout(shape: &[usize], rng: &mut Rng, device: &Device) -> Result<Tensor> {
     let keep = (1.0 / (1.0 - DROPOUT)) as f32;
     let mut one = || if rng.next_f64() < DROPOUT { 0.0 } else { keep };

@@ -16,7 +16,8 @@ const TOGETHER: usize = 4;
 pub(super) const NEIGHBOURS: usize = 3;
 
 impl Evaluation<'_> {
-    /// Distances between drawn and real pictures and, for scale, between real ones.
+    /// Measures drawn pictures against real ones, and adds the results to the report; also measures
+    /// real pictures against each other, as a baseline.
     pub(super) fn compare(
         &self,
         report: &mut Report,

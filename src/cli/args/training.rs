@@ -116,7 +116,7 @@ fn weight(text: &str) -> Result<f64, String> {
     weight.ok_or_else(|| "expected a non-negative number".to_string())
 }
 
-/// The parser of a phase's name.
+/// Creates a parser for the names of phases.
 fn phases() -> impl TypedValueParser<Value = PhaseKind> {
     PossibleValuesParser::new(PhaseKind::ALL.map(PhaseKind::name))
         .try_map(|name| name.parse::<PhaseKind>())

@@ -24,7 +24,7 @@ const NAMED: usize = 12;
 pub struct CaseFile {
     source: Source,
     pub rows: Vec<Place>,
-    /// Fields in the rows that illumine does not use.
+    /// The names of fields that occur in the rows but that illumine does not use.
     pub unused: BTreeSet<String>,
 }
 

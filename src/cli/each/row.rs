@@ -175,7 +175,7 @@ fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, String> {
         .ok_or_else(|| format!("its {name} is not a text"))
 }
 
-/// A value as text that `/set` accepts.
+/// Converts a JSON value to text that `/set` accepts.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -1,5 +1,5 @@
-//! Receives a replay's output: collects answers and pictures for the expectations, and shows
-//! progress.
+//! The implementation of `Page` for a replay: collects the answers and pictures that expectations
+//! check, and shows progress.
 
 use super::super::page::Meter;
 use super::super::signals::Watch;
@@ -32,7 +32,7 @@ impl ReplayPage {
         }
     }
 
-    /// Forgets what the last line led to.
+    /// Clears everything that the previous line produced.
     pub(super) fn begin_line(&mut self) {
         self.answer.clear();
         self.notice.clear();

@@ -260,7 +260,8 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Adds a run of a repeated case to those before it. The first failure is the one that is explained.
+/// Combines the report of a repeated case's next run with that of the runs before it. The failures
+/// reported are those of the first run that failed.
 fn together(before: CaseReport, run: CaseReport) -> CaseReport {
     let sum = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
     let (tokens, seconds) = (before.tokens + run.tokens, sum(before.seconds, run.seconds));
@@ -307,7 +308,7 @@ fn failure(at: &Position, source: &str, why: &str) -> Failure {
     }
 }
 
-/// The last passage of the current story, with the parts before it that it continues.
+/// The text of the current story's last passage, including any earlier passages that it continues.
 fn last_text(story: &Story) -> String {
     let mut parts = Vec::new();
     for passage in story.path().iter().rev() {

@@ -9,8 +9,8 @@ use story::message::{PassageStats, Truncation};
 pub struct Prompt {
     pub ids: Vec<u32>,
     pub cut: Truncation,
-    /// The text of the last tokens, which are removed at prefill; the first new tokens must spell
-    /// it again.
+    /// For token healing: the last tokens of the prompt, which prefill leaves out. The first new
+    /// tokens must spell their text again.
     pub healing: Healing,
 }
 

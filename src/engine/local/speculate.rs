@@ -14,18 +14,20 @@ const PATTERN: usize = 3;
 /// The maximum number of draft tokens at once.
 const MOST: usize = 7;
 
-/// Evaluated draft tokens, each with the logits that follow it.
+/// Draft tokens already evaluated, each with the logits for the token after it.
 #[derive(Default)]
 pub struct Ahead {
     read: VecDeque<(u32, Vec<f32>)>,
-    /// The draft length, which grows with accepted drafts.
+    /// The number of tokens to draft: grows when a whole draft is accepted, and drops to 1 when a
+    /// token is rejected.
     draft_len: usize,
     /// The total number of accepted draft tokens.
     pub accepted: usize,
 }
 
 impl Ahead {
-    /// The logits after `id` if it was the next draft token; otherwise discards all drafts.
+    /// Takes the next draft token: returns the logits after it if it is `id`; otherwise discards
+    /// all drafts.
     pub fn take(&mut self, id: u32) -> Option<Vec<f32>> {
         match self.read.pop_front() {
             Some((guess, logits)) if guess == id => {
@@ -48,7 +50,7 @@ impl Ahead {
         self.read.clear();
     }
 
-    /// The draft length, limited to `room`.
+    /// The number of tokens to draft, at most `room`.
     pub fn worth(&self, room: usize) -> usize {
         self.draft_len.max(1).min(room)
     }

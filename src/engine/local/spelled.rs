@@ -1,4 +1,5 @@
-//! Finds which of a model's own tokens still spell a given text.
+//! Finds which of the tokens stored with a text still spell it, since the text may have been edited
+//! or cut.
 
 use base::untrusted::clean;
 use llm::Tokenizer;
@@ -6,7 +7,7 @@ use llm::tokenizer::Decoder;
 use std::ops::Range;
 use story::context::ContextPart;
 
-/// The tokens of a part that spell the beginning of its text.
+/// Those tokens of a context part that spell the beginning of the part's text.
 #[derive(Debug, PartialEq)]
 pub struct Spelled {
     /// The range of the part's tokens.

@@ -182,7 +182,8 @@ impl Remote {
         }
     }
 
-    /// The error for an answer that is not text.
+    /// The error for an answer that could not be decoded: the server's own error message `said`, or
+    /// that the answer is malformed.
     pub(super) fn understood(&self, said: Option<String>) -> RemoteError {
         self.client.error(match said {
             Some(said) => Kind::Broke(self.client.quoted(&said)),

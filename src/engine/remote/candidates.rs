@@ -25,7 +25,8 @@ use story::{Event, Status};
 /// How often the request's own thread checks whether to stop.
 const TICK: Duration = Duration::from_millis(30);
 
-/// Writes a passage for each request. Reports the end of each but the last, whose end it returns.
+/// Writes a passage for each request. Reports how each passage ended, except the last one: its end
+/// is returned.
 pub fn candidates(
     remote: &mut Remote,
     requests: &[TextRequest],

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use story::message::{LengthGoal, TextRequest};
 use story::{Event, Status};
 
-/// How many bytes of sent text the goals can look back on.
+/// How many of the last bytes already sent are searched when a length goal is checked.
 const LOOK_BACK: usize = 512;
 /// The maximum length of a model's thoughts for one passage, in bytes.
 const LONGEST_THOUGHT: usize = 256 << 10;
@@ -31,7 +31,8 @@ pub struct Passage<'a> {
     estimate: Option<RunningEstimate>,
     /// The length of the model's thoughts, in bytes and tokens.
     thought: (usize, usize),
-    /// Banned phrases that are let through: the byte, and which phrase.
+    /// The occurrences of banned phrases that may stay: the byte offset in the passage, and the
+    /// index of the phrase.
     let_through: HashSet<(usize, usize)>,
 }
 
@@ -182,7 +183,8 @@ impl<'a> Passage<'a> {
         self.sent.trim().is_empty() && self.held.trim().is_empty()
     }
 
-    /// The end of the text.
+    /// The end of the passage so far: the last `LOOK_BACK` bytes of the sent text, and all held
+    /// text.
     fn recent(&self) -> String {
         let mut from = self.sent.len().saturating_sub(LOOK_BACK);
         while !self.sent.is_char_boundary(from) {
@@ -227,8 +229,8 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// The first banned phrase that was not deliberately kept: its byte offset in the passage, and the
-    /// index of the ban.
+    /// The first banned phrase in the held text that may not stay: its byte offset in the passage,
+    /// and the index of the phrase.
     fn banned(&self) -> Option<(usize, usize)> {
         let mut from = 0;
         while let Some((ban, range)) = self.bans.find(self.held.get(from..)?) {
@@ -261,7 +263,7 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Lets a banned phrase through at this byte from now on.
+    /// Allows banned phrase `ban` to stay at byte `at` of the passage.
     pub fn let_through(&mut self, at: usize, ban: usize) {
         self.let_through.insert((at, ban));
     }
@@ -304,7 +306,8 @@ impl Opening {
         }
     }
 
-    /// The beginning of the passage, once it is certain; with `over`, no more text follows.
+    /// The beginning of the passage as it joins the text before it; None while more text is needed
+    /// to decide. `over` is whether the answer has ended.
     fn joined(&mut self, over: bool) -> Option<String> {
         let mut text = self.text.as_str();
         if self.chats && text.trim().is_empty() && !over {

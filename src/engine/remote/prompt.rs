@@ -70,7 +70,8 @@ impl Fitted {
     }
 }
 
-/// Builds the prompt, leaving room for the new tokens if that is reasonable.
+/// Builds the prompt. If the story may be cropped, leaves room for the new tokens, at most a
+/// quarter of the context.
 pub fn build(remote: &Remote, request: &TextRequest) -> Result<Fitted, Failure> {
     let holds = remote.about.context;
     // Text after the passage goes into an instruction: a server hides its fill-in-the-middle
@@ -192,7 +193,8 @@ fn fit_prose(
     ))
 }
 
-/// The start of a word after about this many bytes of the story.
+/// Where a word begins, about this many bytes into the story: the passage, and the byte in it. None
+/// if the story is shorter.
 fn place(context: &Context, bytes: usize) -> Option<(NodeId, usize)> {
     let Context::Prose { parts, .. } = context else {
         return None;

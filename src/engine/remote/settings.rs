@@ -5,7 +5,7 @@ use remote::{Address, Flavour, Key, Network, is_address};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The servers that a model's name may mean.
+/// The servers that a model's name can refer to, and what is needed to connect to them.
 #[derive(Clone, Debug, Default)]
 pub struct Backends {
     /// The servers in config.toml, by name.
@@ -80,7 +80,8 @@ impl Backends {
         }
     }
 
-    /// Why a model's name cannot be an address, in a sentence that does not repeat it.
+    /// If a model's name looks like an address but is not a valid one, says why in a sentence that
+    /// does not quote the name.
     pub fn problem_with(model: &str) -> Option<String> {
         let error = is_address(model).then(|| Address::parse(model).err());
         error.flatten().map(|error| error.to_string())

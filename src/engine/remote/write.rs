@@ -212,7 +212,8 @@ struct Run<'a, 'b> {
 }
 
 impl Remote {
-    /// Whether the prompt may be too long because its length or the context was estimated.
+    /// Whether this error means that the prompt was too long, so that a shorter one should be
+    /// tried. An empty answer means that only if it comes from llama-cpp-python.
     fn guesses(&self, error: &RemoteError) -> bool {
         error.kind != Kind::Empty || self.flavour() == Flavour::LlamaCppPython
     }

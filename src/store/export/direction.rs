@@ -84,7 +84,8 @@ impl Direction {
         Direction::of_language(language).unwrap_or_else(|| Direction::of_most(pieces))
     }
 
-    /// The attribute of an element with this text, if its direction differs from the book's.
+    /// The `dir` attribute of an element with this text; empty if the text has the direction of the
+    /// book (`self`), or none.
     pub fn attribute(self, text: &str) -> String {
         match Direction::of_text(text) {
             Some(own) if own != self => format!(" dir=\"{}\"", own.name()),
@@ -92,7 +93,8 @@ impl Direction {
         }
     }
 
-    /// The book's own attribute; empty for left to right, which reading programs assume.
+    /// The `dir` attribute of the whole book; empty for left to right, which reading programs
+    /// assume.
     pub fn of_root(self) -> &'static str {
         match self {
             Direction::LeftToRight => "",

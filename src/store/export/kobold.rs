@@ -59,7 +59,8 @@ fn ends(story: &Story) -> BTreeSet<NodeId> {
     ends
 }
 
-/// All other branches, each as a whole story, with null for the current one.
+/// All branches, or the newest if there are too many: each as a whole story, but with null in place
+/// of the current one. Empty if there is no other branch.
 fn branches(story: &Story) -> Vec<Value> {
     let (ends, head) = (ends(story), story.head());
     if ends.len() < 2 {
@@ -111,7 +112,8 @@ fn chunks(path: &[Passage]) -> Vec<String> {
 enum Marks {
     None,
     Instruct,
-    /// By names, in a chat: the last speaker's name on each side.
+    /// By the speakers' names, in a chat. These are the names that the user and the model used
+    /// last.
     Names {
         user: String,
         model: String,

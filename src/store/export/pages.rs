@@ -17,7 +17,7 @@ pub struct ExportPassage {
     pub turn: bool,
     /// The speaker's name, in an imported chat.
     pub speaker: Option<String>,
-    /// Whether the passage starts a new message, after that of the piece before it.
+    /// Whether the passage and the one before it are separate messages of a chat.
     pub apart: bool,
     /// Whether the passage is a single part, unchanged since it was written.
     pub whole: bool,
@@ -234,7 +234,7 @@ pub fn branches(story: &Story) -> Vec<Branch> {
     branches
 }
 
-/// The pieces of a path starting at a passage.
+/// The pieces of a path from passage `from` on, with pictures.
 fn branch_of(story: &Story, path: &[Passage], from: usize) -> Vec<ExportPassage> {
     let mut pieces = pieces_with_empty(&path[from..]);
     for (after, id) in story.pictures_on(path) {

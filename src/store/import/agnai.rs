@@ -141,7 +141,7 @@ fn short(name: &str) -> String {
     name.chars().take(SHORT_ID).collect()
 }
 
-/// The author of a message, which has both ids if the writer speaks for a character.
+/// The author of a message. If the writer speaks for a character, the message has both ids.
 fn author(message: &Map<String, Value>) -> Author {
     let has = |key: &str| message.get(key).is_some_and(Value::is_string);
     let you = line(message, "handle").is_some_and(|handle| handle == "You");

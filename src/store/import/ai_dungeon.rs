@@ -3,10 +3,10 @@
 //! An adventure has `actions`, each with a text and a type (`start`, `continue`; `do`, `say`,
 //! `story` are the player's); undone ones have `undoneAt` or `deletedAt`. The file also has the
 //! memory (plot essentials), the author's note, and `storyCards` (before 2024: `worldInfo`). A
-//! scenario has a prompt. Older exports have `stories`, those of the first release `story_start`
-//! with `results`, and those of prompt archives `promptContent` with `worldInfos`. Exporters that
-//! use AI Dungeon's GraphQL API store the content in `data.adventure` or `data.scenario`. The
-//! formats were learned from KoboldAI's importer and from public exporters.
+//! scenario has a prompt. Older exports have `stories`, exports of the first release have
+//! `story_start` with `results`, and exports of prompt archives have `promptContent` with
+//! `worldInfos`. Exporters that use AI Dungeon's GraphQL API store the content in `data.adventure`
+//! or `data.scenario`. The formats were learned from KoboldAI's importer and from public exporters.
 
 use super::fields::{first_text, rows, words};
 use super::lore::{self, ReadBook};

@@ -180,7 +180,7 @@ pub fn of_json(file: &Map<String, Value>) -> Option<Foreign> {
     })
 }
 
-/// Cards and chats in unsupported formats.
+/// The kind of a card or chat in an unsupported format.
 fn of_stories(file: &Map<String, Value>) -> Option<Foreign> {
     let has = |key: &str| file.get(key).is_some_and(|value| !value.is_null());
     let (what, instead) = match () {

@@ -317,8 +317,9 @@ fn of_turn(turn: Turn, same_chunk: bool, follows: bool) -> Node {
     }
 }
 
-/// The author of a chunk of prose. Kobold does not store authors, so everything counts as given
-/// text, except lines that start with `>`, which are the player's actions in its adventures.
+/// The author of a chunk of prose. Kobold does not store authors. So a chunk that starts with `> `,
+/// as the player's actions in adventures do, counts as the writer's, and every other chunk as text
+/// that was given as a prompt.
 fn author(chunk: &str) -> Author {
     match chunk.trim_start().starts_with("> ") {
         true => Author::User,

@@ -30,14 +30,14 @@ struct Chunk<'a> {
     to: usize,
 }
 
-/// The contents of a picture, newest format first; each is JSON, or the reason that it cannot be
-/// decoded.
+/// The cards and lorebooks in a picture, cards in the newest format first. Each is JSON, or the
+/// reason why it cannot be decoded.
 #[derive(Default)]
 pub struct Found {
     pub cards: Vec<Result<Vec<u8>, ImportError>>,
     /// NovelAI's lorebooks.
     pub books: Vec<Result<Vec<u8>, ImportError>>,
-    /// Whether the file is cut off after these chunks.
+    /// Whether the file is cut off somewhere after the last complete chunk.
     pub torn: bool,
 }
 

@@ -22,13 +22,14 @@ impl Skipped {
         }
     }
 
-    /// The first row and its reason, for a file in which no row can be used.
+    /// The first row that was left out, and why; for the error if no row of the file can be used.
     pub fn first(&self) -> Option<String> {
         let (place, why) = self.rows.first()?;
         Some(format!("{place} {why}"))
     }
 
-    /// A clause about all of them; None if there are none.
+    /// A clause about all rows that were left out; None if there are none. `one` is the word for
+    /// one row.
     pub fn notice(&self, one: &str) -> Option<String> {
         if self.count == 0 {
             return None;

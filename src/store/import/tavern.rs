@@ -204,8 +204,8 @@ impl Chat {
     }
 
     /// The versions of a message, each with its swipe number, and the index of the version shown.
-    /// That one has the text of `mes`, which differs from the selected swipe if another program
-    /// edited only one of the two.
+    /// The version shown has the text in `mes`. If the swipe named by `swipe_id` has a different
+    /// text, because another program edited only one of the two, `mes` is added as a version.
     fn take_versions(
         &mut self,
         message: &mut Map<String, Value>,

@@ -56,7 +56,8 @@ fn press(code: KeyCode, modifiers: KeyModifiers) -> Input {
     Input::Terminal(TerminalEvent::Key(KeyEvent::new(code, modifiers)))
 }
 
-/// Runs the loop on the waiting inputs; it must end by itself after them.
+/// Runs the loop on inputs that are all sent beforehand, until it ends by itself. Returns the
+/// reason.
 fn attended(
     app: &mut App,
     events: &Receiver<Reply>,

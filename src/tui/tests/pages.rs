@@ -63,7 +63,7 @@ fn end(story: &mut Story, node: NodeId, status: Status) {
     );
 }
 
-/// A picture after the head.
+/// Adds a picture after the head and puts it on the page.
 fn draw(story: &mut Story, wide: bool) -> NodeId {
     let (id, parent) = (story.next_id(), story.head());
     let picture = Picture {

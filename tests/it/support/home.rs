@@ -103,7 +103,7 @@ impl Home {
         recover_journal(&fs::read(self.journal(session)).unwrap())
     }
 
-    /// A file in this home.
+    /// Writes a file in this home and returns its path.
     pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -174,7 +174,8 @@ impl Run {
         self
     }
 
-    /// Runs the program to its end; writes its input and closes it.
+    /// Runs the program: writes the input to standard input, closes that, and waits until the
+    /// program exits.
     pub fn run(self) -> Output {
         let input = self.input.clone();
         let mut live = self.start();
@@ -266,7 +267,7 @@ impl Live {
         assert_eq!(unsafe { libc::kill(id, signal) }, 0);
     }
 
-    /// Waits for the end without closing the input.
+    /// Waits until the program exits, without closing its standard input.
     pub fn ended_within(mut self, limit: Duration) -> Output {
         let status = wait(&mut self.child, limit);
         self.output(status)

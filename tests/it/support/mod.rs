@@ -27,8 +27,9 @@ use std::sync::OnceLock;
 /// The program under test.
 pub const ILLUMINE: &str = env!("CARGO_BIN_EXE_illumine");
 
-/// Reports that a test, or part of it, did not run, on a line that a runner can count (the harness
-/// does not capture the stream itself); with `ILLUMINE_NO_SKIP=1`, fails instead.
+/// Reports on standard error that a test, or part of it, did not run; with `ILLUMINE_NO_SKIP=1`,
+/// fails instead. Writes to the stream itself, which the harness does not capture, so that a runner
+/// can count these lines.
 pub fn skip(reason: &str) {
     let strict = std::env::var("ILLUMINE_NO_SKIP").is_ok_and(|value| value == "1");
     assert!(!strict, "skipped, which ILLUMINE_NO_SKIP forbids: {reason}");

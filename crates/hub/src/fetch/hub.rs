@@ -158,7 +158,8 @@ impl HubFile<'_> {
         good.len() != 64 || good == found
     }
 
-    /// Links the blob under its commit, as hf-hub does.
+    /// Creates a link to the blob in the folder of its commit, as hf-hub does; returns the link's
+    /// path.
     fn point(&self, about: &About, blob: &Path) -> Result<PathBuf, FetchError> {
         let pointer = self.in_cache().pointer_path(&about.commit).join(self.file);
         let parent = pointer.parent().unwrap_or(&pointer);

@@ -15,7 +15,8 @@ fn sha256() -> String {
     base::hash::hexadecimal(&sha2::Sha256::digest(CONTENT))
 }
 
-/// A hub that redirects to another host for the content, like the real one.
+/// Starts a hub that, like the real one, redirects to another host for the content. Returns the hub
+/// and that host.
 fn hub() -> (Server, Server) {
     let store = Server::of_file(CONTENT);
     let away = store.url.replace("127.0.0.1", "localhost");

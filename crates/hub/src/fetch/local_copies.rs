@@ -98,7 +98,8 @@ impl ModelStore {
         entry.sha256.clone().or_else(recorded)
     }
 
-    /// Removes leftovers of a download that was killed after its last step.
+    /// Removes the packages of a finished download that was killed before it could remove them,
+    /// unless another process is using the model's folder.
     pub(super) fn tidy(&self, entry: &Entry) -> Result<(), FetchError> {
         let wheels = self.home(entry).join(PACKAGES);
         if wheels.is_dir() && lock::now(&self.beside(entry, "lock"))?.is_some() {

@@ -36,7 +36,8 @@ use verify::{ChecksumCache, sha256_of};
 /// The store of downloaded models, and the download sources.
 #[derive(Clone, Debug)]
 pub struct ModelStore {
-    /// The folder of models from Python packages, with stamps, locks and accepted licences.
+    /// The folder of models downloaded from packages. It also contains cached checksums, locks and
+    /// accepted licences.
     pub root: PathBuf,
     pub hub: HubSettings,
     pub http: HttpSettings,
@@ -51,7 +52,7 @@ pub struct Verified {
     pub path: PathBuf,
     pub bytes: u64,
     pub sha256: String,
-    /// False if no checksum was known or recorded to compare with.
+    /// Whether there was a known or recorded checksum to compare the file's with.
     pub compared: bool,
 }
 

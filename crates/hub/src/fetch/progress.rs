@@ -17,7 +17,7 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
-/// Called with the progress many times a second, even if nothing moves; `Break` stops the
+/// Called with the progress many times a second, even while it does not change; `Break` stops the
 /// download.
 pub type OnProgress<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 

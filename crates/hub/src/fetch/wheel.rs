@@ -45,7 +45,8 @@ pub(super) fn join(
     Ok(hexadecimal(&hash.finalize()))
 }
 
-/// Deletes an unreadable wheel, which would not help the next run either.
+/// Deletes an unreadable wheel, which the next run could not use either, and returns the error to
+/// report.
 fn damaged(wheel: &Path, member: &str, why: &str) -> FetchError {
     let _ = std::fs::remove_file(wheel);
     let name = wheel.file_name().unwrap_or_default().to_string_lossy();

@@ -221,7 +221,7 @@ struct Tile<'a, N> {
 // SAFETY: a tile writes only to the outputs of its own tokens and heads.
 unsafe impl<N: Sync> Sync for Tile<'_, N> {}
 
-/// Some blocks of the past.
+/// One of the two pieces of a job's keys and values, and the blocks of it that a tile needs.
 struct Piece<'a, N> {
     kv: &'a Blocks<N>,
     /// The position in the story at which `kv` begins.
@@ -302,7 +302,8 @@ impl<'a, N: KvElement> Tile<'a, N> {
         self.position + self.rows / self.group() - self.base
     }
 
-    /// The space for a row's scores and, after them, the reciprocal of their sum.
+    /// The length of a row of scores: the scores themselves, then the reciprocal of their sum,
+    /// padded to whole registers.
     fn stride(&self) -> usize {
         (self.span() + 1).next_multiple_of(WIDTH)
     }

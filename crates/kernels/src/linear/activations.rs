@@ -15,9 +15,10 @@ pub enum Source<'a> {
 #[derive(Default)]
 pub(super) struct Activations {
     pub(super) blocks: usize,
-    /// The number of rows in a full group.
+    /// The number of rows in a full group, which a kernel takes at once.
     pub(super) most: usize,
-    /// The rows themselves, if they were computed here and the weights are floats.
+    /// The rows as floats, if the source is [`Source::Computed`] and some weights are floats;
+    /// otherwise empty.
     pub(super) computed: Aligned<f32>,
     pub(super) codes: Aligned<i8>,
     pub(super) scales: Vec<f32>,

@@ -2,8 +2,8 @@
 //! blocks are packed into.
 //!
 //! Kernels depend only on [`Layout`]s: how wide the codes are and which scales they have. So a new
-//! format that fits one of these needs only a row here, a function in `dequantize.rs` and another
-//! in `pack.rs`. Only new codes or scales need code in `kernels/`.
+//! format that fits an existing layout needs only a row here, a function in `dequantize.rs` and
+//! another in `pack.rs`. Only new codes or scales need code in `kernels/`.
 
 use CodeBits::{Eight, Five, Four, Six};
 use ScaleKind::{F16Min, SuperBlockHalves, SuperBlockMin};
@@ -11,10 +11,10 @@ use ScaleKind::{F16Min, SuperBlockHalves, SuperBlockMin};
 use super::layout::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::{LinearError, dequantize, pack};
 
-/// A row of the table.
+/// A row of the table: what is specific to one format.
 pub(super) struct Spec {
     pub format: Format,
-    /// The number of this type in a GGUF file.
+    /// The number that identifies the format in a GGUF file.
     pub ggml: u32,
     /// The number of values in a file block; plain floats, which have no blocks, count as blocks of
     /// 32.

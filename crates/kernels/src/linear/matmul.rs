@@ -159,7 +159,8 @@ pub(super) struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// Calls `with` for the groups of some rows, as many rows at once as a kernel takes.
+    /// Divides `rows` into the groups that kernels take, and calls `with` for each: the number of
+    /// its first row, and the group.
     pub(super) fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
         let mut row = rows.start;
         while row < rows.end {

@@ -3,8 +3,8 @@
 //! A weight matrix `[n, k]` (n outputs, k inputs) is packed once into strips of 16 rows (`pack`);
 //! the input is quantized once per call to int8 blocks of 32 (`quantize`); a kernel of the best
 //! family that this processor has (`kernels`) multiplies the two. A single token reads every weight
-//! once, so memory bandwidth limits it; the tokens of a prompt share each decoded block, so the
-//! integer units limit it.
+//! once, so its speed is limited by memory bandwidth; the tokens of a prompt share each decoded
+//! block, so their speed is limited by the integer units.
 //!
 //! **Invariant:** outputs are bit-identical for one row or many, any number of threads and every
 //! kernel family. Integer dot products are exact, and the few float operations after them have a
@@ -37,9 +37,9 @@ pub use matmul::{Write, matmul};
 pub use packed::Packed;
 pub use pool::Pool;
 
-/// Rows of a strip: the outputs that a kernel computes side by side.
+/// The number of rows in a strip: a kernel computes this many outputs side by side.
 const STRIP: usize = 16;
-/// Columns of a block: the inputs that share one activation scale.
+/// The number of columns in a block: this many inputs share one activation scale.
 const BLOCK: usize = 32;
 
 /// How many input rows are multiplied by a pair of strips at once, if a family unpacks strips.

@@ -1,10 +1,10 @@
 //! Packs the rows of a GGUF matrix into strips, which a kernel reads from end to end.
 //!
 //! A strip is 16 rows wide and as long as the matrix has columns. First come the scales of all its
-//! blocks, then the weights, 32 columns at a time. Within those, a group is 4 columns of the 16
-//! rows, 4 bytes a row: 64 bytes, one register, whose lanes are the rows. Weights keep their bits
-//! from the file: if a byte holds two nibbles, group g is the low one and group g + 4 the high one,
-//! GGML's own order within 32 values. So packing mostly moves 4-byte words.
+//! blocks, then the weights, 32 columns at a time, in 8 groups of 4 columns. A group has 4 bytes
+//! for each of the 16 rows: 64 bytes, one register, whose lanes are the rows. Weights keep their
+//! bits from the file: if a byte holds two nibbles, the low one belongs to group g and the high one
+//! to group g + 4, as in GGML's own order of 32 values. So packing mostly moves 4-byte words.
 //!
 //! | weights | bytes for 32 columns of 16 rows |
 //! |---|---|

@@ -5,9 +5,9 @@
 //! formats with minima, and the plain sums of both halves of the block, for formats whose codes
 //! have a zero point.
 //!
-//! Rows form groups of as many as the kernels take at once (16 or 8); the remainder forms groups of
-//! 8, 4, 2 and 1. A group is stored block by block with its rows side by side, so that a kernel
-//! finds them at fixed distances from one pointer.
+//! Rows are divided into full groups, which have as many rows as the kernels take at once (16 or
+//! 8), and the remaining rows into groups of 8, 4, 2 and 1. A group is stored block by block with
+//! its rows side by side, so that a kernel finds them at fixed distances from one pointer.
 //!
 //! Rows that must first be computed (as a norm or an activation) are computed and quantized a few
 //! at a time, so that they stay in a core's own cache in between.
@@ -39,7 +39,8 @@ impl Forms {
     };
 }
 
-/// A part of an `Activations`, for a thread to fill: whole groups of rows.
+/// The part of an `Activations` that holds [`GROUP`] rows, or the remaining rows if there are
+/// fewer.
 struct Place<'a> {
     /// The first row of this part.
     first: usize,
@@ -126,7 +127,7 @@ impl Activations {
         self.totals.resize(m * self.blocks, [0; 2]);
     }
 
-    /// Places of [`GROUP`] rows each, and one for the remainder.
+    /// Splits the buffers into places of [`GROUP`] rows each; the last may have fewer.
     fn places(&mut self, m: usize, k: usize) -> Vec<Place<'_>> {
         let (mut computed, mut codes) = (&mut self.computed[..], &mut self.codes[..]);
         let (mut scales, mut sums) = (self.scales.as_mut_slice(), self.sums.as_mut_slice());

@@ -1,4 +1,4 @@
-//! Tests of what holds for every format and every kernel family.
+//! Tests the properties that hold for every format and every kernel family.
 
 use proptest::prelude::*;
 
@@ -149,8 +149,8 @@ fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
-/// All bits of every code set, all unset, or only the highest set; inputs at either end of their
-/// range.
+/// Multiplies weights whose bytes, except for half-float scales, are all 0, 0x80 or 0xff by inputs
+/// whose codes are all 127 or all -127.
 #[test]
 fn extremes_do_not_overflow() {
     let (n, k) = (16, 256);

@@ -21,7 +21,7 @@ pub(super) struct Header {
     name: String,
     /// The dimensions, fastest-varying first.
     dims: Vec<u64>,
-    /// The number of the tensor's type.
+    /// The tensor's type, as a number.
     kind: u32,
     /// Where the tensor begins, in bytes from the end of the header.
     offset: u64,

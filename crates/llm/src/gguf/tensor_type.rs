@@ -8,7 +8,7 @@
 use candle_core::quantized::GgmlDType;
 use kernels::linear::Format;
 
-/// A row of the table.
+/// A type of tensor: a row of the table.
 #[derive(Debug)]
 pub struct TensorType {
     /// The type's number in a file.
@@ -88,7 +88,7 @@ impl TensorType {
         TYPES.iter().find(|row| row.number == number)
     }
 
-    /// The type of `format` in illumine's kernels.
+    /// The type that corresponds to a format of illumine's kernels.
     pub fn of_format(format: Format) -> Option<&'static TensorType> {
         TYPES.iter().find(|row| row.format() == Some(format))
     }
@@ -104,7 +104,7 @@ impl TensorType {
         self.name
     }
 
-    /// The size of this many values in bytes; `None` if they do not fill whole blocks.
+    /// The number of bytes that `values` values take; `None` if they do not fill whole blocks.
     pub(super) fn bytes_of(&self, values: usize) -> Option<usize> {
         let whole = values.is_multiple_of(self.block);
         (values / self.block)

@@ -72,8 +72,9 @@ impl<'a> Vocabulary<'a> {
         self.tokens.len()
     }
 
-    /// Control tokens (number, name), which a template may name. `named` lists those with a role in
-    /// the metadata. Some files mark turn tokens as user-defined; those count too.
+    /// Control tokens (number, name), which a template may name. Some files mark control tokens as
+    /// user-defined: these count too if they have the name of a turn token or if `named`, the list
+    /// of tokens to which the metadata gives a role, contains them.
     pub fn controls(&self, named: &[u32]) -> Vec<(u32, String)> {
         self.chosen(|id, name| self.is_control(id, name, named))
     }
@@ -142,8 +143,9 @@ fn byte_token(token: &str) -> Option<u8> {
     u8::from_str_radix(hex, 16).ok()
 }
 
-/// GPT-2's printable spelling of bytes: printable Latin-1 is itself, the rest follow from U+0100
-/// (Radford et al. 2019, `bytes_to_unicode` in gpt-2's encoder.py).
+/// GPT-2's printable spelling of bytes: the byte that each character stands for. A printable
+/// Latin-1 character stands for its own byte; the characters from U+0100 on stand for the other
+/// bytes (Radford et al. 2019, `bytes_to_unicode` in gpt-2's encoder.py).
 fn alphabet() -> Vec<Option<u8>> {
     let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let mut alphabet = vec![None; 0x100];

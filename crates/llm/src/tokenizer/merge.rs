@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 /// A run of text that is one symbol so far, and its neighbours.
 struct Symbol {
     start: usize,
-    /// 0 once it has been merged into the previous symbol.
+    /// The length in bytes; 0 once the symbol has been merged into the previous one.
     len: usize,
     before: Option<usize>,
     after: Option<usize>,

@@ -52,7 +52,7 @@ pub struct Rope {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     pub tokens: usize,
-    /// One in this many layers has full attention; 0 if none does.
+    /// n if every n-th layer has full attention instead of the window; 0 if no layer has.
     pub pattern: usize,
     /// RoPE's base in layers with a sliding window, if different.
     pub rope_base: Option<f64>,

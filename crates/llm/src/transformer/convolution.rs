@@ -17,7 +17,8 @@ pub struct Convolution {
     input: Linear,
     output: Linear,
     hidden: usize,
-    /// One weight per channel for the token itself and each earlier one in reach, oldest first.
+    /// The weights of the earlier tokens within reach, oldest first, and then of the token itself:
+    /// one weight per channel for each.
     taps: Taps,
 }
 
@@ -125,7 +126,7 @@ impl Convolution {
         }
     }
 
-    /// The rows on a CPU, `[tokens, channels]`, and the number of channels.
+    /// The rows, `[tokens, channels]`, and the number of channels, if they are on a CPU.
     pub fn rows(&self) -> Option<(&Vec<f32>, usize)> {
         match &self.taps {
             Taps::Host { rows, .. } => Some((rows, self.hidden)),

@@ -32,8 +32,8 @@ pub enum Input<'a> {
 }
 
 impl Input<'_> {
-    /// Calls `work` with the number and the source of the rows on a CPU: memory, or a function that
-    /// computes them. None if the rows are elsewhere.
+    /// If the rows are on a CPU, calls `work` with their number and their source: memory, or a
+    /// function that computes them. None if the rows are elsewhere.
     pub(super) fn with_source<T>(
         self,
         pool: &Pool,
@@ -99,7 +99,7 @@ impl Linear {
             .map_err(|_| candle_core::Error::Msg("a product is missing".to_string()))
     }
 
-    /// `x + after(product)`.
+    /// Returns `x + after(product)`, where `product` is `input` multiplied by this matrix.
     pub fn add_to(&self, input: Input, after: Option<&Norm>, mut x: Matrix) -> Computed<Matrix> {
         if let (Linear::Packed(weight, pool), None, Matrix::Host(x)) = (self, after, &mut x)
             && let Some(done) = input.with_source(pool, |tokens, source| {
@@ -124,7 +124,7 @@ impl Linear {
         }
     }
 
-    /// The product of rows in a tensor.
+    /// Multiplies the rows of a tensor by this matrix.
     fn times(&self, x: &Tensor) -> Computed<Matrix> {
         match self {
             Linear::Candle { weight, on_host } => {
@@ -169,7 +169,7 @@ impl Linear {
         Some(fused?.map_err(candle_core::Error::wrap))
     }
 
-    /// `x + after(product)`, for a fused pair.
+    /// Returns `x + after(product)`, where `product` is a fused pair multiplied by this matrix.
     pub fn add_fused_to(
         &self,
         fused: FusedPair,
@@ -191,7 +191,7 @@ impl Linear {
         }
     }
 
-    /// The product of a fused pair with this matrix.
+    /// Multiplies a fused pair by this matrix.
     pub fn fused_product(&self, fused: FusedPair) -> Computed<Matrix> {
         let width = self.packed().map_or(0, Packed::rows);
         let mut product = Buffer::rows(fused.rows(), width);

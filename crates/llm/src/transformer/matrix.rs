@@ -5,7 +5,7 @@ use kernels::linear::Aligned;
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-/// `[tokens, width]`.
+/// Rows of numbers, `[tokens, width]`.
 pub enum Matrix {
     Host(Buffer),
     Device(Tensor),
@@ -17,7 +17,7 @@ pub struct Vector {
     pub tensor: Tensor,
 }
 
-/// Rows in memory that later buffers reuse, since every layer needs the same sizes.
+/// Rows in memory. Later buffers reuse the memory, since every layer needs the same sizes.
 #[derive(Default)]
 pub struct Buffer {
     values: Aligned<f32>,
@@ -176,7 +176,7 @@ impl Matrix {
     }
 }
 
-/// A CPU's tensor as plain memory.
+/// Copies a tensor to plain memory.
 pub fn on_host(x: &Tensor) -> Result<Matrix> {
     let (tokens, width) = x.dims2()?;
     let mut rows = Buffer::rows(tokens, width);

@@ -4,7 +4,7 @@ use super::config::{Config, Rope};
 use crate::families::RopeLayout;
 use candle_core::{Device, Result, Tensor};
 
-/// Cosines and sines for positions 0 to `len`, each `[len, dim / 2]`.
+/// Cosines and sines for the positions below `len`, each `[len, dim / 2]`.
 pub struct RopeTables {
     /// Pairs of cosine and sine, for CPUs.
     turns: Vec<(f32, f32)>,
@@ -85,8 +85,8 @@ impl RopeTables {
         Ok(())
     }
 
-    /// The cosines and sines of the positions below `len`, each `[len, dim / 2]`; not for tables on
-    /// the host.
+    /// The cosines and sines of the positions below `len`, each `[len, dim / 2]`. Tables on the
+    /// host have no such tensors.
     pub fn tensors(&self, len: usize) -> Result<(Tensor, Tensor)> {
         Ok((self.cos.narrow(0, 0, len)?, self.sin.narrow(0, 0, len)?))
     }

@@ -25,7 +25,8 @@ const HEADER: usize = 48;
 const CHECKSUM: usize = 32;
 
 impl Transformer {
-    /// The positions `from..to` of all layers; None on a GPU, whose cache is not saved.
+    /// The KV cache of the positions `from..to` in all layers, as bytes; None on a GPU, whose cache
+    /// is not saved.
     pub(super) fn snapshot(&self, from: usize, to: usize, model: &str) -> Option<Vec<u8>> {
         if from > to || to > self.len {
             return None;

@@ -28,8 +28,8 @@ impl TensorCache {
         })
     }
 
-    /// Writes `[tokens, parts, width]` at `position` and returns everything up to there,
-    /// `[1, position + tokens, parts, width]`, without a copy.
+    /// Writes `rows`, `[tokens, parts, width]`, at `position`. Returns all rows up to the last one
+    /// written, `[1, position + tokens, parts, width]`, without a copy.
     pub fn write(&mut self, rows: &Tensor, position: usize) -> Result<Tensor> {
         let len = position + rows.dim(0)?;
         self.reserve(position, len)?;

@@ -46,7 +46,8 @@ pub fn top_k(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {
     Ok(Some(row))
 }
 
-/// The best values, best first, and the index of each: sorts row by row until one row is left.
+/// Returns the `count` best values, best first, and the index of each. Divides the values into
+/// rows, keeps the best of each row, and repeats this until only one row is left.
 fn sorted(logits: &Tensor, count: usize) -> Result<(Tensor, Tensor)> {
     let device = logits.device();
     let mut values = logits.clone();

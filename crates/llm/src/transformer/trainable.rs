@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub struct Trainable {
     config: Config,
     device: Device,
-    /// The matrix that maps the last layer's output to logits.
+    /// The name of the matrix that maps the last layer's output to logits.
     head: &'static str,
     /// Weights by GGUF name: matrices `[out, in]`, norms and biases `[dim]`.
     weights: BTreeMap<String, Tensor>,
@@ -107,7 +107,7 @@ impl Trainable {
         &self.config
     }
 
-    /// The matrices of all layers, by GGUF name; each is `[out, in]`.
+    /// The GGUF name and the shape, `[out, in]`, of each matrix in the layers.
     pub fn matrices(&self) -> impl Iterator<Item = (&str, (usize, usize))> {
         let shape = |weight: &Tensor| weight.dims2().ok();
         let all = self

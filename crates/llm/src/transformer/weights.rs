@@ -159,7 +159,7 @@ impl Weights {
             .collect()
     }
 
-    /// Matrices with these numbers of rows, stacked in one tensor.
+    /// Splits a tensor of stacked matrices into matrices with the given numbers of rows.
     pub fn split<const N: usize>(
         &self,
         name: &str,
@@ -286,8 +286,8 @@ impl Weights {
 
 pub const EMBEDDING: &str = "token_embd.weight";
 
-/// Whether a part is a duplicate of the kind that old converters wrote: RoPE's frequencies, which
-/// are computed here, or single experts beside the stacked ones.
+/// Whether a part is redundant and was written by an old converter: RoPE's frequencies, which are
+/// computed here, or single experts beside the stacked ones.
 fn is_duplicate(part: &str) -> bool {
     let expert = part
         .strip_suffix(".weight")

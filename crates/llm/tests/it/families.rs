@@ -142,10 +142,11 @@ fn phi3() {
 /// Gemma 3 with 8 layers, the sixth of which has full attention, and a window shorter than the
 /// prompt.
 ///
-/// Candle's quantized loader differs from the published model: SiLU for GELU, windows one token
-/// wider, none for single tokens, and tables for 131,072 positions in each layer. Its unquantized
-/// one agrees for tokens evaluated one by one (in a prompt its windows are wider too); its norms
-/// add 1 to their weights, which GGUF files already include.
+/// Candle's quantized loader differs from the published model: it uses SiLU instead of GELU, its
+/// windows are one token wider and do not apply to single tokens, and each layer has tables for
+/// 131,072 positions. Candle's unquantized loader agrees for tokens evaluated one by one (in a
+/// prompt its windows are wider too). Its norms add 1 to their weights; GGUF files already include
+/// this 1.
 #[test]
 fn gemma3() {
     let shape = Shape { layers: 8, ..WIDE };

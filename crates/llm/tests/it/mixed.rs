@@ -1,4 +1,5 @@
-//! Families whose layers have more than attention and one network: short convolutions, experts.
+//! Families whose layers are not all attention and a single feed-forward network: some have short
+//! convolutions or experts.
 
 use crate::support::bodies::{
     FEED, HIDDEN, SHAPE, Shape, WIDE, body, each_layer, hold, hold_exact, norms_of_heads,
@@ -50,9 +51,10 @@ fn lfm2_body() -> Tiny {
     tiny
 }
 
-/// Short convolutions in most layers, attention in the others. Candle's loader carries a
-/// convolution's state from a prompt to single tokens, which this test compares; it loses the state
-/// if a prompt comes in slices, and retains it if a new text starts with a single token.
+/// Short convolutions in most layers, attention in the others. This test compares a prompt and the
+/// single tokens after it, for which Candle's loader retains a convolution's state. It cannot
+/// compare more: the loader loses the state if a prompt comes in slices, and retains an old state
+/// if a new text starts with a single token.
 #[test]
 fn lfm2() {
     let tiny = lfm2_body();

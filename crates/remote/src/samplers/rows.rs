@@ -77,7 +77,8 @@ impl Names {
     }
 }
 
-/// All settings, with the values for a flavour whose context has this many tokens.
+/// A row for every setting, with the value to send to this flavour; `context` is the size of the
+/// model's context in tokens.
 pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec<Row> {
     // Names every field, so that a new field without a row does not compile.
     let Sampling {

@@ -100,7 +100,7 @@ impl Expectation {
         }
     }
 
-    /// Runs a check that either holds or does not, and applies `not-`.
+    /// Runs a check whose result is yes or no rather than a number; `not-` reverses the result.
     fn check_text(&self, check: &Check, name: &str, text: &str, seen: &Observed) -> Finding {
         let finding = match holds(check, name, text, seen) {
             Ok(finding) => finding,

@@ -10,9 +10,11 @@ pub struct Kind {
     /// The arguments of the expectation, as help shows them.
     pub args: &'static str,
     pub help: &'static str,
-    /// Whether the expectation is about a text, so that `story` or `answer` may name another one.
+    /// Whether the expectation is about a text: the last passage, or the one that `story` or
+    /// `answer` before it selects.
     pub of_text: bool,
-    /// Whether the name may begin with `not-`; a comparison can be reversed without it.
+    /// Whether the name may begin with `not-`. A comparison needs no `not-`: the opposite
+    /// comparison can be written instead.
     pub negatable: bool,
     pub(super) build: Build,
 }

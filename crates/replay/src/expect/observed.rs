@@ -20,7 +20,8 @@ pub struct Observed<'a> {
     pub tokens_per_second: Option<f64>,
     /// The text of each version of the last passage.
     pub versions: Vec<&'a str>,
-    /// The files of the pictures that the last line drew; the last one counts.
+    /// The bytes of each picture that the last line drew. Expectations about a picture check the
+    /// last one.
     pub pictures: Vec<Arc<[u8]>>,
     /// The text of a passage, named as in `/goto`.
     pub passage: &'a dyn Fn(&str) -> Result<String, String>,

@@ -57,7 +57,7 @@ fn rest_source(named: Option<&str>, text: &str) -> String {
     }
 }
 
-/// Finds a kind by its name, with or without `not-`.
+/// Finds a kind by its name; also returns whether the name begins with `not-`.
 fn find(name: &str, at: &Position) -> Result<(bool, &'static Kind), ScriptError> {
     let by_name = |name: &str| KINDS.iter().find(|kind| kind.name == name);
     if let Some(kind) = by_name(name) {

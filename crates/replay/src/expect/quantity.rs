@@ -7,7 +7,7 @@ use crate::measure::rouge::rouge;
 use crate::measure::{self, picture, variety};
 
 impl Quantity {
-    /// The value of this quantity for a text and the results of a line.
+    /// Measures the quantity, in `text` or in the other results of the typed line.
     pub(super) fn measure(&self, text: &str, seen: &Observed) -> Result<f64, String> {
         let none = || "The last passage was not generated, so it has no such number.".to_string();
         Ok(match self {

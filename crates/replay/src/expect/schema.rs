@@ -12,7 +12,7 @@ pub struct Schema {
     index: SchemaIndex,
 }
 
-/// The name of the schema among those that it may refer to.
+/// The name that identifies the schema to the compiler.
 const NAME: &str = "replay:schema";
 
 struct Refuse;

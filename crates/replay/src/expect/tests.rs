@@ -1,4 +1,4 @@
-//! Expectations against texts.
+//! Tests of parsing expectations and of checking them against texts.
 
 use super::*;
 use crate::golden::Goldens;

@@ -108,8 +108,8 @@ fn spaced(line: &[char], symbol: fn(char) -> bool) -> Vec<char> {
     spaced.collect()
 }
 
-/// Splits off full stops and commas that follow a character other than a digit or, with `before`,
-/// that precede such a character.
+/// Splits off full stops and commas next to a character that is not a digit: those after the
+/// character or, with `before`, those before it.
 fn around_points(line: &[char], before: bool) -> Vec<char> {
     let point = |c: char| matches!(c, '.' | ',');
     let mut out = Vec::new();

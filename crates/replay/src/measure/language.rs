@@ -4,7 +4,7 @@ pub use whatlang::Lang as Language;
 
 use base::nearest::nearest;
 
-/// The languages that are often written as two letters (ISO 639-1), with their three-letter codes.
+/// The two-letter language codes in common use (ISO 639-1), each with its three-letter code.
 const SHORT: &[(&str, &str)] = &[
     ("ar", "ara"),
     ("bg", "bul"),

@@ -1,8 +1,8 @@
 //! The size of a picture, and its perceptual hash.
 //!
-//! The hash is the usual one of 64 bits ("pHash"): the picture in grey, 32 by 32 pixels, its cosine
-//! transform, and whether each of the 64 lowest frequencies is above their median. Similar pictures
-//! have hashes that differ in few bits.
+//! The hash is the usual 64-bit one ("pHash"): the picture is reduced to 32 by 32 grey pixels and
+//! cosine-transformed, and each bit says whether one of the 64 lowest frequencies is above their
+//! median. Similar pictures have hashes that differ in few bits.
 
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageReader, Limits};

@@ -1,4 +1,5 @@
-//! How varied a text is, or several texts are.
+//! Measures how varied a text is and how much several texts differ; also the confidence interval of
+//! a share.
 
 use super::bleu::bleu;
 use std::collections::HashSet;

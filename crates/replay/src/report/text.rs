@@ -5,7 +5,8 @@ use super::{CaseReport, Failure, RunReport, Verdict};
 use base::untrusted::{clean, clean_line};
 use story::sentence::count_noun;
 
-/// The longest text of an explanation in characters; the JSON and JUnit reports contain all of it.
+/// How many characters of a text an explanation shows; the JSON and JUnit reports contain the whole
+/// text.
 const LONGEST: usize = 1200;
 
 /// A case as text. `mark` formats the verdict, for a terminal with colours.

@@ -25,7 +25,7 @@ const WORDS: &[&str] = &[
     "system",
 ];
 
-/// Words that belong on the command line instead.
+/// Words that a script cannot use, each with the command-line flag to use instead.
 const FLAGS: &[(&str, &str)] = &[
     ("backend", "--backend"),
     ("device", "--device"),
@@ -214,7 +214,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A line as a writer types it.
+    /// Checks a line that a writer would type, and adds it to the case.
     fn typed(&self, text: &str, at: &Position, case: &mut Case) -> Result<(), ScriptError> {
         let text = fill(text, at, &self.variables)?;
         let parsed = command::parse(&text);

@@ -18,7 +18,8 @@ pub(super) struct SourceLine {
     pub(super) text: String,
 }
 
-/// A script in JSON, as programs write it; the lines are those of the text format.
+/// A script in JSON, for programs that write scripts; each element of `lines` is a line of the text
+/// format.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JsonScript {
@@ -83,8 +84,8 @@ fn from_lines(text: &str, start: &Position) -> Result<Vec<SourceLine>, ScriptErr
     Ok(found)
 }
 
-/// Removes the backslash at the end of the last line if this is typed text, and returns whether
-/// there was one, which means that the next line continues it.
+/// If the last line is typed text and ends with a backslash, removes the backslash. Returns whether
+/// it did so: the next line then continues this one.
 fn take_backslash(found: &mut [SourceLine]) -> bool {
     let Some(last) = found.last_mut() else {
         return false;
@@ -125,7 +126,8 @@ fn newer(version: u64) -> String {
     )
 }
 
-/// Converts the JSON form. Positions in it count its lines from 1 in the order in which they run.
+/// Converts the JSON form. For positions, its lines are numbered from 1 in the order in which they
+/// run.
 fn from_json(text: &str, start: &Position) -> Result<Vec<SourceLine>, ScriptError> {
     let script: JsonScript = serde_json::from_str(text).map_err(|error| {
         let at = Position {

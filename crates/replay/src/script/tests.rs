@@ -1,4 +1,4 @@
-//! Scripts and their errors.
+//! Tests of parsing scripts and of the errors in them.
 
 use super::*;
 use proptest::prelude::*;

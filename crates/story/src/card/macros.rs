@@ -72,7 +72,8 @@ impl Macros {
         found.map(|(tag, name)| (tag.len(), name.as_str()))
     }
 
-    /// Evaluates one macro; `count` is its index in the text.
+    /// Evaluates one macro; `count` is its number in the text, from 1, in the order in which the
+    /// macros end.
     fn expand_tag(&self, inner: &str, count: u64) -> Option<String> {
         let inner = inner.trim();
         if inner.starts_with("//") {

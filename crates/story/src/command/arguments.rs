@@ -110,7 +110,7 @@ fn unquoted(text: &str) -> &str {
     inner.map_or(text, |inner| inner.strip_suffix('"').unwrap_or(inner))
 }
 
-/// A required argument, or an error that names it.
+/// Returns a required argument without its quotes, or an error that says what is missing.
 pub(super) fn required(rest: &str, name: &str, what: &str) -> Result<String, ParseError> {
     non_empty(unquoted(rest.trim())).ok_or_else(|| expects(name, what))
 }

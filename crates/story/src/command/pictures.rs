@@ -12,7 +12,7 @@ pub enum PictureCommand {
     Grid(DrawOptions),
     /// Draw a backdrop and the subjects in front of it.
     Scene(DrawOptions),
-    /// Predict a share of a picture's tokens again; by default of the last picture.
+    /// Predict a share of the tokens of a picture (by default the last one) again.
     Vary {
         amount: f64,
         of: Option<String>,

@@ -1,9 +1,9 @@
 //! Inserts text into a story some paragraphs before its end, in a position that keeps the KV cache
 //! valid as long as possible.
 //!
-//! An anchored insert at depth `n` is at least `n` paragraphs (turns, in chat) before the end. Its
-//! position is a multiple of `n` (of 4 for a smaller `n`) counted from the beginning, so it stays
-//! there while that many paragraphs are added, and the tokens around it stay cached.
+//! An anchored insert at depth `n` is at least `n` paragraphs (turns, in chat) before the end. The
+//! number of paragraphs before it is a multiple of `n` (of 4 if `n` is smaller), so it moves only
+//! once each time that many paragraphs have been added, and in between the tokens stay cached.
 
 use super::{ContextPart, Message, PartKind, Role};
 use crate::sentence::{is_stop, is_unspaced_stop};
@@ -71,8 +71,9 @@ pub(super) fn insert_into_prose(words: Vec<ContextPart>, inserts: Vec<Insert>) -
     parts
 }
 
-/// The length in bytes above which a paragraph counts as several, split between sentences: an
-/// insert near the end must not land at the beginning of a story of one paragraph.
+/// The length in bytes above which a paragraph is split between sentences and counts as several.
+/// Otherwise, in a story that is one long paragraph, an insert near the end would land at the
+/// beginning.
 const LONG: usize = 400;
 
 /// The byte offsets at which paragraphs start.

@@ -1,7 +1,7 @@
 //! Decorators of the V3 specification: lines `@@name value` at the start of an entry's content.
 //!
-//! Decorators for which an entry has a field are applied; all others are removed from the text. A
-//! line `@@@name` is a fallback if the decorator before it is unknown.
+//! Decorators for which an entry has a field are applied; all are removed from the text. A line
+//! `@@@name` is applied only if the decorator before it is unknown or has an invalid value.
 
 use super::{InsertPosition, KeyLogic, LoreEntry};
 

@@ -67,7 +67,7 @@ impl Key {
         }
     }
 
-    /// Whether the key occurs in the text. A regex is looked for in the text as it is stored and
+    /// Whether the key occurs in the text. A regex may match in the text as it is or in its copy
     /// with composed accents.
     pub(super) fn is_in(&self, text: &Haystack) -> Occurs {
         let mut forms = [Some(&text.text), text.composed.as_ref()]
@@ -197,7 +197,7 @@ fn contains(text: &str, words: &str, whole: bool) -> bool {
     }
 }
 
-/// Scripts that put no spaces between words, or attach endings to words.
+/// Matches a character of a script that puts no spaces between words or attaches endings to words.
 static UNSPACED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let scripts = "[\\p{Han}\\p{Hiragana}\\p{Katakana}\\p{Hangul}\\p{Bopomofo}\\p{Yi}\\p{Thai}\\p{Lao}\
         \\p{Khmer}\\p{Myanmar}\\p{Tibetan}\\p{Balinese}\\p{Javanese}\\p{Tai_Tham}\\p{New_Tai_Lue}\\x{30fc}]";

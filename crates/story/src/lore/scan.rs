@@ -21,7 +21,8 @@ use std::collections::{HashMap, HashSet};
 pub struct ScanInput<'a> {
     /// The passages of the path, oldest first.
     pub passages: &'a [&'a str],
-    /// The entries that were active before, with the number of passages at that time.
+    /// The entries that keys activated earlier on the path, each with the number of passages that
+    /// the path had at that time.
     pub fired: &'a [(EntryId, usize)],
     /// The next passage's seed.
     pub seed: u64,
@@ -90,7 +91,7 @@ const MOST_PASSES: usize = 200;
 
 /// Scans all lorebooks that are on; `off` returns whether the writer turned an entry off. The
 /// active entries are in order of priority, in case tokens run out: constant ones first, then those
-/// matched in the story, then those matched in other entries, each kind by descending order.
+/// matched in the story, then those matched in other entries, each kind by descending `order`.
 pub fn scan<'a>(
     books: &[&'a Lorebook],
     off: &dyn Fn(&Lorebook, &LoreEntry) -> bool,
@@ -164,8 +165,8 @@ struct Scan<'a, 'p> {
 const MOST_DEPTHS: usize = 16;
 
 impl<'a> Scan<'a, '_> {
-    /// Whether timed effects allow an entry to become active; a sticky entry becomes active
-    /// immediately.
+    /// Whether an entry is to be scanned: not if it is still sticky (then this activates it), on
+    /// cooldown or delayed.
     fn timing_allows(&mut self, book: &'a Lorebook, entry: &'a LoreEntry) -> bool {
         let now = self.past.passages.len();
         let last = self.past.fired.iter().rev();
@@ -259,8 +260,9 @@ impl<'a> Scan<'a, '_> {
         self.texts.insert(depth, Haystack::new(&parts.join("\n")));
     }
 
-    /// Matches the waiting entries against the entries that became active since `from`. As in
-    /// SillyTavern, the text of all active entries so far (`told`) follows that of the story.
+    /// Searches the contents of `active[from..]` for the keys of the waiting entries. As in
+    /// SillyTavern, the text searched is the story followed by the contents of all active entries
+    /// (`told`).
     fn match_active(&mut self, from: usize, told: &mut String, waiting: &mut Vec<Waiting<'a>>) {
         let open = |it: &&ActiveEntry| it.book.recursive && !it.entry.prevent_recursion;
         let sources: Vec<(String, Haystack)> = self.active[from..]

@@ -35,7 +35,7 @@ pub struct Capabilities {
     pub prefetch: bool,
     /// Whether the KV cache can be saved to disk and restored.
     pub warm_cache: bool,
-    /// Whether banned phrases are never written; otherwise they may appear.
+    /// Whether the engine guarantees that no banned phrase appears.
     pub banned_phrases: bool,
     /// Whether the same request gives the same text, regardless of earlier requests.
     pub reproducible: bool,

@@ -13,7 +13,7 @@ pub struct Picture {
     pub width: u32,
     /// The height in pixels.
     pub height: u32,
-    /// The first version, if this is another version of a picture.
+    /// The first version of this picture; None if this is the first version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<NodeId>,
     #[serde(rename = "how")]
@@ -40,12 +40,12 @@ pub struct PictureProvenance {
     pub steps: usize,
     pub temperature: f64,
     pub guidance: f64,
-    /// How strongly one retrieved example biased the logits.
+    /// How strongly each retrieved example biased the logits.
     #[serde(default, rename = "recall")]
     pub retrieval_strength: f64,
     /// The height in pixels. The width is the same, except for a scene.
     pub size: u32,
-    /// `#rrggbb`; None leaves the background transparent.
+    /// The background colour as `#rrggbb`; None if the background is transparent.
     pub background: Option<String>,
     /// Whether the upscaler enlarged the picture fourfold before it was resized.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -54,8 +54,9 @@ pub struct PictureProvenance {
     pub weights: String,
     pub backend: String,
     pub build: String,
-    /// The picture's FSQ codes, two hexadecimal digits each, or its latent, eight digits per
-    /// number, from which other pictures can be made. Empty for a scene.
+    /// The picture in the form from which other pictures can be made: its FSQ codes (two
+    /// hexadecimal digits each) or, in the one-pass design, its latent (eight digits per number).
+    /// Empty for a scene.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tokens: String,
     #[serde(default, skip_serializing_if = "Derivation::is_prompt")]
@@ -71,9 +72,10 @@ pub enum Derivation {
     Prompt,
     /// A variation: another picture's tokens, some of them predicted again.
     Vary { tokens: String, amount: f64 },
-    /// An interpolation between this picture's own prompt or source picture (0) and another (1).
+    /// An interpolation from this provenance's own prompt, style and seed (`at` 0) to those of
+    /// `other` (`at` 1).
     Lerp { other: Box<LerpTarget>, at: f64 },
-    /// Another picture, redrawn in the style of this one.
+    /// Another picture, redrawn from its tokens with this provenance's prompt and style.
     Restyle { tokens: String },
     /// A backdrop and the subjects in front of it.
     Scene { parts: Vec<String> },

@@ -153,7 +153,7 @@ pub enum StyleChoice {
     Default,
     /// No style: the model decides.
     Any,
-    /// Every style, for each seed.
+    /// Every style: one picture for each combination of a style and a seed.
     All,
     Named(String),
 }

@@ -66,7 +66,7 @@ impl Story {
         found
     }
 
-    /// The passage from whose end this passage's end was copied.
+    /// The passage that `node` was copied from, if the copied text includes that passage's end.
     fn origin_of_end(&self, node: &Node) -> Option<&Node> {
         let of = node.copied_from?;
         let origin = self.node(of.node)?;
@@ -74,8 +74,8 @@ impl Story {
     }
 }
 
-/// The number of passages up to the end of the passage at `index`; None if its end is not on the
-/// path.
+/// The number of passages of the path up to the end of the passage at `index`, including the
+/// passages that continue it after an edit. None if its end is not on the path.
 fn end_of(path: &[Passage], index: usize) -> Option<usize> {
     let passage = path[index];
     let next = path.get(index + 1);

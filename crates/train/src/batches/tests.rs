@@ -1,4 +1,4 @@
-//! Sampling, conditioning and pixels of batches.
+//! Tests of the sampling, conditioning and pixels of batches.
 
 use super::*;
 use crate::data::dataset::Concept;

@@ -1,4 +1,5 @@
-//! Captions of the user's own pictures: from a table, a text file beside the picture, or its name.
+//! Captions of the user's own pictures: from a table, a text file beside the picture, or the
+//! picture's file name.
 //!
 //! This text is untrusted: control characters are replaced and lengths are bounded.
 

@@ -14,7 +14,8 @@ pub struct Record {
     pub fields: Vec<String>,
 }
 
-/// A syntax error and its line; the message completes a sentence.
+/// A syntax error and the number of its line. The message is a phrase that a longer error message
+/// can end with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
 pub struct CsvError {

@@ -56,7 +56,7 @@ pub struct EmojiIndex {
     by_squashed: HashMap<String, usize>,
 }
 
-/// The number of emojibase's group of smileys; the numbers of other groups follow.
+/// Emojibase's number for the group of smileys, followed by its numbers for other groups.
 const SMILEYS: u32 = 0;
 const PEOPLE: u32 = 1;
 const NATURE: u32 = 3;
@@ -165,8 +165,8 @@ impl EmojiIndex {
     }
 }
 
-/// The captions of a concept: its label alone, with an article and with tags, and each distinctive
-/// tag alone.
+/// The captions of a concept: its label (alone, with an article, and with tags), and each
+/// distinctive tag alone.
 fn captions<'a>(
     label: &str,
     tags: &[String],
@@ -214,8 +214,8 @@ fn once_each(all: Vec<String>) -> Vec<String> {
     once
 }
 
-/// Normalizes code points: lower case, without joiners and variation selectors, which sets use
-/// inconsistently.
+/// Normalizes code points: converts them to lower case, and removes joiners and variation
+/// selectors, which icon sets use inconsistently.
 fn plain_code(code: &str) -> String {
     let code = code.to_ascii_lowercase();
     let points = code

@@ -253,9 +253,10 @@ fn assemble(
     ))
 }
 
-/// The split of each picture. The hash of the names determines it, as for the shipped drawings, but
-/// a pair is held out only if its concept is also drawn in another style, and nothing is held out
-/// if there are few concepts: of ten animals, none can be spared.
+/// The split of each picture. The hash of the names determines it, as for the shipped drawings,
+/// with two exceptions. A single pair of concept and style is held out only if the concept is also
+/// trained in another style. Nothing is held out if there are few concepts: of ten animals, none
+/// can be spared.
 fn splits(pictures: &Dataset) -> Vec<Split> {
     let label = |at: usize| {
         pictures.concepts[pictures.concept[at] as usize]

@@ -36,7 +36,7 @@ fn sixteen() -> f64 {
 /// The concept of a drawing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IconConcept {
-    /// An emoji, by its index in the vocabulary.
+    /// An emoji, by its index in the `EmojiIndex`.
     Emoji(usize),
     /// A subject that only the icon set has a name for.
     Name(String),

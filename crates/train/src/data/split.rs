@@ -20,8 +20,8 @@ const BUCKETS: u64 = 10_000;
 /// The split of a concept's picture in a style. All skin tones of a pair are in the same split.
 ///
 /// A concept is held out if the first eight bytes of SHA-256("illumine concept LABEL"), as a
-/// little-endian number modulo 10,000, are less than 500; a pair, by the same rule, for "illumine
-/// pair STYLE LABEL".
+/// little-endian number modulo 10,000, are less than 500. A pair of concept and style is held out
+/// by the same rule, applied to "illumine pair STYLE LABEL".
 pub fn split_of(label: &str, style: &str) -> Split {
     if is_held_out(&format!("illumine concept {label}")) {
         Split::HeldOutConcept

@@ -3,9 +3,9 @@
 use super::Features;
 use super::Result;
 
-/// The share of `rows` that lie among `others`: no farther from one of them than its `k`th
-/// neighbour is (Kynkäänniemi et al. 2019). The share of generated rows among real ones is
-/// precision; that of real rows among generated ones is recall.
+/// The share of `rows` that lie among `others`. A row lies among them if it is no farther from one
+/// of them than that one's own `k`th nearest neighbour (Kynkäänniemi et al. 2019). The share of
+/// generated rows among real ones is precision; that of real rows among generated ones is recall.
 pub fn share_within(others: &Features, rows: &Features, k: usize) -> Result<f64> {
     let count = others.len();
     let own = others.distances(others)?;

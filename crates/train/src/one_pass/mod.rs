@@ -64,7 +64,8 @@ impl Sizes {
         depth: 8,
     };
 
-    /// The validated sizes of a config; the error completes a sentence.
+    /// The validated sizes of a config. The error is a clause about the weights that a longer error
+    /// message can end with.
     pub fn of(config: &Config) -> Result<Sizes, String> {
         let section = config.other_design.clone();
         let section = section.ok_or("its config.json has no direct section")?;

@@ -16,7 +16,7 @@ pub struct OnePassEncoder {
     moments: Linear,
 }
 
-/// The distributions of a batch, `[batch, latent]` each.
+/// The mean and log-variance of the latents of each picture in a batch: `[batch, latent]` each.
 pub struct Moments {
     pub mean: Tensor,
     pub log_variance: Tensor,

@@ -36,10 +36,10 @@ const ADAM: AdamOptions = AdamOptions {
 };
 /// The discriminator's share of the learning rate: with the full rate, the discriminator wins.
 const DISCRIMINATOR_RATE: f64 = 0.3;
-/// Steps over which the weight of the adversarial loss rises.
+/// The number of steps over which the weight of the adversarial loss rises.
 const RAMP_STEPS: f64 = 1_250.0;
-/// Steps over which the weight of the KL loss rises: at full weight from the start, it would teach
-/// the generator to ignore latents.
+/// The number of steps over which the weight of the KL loss rises. At full weight from the start,
+/// this loss would teach the generator to ignore latents.
 const KL_RAMP_STEPS: f64 = 625.0;
 
 impl<'a> OnePassPhase<'a> {
@@ -119,7 +119,7 @@ impl Phase for OnePassPhase<'_> {
         ])
     }
 
-    /// A sample sheet: each picture above its reconstruction and above a drawing of its label in
+    /// A sample sheet. Below each real picture are its reconstruction and a drawing of its label in
     /// its style.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;

@@ -4,8 +4,8 @@ use crate::losses::reconstruction_loss;
 use candle_core::{Result, Tensor};
 use candle_nn::loss::cross_entropy;
 
-/// The share by which the reconstruction loss counts less for sampled tokens: they show the same
-/// concept, but not necessarily the same drawing.
+/// By how much the weight of the reconstruction loss is reduced if all tokens are sampled: sampled
+/// tokens show the same concept, but not necessarily the same drawing.
 const SAMPLED_DISCOUNT: f64 = 0.2;
 /// The stages of the perceptual network whose features the critic sees.
 const CRITIC_STAGES: [usize; 3] = [2, 3, 5];

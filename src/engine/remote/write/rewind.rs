@@ -19,7 +19,8 @@ const TRIES_BY_SEED: usize = 3;
 /// The maximum number of attempts to avoid phrases in one passage.
 const IN_ALL: usize = 64;
 
-/// The tokens made less likely at each byte of a passage.
+/// The state of rewinding in one passage: by byte offset, the tokens made less likely and the
+/// number of attempts; and the total number of attempts.
 #[derive(Debug, Default)]
 pub(super) struct Rewinds {
     blocked: HashMap<usize, Vec<(u32, f32)>>,

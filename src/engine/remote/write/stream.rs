@@ -97,7 +97,8 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Whether the server refused to continue the model's own message, for the first time.
+    /// Records whether the server refused to continue the model's own message. Returns true only at
+    /// the first refusal.
     pub(super) fn refuses_prefill(&mut self, prompt: &Prompt, error: &RemoteError) -> bool {
         let continues = matches!(prompt, Prompt::Turns { open: true, .. });
         let added = matches!(self.fitted.prompt, Prompt::Turns { open: false, .. });
@@ -204,7 +205,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// How a request ends if the model used its whole length for thoughts.
+    /// How a request ends if the model spent all of its tokens on thoughts.
     fn only_thought(&self, had_room: bool) -> Ended {
         if !had_room {
             return Ended::Again;

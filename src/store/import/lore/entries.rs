@@ -90,9 +90,9 @@ pub fn is_of_tavern(row: &Map<String, Value>) -> bool {
     rules.is_some_and(|rules| rules.get("match_whole_words").is_some())
 }
 
-/// Whether SillyTavern wrote this row of a card's lorebook: it always writes all of its rules, and
-/// `use_regex` in each, although to SillyTavern only keys between slashes are regexes (its
-/// `src/endpoints/characters.js`).
+/// Whether SillyTavern wrote this row of a card's lorebook: it writes all of its rules into every
+/// row. It also sets `use_regex` in every row, although it treats only keys between slashes as
+/// regexes (its `src/endpoints/characters.js`).
 fn is_written_by_tavern(row: &Map<String, Value>) -> bool {
     let always = ["display_index", "exclude_recursion", "useProbability"];
     let rules = row.get("extensions");
@@ -170,7 +170,8 @@ fn parse_tavern_entry(row: &Map<String, Value>) -> LoreEntry {
     entry
 }
 
-/// The activation rules of SillyTavern, in its own files and in a card's extensions.
+/// The field names of SillyTavern's activation rules, which differ between its own files and a
+/// card's extensions.
 struct RuleFields {
     logic: &'static str,
     exclude: &'static str,

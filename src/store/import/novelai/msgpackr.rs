@@ -3,7 +3,8 @@
 //! the list's number) and with all strings in one bundle (`b`: the text is at the end, and each
 //! value has only a length).
 //!
-//! Lengths in the file allocate no memory, and depth and number of values are limited.
+//! No memory is allocated by the lengths that the file states, and the depth and number of values
+//! are limited.
 
 /// A decoded value.
 #[derive(Clone, Debug, PartialEq)]

@@ -131,7 +131,7 @@ unsafe fn widen_keys<L: Lanes, N: KvElement>(keys: Keys<N>, to: *mut f32, dim: u
 struct Keys<N> {
     numbers: *const N,
     scales: *const f32,
-    /// The distance from these keys to those to prefetch.
+    /// The distance, in elements, from `numbers` to the keys to prefetch.
     ahead: usize,
     /// The index at which the keys' scores begin in a row.
     place: usize,

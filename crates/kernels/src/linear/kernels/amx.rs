@@ -1,10 +1,10 @@
 //! AMX: a matrix register holds 16 rows of 64 bytes, and one instruction multiplies 16 rows of
-//! input by 32 columns of 16 rows of weights.
+//! input by 16 rows of weights.
 //!
-//! Only step 1 of [`super`] uses these registers: a product is 32 columns deep, half of what a
-//! register could hold, so that each sum covers one block and the float operations after it keep
-//! their order. The compiler does not track the registers; each piece of assembly names those that
-//! it uses.
+//! Only step 1 of the computation in [`super`] uses these registers. An instruction covers at most
+//! 32 columns, half of what a register could hold, so that no sum crosses the end of a block and
+//! the float operations after it keep their order. The compiler does not track the registers; each
+//! piece of assembly names those that it uses.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
@@ -71,7 +71,7 @@ fn of<C: Codes, S: Scales>() -> Tiles {
 /// Unpacks a strip: each weight to a byte, scales to floats.
 ///
 /// # Safety
-/// The processor supports this family's instructions, and the strip is whole.
+/// The processor supports this family's instructions, and the strip is complete.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
     let blocks = strip.quants.len() / C::BYTES;

@@ -175,7 +175,8 @@ unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
     }
 }
 
-/// Prefetches the lines that lie `AHEAD` bytes beyond these; an invalid address is harmless.
+/// Prefetches the cache lines that lie `AHEAD` bytes beyond the given bytes; an invalid address is
+/// harmless.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 fn prefetch(start: *const u8, bytes: usize) {

@@ -9,11 +9,12 @@
 //!
 //! Q4K and Q5K have a scale for each block: the product of a half float and 6 bits, exact in f32.
 //! Q6K has a scale for each half: `dot` is then the sum of each half's dot times its integer scale,
-//! which is below 2^24 and so exact too. For plain floats it is `acc = fma(weight, input, acc)`,
-//! one column after another.
+//! which is below 2^24 and so exact too. For plain floats, the only step is
+//! `acc = fma(weight, input, acc)`, one column after another.
 //!
 //! A family with matrix registers ([`amx`]) first unpacks the strip's codes to bytes, then does
-//! step 1 for 16 rows of input at a time; it leaves fewer rows to the family that it builds on.
+//! step 1 for 16 rows of input at a time. It leaves groups of fewer than 16 rows to the family that
+//! it builds on.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

@@ -22,7 +22,7 @@ trait Codes {
     fn decode(quants: &[u8], halves: &mut [HalfCodes; 2]);
 }
 
-/// The factors of a block's codes.
+/// The scales and minima of a block in each row of a strip.
 struct Block {
     scale: Lanes<f32>,
     min: Option<Lanes<f32>>,
@@ -30,7 +30,7 @@ struct Block {
     halves: Option<[Lanes<i32>; 2]>,
 }
 
-/// Loads the factors of block `b`.
+/// Loads the scales and minima of block `b`.
 type Scales = fn(scales: &[u8], b: usize) -> Block;
 
 pub(super) fn kernel(layout: Layout) -> Kernel {

@@ -3,8 +3,8 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 /// Causal attention of `q` `[tokens, heads, dim]`, whose first token is at `position`, over `k` and
-/// `v` `[1, position + tokens, kv_heads, dim]`. With a window, a token sees only that many tokens
-/// back, including itself. Returns `[tokens, heads * dim]`.
+/// `v` `[1, position + tokens, kv_heads, dim]`. With a window, a token sees only the last
+/// `window` tokens, including itself. Returns `[tokens, heads * dim]`.
 pub fn attend(
     q: &Tensor,
     k: &Tensor,

@@ -267,7 +267,7 @@ impl Attention {
         }
     }
 
-    /// The KV cache, on a CPU.
+    /// The KV cache, if it is on a CPU.
     pub fn kv(&self) -> Option<&KvBlocks> {
         match &self.kv_cache {
             KvCache::Host(kv) => Some(kv),

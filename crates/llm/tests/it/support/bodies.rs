@@ -23,7 +23,7 @@ pub const VOCABULARY: usize = 160;
 pub const CLOSE: f32 = 1e-3;
 /// With quantized weights, both implementations round activations to 8 bits, slightly differently.
 /// Compared with exact arithmetic on the same weights, illumine's mean error must be at most this
-/// many times candle's, and below the next constant (measured: 0.015 to 0.034 for both).
+/// many times candle's, and below [`CLOSE_Q8`] (measured: 0.015 to 0.034 for both).
 pub const AS_GOOD: f32 = 1.25;
 pub const CLOSE_Q8: f32 = 0.06;
 
@@ -148,8 +148,8 @@ pub fn hold_exact(tiny: &Tiny, theirs: &impl Fn(&NamedTempFile) -> Theirs<'stati
     consistent(&file);
 }
 
-/// The forward pass for training gives the same logits as illumine's kernels, and gradients; models
-/// with mixtures of experts or convolutions are refused.
+/// Checks that the forward pass for training gives gradients and the same logits as illumine's
+/// kernels, and that models with mixtures of experts or convolutions are refused.
 fn trains(file: &NamedTempFile, wanted: &[f32]) {
     struct Scaled(Var);
     impl Adapt for Scaled {
@@ -333,7 +333,7 @@ pub fn published(name: &str) -> String {
         .fold(name.to_string(), |name, (from, to)| name.replace(from, to))
 }
 
-/// Heads wider than the hidden size divided by their number.
+/// A shape whose heads are wider than the hidden size divided by the number of heads.
 pub const WIDE: Shape = Shape {
     head_dim: 32,
     ..SHAPE

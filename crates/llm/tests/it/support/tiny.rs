@@ -108,7 +108,8 @@ impl Tiny {
         VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
     }
 
-    /// The model with its weights rounded as by quantization, for exact arithmetic.
+    /// The model with the values of its quantized weights stored as F32, to compute with them
+    /// exactly.
     pub fn rounded(&self) -> Tiny {
         let round = |(name, tensor): &(String, Tensor)| {
             let rounded = QTensor::quantize(tensor, self.stored(name, tensor)).unwrap();
@@ -178,8 +179,8 @@ pub fn content(file: &NamedTempFile) -> (gguf_file::Content, File) {
     (gguf_file::Content::read(&mut reader).unwrap(), reader)
 }
 
-/// Another implementation: a function of some tokens and the position of the first one that returns
-/// the logits after the last one.
+/// Another implementation: a function that takes some tokens and the position of the first one, and
+/// returns the logits after the last one.
 pub type Theirs<'a> = Box<dyn FnMut(&Tensor, usize) -> candle_core::Result<Tensor> + 'a>;
 
 /// The length of the text that both models evaluate: a prompt, then tokens one by one.

@@ -86,7 +86,8 @@ fn a_version_takes_the_others_place_and_both_are_kept() {
     );
 }
 
-/// Replaces the text of a passage of the path, and returns the resulting page.
+/// Draws a picture after each passage, then replaces the text of one passage. Returns the story's
+/// text, and the byte offset of each picture in it.
 fn edited(passages: &[&str], index: usize, new: &str) -> (String, Vec<usize>) {
     let mut story = told(passages);
     for passage in 0..passages.len() {

@@ -50,7 +50,7 @@ fn refused(folder: &TempDir) -> String {
     found.unwrap_err().to_string()
 }
 
-/// The captions and the style of each picture, in their order.
+/// The captions and the style of each picture, in the order of the pictures.
 fn told(folder: &ImageFolder) -> Vec<(String, String)> {
     let pictures = &folder.pictures;
     let one = |at: usize| {

@@ -13,7 +13,7 @@ pub(crate) trait Codes {
     const BITS: u32;
     /// The code that stands for zero, in formats without minima.
     const ZERO: i32 = 1 << (Self::BITS - 1);
-    /// The first and the last 16 columns of the rows from `side * 8` on.
+    /// Loads the codes of the 8 rows from `side * 8` on: the first 16 columns, then the last 16.
     ///
     /// # Safety The processor supports this family's instructions, and `quants` points to a block
     /// of codes in this format.
@@ -26,13 +26,13 @@ pub(crate) trait Scales {
     const MINIMA: bool = false;
     /// Whether each half of a block has its own integer scale.
     const HALVES: bool = false;
-    /// The scale and minimum of block `b` in the rows from `side * 8` on.
+    /// Loads the scale and the minimum of block `b` for each of the 8 rows from `side * 8` on.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
     /// strip with block `b`.
     unsafe fn of(scales: *const u8, b: usize, side: usize) -> (__m256, __m256);
-    /// The integer scales of the halves, if any.
+    /// Loads the integer scales of both halves of block `b`; zeros if `HALVES` is false.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
@@ -308,7 +308,7 @@ unsafe fn f16_values(at: *const u8, side: usize) -> __m256 {
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(at.add(side * 16).cast()) })
 }
 
-/// Loads 8 of 16 signed bytes: those of one side.
+/// Loads 8 of 16 signed bytes as floats: the lower ones for side 0, the upper ones for side 1.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and sixteen bytes can be read.

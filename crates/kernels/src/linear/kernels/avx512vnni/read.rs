@@ -8,7 +8,7 @@ pub(crate) trait Codes {
     const BYTES: usize;
     /// The code that stands for zero, in formats without minima.
     const ZERO: i32;
-    /// Groups `g` and `g + 4` of 4 columns, for `g` below 4.
+    /// Loads two groups of 4 columns each: group `g`, which is below 4, and group `g + 4`.
     ///
     /// # Safety The processor supports this family's instructions, and `quants` points to a block
     /// of codes in this format.
@@ -27,7 +27,7 @@ pub(crate) trait Scales {
     /// The processor supports this family's instructions, and `scales` points to the scales of a
     /// strip with block `b`.
     unsafe fn of(scales: *const u8, b: usize) -> (__m512, __m512);
-    /// The integer scales of the halves, if any.
+    /// Loads the integer scales of both halves of block `b`; zeros if `HALVES` is false.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
