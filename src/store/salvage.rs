@@ -241,6 +241,7 @@ mod tests {
                 status: Status::Complete,
                 why: None,
                 maker: None,
+                shared: None,
                 rewound: Vec::new(),
             }));
         }
@@ -309,6 +310,7 @@ mod tests {
             status: Status::Complete,
             why: None,
             maker: None,
+            shared: None,
             rewound: Vec::new(),
         });
         assert!(found.take(far, b"").is_err());

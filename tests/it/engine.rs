@@ -49,14 +49,10 @@ fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Reply>) {
         ..ModelStore::new(root, hub, HttpSettings::default())
     };
     let loader = ModelLoader {
-        catalog: Catalog::embedded().unwrap(),
-        store,
         device: DeviceChoice::Cpu,
         threads: 2,
-        kv: kv::KvType::default(),
         draft: draft.map(|path| path.display().to_string()),
-        weights: Vec::new(),
-        backends: Default::default(),
+        ..ModelLoader::new(Catalog::embedded().unwrap(), store)
     };
     let (sender, events) = channel();
     (Engine::start(loader, sender), events)

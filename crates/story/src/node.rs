@@ -158,6 +158,18 @@ pub struct Provenance {
     pub lore: Vec<super::lore::EntryId>,
     /// The tokens that the writer chose for its start.
     pub begin: Vec<u32>,
+    /// The request that it shared with other passages, if any: then its own seed was not sent.
+    pub shared: Option<SharedRequest>,
+}
+
+/// A request for several texts at once, and which of them a passage is. Alone, the seed does not
+/// reproduce the passage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedRequest {
+    pub seed: u64,
+    /// The number of the text, from 1.
+    pub number: usize,
+    pub of: usize,
 }
 
 /// Provenance as serialized: one flat object. (Parsing with serde's own flattening takes ten times
@@ -183,6 +195,8 @@ struct FlatProvenance {
     begin: Vec<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cannot: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared: Option<SharedRequest>,
 }
 
 impl From<FlatProvenance> for Provenance {
@@ -203,6 +217,7 @@ impl From<FlatProvenance> for Provenance {
             goal: row.goal,
             lore: row.lore,
             begin: row.begin,
+            shared: row.shared,
         }
     }
 }
@@ -223,6 +238,7 @@ impl From<Provenance> for FlatProvenance {
             goal: how.goal,
             lore: how.lore,
             begin: how.begin,
+            shared: how.shared,
         }
     }
 }
