@@ -125,9 +125,10 @@ pub trait TextSource {
 /// What a source must write.
 #[derive(Clone, Debug)]
 pub struct TextAsk<'a> {
-    /// The sampling settings, stop strings and banned phrases are there. A source that applies them
-    /// itself saves work, but none of the last two is needed; the prompt, seed and length are below.
+    /// The request, for its sampling settings. A source may also apply its stop strings and banned
+    /// phrases, which saves work; this module applies them in any case.
     pub request: &'a TextRequest,
+    /// Plain text, or the messages of a chat. A source without a chat template joins them itself.
     pub prompt: Prompt,
     pub seed: u64,
     /// The maximum number of tokens, at least 1.

@@ -5,7 +5,6 @@ use crate::support::{Home, model_path};
 use hub::catalog::Catalog;
 use hub::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::engine::{Engine, ModelLoader, SLICE};
-use kernels::attention as kv;
 use llm::Tokenizer;
 use llm::device::DeviceChoice;
 use llm::gguf::Gguf;

@@ -1,4 +1,5 @@
-//! Tests passages with the smallest backend for text: words in memory. It is also the example of one.
+//! Tests passages with a small backend for text, which is also the example of one: its model is a
+//! list of words.
 
 use super::*;
 use crate::engine::backend::{Answer, Backend};
@@ -108,10 +109,11 @@ impl Heard {
         events.iter().filter_map(piece).collect()
     }
 
+    /// What did not fit, each time that this was reported.
     fn cuts(&self) -> Vec<Truncation> {
         let events = self.events.borrow();
         let cut = |event: &Event| match event {
-            Event::Prefill { cut, .. } => Some(cut.clone()),
+            Event::Prefill { cut, .. } if *cut != Truncation::default() => Some(cut.clone()),
             _ => None,
         };
         events.iter().filter_map(cut).collect()

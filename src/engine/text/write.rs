@@ -103,13 +103,7 @@ impl<'a, S: TextSource> Run<'a, S> {
         // A source may refuse the prompt and get a shorter one: what was left out is reported once,
         // after the source has accepted the prompt.
         if self.fitted.cut == Truncation::default() {
-            self.is_announced = true;
-            tell_progress(
-                self.request,
-                self.fitted,
-                (0, self.fitted.tokens, 0),
-                self.listener,
-            );
+            self.announce();
         }
         self.begin()?;
         let status = loop {
@@ -135,6 +129,7 @@ impl<'a, S: TextSource> Run<'a, S> {
             self.listener.tell(Event::Warned(failure.why));
             break Status::Interrupted;
         };
+        self.announce();
         self.passage.finish(status, self.listener);
         if self.passage.is_empty() && status == Status::Length && !self.fitted.echo.is_empty() {
             let why = "The model only repeated its last message; /retry, or raise the length with /set max_tokens";
@@ -153,6 +148,7 @@ impl<'a, S: TextSource> Run<'a, S> {
             )
         })?;
         if !words.is_empty() {
+            self.announce();
             _ = self.passage.push(&words, begin.len(), self.listener);
         }
         Ok(())
@@ -276,6 +272,14 @@ impl<'a, S: TextSource> Run<'a, S> {
             errors: self.errors,
         };
         self.errors <= MOST_ERRORS && self.source.adapts(&refusal, self.listener)
+    }
+
+    /// Tells the listener about the prompt, if it has not been told.
+    fn announce(&mut self) {
+        let whole = (0, self.fitted.tokens, 0);
+        if !std::mem::replace(&mut self.is_announced, true) {
+            tell_progress(self.request, self.fitted, whole, self.listener);
+        }
     }
 
     fn warn(&self, why: &str) {
