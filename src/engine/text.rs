@@ -1,4 +1,4 @@
-//! What every backend needs whose model takes and returns *text*: a server, a program.
+//! The shared part of the backends whose model takes and returns text: a server, a program.
 //!
 //! Such a backend supplies a [`TextSource`]: the size of its context, a count of tokens, and pieces
 //! of text after a prompt. This module does the rest:
@@ -15,7 +15,8 @@
 //! - **A wait must end when the listener is cancelled**, or Esc and quitting hang. A read that
 //!   blocks, as from a pipe, belongs on a thread of its own that sends what it reads through a
 //!   channel; [`TextSource::stream`] waits on the channel with a time limit and then checks
-//!   [`Writing::is_cancelled`]. Whoever starts a program also ends it and waits for its end.
+//!   [`Writing::is_cancelled`]. A backend that starts a program ends it when dropped. If the passage
+//!   wants no more text, the program must stop too, or its next answer begins with the rest.
 //! - **The model's thoughts are not text**: they go to [`Writing::thought`]. If the model marks them
 //!   with tags in its text, `remote::Thoughts` separates them.
 //! - **`ModelInfo::sha256` must not be empty**, or the passages have no known model. Without a file,
@@ -42,9 +43,10 @@ use std::cell::Cell;
 use story::NodeId;
 use story::message::TextRequest;
 
-/// A model that continues text. Only the methods without a default are needed.
+/// A model that continues text. A source must implement only the methods without a default.
 pub trait TextSource {
-    /// Why no text came: [`Failure`], unless [`TextSource::adapts`] must know more.
+    /// The reason for an error: usually [`Failure`], or a type with more details for
+    /// [`TextSource::adapts`].
     type Error: Into<Failure>;
 
     /// What errors call the model, and what they advise if its context is too short.
@@ -57,13 +59,13 @@ pub trait TextSource {
     /// The number of tokens in a text; [`estimate`] if the source cannot count them.
     fn count(&self, text: &str) -> Result<usize, Self::Error>;
 
-    /// What is remembered between passages: a field of the source.
+    /// The memory between passages, which must be a field of the source.
     fn memory(&self) -> &Memory;
 
     /// Writes text after `ask.prompt` and passes it on to `writing`. Returns as soon as `writing`
     /// wants no more or is cancelled.
     ///
-    /// An error keeps the text that arrived before it, as an interrupted passage.
+    /// After an error, the text that arrived before it is kept as an interrupted passage.
     fn stream(
         &mut self,
         ask: &TextAsk<'_>,
@@ -122,7 +124,7 @@ pub trait TextSource {
     }
 }
 
-/// What a source must write.
+/// A request for text to a source.
 #[derive(Clone, Debug)]
 pub struct TextAsk<'a> {
     /// The request, for its sampling settings. A source may also apply its stop strings and banned
@@ -140,13 +142,13 @@ pub struct TextAsk<'a> {
 pub enum End {
     /// The model ended its turn.
     Complete,
-    /// After [`TextAsk::most`] tokens.
+    /// It has [`TextAsk::most`] tokens.
     Length,
     StopString,
     ContextFull,
     /// A service withheld the rest.
     Withheld,
-    /// The request was cancelled, or [`Writing`] wanted no more.
+    /// The request was cancelled, or [`Writing`] wanted no more text.
     Stopped,
 }
 

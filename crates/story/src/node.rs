@@ -158,11 +158,11 @@ pub struct Provenance {
     pub lore: Vec<super::lore::EntryId>,
     /// The tokens that the writer chose for its start.
     pub begin: Vec<u32>,
-    /// The request that it shared with other passages, if any: then its own seed was not sent.
+    /// The request that wrote it together with other passages, if any: its own seed was not sent.
     pub shared: Option<SharedRequest>,
 }
 
-/// A request for several texts at once, and which of them a passage is. Alone, the seed does not
+/// A request for several texts at once, and which of them a passage is. The seed alone does not
 /// reproduce the passage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedRequest {

@@ -99,7 +99,7 @@ pub struct PassageEnd {
     /// Banned phrases that appeared and were rewritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
-    /// The request that it shared with other passages.
+    /// The request that wrote it together with other passages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<SharedRequest>,
 }

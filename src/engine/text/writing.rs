@@ -1,4 +1,4 @@
-//! Where a source puts the text of one request.
+//! Receives the text that a source writes for one request.
 
 use super::passage::{Look, Passage};
 use super::prompt::Fitted;
@@ -35,7 +35,7 @@ pub(super) enum Ended {
     },
 }
 
-/// What a source knows about its own work, as far as it does.
+/// What a source has measured; None for what it did not.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Measured {
     pub prompt_tokens: Option<usize>,
@@ -44,18 +44,17 @@ pub struct Measured {
     pub prefill_ms: Option<f64>,
     /// The number of tokens of text and thoughts so far.
     pub new_tokens: Option<usize>,
-    /// The request that the text shares with other passages, if any.
+    /// The request, if it was for several passages.
     pub shared: Option<SharedRequest>,
 }
 
 impl Writing<'_, '_> {
-    /// Whether to return without waiting any longer.
+    /// Whether the source must return without waiting any longer.
     pub fn is_cancelled(&self) -> bool {
         self.listener.is_cancelled()
     }
 
-    /// Adds a piece of text. `tokens` is None if a piece is not a known number of tokens; then they
-    /// are estimated.
+    /// Adds a piece of text, which has this many tokens; they are estimated if this is None.
     #[must_use]
     pub fn text(&mut self, piece: &str, tokens: Option<usize>) -> bool {
         self.heard();
@@ -114,7 +113,7 @@ impl Writing<'_, '_> {
         }
     }
 
-    /// Sets the number of tokens that this request has added, for a source that did not know it
+    /// Sets the number of tokens that this request has added, for a source that cannot count them
     /// piece by piece.
     pub fn added(&mut self, tokens: usize) {
         self.passage.counted(self.before.1 + tokens);
@@ -153,7 +152,7 @@ impl Writing<'_, '_> {
     }
 }
 
-/// Sends how many tokens of the prompt have been read, how many it has, and how many were in a cache.
+/// Sends how many tokens of the prompt have been read, how many it has, and how many were cached.
 pub(super) fn tell_progress(
     request: &TextRequest,
     fitted: &Fitted,

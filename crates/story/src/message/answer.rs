@@ -86,7 +86,7 @@ pub struct PassageStats {
     pub decode_ms: f64,
     #[serde(skip)]
     pub prompt_ids: Vec<u32>,
-    /// The request that the passage shared with others, if any.
+    /// The request that wrote the passage together with others, if any.
     #[serde(skip)]
     pub shared: Option<SharedRequest>,
 }
