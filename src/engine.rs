@@ -17,6 +17,7 @@ pub mod remote;
 mod retrieval;
 pub mod scripted;
 mod suggest;
+mod text;
 pub mod trace;
 mod worker;
 

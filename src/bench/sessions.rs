@@ -38,6 +38,7 @@ pub fn records(passages: u64) -> Vec<Record> {
                 status: Status::Complete,
                 why: None,
                 maker: None,
+                shared: None,
                 rewound: Vec::new(),
             }));
         }

@@ -2,8 +2,9 @@
 //!
 //! It is one level above logits: it takes a request, which contains everything that the answer
 //! depends on, and returns pieces of text. A model in this process ([`super::local`]), a model
-//! server ([`super::remote`]) and a script ([`super::scripted`]) implement it. Neither the studio
-//! nor a front end knows which backend answers.
+//! server ([`super::remote`]) and a script ([`super::scripted`]) implement it. [`super::text`] does
+//! most of the work for a model that returns text. Neither the studio nor a front end knows which
+//! backend answers.
 
 use base::progress::{Cancelled, Observer, Unobserved};
 use std::time::Duration;

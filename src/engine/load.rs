@@ -175,6 +175,21 @@ impl Loader for ModelLoader {
 }
 
 impl ModelLoader {
+    /// A loader of these models with the default settings: one thread, and no draft model, image
+    /// model or server that was named.
+    pub fn new(catalog: Catalog, store: ModelStore) -> ModelLoader {
+        ModelLoader {
+            catalog,
+            store,
+            device: device::DeviceChoice::default(),
+            threads: 1,
+            kv: KvType::default(),
+            draft: None,
+            weights: Vec::new(),
+            backends: Backends::default(),
+        }
+    }
+
     /// Loads a model into this process, with its draft model.
     pub fn load_local(&self, model: &str, observer: &dyn Observer) -> Result<Loaded, LoadError> {
         if self.backends.find(model).is_some() {

@@ -1,8 +1,8 @@
 //! The backend for a model on a server: sends prompts as text and streams the answers.
 //!
-//! Features that a server lacks are provided here if possible (stop strings, lengths, bans by
-//! asking again), or else reported once, before writing. The server's text is untrusted: sizes and
-//! waits are bounded, and control characters never leave this module.
+//! [`super::text`] provides most features that a server may lack (stop strings, lengths, bans by
+//! asking again); the others are reported once, before writing. The server's text is untrusted:
+//! sizes and waits are bounded, and control characters never become part of a passage.
 
 mod ahead;
 mod alternatives;
@@ -12,11 +12,10 @@ mod connect;
 mod counts;
 mod keys;
 mod nearby;
-mod passage;
-mod prompt;
 mod replicas;
 mod settings;
 mod source;
+mod stream;
 mod write;
 
 pub use connect::NotConnected;
@@ -25,9 +24,11 @@ pub use nearby::{NearbyServers, local_roots};
 pub use settings::{Backends, NamedBackend, Target};
 
 use super::backend::{Answer, Backend, Failure, Listener, Replicas, Retry};
+use super::text::{self, Memory, TextSource};
 use base::progress::Observer;
 use counts::Counts;
 use remote::{Client, Flavour, Kind, RemoteError, Server};
+use source::OwnShare;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use story::message::{Alternative, Capabilities, ContextReport, FailureKind, TextRequest};
@@ -49,26 +50,20 @@ pub struct Remote {
     only_chats: bool,
     /// Whether the server refused to continue an unfinished message by the model.
     refuses_prefill: bool,
-    /// Whether the model has ever sent thoughts.
-    thinks: bool,
     /// Sampling fields that the server refused.
     refused: HashSet<String>,
     /// The warnings already shown to the writer, so that none is shown twice.
     said: HashSet<String>,
     /// The text of each token id that the server has reported among alternatives.
     words: HashMap<u32, String>,
-    /// Where the story started in the last prompt; unchanged while the story still fits.
-    begins: Option<(NodeId, usize)>,
+    memory: Memory,
+    /// This candidate's part of a shared stream, for its first request.
+    share: OwnShare,
 }
 
 impl Remote {
     fn flavour(&self) -> Flavour {
         self.server.flavour
-    }
-
-    /// Whether the server can continue prose as plain text, without a chat.
-    fn completes(&self) -> bool {
-        self.flavour().prose().is_some() && !self.only_chats
     }
 
     /// Shows a warning to the writer, unless it has been shown before.
@@ -114,7 +109,7 @@ impl Backend for Remote {
     }
 
     fn explain(&mut self, request: &TextRequest) -> Result<ContextReport, Failure> {
-        prompt::explain(self, request)
+        text::explain(self, request)
     }
 
     fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {
@@ -126,11 +121,11 @@ impl Backend for Remote {
     }
 
     fn count_tokens(&self, text: &str) -> Result<usize, Failure> {
-        Ok(self.count(text)?)
+        Ok(Remote::count(self, text)?)
     }
 
     fn context_start(&self, request: &TextRequest) -> Result<Option<(NodeId, usize)>, Failure> {
-        Ok(prompt::build(self, request)?.cut.begins)
+        text::context_start(self, request)
     }
 }
 

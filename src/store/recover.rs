@@ -214,6 +214,7 @@ mod tests {
                 status: Status::Complete,
                 why: None,
                 maker: None,
+                shared: None,
                 rewound: vec![],
             }),
             Record::Settings(Settings::default()),

@@ -243,6 +243,7 @@ mod tests {
                 status: Status::Complete,
                 why: None,
                 maker: None,
+                shared: None,
                 rewound: Vec::new(),
             }));
         }
@@ -311,6 +312,7 @@ mod tests {
             status: Status::Complete,
             why: None,
             maker: None,
+            shared: None,
             rewound: Vec::new(),
         });
         assert!(found.take(far, b"").is_err());

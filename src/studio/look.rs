@@ -187,6 +187,12 @@ impl Studio {
                 how.seed,
                 how.build
             ));
+            lines.extend(how.shared.map(|it| {
+                format!(
+                    "  text {} of {} from one request with seed {}; a single request does not reproduce it",
+                    it.number, it.of, it.seed
+                )
+            }));
             lines.push(format!("  {}", differing(&how.sampling)));
             lines.extend(without_effect(&maker.cannot, &how.sampling));
             match &how.goal {

@@ -294,6 +294,7 @@ impl Studio {
             why,
             maker,
             rewound,
+            shared: stats.as_ref().and_then(|stats| stats.shared),
         });
         // Even if the text cannot be saved, the passage must end.
         let flushed = self.flush();

@@ -161,6 +161,7 @@ impl Session {
                 status: Status::Interrupted,
                 why: None,
                 maker: None,
+                shared: None,
                 rewound: Vec::new(),
             })
         };

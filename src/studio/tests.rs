@@ -384,3 +384,31 @@ fn thoughts_are_kept_with_the_passage_and_out_of_the_story() {
     assert_eq!(desk.text(), "The lamp went on. It lit again.");
     assert!(why(&mut desk, "/why").contains("copied from"));
 }
+
+#[test]
+fn a_passage_of_a_shared_request_keeps_the_seed_that_was_sent() {
+    let mut script = Script::default();
+    let mut passage = ScriptedPassage::of(&[" burned."]);
+    if let Ok((_, stats)) = &mut passage.end {
+        stats.shared = Some(story::SharedRequest {
+            seed: 41,
+            number: 2,
+            of: 3,
+        });
+    }
+    script.passages.push_back(passage);
+    let mut desk = Desk::new(script.writing(&[" Alone."]));
+    desk.does("The lamp");
+    desk.settles();
+    desk.does("/open b");
+    desk.does("/open a");
+    let said = told(desk.does("/why"));
+    assert!(
+        said.contains("text 2 of 3 from one request with seed 41"),
+        "{said}"
+    );
+    desk.does("/continue");
+    desk.settles();
+    let said = told(desk.does("/why"));
+    assert!(!said.contains("from one request"), "{said}");
+}

@@ -255,13 +255,14 @@ impl Studio {
             // Nothing will generate these passages, so they must not stay marked as running.
             for node in self.session.story.all_running().to_vec() {
                 let (status, why) = (Status::Failed, Some(refusal.to_string()));
-                let (maker, rewound) = (None, Vec::new());
+                let (maker, rewound, shared) = (None, Vec::new(), None);
                 let ended = PassageEnd {
                     node,
                     status,
                     why,
                     maker,
                     rewound,
+                    shared,
                 };
                 let _ = self.record(vec![Record::End(ended)]);
             }
@@ -295,6 +296,7 @@ impl Studio {
             goal: request.goal.clone(),
             lore,
             begin: ask.begin.clone(),
+            shared: None,
         };
         let node = Node {
             id,

@@ -5,7 +5,6 @@ use crate::support::{Home, model_path};
 use hub::catalog::Catalog;
 use hub::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::engine::{Engine, ModelLoader, SLICE};
-use kernels::attention as kv;
 use llm::Tokenizer;
 use llm::device::DeviceChoice;
 use llm::gguf::Gguf;
@@ -49,14 +48,10 @@ fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Reply>) {
         ..ModelStore::new(root, hub, HttpSettings::default())
     };
     let loader = ModelLoader {
-        catalog: Catalog::embedded().unwrap(),
-        store,
         device: DeviceChoice::Cpu,
         threads: 2,
-        kv: kv::KvType::default(),
         draft: draft.map(|path| path.display().to_string()),
-        weights: Vec::new(),
-        backends: Default::default(),
+        ..ModelLoader::new(Catalog::embedded().unwrap(), store)
     };
     let (sender, events) = channel();
     (Engine::start(loader, sender), events)

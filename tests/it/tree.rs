@@ -115,6 +115,7 @@ impl Book {
             status: Status::Complete,
             why: None,
             maker: None,
+            shared: None,
             rewound: Vec::new(),
         }));
         id

@@ -26,7 +26,9 @@ pub mod voice;
 pub use command::Command;
 pub use context::Context;
 pub use message::{Event, ModelInfo, Reply, Request, RequestId};
-pub use node::{Author, ModelIdentity, Node, NodeId, Passage, Place, Provenance, Status};
+pub use node::{
+    Author, ModelIdentity, Node, NodeId, Passage, Place, Provenance, SharedRequest, Status,
+};
 pub use picture::Picture;
 pub use record::Record;
 pub use sampling::Sampling;

@@ -160,6 +160,18 @@ pub struct Provenance {
     pub lore: Vec<super::lore::EntryId>,
     /// The tokens that the writer chose for the passage's start.
     pub begin: Vec<u32>,
+    /// The request that wrote it together with other passages, if any: its own seed was not sent.
+    pub shared: Option<SharedRequest>,
+}
+
+/// A request for several texts at once, and which of them a passage is. The seed alone does not
+/// reproduce the passage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedRequest {
+    pub seed: u64,
+    /// The number of the text, from 1.
+    pub number: usize,
+    pub of: usize,
 }
 
 /// Provenance as serialized: one flat object. (Parsing with serde's own flattening takes ten times
@@ -185,6 +197,8 @@ struct FlatProvenance {
     begin: Vec<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cannot: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared: Option<SharedRequest>,
 }
 
 impl From<FlatProvenance> for Provenance {
@@ -205,6 +219,7 @@ impl From<FlatProvenance> for Provenance {
             goal: row.goal,
             lore: row.lore,
             begin: row.begin,
+            shared: row.shared,
         }
     }
 }
@@ -225,6 +240,7 @@ impl From<Provenance> for FlatProvenance {
             goal: how.goal,
             lore: how.lore,
             begin: how.begin,
+            shared: how.shared,
         }
     }
 }

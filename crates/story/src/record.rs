@@ -6,7 +6,7 @@
 use super::Settings;
 use super::frame::FrameChange;
 use super::lore::Lorebook;
-use super::node::{ModelIdentity, Node, NodeId, Status};
+use super::node::{ModelIdentity, Node, NodeId, SharedRequest, Status};
 use serde::{Deserialize, Serialize};
 
 /// The version at the start of every record.
@@ -99,6 +99,9 @@ pub struct PassageEnd {
     /// Banned phrases that appeared and were replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
+    /// The request that wrote it together with other passages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedRequest>,
 }
 
 /// A move of the head to passage `to`.

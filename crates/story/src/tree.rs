@@ -263,8 +263,11 @@ impl Story {
         }
         node.status = ended.status;
         node.rewound.clone_from(&ended.rewound);
-        if let Some((how, maker)) = node.provenance.as_mut().zip(ended.maker.as_ref()) {
-            how.maker = maker.clone();
+        if let Some(how) = &mut node.provenance {
+            if let Some(maker) = &ended.maker {
+                how.maker = maker.clone();
+            }
+            how.shared = ended.shared;
         }
         self.running.retain(|id| *id != ended.node);
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::Remote;
 use super::asking::Wish;
-use super::prompt::build;
+use crate::engine::text::build;
 use base::progress::Observer;
 use remote::{Prompt, Step};
 use story::message::TextRequest;
@@ -22,13 +22,25 @@ pub fn read_ahead(remote: &mut Remote, request: &TextRequest, observer: &dyn Obs
         choices: 1,
         stream: false,
     };
-    let mut call = remote.call(request, wish);
-    if !chats {
-        call.body["n_predict"] = 0.into();
-    }
-    // Dropping the stream closes it, and the server stops.
-    if let Ok(mut stream) = remote.client.stream(call.path, &call.body, call.framing) {
-        let stopped = || observer.is_cancelled();
-        while let Ok(Step::Event(_)) = stream.next(&stopped) {}
+    let stopped = || observer.is_cancelled();
+    loop {
+        let mut call = remote.call(request, wish.clone());
+        if !chats {
+            call.body["n_predict"] = 0.into();
+        }
+        let opened = remote
+            .client
+            .stream(call.path, &call.body, call.framing)
+            .and_then(|mut stream| Ok((stream.next(&stopped)?, stream)));
+        match opened {
+            // Dropping the stream closes it, and the server stops.
+            Ok((Step::Event(_), mut stream)) => {
+                while let Ok(Step::Event(_)) = stream.next(&stopped) {}
+                return;
+            }
+            // The next passage tells the writer.
+            Err(error) if remote.leaves_out(&call, &error) => {}
+            Ok((Step::Ended, _)) | Err(_) => return,
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Remote;
 use super::asking::Wish;
-use super::prompt::build;
 use crate::engine::backend::{Failure, Listener};
+use crate::engine::text::{TextSource, build};
 use base::hash::fnv1a;
 use remote::{Kind, Likely};
 use sampler::dry::SequenceBreakers;

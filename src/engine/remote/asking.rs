@@ -3,6 +3,7 @@
 use super::Remote;
 use super::source::Source;
 use crate::engine::backend::Listener;
+use crate::engine::text::TextAsk;
 use base::progress::Observer;
 use base::untrusted::clean_line;
 use remote::{Ask, Call, Kind, Prompt, Protocol, RemoteError, Step, call, decode};
@@ -29,6 +30,21 @@ pub struct Wish {
     /// How many texts the server should write at once.
     pub choices: usize,
     pub stream: bool,
+}
+
+impl Wish {
+    /// A text that arrives in pieces.
+    pub fn of(ask: &TextAsk<'_>) -> Wish {
+        Wish {
+            prompt: ask.prompt.clone(),
+            seed: ask.seed,
+            most: ask.most,
+            likely: 0,
+            bias: Vec::new(),
+            choices: 1,
+            stream: true,
+        }
+    }
 }
 
 /// A stream whose first event has arrived.
@@ -97,20 +113,7 @@ impl Remote {
                 Err(error) => error,
             };
             match &error.kind {
-                Kind::Refused {
-                    status: 400 | 422,
-                    said,
-                } => {
-                    let Some(name) = refused_field(&call.body, said) else {
-                        return Err(error);
-                    };
-                    let named = clean_line(&name);
-                    self.refused.insert(name);
-                    self.say_once(
-                        format!("The server refuses {named}; it is left out from now on"),
-                        listener,
-                    );
-                }
+                _ if self.leaves_out(&call, &error) => self.say_refused(listener),
                 Kind::Loading if !self.whole && began.elapsed() < LOADING => {
                     listener.progress("The server is loading its model", 0, None);
                     self.wait(Duration::from_secs(1), listener)?;
@@ -127,6 +130,34 @@ impl Remote {
                 _ => return Err(error),
             }
         }
+    }
+
+    /// Whether the error names a field that the request can do without; later requests omit it.
+    pub(super) fn leaves_out(&mut self, call: &Call, error: &RemoteError) -> bool {
+        let Kind::Refused {
+            status: 400 | 422,
+            said,
+        } = &error.kind
+        else {
+            return false;
+        };
+        let name = refused_field(&call.body, said);
+        name.is_some_and(|name| self.refused.insert(name))
+    }
+
+    /// Tells the writer, once, which fields the server refused.
+    pub(super) fn say_refused(&mut self, listener: &dyn Listener) {
+        for sentence in self.refusals() {
+            self.say_once(sentence, listener);
+        }
+    }
+
+    /// A sentence for each field that the server refused.
+    pub(super) fn refusals(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.refused.iter().map(|it| clean_line(it)).collect();
+        names.sort();
+        let sentence = |name| format!("The server refuses {name}; it is left out from now on");
+        names.into_iter().map(sentence).collect()
     }
 
     fn wait(&self, time: Duration, observer: &dyn Observer) -> Result<(), RemoteError> {

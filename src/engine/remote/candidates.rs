@@ -7,11 +7,11 @@
 
 use super::Remote;
 use super::asking::{Begun, Wish};
-use super::prompt::build;
 use super::source::{Share, Source, spread};
 use super::write;
 use crate::engine::backend::{Answer, Failure, Listener};
 use crate::engine::length::most_tokens;
+use crate::engine::text::build;
 use base::progress::{Cancelled, Observer};
 use remote::{Kind, Prompt};
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, Scope};
 use std::time::Duration;
 use story::message::{PassageStats, TextRequest};
-use story::{Event, Status};
+use story::{Event, SharedRequest, Status};
 
 /// How often the request's own thread checks whether to stop.
 const TICK: Duration = Duration::from_millis(30);
@@ -109,9 +109,7 @@ fn write_together(
     let stop = AtomicBool::new(false);
     let (sender, reports) = channel();
     std::thread::scope(|scope| {
-        let mut shares = shared.map_or(Vec::new(), |begun| {
-            shares(scope, begun, requests.len(), &stop)
-        });
+        let mut shares = shared.map_or(Vec::new(), |begun| shares(scope, begun, requests, &stop));
         for (index, request) in requests.iter().enumerate() {
             let share = (!shares.is_empty()).then(|| shares.remove(0));
             let mut own = remote.clone();
@@ -139,7 +137,7 @@ fn write_together(
 fn shares<'scope>(
     scope: &'scope Scope<'scope, '_>,
     begun: Begun,
-    count: usize,
+    requests: &[TextRequest],
     stop: &'scope AtomicBool,
 ) -> Vec<Share> {
     let Begun {
@@ -150,12 +148,19 @@ fn shares<'scope>(
     else {
         return Vec::new();
     };
-    let (senders, shares) = (0..count)
+    let shared = |choice| SharedRequest {
+        // The seed that `share` sent.
+        seed: requests[0].seed,
+        number: choice + 1,
+        of: requests.len(),
+    };
+    let (senders, shares) = (0..requests.len())
         .map(|choice| {
             let (sender, steps) = channel();
             let share = Share {
                 protocol,
                 choice,
+                request: shared(choice),
                 steps,
             };
             (sender, share)
@@ -213,10 +218,9 @@ impl Remote {
         self.said.extend(other.said);
         self.only_chats |= other.only_chats;
         self.refuses_prefill |= other.refuses_prefill;
-        self.thinks |= other.thinks;
         self.about.context = self.about.context.min(other.about.context);
+        self.memory.learn(&other.memory, all);
         if all {
-            self.begins = other.begins;
             self.counts = other.counts;
         }
     }

@@ -2,12 +2,14 @@
 
 use super::counts::Counts;
 use super::settings::Target;
+use super::source::OwnShare;
 use super::{Remote, Server};
+use crate::engine::text::Memory;
 use base::hash::sha256;
 use base::progress::Observer;
 use base::untrusted::clean_line;
 use remote::{
-    Client, Flavour, Kind, Network, Prefill, RemoteError, check_certificates, count_tokens, probe,
+    Client, Flavour, Kind, Network, RemoteError, check_certificates, count_tokens, probe,
 };
 use std::collections::{HashMap, HashSet};
 use std::thread::sleep;
@@ -93,23 +95,13 @@ impl Remote {
             whole: false,
             only_chats: false,
             refuses_prefill: false,
-            thinks: false,
             refused: HashSet::new(),
             said: HashSet::new(),
             words: HashMap::new(),
-            begins: None,
+            memory: Memory::default(),
+            share: OwnShare::default(),
             server,
         })
-    }
-
-    /// Whether single tokens can be banned on the server, using the ids from its tokenizer.
-    pub(super) fn forbids_tokens(&self) -> bool {
-        self.flavour().takes_bias() && self.counts.are_exact()
-    }
-
-    /// Whether the server can continue an unfinished message by the model.
-    pub(super) fn prefills(&self) -> bool {
-        self.flavour().prefill() != Prefill::Instruction && !self.refuses_prefill
     }
 }
 

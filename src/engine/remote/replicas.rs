@@ -3,8 +3,10 @@
 
 use super::Remote;
 use super::counts::Counts;
+use super::source::OwnShare;
 use crate::engine::backend::{Backend, Failure, Replicas};
-use remote::{Client, RemoteError};
+use crate::engine::text::Memory;
+use remote::Client;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -22,13 +24,13 @@ struct Parts {
     local: bool,
     only_chats: bool,
     refuses_prefill: bool,
-    thinks: bool,
+    memory: Memory,
     refused: HashSet<String>,
+    said: HashSet<String>,
 }
 
 /// The failure of a case, without the advice for a writer at the keyboard.
-pub(super) fn failure_of_case(error: RemoteError) -> Failure {
-    let mut failure = Failure::from(error);
+pub(super) fn without_advice(mut failure: Failure) -> Failure {
     if let Some((what, advice)) = failure.why.rsplit_once("; ")
         && ["/retry", "/continue", "/model"]
             .iter()
@@ -49,8 +51,9 @@ impl Source {
                 local: remote.local,
                 only_chats: remote.only_chats,
                 refuses_prefill: remote.refuses_prefill,
-                thinks: remote.thinks,
+                memory: remote.memory.for_others(),
                 refused: remote.refused.clone(),
+                said: remote.refusals().into_iter().collect(),
             },
             client: remote.client.pooled(most, limit),
         }
@@ -69,11 +72,11 @@ impl Replicas for Source {
             whole: true,
             only_chats: parts.only_chats,
             refuses_prefill: parts.refuses_prefill,
-            thinks: parts.thinks,
+            memory: parts.memory.clone(),
+            share: OwnShare::default(),
             refused: parts.refused.clone(),
-            said: HashSet::new(),
+            said: parts.said.clone(),
             words: HashMap::new(),
-            begins: None,
         })
     }
 

@@ -4,6 +4,7 @@ use base::progress::Observer;
 use remote::{Chunk, Kind, Protocol, RemoteError, Step, Stream, decode_choice};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
+use story::SharedRequest;
 
 /// How often a wait checks whether to stop.
 const TICK: Duration = Duration::from_millis(30);
@@ -19,7 +20,19 @@ pub struct Share {
     pub protocol: Protocol,
     /// The number of the candidate in the stream.
     pub choice: usize,
+    /// The request for the stream.
+    pub request: SharedRequest,
     pub steps: Receiver<Result<Step, RemoteError>>,
+}
+
+/// The share of one backend. A copy of the backend has none: a stream has one reader.
+#[derive(Default)]
+pub struct OwnShare(pub Option<Share>);
+
+impl Clone for OwnShare {
+    fn clone(&self) -> OwnShare {
+        OwnShare::default()
+    }
 }
 
 impl Source {
@@ -54,8 +67,12 @@ impl Source {
         }
     }
 
-    pub fn is_shared(&self) -> bool {
-        matches!(self, Source::Shared(_))
+    /// The request for a stream of several candidates.
+    pub fn shared(&self) -> Option<SharedRequest> {
+        match self {
+            Source::Own(_) => None,
+            Source::Shared(share) => Some(share.request),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod bans;
 mod candidates;
 mod fake;
 mod flavours;
+mod refusals;
 mod routers;
 mod thoughts;
 

@@ -1,20 +1,14 @@
-//! Writes one passage, from prompt to end.
-
-mod rewind;
-mod stream;
+//! Writes passages: what the server must be asked for, and how to go on after a refusal.
 
 use super::Remote;
-use super::passage::Passage;
-use super::prompt::{Fitted, build};
-use super::replicas::failure_of_case;
+use super::asking::Wish;
+use super::replicas::without_advice;
 use super::source::Share;
-use crate::engine::backend::{Answer, Failure, Listener};
-use crate::engine::length::nothing_to_continue;
-use remote::{Flavour, Kind, Prompt, RemoteError};
-use rewind::Rewinds;
-use story::message::{Overflow, PassageStats, TextRequest};
-use story::{Event, Status};
-use stream::Ended;
+use super::stream;
+use crate::engine::backend::{Answer, Listener};
+use crate::engine::text::{self, End, Memory, Refusal, TextAsk, TextSource, Writing};
+use remote::{Flavour, Kind, Prefill, Prompt, RemoteError};
+use story::message::{Overflow, TextRequest};
 
 /// Writes a passage.
 pub fn write(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener) -> Answer {
@@ -25,45 +19,160 @@ pub fn write(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener
 pub fn write_from(
     remote: &mut Remote,
     request: &TextRequest,
-    mut share: Option<Share>,
+    share: Option<Share>,
     listener: &dyn Listener,
 ) -> Answer {
-    say_limits(remote, request, listener);
-    let mut tries = 0;
-    loop {
-        let fitted = build(remote, request)?;
-        let error = match attempt(remote, request, &fitted, &mut share, listener) {
-            Ok(answer) => return answer,
-            Err(error) => error,
-        };
-        tries += 1;
-        let plain = matches!(fitted.prompt, Prompt::Text(_));
-        match error.kind {
-            Kind::Stopped => return Ok((Status::Stopped, PassageStats::default())),
-            // One kind of server sends an empty answer instead of an error.
-            Kind::TooLong(_) | Kind::Empty
-                if request.overflow == Overflow::Crop && tries < 5 && remote.guesses(&error) =>
-            {
-                remote.fits_less();
+    remote.say_limits(request, listener);
+    remote.share.0 = share;
+    let answer = text::write(remote, request, listener);
+    // A stream that no request has read belongs to no other passage.
+    remote.share.0 = None;
+    match remote.whole {
+        true => answer.map_err(without_advice),
+        false => answer,
+    }
+}
+
+impl TextSource for Remote {
+    type Error = RemoteError;
+
+    const MODEL: &'static str = "the server's model";
+    const LONGER_CONTEXT: &'static str = "start the server with a longer context";
+
+    fn context(&self) -> usize {
+        self.about.context
+    }
+
+    fn count(&self, text: &str) -> Result<usize, RemoteError> {
+        Remote::count(self, text)
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    fn stream(
+        &mut self,
+        ask: &TextAsk<'_>,
+        writing: &mut Writing<'_, '_>,
+    ) -> Result<End, RemoteError> {
+        if let Some(share) = self.share.0.take() {
+            match stream::read_share(self, share, writing) {
+                // The server may have written fewer texts than requested.
+                Err(error) if writing.is_silent() && error.kind != Kind::Stopped => {}
+                end => return stopped(end),
             }
-            // A router may drop one of the two fields that continue a message.
-            Kind::Refused { ref said, .. }
-                if !remote.refuses_prefill && said.contains("continue_final_message") =>
-            {
-                remote.refuses_prefill = true;
+        }
+        stopped(stream::read(self, ask, writing))
+    }
+
+    fn completes(&self) -> bool {
+        self.flavour().prose().is_some() && !self.only_chats
+    }
+
+    fn prefills(&self) -> bool {
+        self.flavour().prefill() != Prefill::Instruction && !self.refuses_prefill
+    }
+
+    fn adapts(&mut self, refusal: &Refusal<'_, RemoteError>, listener: &dyn Listener) -> bool {
+        let (kind, is_first) = (&refusal.error.kind, refusal.extended.is_none());
+        if let Kind::Refused { said, .. } = kind
+            && !self.refuses_prefill
+            && cannot_continue(refusal, said)
+        {
+            self.refuses_prefill = true;
+            if is_first {
                 let why = "This server cannot continue an unfinished message: an instruction asks the model to go on";
-                remote.say_once(why.to_string(), listener);
+                self.say_once(why.to_string(), listener);
+            }
+            return true;
+        }
+        if !is_first {
+            return false;
+        }
+        match kind {
+            // One kind of server sends an empty answer instead of an error.
+            Kind::TooLong(_) | Kind::Empty => {
+                let crops = refusal.request.overflow == Overflow::Crop;
+                let adapts = crops && refusal.errors < 5 && self.guesses(kind);
+                if adapts {
+                    self.fits_less();
+                }
+                adapts
             }
             // Some servers with this API offer only chat.
-            Kind::NotFound(_) if plain && !remote.only_chats && may_only_chat(remote.flavour()) => {
-                remote.only_chats = true;
+            Kind::NotFound(_)
+                if matches!(refusal.prompt, Prompt::Text(_))
+                    && !self.only_chats
+                    && may_only_chat(self.flavour()) =>
+            {
+                self.only_chats = true;
                 let why =
                     "This server has no raw completion: the story is continued by an instruction";
-                remote.say_once(why.to_string(), listener);
+                self.say_once(why.to_string(), listener);
+                true
             }
-            _ if remote.whole => return Err(failure_of_case(error)),
-            _ => return Err(error.into()),
+            _ => false,
         }
+    }
+
+    fn is_retried(&self) -> bool {
+        self.whole
+    }
+
+    fn spell(&self, ids: &[u32]) -> Option<String> {
+        let word = |id: &u32| self.words.get(id).map(String::as_str);
+        ids.iter()
+            .map(word)
+            .collect::<Option<Vec<&str>>>()
+            .map(|words| words.concat())
+    }
+
+    /// Uses the ids from the server's tokenizer.
+    fn forbids_tokens(&self) -> bool {
+        self.flavour().takes_bias() && self.counts.are_exact()
+    }
+
+    fn first_token(&self, text: &str) -> Result<Option<u32>, RemoteError> {
+        let tokens = self.tokenize(text)?;
+        Ok(tokens.and_then(|(_, ids)| ids.first().copied()))
+    }
+
+    fn token(
+        &mut self,
+        ask: &TextAsk<'_>,
+        bias: Vec<(u32, f32)>,
+        listener: &dyn Listener,
+    ) -> Result<Option<String>, RemoteError> {
+        let wish = Wish {
+            bias,
+            stream: false,
+            ..Wish::of(ask)
+        };
+        match self.ask_whole(ask.request, wish, listener) {
+            Ok(chunk) => Ok(Some(chunk.text)),
+            Err(error) if error.kind == Kind::Stopped => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether the server's refusal means that it cannot continue an unfinished message by the model.
+fn cannot_continue(refusal: &Refusal<'_, RemoteError>, said: &str) -> bool {
+    let is_open = |prompt: &Prompt| matches!(prompt, Prompt::Turns { open: true, .. });
+    let is_closed = |prompt: &Prompt| matches!(prompt, Prompt::Turns { open: false, .. });
+    match refusal.extended {
+        // A router may drop one of the two fields that continue a message.
+        None => said.contains("continue_final_message"),
+        // Some servers cannot continue a reasoning model's message, in whatever words they say it.
+        Some(extended) => is_open(extended) && is_closed(refusal.prompt),
+    }
+}
+
+fn stopped(end: Result<End, RemoteError>) -> Result<End, RemoteError> {
+    match end {
+        Err(error) if error.kind == Kind::Stopped => Ok(End::Stopped),
+        end => end,
     }
 }
 
@@ -74,148 +183,25 @@ fn may_only_chat(flavour: Flavour) -> bool {
     )
 }
 
-/// Tells the writer, once, which parts of the request this server cannot honour.
-fn say_limits(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener) {
-    let ignored = remote::ignored(remote.flavour(), &request.sampling);
-    if !ignored.is_empty() {
-        let names = ignored.join(", ");
-        let flavour = remote.flavour().name();
-        let why = format!(
-            "The server ({flavour}) cannot use {names}; the passage is written without them"
-        );
-        remote.say_once(why, listener);
-    }
-}
-
-/// Writes a passage from this prompt. An error is returned only if no text has arrived.
-fn attempt(
-    remote: &mut Remote,
-    request: &TextRequest,
-    fitted: &Fitted,
-    share: &mut Option<Share>,
-    listener: &dyn Listener,
-) -> Result<Answer, RemoteError> {
-    if *fitted.prompt_text() == *"" {
-        return Ok(Err(nothing_to_continue()));
-    }
-    remote.begins = fitted.cut.begins.or(remote.begins);
-    let mut passage = match Passage::new(request, fitted) {
-        Ok(passage) => passage,
-        Err(failure) => return Ok(Err(failure)),
-    };
-    let mut stats = PassageStats {
-        prompt_tokens: fitted.tokens,
-        dropped: fitted.cut.dropped,
-        begins: fitted.cut.begins,
-        ..PassageStats::default()
-    };
-    tell_progress(request, fitted, 0, fitted.tokens, 0, listener);
-    match remote.begin_words(&request.begin) {
-        Ok(words) if words.is_empty() => {}
-        Ok(words) => _ = passage.push(&words, request.begin.len(), listener),
-        Err(failure) => return Ok(Err(failure)),
-    }
-    let (mut round, mut silent) = (0, 0);
-    let mut rewinds = Rewinds::default();
-    loop {
-        let mut run = Run {
-            remote: &mut *remote,
-            request,
-            fitted,
-            listener,
-            passage: &mut passage,
-            stats: &mut stats,
-            rewinds: &mut rewinds,
-            share: &mut *share,
-            round,
-        };
-        let ended = match run.stream() {
-            Ok(Ended::Banned { at, ban }) => run.go_back(at, ban).map(|()| None),
-            Ok(Ended::Silent) if run.remote.whole => Ok(Some(Status::Complete)),
-            Ok(Ended::Silent) if silent < 2 => {
-                silent += 1;
-                Ok(None)
-            }
-            Ok(Ended::Silent) => {
-                let why =
-                    "The model ended the text immediately; continue it yourself, or use /retry";
-                listener.tell(Event::Warned(why.to_string()));
-                Ok(Some(Status::Complete))
-            }
-            Ok(Ended::Again) => continue,
-            Ok(Ended::Over(status)) => Ok(Some(status)),
-            Err(error) => Err(error),
-        };
-        round += 1;
-        let status = match ended {
-            Ok(None) => continue,
-            Ok(Some(status)) => status,
-            Err(error) if error.kind == Kind::Stopped => Status::Stopped,
-            // A passage that arrived in pieces is kept; one due in one piece can be retried.
-            Err(error) if passage.is_empty() || remote.whole => return Err(error),
-            Err(error) => {
-                // The text so far is kept and can be continued.
-                passage.finish(Status::Interrupted, listener);
-                listener.tell(Event::Warned(error.to_string()));
-                Status::Interrupted
-            }
-        };
-        passage.finish(status, listener);
-        if passage.is_empty() && status == Status::Length && !fitted.echo.is_empty() {
-            let why = "The model only repeated its last message; /retry, or raise the length with /set max_tokens";
-            listener.tell(Event::Warned(why.to_string()));
-        }
-        stats.new_tokens = passage.tokens_with_thoughts();
-        return Ok(Ok((status, stats)));
-    }
-}
-
-impl Fitted {
-    fn prompt_text(&self) -> &str {
-        match &self.prompt {
-            Prompt::Text(text) => text,
-            Prompt::Turns { turns, .. } => turns.last().map_or("", |turn| turn.text.as_str()),
-        }
-    }
-}
-
-fn tell_progress(
-    request: &TextRequest,
-    fitted: &Fitted,
-    done: usize,
-    total: usize,
-    reused: usize,
-    listener: &dyn Listener,
-) {
-    listener.tell(Event::Prefill {
-        node: request.node,
-        done,
-        total,
-        reused,
-        cut: fitted.cut.clone(),
-    });
-}
-
-/// One request for a passage.
-struct Run<'a, 'b> {
-    remote: &'a mut Remote,
-    request: &'a TextRequest,
-    fitted: &'a Fitted,
-    listener: &'a dyn Listener,
-    passage: &'a mut Passage<'b>,
-    stats: &'a mut PassageStats,
-    rewinds: &'a mut Rewinds,
-    /// The passage's part of a shared stream; only the first request uses it.
-    share: &'a mut Option<Share>,
-    /// The number of this request within the passage; it varies the seed.
-    round: u64,
-}
-
 impl Remote {
+    /// Tells the writer, once, which parts of the request this server cannot honour.
+    fn say_limits(&mut self, request: &TextRequest, listener: &dyn Listener) {
+        let ignored = remote::ignored(self.flavour(), &request.sampling);
+        if !ignored.is_empty() {
+            let names = ignored.join(", ");
+            let flavour = self.flavour().name();
+            let why = format!(
+                "The server ({flavour}) cannot use {names}; the passage is written without them"
+            );
+            self.say_once(why, listener);
+        }
+        self.say_refused(listener);
+    }
+
     /// Whether this error means that the prompt was too long, so that a shorter one should be
     /// tried. An empty answer means that only if it comes from llama-cpp-python.
-    fn guesses(&self, error: &RemoteError) -> bool {
-        error.kind != Kind::Empty || self.flavour() == Flavour::LlamaCppPython
+    fn guesses(&self, kind: &Kind) -> bool {
+        *kind != Kind::Empty || self.flavour() == Flavour::LlamaCppPython
     }
 
     /// Makes the next prompt shorter: lowers the context size or raises the token estimates.
@@ -224,16 +210,5 @@ impl Remote {
             true => self.about.context = (self.about.context * 3 / 4).max(64),
             false => self.counts.were_too_low(),
         }
-    }
-
-    /// The text of the tokens that a passage must start with.
-    fn begin_words(&self, ids: &[u32]) -> Result<String, Failure> {
-        let word = |id: &u32| self.words.get(id).map(String::as_str);
-        let words: Option<Vec<&str>> = ids.iter().map(word).collect();
-        words.map(|words| words.concat()).ok_or_else(|| {
-            Failure::engine(
-                "The word that this passage began with is no longer known; choose again with /alts",
-            )
-        })
     }
 }

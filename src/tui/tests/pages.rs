@@ -58,6 +58,7 @@ fn end(story: &mut Story, node: NodeId, status: Status) {
             status,
             why: None,
             maker: None,
+            shared: None,
             rewound: Vec::new(),
         }),
     );

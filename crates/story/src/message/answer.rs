@@ -1,6 +1,7 @@
 //! An engine's answers: alternatives, the context, and statistics.
 
 use crate::NodeId;
+use crate::node::SharedRequest;
 use crate::sentence::excerpt;
 use serde::Serialize;
 
@@ -85,6 +86,9 @@ pub struct PassageStats {
     pub decode_ms: f64,
     #[serde(skip)]
     pub prompt_ids: Vec<u32>,
+    /// The request that wrote the passage together with others, if any.
+    #[serde(skip)]
+    pub shared: Option<SharedRequest>,
 }
 
 impl PassageStats {

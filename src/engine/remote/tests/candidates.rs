@@ -64,6 +64,11 @@ fn requests(count: u64) -> Vec<TextRequest> {
     (0..count).map(one).collect()
 }
 
+/// The seed and number of the text, if it came from a request for several.
+fn shared(stats: &story::message::PassageStats) -> Option<(u64, usize, usize)> {
+    stats.shared.map(|it| (it.seed, it.number, it.of))
+}
+
 fn is_shared(body: &Value) -> bool {
     body["n"].as_u64().is_some_and(|n| n > 1)
 }
@@ -102,6 +107,8 @@ fn one_request_brings_all_candidates_side_by_side() {
     assert_eq!(last, Status::StopString);
     // The server's count for all three candidates must not be used for one.
     assert!(stats.new_tokens < 5, "{stats:?}");
+    // Only the first candidate's seed was sent.
+    assert_eq!(shared(&stats), Some((100, 3, 3)));
     let sent = server.bodies("/v1/completions");
     assert_eq!((sent.len(), &sent[0]["n"]), (1, &json!(3)));
     assert_eq!(heard.warnings().matches("cannot use").count(), 1);
@@ -121,10 +128,10 @@ fn a_server_that_writes_fewer_texts_than_asked_is_asked_for_the_rest() {
             event(stream, "[DONE]");
         });
         let heard = Heard::default();
-        let (last, _) = connect(&server).candidates(&requests(3), &heard).unwrap();
+        let (last, stats) = connect(&server).candidates(&requests(3), &heard).unwrap();
         let texts = [1, 2, 3].map(|node| heard.text_of(node));
         assert_eq!(texts, [" Seed 100.", " Seed 101.", " Seed 102."]);
-        assert_eq!(last, Status::Complete);
+        assert_eq!((last, shared(&stats)), (Status::Complete, None));
     }
 }
 

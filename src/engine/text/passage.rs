@@ -1,9 +1,10 @@
-//! A passage that a server is writing: turns pieces of text into final text.
+//! A passage that a source is writing: turns pieces of text into final text.
 //!
 //! As in the local backend, text is held back while it may still become a stop string, a banned
 //! phrase, or the first word of a sentence beyond the goal.
 
-use super::counts::{RunningEstimate, estimate};
+use super::Prompt;
+use super::estimate::{RunningEstimate, estimate};
 use super::prompt::Fitted;
 use crate::engine::backend::{Failure, Listener};
 use crate::engine::length::{goal_met_before, may_end, most_tokens, overlap};
@@ -27,7 +28,7 @@ pub struct Passage<'a> {
     /// The text held back.
     held: String,
     tokens: usize,
-    /// The token estimate, for a server whose pieces are not tokens.
+    /// The token estimate, for a source whose pieces are not tokens.
     estimate: Option<RunningEstimate>,
     /// The length of the model's thoughts, in bytes and tokens.
     thought: (usize, usize),
@@ -113,12 +114,12 @@ impl<'a> Passage<'a> {
 
     /// Prepares for text that answers a new prompt, which contains the passage so far.
     pub fn join_to(&mut self, fitted: &Fitted) {
-        if let remote::Prompt::Turns { open: false, .. } = fitted.prompt {
+        if let Prompt::Turns { open: false, .. } = fitted.prompt {
             self.opening = Some(Opening::new(fitted));
         }
     }
 
-    /// Sets the number of tokens to the server's count.
+    /// Sets the number of tokens to the source's count.
     pub fn counted(&mut self, tokens: usize) {
         self.tokens = self.tokens.max(tokens);
     }
@@ -157,14 +158,14 @@ impl<'a> Passage<'a> {
         self.check_length()
     }
 
-    /// Estimates the tokens of the next piece, for a server whose pieces are not tokens.
+    /// Estimates the tokens of the next piece, for a source whose pieces are not tokens.
     pub fn estimated(&mut self, piece: &str) -> usize {
         self.estimate.get_or_insert_default().add(piece)
     }
 
-    /// Ends the passage if the server has exceeded the length.
+    /// Ends the passage if the source has exceeded the length.
     fn check_length(&self) -> Look {
-        // An estimate may be far too high, and the server limits the length itself.
+        // An estimate may be far too high, and the source limits the length itself.
         let margin = if self.estimate.is_some() { 4 } else { 1 };
         match self.tokens > margin * most_tokens(self.request) {
             true => Look::Over(Status::Length),
@@ -302,7 +303,7 @@ impl Opening {
             echo: fitted.echo.clone(),
             space_is_there: fitted.space_is_there,
             joins: fitted.joins,
-            chats: matches!(fitted.prompt, remote::Prompt::Turns { .. }),
+            chats: matches!(fitted.prompt, Prompt::Turns { .. }),
         }
     }
 

@@ -1,16 +1,15 @@
 //! Banned phrases: keeps the text before one, and asks for other text in its place.
 //!
-//! If the server can make single tokens less likely, a separate request for one token replaces the
+//! If the source can make single tokens less likely, a separate request for one token replaces the
 //! phrase's first token. Otherwise, only the seed changes, and the phrase may come again.
 
-use super::Run;
-use crate::engine::remote::asking::Wish;
-use crate::engine::remote::counts::estimate;
-use remote::{Prompt, RemoteError};
+use super::{Next, Run};
+use crate::engine::text::estimate::estimate;
+use crate::engine::text::{Prompt, TextAsk, TextSource};
 use std::collections::HashMap;
-use story::Event;
+use story::{Event, Status};
 
-/// The maximum number of attempts to avoid phrases at one place, if the server can make their
+/// The maximum number of attempts to avoid phrases at one place, if the source can make their
 /// first tokens less likely.
 const TRIES: usize = 8;
 /// The maximum number of attempts at one place if only the seed can change. At temperature 0 there
@@ -28,18 +27,18 @@ pub(super) struct Rewinds {
     in_all: usize,
 }
 
-impl Run<'_, '_> {
+impl<S: TextSource> Run<'_, S> {
     /// Removes a banned phrase and asks for another word in its place.
-    pub(super) fn go_back(&mut self, at: usize, ban: usize) -> Result<(), RemoteError> {
+    pub(super) fn go_back(&mut self, at: usize, ban: usize) -> Result<Next, S::Error> {
         let written = self.passage.rewind(at);
         let said = self.passage.text();
         let strength = self.request.bans.get(ban).and_then(|ban| ban.strength);
         let prompt = match said.is_empty() {
             true => self.fitted.prompt.clone(),
-            false => self.fitted.after(&said, self.remote.prefills()).prompt,
+            false => self.fitted.after(&said, self.source.prefills()).prompt,
         };
         let goes_on = !matches!(prompt, Prompt::Turns { open: false, .. });
-        let by_bias = goes_on && self.remote.forbids_tokens();
+        let by_bias = goes_on && self.source.forbids_tokens();
         let greedy = self.request.sampling.temperature <= 0.0;
         let tries = self.rewinds.tries.entry(said.len()).or_default();
         *tries += 1;
@@ -63,17 +62,13 @@ impl Run<'_, '_> {
                     "The banned phrase \"{phrase}\" stays, since the model kept writing it; /retry, or /edit the passage"
                 )));
             }
-            return Ok(());
+            return Ok(Next::Request);
         }
         let node = self.request.node;
         self.listener.tell(Event::Rewound { node, phrase });
-        if !by_bias {
-            return Ok(());
-        }
-        let asked = self.other_word(prompt.clone(), said.len(), &written, strength);
-        match asked {
-            Err(error) if self.refuses_prefill(&prompt, &error) => Ok(()),
-            asked => asked,
+        match by_bias {
+            true => self.other_word(prompt, said.len(), &written, strength),
+            false => Ok(Next::Request),
         }
     }
 
@@ -84,34 +79,22 @@ impl Run<'_, '_> {
         place: usize,
         written: &str,
         strength: Option<f32>,
-    ) -> Result<(), RemoteError> {
-        let seed = self.request.seed;
-        let wish = Wish {
-            bias: self.bias(place, written, strength)?,
-            most: 1,
-            stream: false,
-            seed: seed.wrapping_add(1000 * self.rewinds.in_all as u64),
-            ..self.wish(prompt)
-        };
-        let chunk = self.remote.ask_whole(self.request, wish, self.listener)?;
-        // If the other word begins another banned phrase, the next request detects it.
-        _ = self.passage.push(&chunk.text, 1, self.listener);
-        Ok(())
-    }
-
-    /// The tokens to be made less likely at a place: those that began a phrase there.
-    fn bias(
-        &mut self,
-        place: usize,
-        written: &str,
-        strength: Option<f32>,
-    ) -> Result<Vec<(u32, f32)>, RemoteError> {
-        let ids = self
-            .remote
-            .tokenize(written)?
-            .map_or(Vec::new(), |(_, ids)| ids);
+    ) -> Result<Next, S::Error> {
+        let first = self.source.first_token(written)?;
         let blocked = self.rewinds.blocked.entry(place).or_default();
-        blocked.extend(ids.first().map(|id| (*id, -strength.unwrap_or(100.0))));
-        Ok(blocked.clone())
+        blocked.extend(first.map(|id| (id, -strength.unwrap_or(100.0))));
+        let bias = blocked.clone();
+        let seed = self.request.seed;
+        let ask = TextAsk {
+            seed: seed.wrapping_add(1000 * self.rewinds.in_all as u64),
+            most: 1,
+            ..self.text_ask(prompt)
+        };
+        let Some(word) = self.source.token(&ask, bias, self.listener)? else {
+            return Ok(Next::Over(Status::Stopped));
+        };
+        // If the other word begins another banned phrase, the next request detects it.
+        _ = self.passage.push(&word, 1, self.listener);
+        Ok(Next::Request)
     }
 }

@@ -1,12 +1,10 @@
-//! Turns a context into a prompt that fits: plain text, or messages for the server's template.
+//! Turns a context into a prompt that fits: plain text, or messages for the source's template.
 
-use super::Remote;
+use super::{Prompt, TextSource, Turn};
 use crate::engine::backend::Failure;
 use crate::engine::length::within_budget;
-use base::untrusted::clean_line;
-use remote::{Prompt, RemoteError, Turn};
 use story::context::{ContextPart, Message, PartKind, Role, prompt_budget};
-use story::message::{ContextReport, FailureKind, Overflow, Segment, TextRequest, Truncation};
+use story::message::{FailureKind, Overflow, TextRequest, Truncation};
 use story::{Context, NodeId};
 
 /// The instruction for a model without raw completion.
@@ -34,9 +32,9 @@ pub struct Fitted {
 }
 
 impl Fitted {
-    /// The prompt extended by the passage so far. `prefills` is whether the server can continue an
+    /// The prompt extended by the passage so far. `prefills` is whether the source can continue an
     /// unfinished message.
-    pub fn after(&self, said: &str, prefills: bool) -> Fitted {
+    pub(super) fn after(&self, said: &str, prefills: bool) -> Fitted {
         let spaced = said.ends_with(char::is_whitespace);
         let mut after = Fitted {
             echo: String::new(),
@@ -68,43 +66,56 @@ impl Fitted {
         }
         after
     }
+
+    /// The text that the passage follows: the prompt, or its last message.
+    pub(super) fn before(&self) -> &str {
+        match &self.prompt {
+            Prompt::Text(text) => text,
+            Prompt::Turns { turns, .. } => turns.last().map_or("", |turn| turn.text.as_str()),
+        }
+    }
 }
 
-/// Builds the prompt. If the story may be cropped, leaves room for the new tokens, at most a
-/// quarter of the context.
-pub fn build(remote: &Remote, request: &TextRequest) -> Result<Fitted, Failure> {
-    let holds = remote.about.context;
-    // Text after the passage goes into an instruction: a server hides its fill-in-the-middle
-    // tokens.
-    let (context, lore) = within_budget(&request.context, holds, false, |text| remote.count(text))?;
+pub(super) fn count<S: TextSource>(source: &S, text: &str) -> Result<usize, Failure> {
+    source.count(text).map_err(Into::into)
+}
+
+/// Builds the prompt, leaving room for the new tokens if that is reasonable.
+pub fn build<S: TextSource>(source: &S, request: &TextRequest) -> Result<Fitted, Failure> {
+    let holds = source.context();
+    // Text after the passage goes into an instruction: a model's fill-in-the-middle tokens are
+    // not known here.
+    let (context, lore) =
+        within_budget(&request.context, holds, false, |text| count(source, text))?;
     let wanted = request.sampling.max_tokens as usize;
     let mut fitted = match context {
-        Context::Prose { .. } => prose(remote, context, wanted, request)?,
-        Context::Chat { messages, open } => chat(remote, messages, open, wanted, request)?,
+        Context::Prose { .. } => prose(source, context, wanted, request)?,
+        Context::Chat { messages, open } => chat(source, messages, open, wanted, request)?,
     };
     fitted.cut.lore = lore;
     Ok(fitted)
 }
 
-fn overflow(tokens: usize, context: usize, what: &str) -> Failure {
+fn overflow<S: TextSource>(source: &S, tokens: usize, what: &str) -> Failure {
+    let (model, longer, context) = (S::MODEL, S::LONGER_CONTEXT, source.context());
     let why = format!(
-        "{what} {tokens} tokens but the context of the server's model is {context}; shorten it, or start the server with a longer context"
+        "{what} {tokens} tokens but the context of {model} is {context}; shorten it, or {longer}"
     );
     Failure::new(why, FailureKind::Overflow)
 }
 
-fn prose(
-    remote: &Remote,
+fn prose<S: TextSource>(
+    source: &S,
     context: Context,
     wanted: usize,
     request: &TextRequest,
 ) -> Result<Fitted, Failure> {
-    let (context, tokens, cut) = fit_prose(remote, context, wanted, request.overflow)?;
+    let (context, tokens, cut) = fit_prose(source, context, wanted, request.overflow)?;
     let text = context.text();
     // A final space in a prompt is a token that models rarely see: it belongs to the next word.
     let bare = text.trim_end_matches(' ');
     let heal = request.heal && bare.len() < text.len() && !bare.is_empty();
-    let (prompt, joins) = match remote.completes() {
+    let (prompt, joins) = match source.completes() {
         true if heal => (Prompt::Text(bare.to_string()), false),
         true => (Prompt::Text(text.clone()), false),
         false => {
@@ -129,20 +140,20 @@ fn prose(
 }
 
 /// Drops the oldest part of the story, in steps of an eighth of the context. The starting place
-/// stays the same while the story fits, so that the server's cache stays valid.
-fn fit_prose(
-    remote: &Remote,
+/// stays the same while the story fits, so that a cache of the prompt stays valid.
+fn fit_prose<S: TextSource>(
+    source: &S,
     context: Context,
     wanted: usize,
     overflows: Overflow,
 ) -> Result<(Context, usize, Truncation), Failure> {
-    let holds = remote.about.context;
+    let holds = source.context();
     let whole = context.text();
-    let tokens = remote.count(&whole)?;
+    let tokens = count(source, &whole)?;
     let room = match overflows {
         Overflow::Refuse if tokens < holds => tokens,
         Overflow::Refuse => {
-            return Err(overflow(tokens, holds, "The prompt has"));
+            return Err(overflow(source, tokens, "The prompt has"));
         }
         Overflow::Crop => prompt_budget(holds, wanted),
     };
@@ -150,9 +161,9 @@ fn fit_prose(
         return Ok((context, tokens, Truncation::default()));
     }
     let step = (holds / 8).max(1);
-    let cut = |node: NodeId, byte: usize| -> Result<(Context, usize), RemoteError> {
+    let cut = |node: NodeId, byte: usize| -> Result<(Context, usize), Failure> {
         let context = context.clone().starting_at(node, byte);
-        let left = remote.count(&context.text())?;
+        let left = count(source, &context.text())?;
         Ok((context, left))
     };
     let done = |context, left: usize, begins| {
@@ -168,10 +179,11 @@ fn fit_prose(
             },
         ))
     };
-    if let Some((node, byte)) = remote.begins {
+    let before = source.memory().begins.get();
+    if let Some((node, byte)) = before {
         let (context, left) = cut(node, byte)?;
         if left <= room && left + 2 * step > room {
-            return done(context, left, remote.begins);
+            return done(context, left, before);
         }
     }
     let mut drop = (tokens - room).next_multiple_of(step);
@@ -187,8 +199,8 @@ fn fit_prose(
         drop += (left - room).next_multiple_of(step);
     }
     Err(overflow(
+        source,
         tokens,
-        holds,
         "Even without most of the story, the prompt is too long because of memory, lore and notes: it has",
     ))
 }
@@ -218,22 +230,22 @@ fn place(context: &Context, bytes: usize) -> Option<(NodeId, usize)> {
     None
 }
 
-fn chat(
-    remote: &Remote,
+fn chat<S: TextSource>(
+    source: &S,
     messages: Vec<Message>,
     open: bool,
     wanted: usize,
     request: &TextRequest,
 ) -> Result<Fitted, Failure> {
-    let holds = remote.about.context;
+    let holds = source.context();
     let costs = messages
         .iter()
-        .map(|it| Ok(remote.count(&it.text())? + MESSAGE));
-    let costs = costs.collect::<Result<Vec<usize>, RemoteError>>()?;
+        .map(|it| Ok(count(source, &it.text())? + MESSAGE));
+    let costs = costs.collect::<Result<Vec<usize>, Failure>>()?;
     let tokens: usize = costs.iter().sum();
     let room = match request.overflow {
         Overflow::Refuse if tokens < holds => tokens,
-        Overflow::Refuse => return Err(overflow(tokens, holds, "The prompt has")),
+        Overflow::Refuse => return Err(overflow(source, tokens, "The prompt has")),
         Overflow::Crop => prompt_budget(holds, wanted),
     };
     let system = |message: &&Message| message.role == Role::System;
@@ -250,8 +262,8 @@ fn chat(
     }
     if first >= messages.len() && tokens > room {
         return Err(overflow(
+            source,
             tokens,
-            holds,
             "The last message is too long: the prompt has",
         ));
     }
@@ -269,7 +281,7 @@ fn chat(
         .iter()
         .chain(&messages[first..])
         .collect();
-    let (prompt, echo) = turns(remote, &kept, open);
+    let (prompt, echo) = turns(source, &kept, open);
     // An answer to an instruction continues the unfinished message as another one.
     let instructed = open && matches!(prompt, Prompt::Turns { open: false, .. });
     let unfinished = kept.last().map(|message| message.text());
@@ -286,7 +298,7 @@ fn chat(
 }
 
 /// The turns of a conversation, and the text to remove if the answer repeats it.
-fn turns(remote: &Remote, messages: &[&Message], open: bool) -> (Prompt, String) {
+fn turns<S: TextSource>(source: &S, messages: &[&Message], open: bool) -> (Prompt, String) {
     let mut turns: Vec<Turn> = Vec::new();
     let mut add = |role: Role, text: String| match turns.last_mut() {
         // Templates require turns to alternate.
@@ -316,7 +328,7 @@ fn turns(remote: &Remote, messages: &[&Message], open: bool) -> (Prompt, String)
         Role::Assistant if words.trim().is_empty() => {}
         Role::Assistant => {
             add(Role::Assistant, words.clone());
-            prefilled = remote.prefills();
+            prefilled = source.prefills();
             if !prefilled {
                 add(Role::User, GO_ON.to_string());
             }
@@ -336,45 +348,4 @@ fn turns(remote: &Remote, messages: &[&Message], open: bool) -> (Prompt, String)
     }
     let open = prefilled;
     (Prompt::Turns { turns, open }, words)
-}
-
-/// The context, part by part.
-pub fn explain(remote: &Remote, request: &TextRequest) -> Result<ContextReport, Failure> {
-    let fitted = build(remote, request)?;
-    let holds = remote.about.context;
-    let (context, lore) = within_budget(&request.context, holds, false, |text| remote.count(text))?;
-    let context = match fitted.cut.begins {
-        Some((node, byte)) => context.starting_at(node, byte),
-        None => context,
-    };
-    let segment = |label: String, text: String| -> Result<Segment, RemoteError> {
-        let tokens = remote.count(&text)?;
-        Ok(Segment {
-            label,
-            text,
-            tokens,
-        })
-    };
-    let segments = match context {
-        Context::Prose { parts, .. } => parts
-            .into_iter()
-            .map(|part| segment(part.kind.label(), part.text))
-            .collect::<Result<Vec<_>, _>>()?,
-        Context::Chat { messages, .. } => messages
-            .iter()
-            .map(|message| {
-                let kinds: Vec<String> = message.parts.iter().map(|p| p.kind.label()).collect();
-                let label = format!("{}: {}", message.role.name(), kinds.join(", "));
-                segment(clean_line(&label), message.text())
-            })
-            .collect::<Result<Vec<_>, _>>()?,
-    };
-    Ok(ContextReport {
-        segments,
-        tokens: fitted.tokens,
-        holds,
-        reused: 0,
-        dropped: fitted.cut.dropped,
-        lore,
-    })
 }

@@ -1,0 +1,45 @@
+//! Estimates how many tokens a text has, for sources that cannot count them.
+
+/// Estimates the number of tokens in a text: a token is about four letters of Latin script, or one
+/// or two of any other.
+pub fn estimate(text: &str) -> usize {
+    sevenths(text).div_ceil(7).max(1)
+}
+
+/// The estimated length of a text, in sevenths of a token.
+fn sevenths(text: &str) -> usize {
+    let sevenths = |c: char| if c.is_ascii() { 2 } else { 6 };
+    text.chars().map(sevenths).sum()
+}
+
+/// Estimates the tokens of a text that arrives in pieces, as exactly as for the whole text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunningEstimate {
+    /// The remainder of the text so far that is less than a token, in sevenths.
+    rest: usize,
+}
+
+impl RunningEstimate {
+    /// The number of tokens that another piece adds.
+    pub fn add(&mut self, piece: &str) -> usize {
+        let all = self.rest + sevenths(piece);
+        self.rest = all % 7;
+        all / 7
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_is_rather_high_than_low() {
+        let english = "Once upon a time, in a lighthouse by the sea,";
+        assert!((12..20).contains(&estimate(english)));
+        assert!(estimate("灯台の光") >= 4);
+        let mut pieces = RunningEstimate::default();
+        let words = english.split_inclusive(' ');
+        let total: usize = words.map(|word| pieces.add(word)).sum();
+        assert!((total..=total + 1).contains(&estimate(english)), "{total}");
+    }
+}
