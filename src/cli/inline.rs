@@ -19,8 +19,8 @@ pub fn can() -> bool {
     stdout().is_terminal() && environment::colour() && !echo::in_background()
 }
 
-/// Shows a picture, or several as a sheet. A failure is ignored, since the caller also prints the
-/// names of the files.
+/// Shows a picture, or several as a sheet. A failure is ignored, since the caller also describes
+/// the pictures in words.
 pub fn show<T: AsRef<[u8]>>(files: &[T]) {
     let pictures = files
         .iter()

@@ -61,7 +61,7 @@ impl Listener for Unobserved {
     }
 }
 
-/// Drops all events and progress; is cancelled if the inner observer is.
+/// A listener that drops all events and progress, and is cancelled when the inner observer is.
 pub struct Quiet<'a, O: ?Sized>(pub &'a O);
 
 impl<O: Observer + ?Sized> Observer for Quiet<'_, O> {
@@ -120,7 +120,8 @@ pub trait Backend {
         Err(Failure::engine("This engine cannot list its context"))
     }
 
-    /// Prefills a prompt that may be requested soon. Errors appear only when it is requested.
+    /// Prefills a prompt that may be requested soon. Errors are not reported here, but when the
+    /// prompt is requested.
     fn prefetch(&mut self, _request: &TextRequest, _observer: &dyn Observer) {}
 
     /// The KV cache and its tokens; None if they cannot be saved.
@@ -134,8 +135,9 @@ pub trait Backend {
     /// Clears the KV cache.
     fn clear_cache(&mut self) {}
 
-    /// A source of backends that use the same model in parallel; None if it handles one request at
-    /// a time. `most` is the maximum number of threads, `limit` the time for one request.
+    /// Returns a source of further backends that use the same model in parallel; None if this
+    /// backend can only handle one request at a time. `most` is the maximum number of threads,
+    /// `limit` the time limit of one request.
     fn replicas(&self, _most: usize, _limit: Duration) -> Option<Box<dyn Replicas>> {
         None
     }
@@ -143,7 +145,8 @@ pub trait Backend {
     /// The number of tokens of a text; see [`Capabilities::exact_token_counts`].
     fn count_tokens(&self, text: &str) -> Result<usize, Failure>;
 
-    /// Where the prompt's story starts, if the whole context does not fit.
+    /// Where the story starts in the prompt, if its beginning was dropped to fit the model's
+    /// context: the passage, and the byte offset in that passage.
     fn context_start(&self, _request: &TextRequest) -> Result<Option<(NodeId, usize)>, Failure> {
         Ok(None)
     }

@@ -290,7 +290,7 @@ impl Run<'_> {
         hopeless.map_or(Ok(()), |why| Err(End::Hopeless(why)))
     }
 
-    /// The index of a model; loads the model first if necessary.
+    /// Returns the index of a model in `models`; loads the model first if necessary.
     fn load(&mut self, name: &str) -> Result<usize, End> {
         if let Some(number) = self.names.get(name) {
             let kept = match &self.models[*number] {

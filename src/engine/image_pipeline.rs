@@ -80,7 +80,7 @@ pub enum DrawError {
 /// Called between decoding steps; returns false to stop drawing.
 type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
-/// Image designs other than imagegen's own: the trainer's.
+/// Designs of image models that imagegen does not contain: only the trainer's one-pass design.
 #[cfg(feature = "train")]
 const DESIGNS: &[DesignLoader] = &[train::one_pass::LOADER];
 #[cfg(not(feature = "train"))]
@@ -102,7 +102,7 @@ pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
     }
 }
 
-/// Loads a folder of weights onto a device, and names the backend.
+/// Loads a folder of weights onto a device; returns the image model and the backend's name.
 pub fn load_illuminator(
     folder: &Path,
     choice: device::DeviceChoice,

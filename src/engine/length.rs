@@ -47,15 +47,17 @@ pub fn goal_met_before(request: &TextRequest, written: usize, said: &str, piece:
     line || (request.goal != LengthGoal::Paragraph && sentence_ends_between(said, piece))
 }
 
-/// The position of a prefix of `stop` at the end of `text`.
+/// The byte at which `text` ends in the beginning of `stop`, but not in all of it; None if it does
+/// not.
 pub fn overlap(text: &str, stop: &str) -> Option<usize> {
     let longest = text.len().min(stop.len().saturating_sub(1));
     let from = text.len() - longest;
     (from..text.len()).find(|at| text.is_char_boundary(*at) && stop.starts_with(&text[*at..]))
 }
 
-/// Drops lore beyond the budget, and parts that the model does not need. Returns the titles of the
-/// dropped lore. `holds` is the context size; `fills` says whether the model can fill gaps.
+/// Drops lore beyond the budget and, if the model can fill gaps (`fills`), the instruction that
+/// contains the text after the gap. Returns the titles of the dropped lore. `holds` is the context
+/// size.
 pub fn within_budget<E>(
     context: &Context,
     holds: usize,

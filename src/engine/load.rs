@@ -77,7 +77,8 @@ pub enum LoadError {
     Failed(String),
 }
 
-/// The real loader: catalogue, download, GGUF, device.
+/// The real loader: finds a model in the catalogue, downloads it and loads its GGUF file onto a
+/// device, or connects to a model server.
 pub struct ModelLoader {
     pub catalog: Catalog,
     pub store: ModelStore,
@@ -89,7 +90,7 @@ pub struct ModelLoader {
     pub draft: Option<String>,
     /// Folders that may contain the image model's weights; if there is just one, the user named it.
     pub weights: Vec<PathBuf>,
-    /// The servers that a name may mean.
+    /// The servers that a model's name can refer to.
     pub backends: Backends,
 }
 
@@ -218,7 +219,7 @@ impl ModelLoader {
         Ok(loaded)
     }
 
-    /// The draft model for this model.
+    /// The draft model to load with the model `name`: a name or a path. None for no draft model.
     fn draft_for(&self, name: &str) -> Option<String> {
         let usual = || {
             let entries = self.catalog.entries().iter();

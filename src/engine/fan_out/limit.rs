@@ -41,8 +41,8 @@ impl Limit {
         self.cuts
     }
 
-    /// Raises the limit after a success with this many requests in flight, but only if that
-    /// was the limit: otherwise, nothing shows that the server can handle more.
+    /// Raises the limit after a success, but only if the requests in flight had reached it:
+    /// otherwise, nothing shows that the server can handle more.
     pub fn grow(&mut self, in_flight: usize) {
         if in_flight < self.now() {
             return;

@@ -21,7 +21,7 @@ pub(super) struct Task {
     pub job: Job,
     pub request: TextRequest,
     pub model: usize,
-    /// The thread's new backend, if its last request was for another model.
+    /// A new backend for the thread, if it is new or its last request was for another model.
     pub backend: Option<Box<dyn Backend + Send>>,
 }
 

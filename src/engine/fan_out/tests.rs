@@ -88,8 +88,8 @@ fn a_model_that_is_not_there_ends_the_run_or_costs_its_own_rows() {
     );
 }
 
-/// A server that answers each request with its seed, but fails in various ways on the first request
-/// with some seeds.
+/// A server that answers each request with its seed, except that it panics for seed 3 and is
+/// overloaded at the first request with every 20th seed.
 struct Shaky {
     about: ModelInfo,
     asked: std::sync::Arc<Mutex<HashMap<u64, usize>>>,

@@ -1,5 +1,5 @@
-//! Turns a passage into a short prompt: the text model's line if something in it can be drawn, else
-//! keywords of the passage.
+//! Turns a passage into a short prompt: the text model's description of the passage, if something
+//! in it can be drawn, else keywords of the passage.
 
 use super::{DrawError, ImagePipeline};
 use story::sentence::{excerpt, sentence_ends};
@@ -204,7 +204,7 @@ pub fn keywords(text: &str, labels: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Lower-case words without punctuation.
+/// Splits a text into lower-case words, without punctuation or a final "'s".
 fn bare(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'');
     let words = words.map(|word| {

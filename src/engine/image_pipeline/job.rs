@@ -1,5 +1,4 @@
-//! One request on its way through the image pipeline: each kind of drawing, and the provenance of
-//! every picture.
+//! An image job: draws the pictures of one request, and makes the provenance of each.
 
 use super::prompt::PromptEmbedding;
 use super::{BATCH, DrawError, ImagePipeline, KeepGoing, MAX_PICTURES, PictureStyle};
@@ -24,7 +23,7 @@ pub(super) struct ImageJob<'a> {
     pub(super) observer: &'a dyn Observer,
 }
 
-/// The input of a picture, as its provenance records it.
+/// The prompt, style and seed of a picture, for its provenance.
 pub(super) struct PictureLabel<'a> {
     pub(super) prompt: &'a str,
     pub(super) style: Option<u32>,
@@ -86,7 +85,8 @@ impl ImageJob<'_> {
         })
     }
 
-    /// Generates pictures from the seeds of each style, batch by batch.
+    /// Generates a picture with `make` for each style and seed, batch by batch. Returns false if
+    /// stopped.
     fn each(
         &mut self,
         prompt: &str,
@@ -123,7 +123,7 @@ impl ImageJob<'_> {
         Ok(true)
     }
 
-    /// Draws pictures at positions between two others.
+    /// Draws pictures at positions between two ends, each of which is a prompt or a picture.
     pub(super) fn lerp(
         &mut self,
         from: &PromptOrPicture,

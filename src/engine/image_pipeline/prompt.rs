@@ -6,7 +6,8 @@
 
 use super::{DrawError, ImagePipeline, MAX_PROMPT_CHARS};
 
-/// Unit embeddings; empty if there are no words.
+/// The embeddings of a prompt and of its subject, as unit vectors. The subject's is empty if the
+/// subject is the whole prompt; both are empty if the prompt is.
 #[derive(Default)]
 pub(super) struct PromptEmbedding {
     pub(super) words: Vec<f32>,
@@ -14,7 +15,7 @@ pub(super) struct PromptEmbedding {
 }
 
 /// Words that end the subject, because they say where it is or what it does. "Of" is not one of
-/// them, since a slice of bread is not a slice.
+/// them: the subject of "a slice of bread on a plate" is not just "slice".
 const AFTER: &[&str] = &[
     "above", "across", "against", "along", "among", "and", "around", "as", "at", "before",
     "behind", "below", "beneath", "beside", "between", "beyond", "by", "carrying", "crossing",

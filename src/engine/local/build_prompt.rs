@@ -1,4 +1,5 @@
-//! Builds the prompt: encodes a context as tokens that fit the model's context.
+//! Builds the prompt: encodes the context of a passage as tokens, at most as many as the model can
+//! read.
 
 use super::encode::{Encoded, encode_chat, encode_prose};
 use super::heal::heal;
@@ -28,7 +29,8 @@ pub fn prompt(loaded: &mut Loaded, request: &TextRequest) -> Result<Prompt, Prom
     Ok(prompt)
 }
 
-/// Builds the prompt, leaving room for the new tokens if that is reasonable.
+/// Builds the prompt. If it is cropped, it leaves room for the new tokens, at most a quarter of the
+/// model's context.
 pub fn build(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
     let wanted = request.sampling.max_tokens as usize;
     let (context, lore) = within_budget(loaded, &request.context)?;
@@ -195,8 +197,8 @@ fn fit_chat(
     Err(PromptError::Message { tokens, context })
 }
 
-/// Drops lore beyond the budget, and parts that the model does not need. Returns the titles of the
-/// dropped lore.
+/// Drops lore beyond the budget and, if the model can fill gaps, the instruction that contains the
+/// text after the gap. Returns the titles of the dropped lore.
 pub fn within_budget(
     loaded: &Loaded,
     context: &Context,

@@ -25,7 +25,8 @@ impl Draft {
         }
     }
 
-    /// Proposes up to `count` draft tokens after `read`; none if the model is uncertain or stopped.
+    /// Proposes up to `count` draft tokens to follow the tokens `read`; fewer, or none, if the
+    /// model becomes uncertain or is stopped.
     pub fn guess(
         &mut self,
         read: &[u32],

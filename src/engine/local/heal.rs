@@ -1,7 +1,7 @@
-//! Token healing: if a person's text ends inside a word or on a space, its last token is removed,
-//! and the model may only sample tokens that spell it again. So "The lam" becomes "The lamp", and a
-//! trailing space is not doubled. The model decides whether a word has ended: if it would continue
-//! with a space or a punctuation mark, "A man" stays and does not become "A many".
+//! Token healing: if a person's text ends inside a word or on a space, its last tokens are removed,
+//! and the model may only sample tokens that spell the same text again. So "The lam" becomes "The
+//! lamp", and a trailing space is not doubled. The model decides whether a word has ended: if it
+//! would continue with a space or a punctuation mark, "A man" stays and does not become "A many".
 
 use llm::Tokenizer;
 

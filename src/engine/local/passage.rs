@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 use story::message::{LengthGoal, PassageStats, TextRequest};
 use story::{Event, Status};
 
-/// How many bytes of sent text the goals can look back on.
+/// The maximum length in bytes of `Passage::before`.
 const LOOK_BACK: usize = 512;
 
 pub struct Passage<'a> {
@@ -41,7 +41,7 @@ pub struct Passage<'a> {
     sent: usize,
     /// The text of `held`.
     text: String,
-    /// The end of the sent text, as far as the goals inspect it.
+    /// The end of the sent text, which is needed to check whether the passage meets its goal.
     before: String,
     /// The number of healed bytes, which are not sent again.
     unsaid: usize,
@@ -49,7 +49,8 @@ pub struct Passage<'a> {
     said_anything: bool,
     /// For each position, the tokens made less likely there.
     blocked: HashMap<usize, Vec<(u32, f32)>>,
-    /// Banned phrases that were let through: the position, and which phrase.
+    /// Banned phrases that may stay after all: the position of the first token in the passage, and
+    /// the index of the ban.
     let_through: HashSet<(usize, usize)>,
 }
 
@@ -249,7 +250,8 @@ impl<'a> Passage<'a> {
         });
     }
 
-    /// Whether the text before token `id` meets the length goal, given that this token comes next.
+    /// Whether the passage meets its length goal just before token `id`, given that this token
+    /// comes next.
     fn goal_met_before(&self, loaded: &Loaded, id: u32) -> bool {
         let written = self.written();
         if !may_end(self.request, written) {

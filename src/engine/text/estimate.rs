@@ -12,10 +12,11 @@ fn sevenths(text: &str) -> usize {
     text.chars().map(sevenths).sum()
 }
 
-/// Estimates the tokens of a text that arrives in pieces, as exactly as for the whole text.
+/// Estimates the number of tokens in a text that arrives in pieces. Fractions of a token carry over
+/// to the next piece, so that rounding does not add up.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunningEstimate {
-    /// The remainder of the text so far that is less than a token, in sevenths.
+    /// The fraction of a token not yet counted, in sevenths.
     rest: usize,
 }
 

@@ -6,11 +6,12 @@ use crate::engine::local::loaded::Loaded;
 use llm::Logits;
 use story::Event;
 
-/// The maximum number of retries at one position before the phrase is let through.
+/// The maximum number of retries at one position; after them, the phrase may stay.
 const TRIES: usize = 32;
 
 impl Passage<'_> {
-    /// The first banned phrase in the text that was not let through.
+    /// The first banned phrase in the held text, without those that may stay (`let_through`): the
+    /// index of its first token in `held`, and the index of the ban.
     pub(super) fn banned(&self) -> Option<(usize, usize)> {
         let mut from = 0;
         while let Some((ban, range)) = self.bans.find(self.text.get(from..)?) {
