@@ -4,19 +4,22 @@
 
 use crate::studio::Work;
 use hub::fetch::{Progress, ProgressMeter};
+use std::collections::BTreeMap;
 use std::time::Duration;
+use story::NodeId;
 use story::message::PassageStats;
 
 #[derive(Default)]
 pub struct Meter {
     pace: ProgressMeter,
     loading: String,
-    /// The times of the first and last piece of this passage, and the number of tokens after the
-    /// first.
+    /// The times of the first and last piece of this request, and the number of tokens after the
+    /// first, in all passages together.
     first: Option<Duration>,
     last: Duration,
-    tokens: usize,
     after_first: usize,
+    /// The number of tokens of each passage, since candidates are written side by side.
+    tokens: BTreeMap<NodeId, usize>,
     prompt: usize,
     /// Tokens per second of the previous passage.
     before: Option<f64>,
@@ -35,16 +38,17 @@ impl Meter {
                 self.loading = self.pace.line(now, &progress);
             }
             Work::Reading { total, .. } => {
-                (self.prompt, self.tokens, self.after_first, self.first) = (*total, 0, 0, None);
+                (self.prompt, self.after_first, self.first) = (*total, 0, None);
+                self.tokens.clear();
             }
             Work::Nothing | Work::Writing | Work::Thinking { .. } | Work::Drawing { .. } => {}
         }
     }
 
     /// Records this many new tokens of a passage.
-    pub fn wrote(&mut self, tokens: usize, now: Duration) {
+    pub fn wrote(&mut self, node: NodeId, tokens: usize, now: Duration) {
         self.last = now;
-        self.tokens += tokens;
+        *self.tokens.entry(node).or_default() += tokens;
         match self.first {
             None => self.first = Some(now),
             Some(_) => self.after_first += tokens,
@@ -69,9 +73,9 @@ impl Meter {
         (seconds > 0.1).then(|| self.after_first as f64 / seconds)
     }
 
-    /// The context size of the current passage in tokens.
+    /// The context size of the current passage in tokens; of several candidates, that of the longest.
     pub fn used(&self) -> usize {
-        self.prompt + self.tokens
+        self.prompt + self.tokens.values().max().unwrap_or(&0)
     }
 
     /// The current activity in a few words or, after it, the last speed; None if there is neither.
@@ -116,14 +120,33 @@ mod tests {
     #[test]
     fn speed_counts_what_came_after_the_first_piece() {
         let mut meter = Meter::default();
-        meter.wrote(3, Duration::from_secs(5));
+        meter.wrote(1, 3, Duration::from_secs(5));
         assert_eq!(meter.speed(), None);
-        meter.wrote(10, Duration::from_secs(6));
-        meter.wrote(10, Duration::from_secs(7));
+        meter.wrote(1, 10, Duration::from_secs(6));
+        meter.wrote(1, 10, Duration::from_secs(7));
         assert_eq!(meter.speed(), Some(10.0));
         assert_eq!(
             meter.activity(&Work::Writing).as_deref(),
             Some("writing 10.0 tok/s")
         );
+    }
+
+    #[test]
+    fn candidates_share_the_speed_but_not_the_context() {
+        let mut meter = Meter::default();
+        let reading = |total| Work::Reading {
+            done: total,
+            total,
+            reused: 0,
+        };
+        meter.works(&reading(100), Duration::ZERO);
+        for second in 1..=3 {
+            meter.wrote(4, 1, Duration::from_secs(second));
+            meter.wrote(5, 2, Duration::from_secs(second));
+        }
+        assert_eq!(meter.used(), 106);
+        assert_eq!(meter.speed(), Some(4.0));
+        meter.works(&reading(50), Duration::ZERO);
+        assert_eq!(meter.used(), 50);
     }
 }
