@@ -57,6 +57,7 @@ impl Meter {
 
     /// Records the end of a request, with the statistics of its passage.
     pub fn ended(&mut self, stats: Option<&PassageStats>) {
+        self.tokens.clear();
         if let Some(stats) = stats {
             self.before = (stats.new_tokens > 0).then(|| stats.decode_tps());
         }
