@@ -22,7 +22,7 @@ pub mod trace;
 mod worker;
 
 pub use backend::{Answer, Backend, Failure, Listener, Replicas, Retry};
-pub use load::{LoadError, Loader, ModelLoader, NoModel, Place, read};
+pub use load::{LoadError, Loader, ModelFile, ModelLoader, NoModel, Place, read};
 pub use local::{Loaded, SLICE, encode};
 
 use base::progress::{Cancelled, Observer};

@@ -1,6 +1,7 @@
-//! Generates README's tables from the tables in the code, and tests that README is up to date.
+//! Generates the tables of README and GLOSSARY from the tables in the code, and tests that both files
+//! are up to date.
 //!
-//! `cargo docgen` updates README: it runs the test with `ILLUMINE_DOCGEN=write`.
+//! `cargo docgen` updates them: it runs the test with `ILLUMINE_DOCGEN=write`.
 
 use super::args::Cli;
 use super::exit::CODES;
@@ -10,16 +11,24 @@ use illumine::tui::keymap::Keymap;
 use std::fmt::Write;
 use std::path::Path;
 use story::command::COMMANDS;
+use story::sampling::SETTINGS;
 
 /// A table's name in its marker, and the function that makes the table.
 type Table = (&'static str, fn() -> String);
 
-const TABLES: &[Table] = &[
-    ("keys", keys),
-    ("commands", commands),
-    ("formats", formats),
-    ("exit-codes", exit_codes),
-    ("trainer-flags", trainer_flags),
+/// The tables of each document.
+const DOCUMENTS: &[(&str, &[Table])] = &[
+    (
+        "README.md",
+        &[
+            ("keys", keys),
+            ("commands", commands),
+            ("formats", formats),
+            ("exit-codes", exit_codes),
+            ("trainer-flags", trainer_flags),
+        ],
+    ),
+    ("GLOSSARY.md", &[("settings", settings)]),
 ];
 
 /// Flags common to all commands, left out of the table of trainer flags.
@@ -94,6 +103,11 @@ fn trainer_flags() -> String {
     )
 }
 
+fn settings() -> String {
+    let row = |setting: &story::sampling::Setting| [code(setting.name), escaped(setting.help)];
+    table(["setting", "meaning"], SETTINGS.iter().map(row))
+}
+
 fn code(text: &str) -> String {
     format!("`{}`", escaped(text))
 }
@@ -111,12 +125,12 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
     text
 }
 
-/// Returns README's text with the tables between the markers regenerated.
-fn generated(readme: &str) -> Result<String, String> {
-    let mut text = readme.to_string();
-    for (name, make) in TABLES {
+/// Returns the document with the tables between the markers regenerated.
+fn generated(document: &str, tables: &[Table]) -> Result<String, String> {
+    let mut text = document.to_string();
+    for (name, make) in tables {
         let begin = format!("<!-- generated: {name} -->\n");
-        let missing = || format!("README.md has no `{}` … `<!-- end -->`", begin.trim_end());
+        let missing = || format!("there is no `{}` … `<!-- end -->`", begin.trim_end());
         let from = text.find(&begin).ok_or_else(missing)? + begin.len();
         let len = text[from..].find("<!-- end -->").ok_or_else(missing)?;
         text.replace_range(from..from + len, &make());
@@ -125,22 +139,22 @@ fn generated(readme: &str) -> Result<String, String> {
 }
 
 #[test]
-fn readme_has_the_tables_of_the_code() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(&path).unwrap();
-    let fresh = generated(&readme).unwrap();
-    if std::env::var("ILLUMINE_DOCGEN").is_ok_and(|what| what == "write") {
-        std::fs::write(&path, fresh).unwrap();
-        return;
+fn readme_and_glossary_have_the_tables_of_the_code() {
+    for (name, tables) in DOCUMENTS {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let document = std::fs::read_to_string(&path).unwrap();
+        let fresh = generated(&document, tables).unwrap_or_else(|why| panic!("{name}: {why}"));
+        if std::env::var("ILLUMINE_DOCGEN").is_ok_and(|what| what == "write") {
+            std::fs::write(&path, fresh).unwrap();
+            continue;
+        }
+        let mut lines = document.lines().zip(fresh.lines());
+        let stale = lines.find(|(old, new)| old != new);
+        assert!(
+            document == fresh,
+            "the tables of {name} differ from the code; run `cargo docgen` (first difference: {stale:?})"
+        );
     }
-    let stale = readme
-        .lines()
-        .zip(fresh.lines())
-        .find(|(old, new)| old != new);
-    assert!(
-        readme == fresh,
-        "README's tables differ from the code; run `cargo docgen` (first difference: {stale:?})"
-    );
 }
 
 #[test]

@@ -9,6 +9,8 @@ type Source = Box<dyn BufRead>;
 /// The lines of a source, one at a time, so that each can run as soon as it arrives.
 pub struct PipedInput {
     source: Source,
+    /// The name of the source in errors.
+    name: &'static str,
     number: usize,
     /// Whether `begin` has been called, so that the source starts after any byte order mark and
     /// yields UTF-8.
@@ -28,9 +30,11 @@ struct Line {
 }
 
 impl PipedInput {
-    pub fn new(source: Source) -> PipedInput {
+    /// `name`: the name of the source in errors, such as "standard input".
+    pub fn new(source: Source, name: &'static str) -> PipedInput {
         PipedInput {
             source,
+            name,
             number: 0,
             begun: false,
             after_return: false,
@@ -46,7 +50,7 @@ impl PipedInput {
         match begun.and_then(|()| self.line()) {
             Err(error) => {
                 self.broken = true;
-                Input::Unusable(format!("Cannot read standard input ({error})"))
+                Input::Unusable(format!("Cannot read {} ({error})", self.name))
             }
             Ok(None) => Input::End,
             Ok(Some(line)) => {
@@ -64,10 +68,11 @@ impl PipedInput {
                 LONGEST >> 20
             ));
         }
-        if let Some(name) = unmarked_utf16(&line.bytes) {
+        if let Some(encoding) = unmarked_utf16(&line.bytes) {
             self.broken = true;
             return Input::Unusable(format!(
-                "Standard input is UTF-16 without a byte order mark; convert it to UTF-8, for example with iconv -f {name}"
+                "Cannot read {}: it is UTF-16 without a byte order mark; convert it to UTF-8, for example with iconv -f {encoding}",
+                self.name
             ));
         }
         match String::from_utf8(line.bytes) {
@@ -241,7 +246,7 @@ mod tests {
     }
 
     fn inputs(source: Source) -> Vec<Input> {
-        let mut piped = PipedInput::new(source);
+        let mut piped = PipedInput::new(source, "the test");
         let next = || Some(piped.next()).filter(|input| *input != Input::End);
         std::iter::from_fn(next).collect()
     }

@@ -39,7 +39,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
         typist.remember(&paths.history);
         closing
     } else {
-        let mut lines = PipedInput::new(Box::new(stdin().lock()));
+        let mut lines = PipedInput::new(Box::new(stdin().lock()), "standard input");
         line::run(&mut studio, &events, |_, _| lines.next(), &mut page)
     };
     page.outcome()?;

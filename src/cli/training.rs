@@ -57,9 +57,26 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let train = |observer: &dyn Observer, on_event: &mut dyn FnMut(TrainingEvent)| {
         run_job(&job, data, observer, on_event)
     };
-    let outcome = match wants_screen(args) {
-        true => run_with_screen(&job, train)?,
-        false => run_with_lines(&job, train)?,
+    let run = Run {
+        phase: job.phase.to_string(),
+        folder: job.run.clone(),
+        steps: job.schedule.steps,
+        batch: job.schedule.batch_size,
+        unit: "pictures",
+    };
+    show(&run, args.plain, train)
+}
+
+/// Runs `train`, which trains a model of any kind, and shows its events in the live view or, if
+/// `plain` or without a suitable terminal, as lines. Ctrl+C saves a checkpoint and ends the run.
+pub(super) fn show(
+    run: &Run,
+    plain: bool,
+    train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained + Send,
+) -> Result<Exit, Failed> {
+    let outcome = match wants_screen(plain) {
+        true => run_with_screen(run, train)?,
+        false => run_with_lines(run, train)?,
     };
     match outcome.map_err(failed)? {
         RunOutcome::Done => Ok(Exit::Well),
@@ -115,9 +132,9 @@ fn fetch_perceptual_network(paths: &Paths, offline: bool) -> Result<PathBuf, Fai
 type Trained = Result<RunOutcome, TrainError>;
 
 /// Whether to show the live view: the terminal is interactive and can be drawn on.
-fn wants_screen(args: &Args) -> bool {
+fn wants_screen(plain: bool) -> bool {
     let dumb = environment::variable("TERM").as_deref() == Some("dumb");
-    !args.plain && !dumb && stdin().is_terminal() && stdout().is_terminal()
+    !plain && !dumb && stdin().is_terminal() && stdout().is_terminal()
 }
 
 /// An observer that cancels a run once the flag is set. It ignores progress, which the run reports
@@ -138,7 +155,7 @@ impl Observer for StopFlag<'_> {
 /// Trains and prints lines of progress. The first Ctrl+C saves a checkpoint and ends the run, the
 /// second ends it immediately.
 fn run_with_lines(
-    job: &Job,
+    run: &Run,
     train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained,
 ) -> Result<Trained, Failed> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -148,23 +165,17 @@ fn run_with_lines(
         let _ = flag::register_conditional_shutdown(signal, code, stop.clone());
         let _ = flag::register(signal, stop.clone());
     }
-    let mut reporter = TrainingReporter::new(job);
+    let mut reporter = TrainingReporter::new(run);
     Ok(train(&StopFlag(&stop), &mut |event| reporter.report(event)))
 }
 
 /// Trains on a separate thread, and shows the run on the screen.
 fn run_with_screen(
-    job: &Job,
+    run: &Run,
     train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained + Send,
 ) -> Result<Trained, Failed> {
     let engine = |why: &dyn std::fmt::Display| Failed::new(Exit::Engine, why);
     let stop = AtomicBool::new(false);
-    let run = Run {
-        phase: job.phase.to_string(),
-        folder: job.run.display().to_string(),
-        steps: job.schedule.steps,
-        batch: job.schedule.batch_size,
-    };
     let options = ScreenOptions {
         colour: environment::colour(),
         all_colours: environment::all_colours(),
@@ -176,12 +187,12 @@ fn run_with_screen(
         let trained = scope.spawn(move || {
             train(&StopFlag(stop), &mut |event| {
                 // Without a screen, nobody is watching the run, so it ends.
-                if sender.send(update(job, event)).is_err() {
+                if sender.send(update(run, event)).is_err() {
                     stop.store(true, Ordering::SeqCst);
                 }
             })
         });
-        let watched = screen::watch(run, &news, stop, options);
+        let watched = screen::watch(run.clone(), &news, stop, options);
         stop.store(true, Ordering::SeqCst);
         match &watched {
             Ok(watched) => watched.remarks.iter().for_each(|words| complain(words)),
@@ -199,13 +210,13 @@ fn run_with_screen(
     })
 }
 
-fn update(job: &Job, event: TrainingEvent) -> Update {
+fn update(run: &Run, event: TrainingEvent) -> Update {
     match event {
         TrainingEvent::Resumed(step) => Update::Resumed(step),
         TrainingEvent::Step { number, metrics } => Update::Step(number, metrics.clone()),
         TrainingEvent::Checkpointed(step) => Update::Checkpointed(step),
         TrainingEvent::Warning(words) => Update::Warning(words.to_string()),
-        TrainingEvent::Sheet(sheet) => match save_sheet(job, &sheet) {
+        TrainingEvent::Sheet(sheet) => match save_sheet(run, &sheet) {
             Ok((file, (width, height))) => Update::Sheet(file, width, height),
             Err(why) => Update::Warning(why),
         },

@@ -102,13 +102,12 @@ pub struct Place {
     pub kv: KvType,
 }
 
-/// A model's file, located and verified.
-struct Found {
-    name: String,
-    path: PathBuf,
-    sha256: String,
-    /// The opened file, if it had to be inspected.
-    gguf: Option<Gguf>,
+/// The file of a local text model.
+pub struct ModelFile {
+    /// The name in the catalogue, or the path.
+    pub name: String,
+    pub sha256: String,
+    pub gguf: Gguf,
 }
 
 impl Loader for ModelLoader {
@@ -193,27 +192,19 @@ impl ModelLoader {
 
     /// Loads a model into this process, with its draft model.
     pub fn load_local(&self, model: &str, observer: &dyn Observer) -> Result<Loaded, LoadError> {
-        if self.backends.find(model).is_some() {
-            let why = "This needs a local model, not one on a server; choose one with --model NAME";
-            return Err(LoadError::Failed(why.to_string()));
-        }
-        let found = self.find(model, observer)?;
+        let file = self.find_file(model, observer)?;
         if observer.is_cancelled() {
             return Err(LoadError::Stopped);
         }
-        observer.progress(&format!("Loading {}", found.name), 0, None);
+        observer.progress(&format!("Loading {}", file.name), 0, None);
         let place = Place {
             device: self.device,
             threads: self.threads,
             kv: self.kv,
         };
-        let gguf = match found.gguf {
-            Some(gguf) => Ok(gguf),
-            None => Gguf::open(&found.path).map_err(ModelError::from),
-        };
-        let loaded = gguf.and_then(|gguf| read_open(&found.name, gguf, found.sha256, place));
-        let mut loaded = loaded.map_err(|error| LoadError::Failed(error.to_string()))?;
-        if let Some(wanted) = self.draft_for(&found.name) {
+        let wanted = self.draft_for(&file.name);
+        let mut loaded = read_file(file, place).map_err(failed)?;
+        if let Some(wanted) = wanted {
             self.add_draft(&mut loaded, &wanted, place, observer)?;
         }
         Ok(loaded)
@@ -245,8 +236,7 @@ impl ModelLoader {
         let found = match self.find(wanted, observer) {
             Err(LoadError::Stopped) => return Err(LoadError::Stopped),
             Err(LoadError::Failed(why)) => Err(why),
-            Ok(found) => read(&found.name, &found.path, found.sha256, place)
-                .map_err(|error| error.to_string()),
+            Ok(file) => read_file(file, place).map_err(|error| error.to_string()),
         };
         let why = match found {
             Ok(draft) if same_words(&draft.tokenizer, &loaded.tokenizer) => {
@@ -268,8 +258,17 @@ impl ModelLoader {
         Ok(self.store.ensure(entry, &mut watching(observer))?)
     }
 
-    /// Locates the model's file, downloading it if necessary, and returns its SHA-256.
-    fn find(&self, model: &str, observer: &dyn Observer) -> Result<Found, LoadError> {
+    /// Finds and opens the file of a local text model, downloading it if necessary. `model` is a
+    /// catalogue name, a path, or empty for the default; a model on a server is an error.
+    pub fn find_file(&self, model: &str, observer: &dyn Observer) -> Result<ModelFile, LoadError> {
+        if self.backends.find(model).is_some() {
+            let why = "This needs a local model, not one on a server; choose one with --model NAME";
+            return Err(LoadError::Failed(why.to_string()));
+        }
+        self.find(model, observer)
+    }
+
+    fn find(&self, model: &str, observer: &dyn Observer) -> Result<ModelFile, LoadError> {
         let choice = match model {
             "" => ModelChoice::Entry(self.catalog.default_entry()),
             wanted => {
@@ -277,27 +276,20 @@ impl ModelLoader {
                 choice.map_err(|error| LoadError::Failed(error.to_string()))?
             }
         };
-        let (name, path, gguf) = match choice {
-            ModelChoice::Entry(entry) => {
-                let path = self.fetch(entry, observer)?;
-                (entry.name.clone(), path, None)
-            }
-            ModelChoice::File(path) => {
-                // Rejects a file that is not a model before reading all of it for the checksum.
-                let gguf = Gguf::open(&path).map_err(ModelError::from);
-                let usable = gguf.and_then(|gguf| check_supported(&gguf).map(|()| gguf));
-                let gguf = usable.map_err(|error| LoadError::Failed(error.to_string()))?;
-                (path.display().to_string(), path, Some(gguf))
-            }
+        let (name, path) = match choice {
+            ModelChoice::Entry(entry) => (entry.name.clone(), self.fetch(entry, observer)?),
+            ModelChoice::File(path) => (path.display().to_string(), path),
         };
+        // Rejects a file that is not a model before reading all of it for the checksum.
+        let gguf = Gguf::open(&path).map_err(|error| failed(error.into()))?;
+        check_supported(&gguf).map_err(failed)?;
         let sha256 = self.store.sha256_of(&path, &mut watching(observer))?;
-        Ok(Found {
-            name,
-            path,
-            sha256,
-            gguf,
-        })
+        Ok(ModelFile { name, sha256, gguf })
     }
+}
+
+fn failed(error: ModelError) -> LoadError {
+    LoadError::Failed(error.to_string())
 }
 
 /// Loads a GGUF file.
@@ -307,17 +299,13 @@ pub fn read(
     sha256: String,
     placement: Place,
 ) -> Result<Loaded, ModelError> {
-    read_open(name, Gguf::open(path)?, sha256, placement)
+    let (name, gguf) = (name.to_string(), Gguf::open(path)?);
+    read_file(ModelFile { name, sha256, gguf }, placement)
 }
 
-fn read_open(
-    name: &str,
-    gguf: Gguf,
-    sha256: String,
-    placement: Place,
-) -> Result<Loaded, ModelError> {
+fn read_file(file: ModelFile, placement: Place) -> Result<Loaded, ModelError> {
     let began = Instant::now();
-    let gguf = Arc::new(gguf);
+    let gguf = Arc::new(file.gguf);
     check_supported(&gguf)?;
     let device = device::open(placement.device)?;
     let place = Placement {
@@ -338,8 +326,8 @@ fn read_open(
     let (tokenizer, template) = words.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let (tokenizer, model) = (tokenizer?, model?);
     let about = ModelInfo {
-        name: clean_line(name),
-        sha256,
+        name: clean_line(&file.name),
+        sha256: file.sha256,
         architecture: clean_line(&gguf.text("general.architecture").unwrap_or_default()),
         backend: format!("{} {}", device::name(&device), model.kernel_family())
             .trim_end()

@@ -324,7 +324,7 @@ impl App {
 
     fn notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Text { tokens, .. } => self.meter.wrote(tokens, self.now),
+            Notice::Text { node, tokens, .. } => self.meter.wrote(node, tokens, self.now),
             // The page itself shows the thought.
             Notice::Thought(_) => {}
             Notice::Progress => self.meter.works(self.studio.work(), self.now),

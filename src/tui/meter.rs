@@ -4,20 +4,23 @@
 
 use crate::studio::Work;
 use hub::fetch::{Progress, ProgressMeter};
+use std::collections::BTreeMap;
 use std::time::Duration;
+use story::NodeId;
 use story::message::PassageStats;
 
 #[derive(Default)]
 pub struct Meter {
     pace: ProgressMeter,
     loading: String,
-    /// The time of the first piece of this passage.
+    /// The time of the first piece of this request.
     first: Option<Duration>,
-    /// The time of the last piece of this passage.
+    /// The time of the last piece of this request.
     last: Duration,
-    tokens: usize,
-    /// The number of tokens after the first piece.
+    /// The number of tokens after the first piece, in all passages together.
     after_first: usize,
+    /// The number of tokens of each passage, since candidates are written side by side.
+    tokens: BTreeMap<NodeId, usize>,
     prompt: usize,
     /// Tokens per second of the previous passage.
     before: Option<f64>,
@@ -36,16 +39,17 @@ impl Meter {
                 self.loading = self.pace.line(now, &progress);
             }
             Work::Reading { total, .. } => {
-                (self.prompt, self.tokens, self.after_first, self.first) = (*total, 0, 0, None);
+                (self.prompt, self.after_first, self.first) = (*total, 0, None);
+                self.tokens.clear();
             }
             Work::Nothing | Work::Writing | Work::Thinking { .. } | Work::Drawing { .. } => {}
         }
     }
 
     /// Records this many new tokens of a passage.
-    pub fn wrote(&mut self, tokens: usize, now: Duration) {
+    pub fn wrote(&mut self, node: NodeId, tokens: usize, now: Duration) {
         self.last = now;
-        self.tokens += tokens;
+        *self.tokens.entry(node).or_default() += tokens;
         match self.first {
             None => self.first = Some(now),
             Some(_) => self.after_first += tokens,
@@ -54,6 +58,7 @@ impl Meter {
 
     /// Records the end of a request, with the statistics of its passage.
     pub fn ended(&mut self, stats: Option<&PassageStats>) {
+        self.tokens.clear();
         if let Some(stats) = stats {
             self.before = (stats.new_tokens > 0).then(|| stats.decode_tps());
         }
@@ -70,9 +75,9 @@ impl Meter {
         (seconds > 0.1).then(|| self.after_first as f64 / seconds)
     }
 
-    /// The context size of the current passage in tokens.
+    /// The context size of the current passage in tokens; of several candidates, that of the longest.
     pub fn used(&self) -> usize {
-        self.prompt + self.tokens
+        self.prompt + self.tokens.values().max().unwrap_or(&0)
     }
 
     /// The current activity in a few words. If the engine is idle, the speed of the last passage;
@@ -118,14 +123,33 @@ mod tests {
     #[test]
     fn speed_counts_what_came_after_the_first_piece() {
         let mut meter = Meter::default();
-        meter.wrote(3, Duration::from_secs(5));
+        meter.wrote(1, 3, Duration::from_secs(5));
         assert_eq!(meter.speed(), None);
-        meter.wrote(10, Duration::from_secs(6));
-        meter.wrote(10, Duration::from_secs(7));
+        meter.wrote(1, 10, Duration::from_secs(6));
+        meter.wrote(1, 10, Duration::from_secs(7));
         assert_eq!(meter.speed(), Some(10.0));
         assert_eq!(
             meter.activity(&Work::Writing).as_deref(),
             Some("writing 10.0 tok/s")
         );
+    }
+
+    #[test]
+    fn candidates_share_the_speed_but_not_the_context() {
+        let mut meter = Meter::default();
+        let reading = |total| Work::Reading {
+            done: total,
+            total,
+            reused: 0,
+        };
+        meter.works(&reading(100), Duration::ZERO);
+        for second in 1..=3 {
+            meter.wrote(4, 1, Duration::from_secs(second));
+            meter.wrote(5, 2, Duration::from_secs(second));
+        }
+        assert_eq!(meter.used(), 106);
+        assert_eq!(meter.speed(), Some(4.0));
+        meter.works(&reading(50), Duration::ZERO);
+        assert_eq!(meter.used(), 50);
     }
 }

@@ -69,6 +69,8 @@ fn right_segments(app: &App) -> Vec<StatusSegment> {
         parts.push(segment(&activity, keep, Tone::Info));
     }
     if let (Some(used), Some(about)) = (context_used(app), app.studio.about()) {
+        // Tokens from a server are an estimate.
+        let used = used.min(about.context);
         let tone = if used * 10 >= about.context * 9 {
             Tone::Warning
         } else {

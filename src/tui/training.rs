@@ -12,6 +12,7 @@ use super::{Display, Graphics, probe, terminal};
 use crossterm::event::{Event as TerminalEvent, KeyCode, KeyModifiers};
 use signal_hook::consts::{SIGHUP, SIGTSTP};
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -34,14 +35,16 @@ pub enum Update {
 /// The description of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// The phase, for example "tokens".
+    /// The name of the phase, for example "tokens".
     pub phase: String,
     /// The run folder.
-    pub folder: String,
+    pub folder: PathBuf,
     /// The total number of steps.
     pub steps: u64,
-    /// The batch size.
+    /// The number of examples per step.
     pub batch: usize,
+    /// The word for several examples, for example "pictures".
+    pub unit: &'static str,
 }
 
 /// The terminal's capabilities.

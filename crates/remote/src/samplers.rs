@@ -6,22 +6,9 @@
 mod rows;
 
 use super::flavour::{Flavour, Protocol};
-use rows::{Effect, rows};
+use rows::{Effect, KOBOLD_OFF, KOBOLD_ORDER, LLAMA_ORDER, rows};
 use sampler::Sampling;
 use serde_json::{Map, Value, json};
-
-/// The order of llama-server's stages; it does not run unlisted stages.
-const ORDER: [&str; 9] = [
-    "penalties",
-    "dry",
-    "top_n_sigma",
-    "top_k",
-    "typ_p",
-    "top_p",
-    "min_p",
-    "xtc",
-    "temperature",
-];
 
 /// The sampling fields of a request.
 pub(crate) fn fields(
@@ -40,14 +27,13 @@ pub(crate) fn fields(
         }
     }
     if protocol == Protocol::LlamaText {
-        fields.insert("samplers".into(), json!(ORDER));
+        fields.insert("samplers".into(), json!(LLAMA_ORDER));
     }
     if protocol == Protocol::KoboldText {
-        // Penalties, top-k, top-a, typical, tail-free, top-p and min-p, temperature.
-        fields.insert("sampler_order".into(), json!([6, 0, 1, 4, 3, 2, 5]));
-        // illumine lacks these settings, so neutral values must override the server's defaults.
-        fields.entry("tfs").or_insert(json!(1));
-        fields.entry("top_a").or_insert(json!(0));
+        fields.insert("sampler_order".into(), json!(KOBOLD_ORDER));
+        for (name, value) in KOBOLD_OFF {
+            fields.insert(name.into(), json!(value));
+        }
         fields.insert("sampler_seed".into(), json!(seed % 999_999 + 1));
     } else if protocol != Protocol::AnthropicChat {
         // Servers store a seed in 32 bits, and some take the highest value to mean "random".
@@ -166,8 +152,11 @@ mod tests {
 
     #[test]
     fn what_a_server_never_takes_is_known_before_any_value_is_set() {
-        assert!(unsupported(Flavour::LlamaServer).is_empty());
-        assert_eq!(unsupported(Flavour::KoboldCpp), ["frequency_penalty"]);
+        let kobold = unsupported(Flavour::KoboldCpp);
+        assert!(kobold.contains(&"frequency_penalty") && !kobold.contains(&"typical_p"));
+        let llama = unsupported(Flavour::LlamaServer);
+        let own = ["min_p", "dry_multiplier", "mirostat", "frequency_penalty"];
+        assert!(own.iter().all(|setting| !llama.contains(setting)));
         let hosted = unsupported(Flavour::Anthropic);
         assert!(hosted.contains(&"mirostat") && !hosted.contains(&"top_k"));
         for flavour in Flavour::ALL {

@@ -185,7 +185,9 @@ mod tests {
             let mut sampling = plain();
             switch_on(Stage::MinP, &mut sampling);
             switch_on(stage, &mut sampling);
-            let between = [Stage::TypicalP, Stage::TopP].contains(&stage);
+            let place = |stage| Stage::CUTS.iter().position(|cut| *cut == stage);
+            let (top_k, min_p) = (place(Stage::TopK), place(Stage::MinP));
+            let between = place(stage) > top_k && place(stage) < min_p;
             let first = sampler(&sampling, 1).min_p_may_go_first();
             assert_eq!(first, !between, "{stage:?}");
         }

@@ -22,7 +22,8 @@ pub struct AdamOptions {
     pub beta1: f64,
     /// The norm that all gradients together are clipped to.
     pub clip_norm: f64,
-    /// Whether the matrices of Transformer blocks are updated by orthogonalized momentum.
+    /// Whether the matrices of the image model's Transformer blocks are updated by orthogonalized
+    /// momentum.
     pub orthogonal: bool,
 }
 

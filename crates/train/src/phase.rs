@@ -59,7 +59,7 @@ impl PhaseKind {
 
     /// The path of the phase's latest sample sheet in the folder of a run.
     pub fn sample_sheet(self, run: &Path) -> PathBuf {
-        run.join(format!("{}.png", self.name()))
+        SampleSheet::path(run, self.name())
     }
 
     /// Whether the phase trains the one-pass design; the other design takes four phases.
@@ -216,6 +216,11 @@ pub struct SampleSheet {
 }
 
 impl SampleSheet {
+    /// The path of a phase's latest sample sheet in the folder of a run.
+    pub fn path(run: &Path, phase: &str) -> PathBuf {
+        run.join(format!("{phase}.png"))
+    }
+
     /// A sheet of rows of pictures, each row `[batch, 4, size, size]`, premultiplied, from -1 to 1.
     pub fn new(size: usize, rows: &[Tensor]) -> Result<SampleSheet> {
         Ok(SampleSheet {

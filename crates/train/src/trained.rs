@@ -8,6 +8,12 @@ use candle_core::backprop::GradStore;
 use candle_core::{Error, Result};
 
 /// A network, and its state in training.
+///
+/// [`PhaseInput::trainable`](super::phase::PhaseInput::trainable) makes one from `imagegen`'s
+/// `Weights`. For any other model, create the initial tensors yourself: [`Variables::new`] makes
+/// them trainable, the network uses [`Variables::get`] in its forward pass, and
+/// [`NetworkState::new`] adds the optimizer, with [`AdamOptions::orthogonal`] off.
+/// `tests/lora.rs` is a complete example.
 pub struct TrainedNetwork<N> {
     pub network: N,
     pub state: NetworkState,

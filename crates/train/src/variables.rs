@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Tensors, sorted by name.
 pub type Tensors = BTreeMap<String, Tensor>;
 
-/// The variables of a network by name.
+/// The variables of a network by name. A clone shares its variables with the original.
 #[derive(Clone)]
 pub struct Variables(BTreeMap<String, Var>);
 
@@ -53,6 +53,19 @@ pub fn frozen<T>(
 }
 
 impl Variables {
+    /// Variables with these initial values, for a network that is not made from [`Weights`].
+    pub fn new(start: Tensors) -> Result<Variables> {
+        let variable = |(name, tensor): (String, Tensor)| Ok((name, Var::from_tensor(&tensor)?));
+        Ok(Variables(
+            start.into_iter().map(variable).collect::<Result<_>>()?,
+        ))
+    }
+
+    /// A variable as a tensor, for use in a forward pass; it follows the steps of the optimizer.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.0.get(name).map(Var::as_tensor)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.0.iter().map(|(name, var)| (name.as_str(), var))
     }

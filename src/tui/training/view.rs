@@ -101,7 +101,7 @@ impl View {
         self.said
     }
 
-    /// Pictures per second, once two steps are known.
+    /// Examples per second, once two steps are known.
     fn pace(&self) -> Option<f64> {
         let (first, began) = self.first?;
         let seconds = self.last.checked_sub(began)?.as_secs_f64();
@@ -126,7 +126,11 @@ impl View {
             }
             top += 1;
         };
-        let title = format!("Training {} in {}", self.run.phase, self.run.folder);
+        let title = format!(
+            "Training {} in {}",
+            self.run.phase,
+            self.run.folder.display()
+        );
         line(&title, theme::strong());
         line(&self.progress(inner.width), self.ink());
         line(&self.times(), theme::quiet());
@@ -165,7 +169,7 @@ impl View {
     fn times(&self) -> String {
         let mut parts = Vec::new();
         if let Some(pace) = self.pace() {
-            parts.push(format!("{pace:.1} pictures/s"));
+            parts.push(format!("{pace:.1} {}/s", self.run.unit));
             let left = self.run.steps.saturating_sub(self.step) as f64 * self.run.batch as f64;
             parts.push(format!("{} left", clock(left / pace.max(1e-9))));
         }
@@ -274,6 +278,7 @@ mod tests {
             folder: "run".into(),
             steps: 12_000,
             batch: 32,
+            unit: "pictures",
         };
         View::new(run, true, Gallery::new(means))
     }

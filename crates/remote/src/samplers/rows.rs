@@ -4,6 +4,27 @@ use super::Flavour;
 use sampler::Sampling;
 use serde_json::{Value, json};
 
+/// The order of llama-server's stages; it does not run unlisted stages.
+pub(super) const LLAMA_ORDER: [&str; 9] = [
+    "penalties",
+    "dry",
+    "top_n_sigma",
+    "top_k",
+    "typ_p",
+    "top_p",
+    "min_p",
+    "xtc",
+    "temperature",
+];
+
+/// The order of KoboldCpp's stages, by number: penalties, top-k, top-a, typical, tail-free, top-p
+/// and min-p, temperature.
+pub(super) const KOBOLD_ORDER: [u8; 7] = [6, 0, 1, 4, 3, 2, 5];
+
+/// KoboldCpp's settings that illumine lacks, each with the value that turns it off: without it, the
+/// server would use its own default.
+pub(super) const KOBOLD_OFF: [(&str, u8); 2] = [("tfs", 1), ("top_a", 0)];
+
 /// One sampling setting, ready to be sent.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -34,8 +55,9 @@ pub(super) struct Names {
     kobold_cpp: &'static str,
     ollama: &'static str,
     llama_cpp_python: &'static str,
-    /// The name on vLLM, SGLang and OpenRouter.
+    /// The name on vLLM and SGLang.
     vllm: &'static str,
+    open_router: &'static str,
     lm_studio: &'static str,
     /// The name on OpenAI, LiteLLM and unidentified servers with a compatible API.
     open_ai: &'static str,
@@ -52,10 +74,20 @@ impl Names {
             ollama: name,
             llama_cpp_python: name,
             vllm: name,
+            open_router: name,
             lm_studio: name,
             open_ai: name,
             anthropic: name,
             transformers: name,
+        }
+    }
+
+    /// The same name on llama-server and KoboldCpp; other servers lack the setting.
+    const fn llama_and_kobold(name: &'static str) -> Names {
+        Names {
+            llama_server: name,
+            kobold_cpp: name,
+            ..Names::same("")
         }
     }
 
@@ -66,7 +98,8 @@ impl Names {
             Flavour::KoboldCpp => self.kobold_cpp,
             Flavour::Ollama => self.ollama,
             Flavour::LlamaCppPython => self.llama_cpp_python,
-            Flavour::Vllm | Flavour::Sglang | Flavour::OpenRouter => self.vllm,
+            Flavour::Vllm | Flavour::Sglang => self.vllm,
+            Flavour::OpenRouter => self.open_router,
             Flavour::LmStudio => self.lm_studio,
             Flavour::OpenAi | Flavour::LiteLlm | Flavour::Compatible => self.open_ai,
             Flavour::Anthropic => self.anthropic,
@@ -201,71 +234,43 @@ pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec
             setting: "xtc_probability",
             value: number(*xtc_probability),
             effect: Effect::Cut(*xtc_probability > 0.0 && *xtc_threshold <= 0.5),
-            names: Names {
-                llama_server: "xtc_probability",
-                kobold_cpp: "xtc_probability",
-                ..Names::default()
-            },
+            names: Names::llama_and_kobold("xtc_probability"),
         },
         Row {
             setting: "xtc_threshold",
             value: number(*xtc_threshold),
             effect: Effect::Part,
-            names: Names {
-                llama_server: "xtc_threshold",
-                kobold_cpp: "xtc_threshold",
-                ..Names::default()
-            },
+            names: Names::llama_and_kobold("xtc_threshold"),
         },
         Row {
             setting: "dry_multiplier",
             value: number(*dry_multiplier),
             effect: Effect::Penalty(*dry_multiplier > 0.0),
-            names: Names {
-                llama_server: "dry_multiplier",
-                kobold_cpp: "dry_multiplier",
-                ..Names::default()
-            },
+            names: Names::llama_and_kobold("dry_multiplier"),
         },
         Row {
             setting: "dry_base",
             value: number(*dry_base),
             effect: Effect::Part,
-            names: Names {
-                llama_server: "dry_base",
-                kobold_cpp: "dry_base",
-                ..Names::default()
-            },
+            names: Names::llama_and_kobold("dry_base"),
         },
         Row {
             setting: "dry_allowed_length",
             value: json!(dry_allowed_length),
             effect: Effect::Part,
-            names: Names {
-                llama_server: "dry_allowed_length",
-                kobold_cpp: "dry_allowed_length",
-                ..Names::default()
-            },
+            names: Names::llama_and_kobold("dry_allowed_length"),
         },
         Row {
             setting: "dry_penalty_last_n",
             value: json!(dry_range),
             effect: Effect::Part,
-            names: Names {
-                llama_server: "dry_penalty_last_n",
-                kobold_cpp: "dry_penalty_last_n",
-                ..Names::default()
-            },
+            names: Names::llama_and_kobold("dry_penalty_last_n"),
         },
         Row {
             setting: "dry_sequence_breakers",
             value: breakers,
             effect: Effect::Part,
-            names: Names {
-                llama_server: "dry_sequence_breakers",
-                kobold_cpp: "dry_sequence_breakers",
-                ..Names::default()
-            },
+            names: Names::llama_and_kobold("dry_sequence_breakers"),
         },
         Row {
             setting: "repetition_penalty",
@@ -277,6 +282,7 @@ pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec
                 ollama: "repeat_penalty",
                 llama_cpp_python: "repeat_penalty",
                 vllm: "repetition_penalty",
+                open_router: "repetition_penalty",
                 lm_studio: "repeat_penalty",
                 ..Names::default()
             },
@@ -356,4 +362,20 @@ pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec
 fn number(value: f32) -> Value {
     let short: f64 = value.to_string().parse().unwrap_or_default();
     json!(short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_with_a_row_is_not_turned_off_for_kobold_cpp() {
+        let rows = rows(Flavour::KoboldCpp, &Sampling::default(), 0);
+        let mut names = rows
+            .iter()
+            .filter_map(|row| row.names.on(Flavour::KoboldCpp));
+        let off = KOBOLD_OFF.map(|(name, _)| name);
+        let both = names.find(|name| off.contains(name));
+        assert_eq!(both, None, "it has a row, so remove it from KOBOLD_OFF");
+    }
 }
