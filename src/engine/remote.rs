@@ -1,6 +1,6 @@
 //! The backend for a model on a server: sends prompts as text and streams the answers.
 //!
-//! [`super::text`] provides most features that a server may lack (stop strings, lengths, bans by
+//! `text.rs` provides most features that a server may lack (stop strings, lengths, bans by
 //! asking again); the others are reported once, before writing. The server's text is untrusted:
 //! sizes and waits are bounded, and control characters never become part of a passage.
 

@@ -3,10 +3,10 @@
 //! Such a backend supplies a [`TextSource`]: the size of its context, a count of tokens, and pieces
 //! of text after a prompt. This module does the rest:
 //!
-//! - [`write`] writes a passage: it turns the context into a prompt that fits, reports what was left
+//! - [`write()`] writes a passage: it turns the context into a prompt that fits, reports what was left
 //!   out, ends the passage at stop strings and at the length goal, asks again for other words in
 //!   place of a banned phrase, and keeps what had arrived before an error.
-//! - [`explain`] and [`context_start`] answer the methods of those names of
+//! - [`explain()`] and [`context_start`] answer the methods of those names of
 //!   [`Backend`](super::Backend).
 //!
 //! The backend implements `Backend` by calling these three, as the small one in `text/tests.rs`
@@ -56,7 +56,7 @@ pub trait TextSource {
     /// The size of the model's context in tokens.
     fn context(&self) -> usize;
 
-    /// The number of tokens in a text; [`estimate`] if the source cannot count them.
+    /// The number of tokens in a text; [`estimate()`] if the source cannot count them.
     fn count(&self, text: &str) -> Result<usize, Self::Error>;
 
     /// The memory between passages, which must be a field of the source.
