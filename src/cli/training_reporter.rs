@@ -3,7 +3,8 @@
 
 use super::{complain, note};
 use ::train::phase::SampleSheet;
-use ::train::run::{Metrics, TrainingEvent};
+use ::train::run::TrainingEvent;
+use ::train::step::Metrics;
 use illumine::store::picture;
 use illumine::tui::training::{Run, clock};
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 //! matrices of Transformer blocks may be updated by orthogonalized momentum instead.
 
 use super::orthogonal::{self, MOMENTUM};
-use super::phase::Step;
+use super::step::Step;
 use super::variables::{Tensors, Variables};
 use candle_core::backprop::GradStore;
 use candle_core::{Error, Result, Tensor};

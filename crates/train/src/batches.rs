@@ -2,10 +2,10 @@
 //! whether the picture is flipped).
 
 use super::data::dataset::Dataset;
+use super::data::dataset::PictureKey;
 use super::data::emoji::with_tone;
 use super::data::sets::ICON_SETS;
 use super::data::split::Split;
-use super::token_table::PictureKey;
 use super::variables::noise;
 use candle_core::{Device, Error, Result, Tensor};
 use imagegen::conditioning::Conditioning;

@@ -5,7 +5,8 @@ use super::losses::{
     GanLoss, LossWeights, feature_matching_loss, gradient_norm, one_centred_penalty, scalar,
     zero_centred_penalty,
 };
-use super::phase::{PhaseInput, Step};
+use super::phase::PhaseInput;
+use super::step::Step;
 use super::trained::{NetworkState, TrainedNetwork};
 use super::variables::Tensors;
 use candle_core::{Error, Result, Tensor};

@@ -32,6 +32,7 @@ pub mod quantize;
 pub mod reconstruct;
 pub mod refine;
 pub mod run;
+pub mod step;
 mod token_pool;
 pub mod token_table;
 pub mod tokens;

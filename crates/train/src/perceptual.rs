@@ -4,7 +4,7 @@
 //! Evaluation uses another network, lite0. Rows are `[batch, height, width, channels]`.
 
 use super::losses::scalar;
-use super::run::Metrics;
+use super::step::Metrics;
 use crate::TrainError;
 use crate::efficientnet::{
     Block, Dense, Depthwise, LITE1, STEM, Tensors, dense, load_tensors, weights_error,

@@ -4,7 +4,7 @@ use super::TrainError;
 use super::adam::AdamOptions;
 use super::batches::Batches;
 use super::checkpoint::{self, Parts};
-use super::run::Metrics;
+use super::step::{Metrics, Step};
 use super::trained::{NetworkState, TrainedNetwork};
 use super::variables::{Tensors, frozen, trainable};
 use candle_core::{Device, Result, Tensor};
@@ -184,29 +184,6 @@ impl<'a> PhaseInput<'a> {
 pub struct Autoencoder {
     pub encoder: Tensors,
     pub generator: Tensors,
-}
-
-/// A step of a run: its number and learning rate.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
-    /// The number of the step, counted from 1.
-    pub number: u64,
-    pub learning_rate: f64,
-}
-
-impl Step {
-    /// The same step with its learning rate multiplied by `factor`.
-    pub fn scaled(self, factor: f64) -> Step {
-        Step {
-            learning_rate: self.learning_rate * factor,
-            ..self
-        }
-    }
-
-    /// A factor that rises from 0 to 1 over the first `steps` of a run.
-    pub fn ramp(self, steps: f64) -> f64 {
-        (self.number as f64 / steps).min(1.0)
-    }
 }
 
 /// Rows of pictures, each picture as `[size, size, 4]` bytes of premultiplied RGBA.

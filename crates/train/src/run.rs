@@ -5,7 +5,8 @@
 
 use super::TrainError;
 use super::checkpoint::{self, RunState};
-use super::phase::{Phase, SampleSheet, Step};
+use super::phase::{Phase, SampleSheet};
+use super::step::{Metrics, Step};
 use base::progress::Observer;
 use candle_core::Device;
 use imagegen::config::Config;
@@ -13,9 +14,6 @@ use sampler::rng::{Rng, derive};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
-
-/// The metrics of a step, by name.
-pub type Metrics = Vec<(&'static str, f64)>;
 
 /// The schedule of a phase: steps, batch size, learning rate, and how often it saves checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,8 +2,9 @@
 //! draws: for a few pictures at each step, until every picture of the dataset has sampled tokens.
 
 use super::batches::Batch;
+use super::data::dataset::PictureKey;
 use super::phase::PhaseInput;
-use super::token_table::{PictureKey, TokenTable};
+use super::token_table::TokenTable;
 use super::variables::Tensors;
 use candle_core::{Device, Error, Result, Tensor};
 use imagegen::conditioning::Conditioning;

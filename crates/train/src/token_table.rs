@@ -3,6 +3,7 @@
 
 use super::TrainError;
 use super::batches::{Batch, Batches, random_below};
+use super::data::dataset::PictureKey;
 use super::phase::PhaseInput;
 use super::picture_tokenizer::PictureTokenizer;
 use base::progress::Unobserved;
@@ -19,13 +20,6 @@ pub struct TokenTable<'a> {
     tokens: Vec<[Vec<u8>; 2]>,
     /// The style number for styles that the weights lack.
     unknown_style: usize,
-}
-
-/// A picture of the dataset, flipped or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PictureKey {
-    pub index: usize,
-    pub flip: bool,
 }
 
 impl<'a> TokenTable<'a> {

@@ -2,7 +2,7 @@
 
 use super::adam::{Adam, AdamOptions};
 use super::checkpoint::Parts;
-use super::phase::Step;
+use super::step::Step;
 use super::variables::{Tensors, Variables, update_ema};
 use candle_core::backprop::GradStore;
 use candle_core::{Error, Result};

@@ -19,8 +19,9 @@ use train::TrainError;
 use train::adam::AdamOptions;
 use train::checkpoint::Parts;
 use train::losses::scalar;
-use train::phase::{Phase, SampleSheet, Step};
-use train::run::{Metrics, Plan, RunOutcome, Schedule, TrainingEvent, run};
+use train::phase::{Phase, SampleSheet};
+use train::run::{Plan, RunOutcome, Schedule, TrainingEvent, run};
+use train::step::{Metrics, Step};
 use train::trained::{NetworkState, TrainedNetwork};
 use train::variables::{Tensors, Variables, noise};
 

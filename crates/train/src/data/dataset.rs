@@ -202,6 +202,13 @@ fn numbers(
     }
 }
 
+/// A picture of the dataset, flipped or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PictureKey {
+    pub index: usize,
+    pub flip: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
