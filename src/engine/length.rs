@@ -24,7 +24,7 @@ pub fn most_tokens(request: &TextRequest) -> usize {
     }
 }
 
-/// Whether the length goal may be met after this many tokens.
+/// Whether the length goal allows the passage to end after this many tokens.
 pub fn may_end(request: &TextRequest, written: usize) -> bool {
     is_near(request, written)
         || matches!(request.goal, LengthGoal::Sentence | LengthGoal::Paragraph)

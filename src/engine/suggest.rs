@@ -23,7 +23,8 @@ pub fn suggest(
     Ok((status, stats))
 }
 
-/// The text that the model writes, and how it ended. Other events go to the listener.
+/// Runs the request. Returns the text that the model wrote, and how the generation ended. All events
+/// except the text go to the listener.
 pub fn said(
     backend: &mut dyn Backend,
     ask: &TextRequest,

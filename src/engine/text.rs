@@ -124,7 +124,7 @@ pub trait TextSource {
     }
 }
 
-/// A request for text to a source.
+/// A request to a source for text.
 #[derive(Clone, Debug)]
 pub struct TextAsk<'a> {
     /// The request, for its sampling settings. A source may also apply its stop strings and banned

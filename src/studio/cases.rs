@@ -1,4 +1,4 @@
-//! Independent cases without a session: the request for each, and the run of all of them.
+//! Independent cases without a session: builds the request of each case and runs them all.
 
 pub use crate::engine::fan_out::run as run_cases;
 

@@ -96,7 +96,8 @@ pub struct DesignInput<'a> {
 }
 
 impl DesignInput<'_> {
-    /// The conditioning of one network, whose null text replaces an empty prompt.
+    /// The conditioning of one network. `null_text`, which belongs to the network, replaces the
+    /// embedding of an empty prompt.
     pub fn conditioning(&self, null_text: &Tensor) -> Result<Conditioning> {
         let count = self.spec.seeds.len();
         let embedding = &self.text.embedding;

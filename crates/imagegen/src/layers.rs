@@ -188,7 +188,8 @@ fn modulate(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
 /// Dropout in training; none when drawing.
 pub enum Dropout<'a> {
     None,
-    /// Makes masks of the given shape: zeros, and 1 / (1 - share) elsewhere.
+    /// Makes a mask of the given shape: 0 for each dropped element, 1 / (1 - dropout rate) for the
+    /// others.
     Masks(&'a dyn Fn(&[usize]) -> Result<Tensor>),
 }
 

@@ -64,7 +64,8 @@ impl Retriever {
         }
     }
 
-    /// The factor on the retrieval strength. `partly`: only part of the picture is sampled.
+    /// The factor by which the retrieval strength is multiplied. `partly` says whether only a part of
+    /// the picture is sampled.
     pub fn strength(&self, examples: &RetrievedExamples, style: Option<u32>, partly: bool) -> f64 {
         match partly || !self.any_related(examples, style) {
             true => UNRELATED,

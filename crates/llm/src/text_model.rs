@@ -15,8 +15,8 @@ pub enum Logits {
     Last,
     /// The rows of all tokens.
     All,
-    /// The row of the last token, of which only the k highest logits matter. Where this saves
-    /// copying from a device, the others are `-inf`.
+    /// The row of the last token, if only its k highest logits are needed. A device from which it
+    /// is faster to copy few logits sets the others to `-inf`.
     TopK(usize),
 }
 

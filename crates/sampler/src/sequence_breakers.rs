@@ -60,8 +60,8 @@ impl SequenceBreakers {
         self.0.whole.contains(&token)
     }
 
-    /// Whether a breaker ends in `token`, where `tail` contains the last bytes of the text before
-    /// it; updates `tail`.
+    /// Whether the end of some breaker lies within `token`. `tail` contains the last bytes of the text
+    /// before the token, and is updated.
     pub fn ends(&self, tail: &mut Vec<u8>, token: u32) -> bool {
         let holds = self.holds(token);
         let Some(longest) = self.0.long.iter().map(Vec::len).max() else {

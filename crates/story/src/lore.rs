@@ -82,9 +82,10 @@ pub struct LoreEntry {
     pub group: String,
     pub group_override: bool,
     pub group_weight: f64,
-    /// How many passages the entry stays active for.
+    /// The number of passages for which the entry stays active.
     pub sticky: Option<u32>,
-    /// For how many passages after its active time the entry cannot become active again.
+    /// How many passages must pass after the entry stops being active before it can become active
+    /// again.
     pub cooldown: Option<u32>,
     /// How many passages the story must have before the entry can become active.
     pub delay: Option<u32>,

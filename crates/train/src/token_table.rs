@@ -67,7 +67,8 @@ impl<'a> TokenTable<'a> {
         keys.map(|key| self.examples(key, || true)).collect()
     }
 
-    /// A random share of the examples of each picture of a batch.
+    /// For each picture of a batch, a random subset of its examples: each example is included with
+    /// probability `share`.
     pub fn retrieved_examples(
         &self,
         batch: &Batch,

@@ -30,7 +30,8 @@ use train::variables::{Tensors, Variables, noise};
 struct Lora(Variables);
 
 impl Lora {
-    /// Adam moves B at once, and A once B is no longer zero.
+    /// Adam's options. B changes from the first step on, and A from the step after B is no longer
+    /// zero.
     const ADAM: AdamOptions = AdamOptions {
         beta1: 0.9,
         clip_norm: 1.0,

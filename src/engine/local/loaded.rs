@@ -63,7 +63,7 @@ impl Loaded {
         known.then_some(self.latest.as_slice())
     }
 
-    /// Stores the logits after the cache's contents.
+    /// Stores the logits for the token that follows the cache's contents.
     pub fn remember(&mut self, logits: &[f32]) {
         self.latest = logits.to_vec();
     }

@@ -49,8 +49,8 @@ pub struct Passage<'a> {
     said_anything: bool,
     /// For each position, the tokens made less likely there.
     blocked: HashMap<usize, Vec<(u32, f32)>>,
-    /// Banned phrases that may stay after all: the position of the first token in the passage, and
-    /// the index of the ban.
+    /// Banned phrases that may stay after all, each as the position of its first token in the
+    /// passage and the index of its ban.
     let_through: HashSet<(usize, usize)>,
 }
 

@@ -10,8 +10,8 @@ const REPLACEMENT: &str = "\\ufffd";
 /// The length in bytes of an escape such as `\u00e9`.
 const LENGTH: usize = 6;
 
-/// Replaces each escape that is half of a character with U+FFFD. Returns the JSON, and the number
-/// of replacements.
+/// Replaces each unpaired surrogate escape by U+FFFD. Returns the JSON and the number of
+/// replacements.
 pub fn mend_halves(json: &str) -> (Cow<'_, str>, usize) {
     let mut mended = String::new();
     let (mut halves, mut copied, mut at) = (0, 0, 0);

@@ -20,7 +20,7 @@ use story::node::SPEAKER;
 use story::{Author, Mode, Node, NodeId};
 use turns::{INPUT, OUTPUT, Speaking, Style, Turn};
 
-/// The key under which a story's other fields are stored.
+/// The key under which the fields of a KoboldAI story that illumine does not use are stored.
 pub const FORMAT: &str = "kobold";
 
 /// The key that marks a passage in the same chunk as the passage before it.

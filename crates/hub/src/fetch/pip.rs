@@ -259,8 +259,8 @@ fn end(child: &mut Child) {
     let _ = child.kill();
 }
 
-/// The size of the largest file in a folder and its subfolders. Their total would count a wheel
-/// twice, since pip writes it for itself and for its cache.
+/// The size of the largest file in a folder and its subfolders. The total size of all
+/// files would count a wheel twice, since pip writes one copy for the download and one for its cache.
 fn largest(directory: &Path) -> u64 {
     let entries = directory.read_dir().into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.file_type() {

@@ -21,7 +21,7 @@ pub(super) enum CodeBits {
     Eight,
 }
 
-/// The scales of a row in a strip.
+/// How the scales of a row are stored in a strip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ScaleKind {
     /// A half float per 32 columns.

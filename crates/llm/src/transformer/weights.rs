@@ -239,8 +239,8 @@ impl Weights {
         Some(self.vector(config.rope.divisors).ok()?.values)
     }
 
-    /// Refuses a file with a tensor in its `layers` or its output that was not loaded: the model
-    /// needs it, so the text would be wrong without it.
+    /// Refuses a file if a tensor of its first `layers` layers, or of its output, was not loaded:
+    /// without this tensor, the text would be wrong.
     pub fn check_all_loaded(&self, layers: usize) -> Result<(), ModelError> {
         let loaded = self.loaded.borrow();
         let of_layer = |name: &&str| {

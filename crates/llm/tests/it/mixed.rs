@@ -106,8 +106,9 @@ fn llama_with_experts() {
     hold_exact(&tiny, &quantized_llama);
 }
 
-/// Candle's loader computes experts only on CUDA, so the routing is compared with a llama's (above)
-/// and the rest with Qwen3: identical experts equal one network.
+/// Candle's loader computes experts only on CUDA, so the test above compares the routing with
+/// a llama model. This one compares the rest with a dense Qwen3: a mixture of identical experts gives
+/// the same results as a single network.
 #[test]
 fn qwen3_with_experts() {
     let mut dense = qwen3_body("qwen3");

@@ -188,7 +188,7 @@ pub fn captions_of_name(name: &str) -> Vec<String> {
     once_each(vec![name.to_string(), with_article(name)])
 }
 
-/// The caption of a person with a skin tone.
+/// Appends a skin tone to a person's caption; a tone without a name leaves the caption unchanged.
 pub fn with_tone(caption: &str, tone: u8) -> String {
     const TONES: [&str; 5] = ["light", "medium-light", "medium", "medium-dark", "dark"];
     match TONES.get(usize::from(tone).wrapping_sub(1)) {

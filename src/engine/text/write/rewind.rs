@@ -18,8 +18,8 @@ const TRIES_BY_SEED: usize = 3;
 /// The maximum number of attempts to avoid phrases in one passage.
 const IN_ALL: usize = 64;
 
-/// The state of rewinding in one passage: by byte offset, the tokens made less likely and the
-/// number of attempts; and the total number of attempts.
+/// The state of rewinding in one passage: for each byte offset, which tokens were made less likely
+/// and how many attempts were made there; and how many attempts were made in all.
 #[derive(Debug, Default)]
 pub(super) struct Rewinds {
     blocked: HashMap<usize, Vec<(u32, f32)>>,
