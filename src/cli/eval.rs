@@ -6,7 +6,7 @@ use super::page::Progress;
 use super::{Exit, Failed, print};
 use base::decode::decode;
 use illumine::engine::perplexity::{PerplexityError, perplexity};
-use illumine::engine::{LoadError, Loaded, ModelLoader};
+use illumine::engine::{Loaded, ModelLoader};
 use std::path::Path;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
@@ -53,7 +53,8 @@ fn text(
     ))
 }
 
-fn read(file: &Path) -> Result<String, Failed> {
+/// Reads a text file in any encoding that illumine accepts.
+pub fn read(file: &Path) -> Result<String, Failed> {
     let bytes = std::fs::read(file);
     let bytes = bytes.map_err(|error| {
         Failed::new(
@@ -70,8 +71,5 @@ pub fn load(loader: ModelLoader, model: Option<&str>) -> Result<Loaded, Failed> 
     let progress = Progress::of_bytes();
     let loaded = loader.load_local(model.unwrap_or_default(), &progress);
     drop(progress);
-    loaded.map_err(|error| match error {
-        LoadError::Stopped => Failed::new(Exit::Interrupted, "Stopped"),
-        LoadError::Failed(why) => Failed::new(Exit::Model, why),
-    })
+    Ok(loaded?)
 }

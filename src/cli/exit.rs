@@ -1,5 +1,6 @@
 //! The program's exit codes, as documented by `illumine --help`.
 
+use illumine::engine::LoadError;
 use illumine::line::FailureCause;
 use illumine::store::StoreError;
 use illumine::studio::Refusal;
@@ -98,6 +99,15 @@ impl From<Refusal> for Failed {
             _ => Exit::Usage,
         };
         Failed::new(exit, refusal)
+    }
+}
+
+impl From<LoadError> for Failed {
+    fn from(error: LoadError) -> Failed {
+        match error {
+            LoadError::Stopped => Failed::new(Exit::Interrupted, "Stopped"),
+            LoadError::Failed(why) => Failed::new(Exit::Model, why),
+        }
     }
 }
 

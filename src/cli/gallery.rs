@@ -9,8 +9,8 @@ use ::train::data::dataset::Dataset;
 use ::train::data::split::Split;
 use ::train::features::FeatureExtractor;
 use illumine::bench::pictures::{Compared, EvaluationSettings, PicturesError, Report, evaluate};
+use illumine::engine::Loader;
 use illumine::engine::image_pipeline::{DrawError, ImagePipeline};
-use illumine::engine::{LoadError, Loader};
 use imagegen::sampling::Sampling;
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -67,11 +67,7 @@ fn load_pipeline(paths: &Paths, args: &Args) -> Result<ImagePipeline, Failed> {
         ..Common::default()
     };
     let mut loader = environment::loader(paths, &common)?;
-    let loaded = loader.illuminator_and_encoder(&Progress::of_bytes());
-    let (illuminator, encoder) = loaded.map_err(|error| match error {
-        LoadError::Stopped => Failed::new(Exit::Interrupted, "Stopped"),
-        LoadError::Failed(why) => Failed::new(Exit::Model, why),
-    })?;
+    let (illuminator, encoder) = loader.illuminator_and_encoder(&Progress::of_bytes())?;
     Ok(ImagePipeline::new(Rc::new(encoder), illuminator))
 }
 

@@ -28,19 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 
 pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    if let Some(threads) = args.on.threads {
-        // Candle computes on its own threads and on rayon's pool; both can be sized once, before
-        // anything uses them.
-        // SAFETY: no other thread is running yet.
-        unsafe { std::env::set_var("CANDLE_NUM_THREADS", threads.to_string()) };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
-        pool.build_global().map_err(|why| {
-            Failed::new(
-                Exit::Usage,
-                format!("Cannot start {threads} threads: {why}"),
-            )
-        })?;
-    }
+    set_threads(args.on.threads)?;
     let dataset = pictures::read(&args.data)?;
     let mut job = job(args);
     check(&job, &dataset.styles).map_err(failed)?;
@@ -65,6 +53,25 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         unit: "pictures",
     };
     show(&run, args.plain, train)
+}
+
+/// Sets the number of threads on which candle computes; None leaves the default. A training command
+/// calls it before anything else.
+pub(super) fn set_threads(threads: Option<u16>) -> Result<(), Failed> {
+    let Some(threads) = threads else {
+        return Ok(());
+    };
+    // Candle computes on its own threads and on rayon's pool; both can be sized once, before
+    // anything uses them.
+    // SAFETY: no other thread is running yet.
+    unsafe { std::env::set_var("CANDLE_NUM_THREADS", threads.to_string()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
+    pool.build_global().map_err(|why| {
+        Failed::new(
+            Exit::Usage,
+            format!("Cannot start {threads} threads: {why}"),
+        )
+    })
 }
 
 /// Runs `train`, which trains a model of any kind, and shows its events in the live view or, if

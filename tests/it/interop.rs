@@ -226,19 +226,7 @@ fn no_secret_is_in_a_journal_or_an_export() {
         .variable("OPENAI_API_KEY", KEY)
         .run()
         .expect(0);
-    for format in [
-        "txt",
-        "md",
-        "html",
-        "epub",
-        "jsonl",
-        "pairs",
-        "kobold",
-        "tavern",
-        "card",
-        "worldinfo",
-        "lorebook",
-    ] {
+    for format in illumine::store::export::names() {
         for tree in [&[][..], &["--tree"]] {
             let name = format!("out-{format}{}", tree.len());
             let args = [

@@ -57,7 +57,7 @@ pub const KINDS: &[Kind] = &[
     text(
         "equals",
         "TEXT",
-        "the whole text, without white space at its start and end",
+        "the text equals TEXT, apart from white space at the start and end",
         |it| Ok(Check::Equals(it.text()?)),
     ),
     text("contains", "TEXT", "the text contains TEXT", |it| {

@@ -15,8 +15,9 @@ pub(crate) trait Codes {
     const ZERO: i32 = 1 << (Self::BITS - 1);
     /// Loads the codes of the 8 rows from `side * 8` on: the first 16 columns, then the last 16.
     ///
-    /// # Safety The processor supports this family's instructions, and `quants` points to a block
-    /// of codes in this format.
+    /// # Safety
+    /// The processor supports this family's instructions, and `quants` points to a block of codes
+    /// in this format.
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2];
 }
 
@@ -50,7 +51,8 @@ pub(super) trait Floats {
     const BYTES: usize;
     /// Half a column: the rows from `side * 8` on.
     ///
-    /// # Safety The processor supports this family's instructions, and sixteen weights can be read.
+    /// # Safety
+    /// The processor supports this family's instructions, and sixteen weights can be read.
     unsafe fn column(at: *const u8, side: usize) -> __m256;
 }
 

@@ -10,8 +10,9 @@ pub(crate) trait Codes {
     const ZERO: i32;
     /// Loads two groups of 4 columns each: group `g`, which is below 4, and group `g + 4`.
     ///
-    /// # Safety The processor supports this family's instructions, and `quants` points to a block
-    /// of codes in this format.
+    /// # Safety
+    /// The processor supports this family's instructions, and `quants` points to a block of codes
+    /// in this format.
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i);
 }
 
@@ -45,7 +46,8 @@ pub(crate) trait Floats {
     const BYTES: usize;
     /// A column of 16 rows.
     ///
-    /// # Safety The processor supports this family's instructions, and sixteen weights can be read.
+    /// # Safety
+    /// The processor supports this family's instructions, and sixteen weights can be read.
     unsafe fn column(at: *const u8) -> __m512;
 }
 
