@@ -1,26 +1,30 @@
 //! `illumine replay`: runs scripts and reports which of their expectations hold.
 
+mod jobs;
 mod page;
+mod plan;
+mod rerun;
 mod runner;
+mod sink;
 
 use super::args::{Replay as Args, ReplayCommand};
 use super::environment::{self, BUILD, Paths};
-use super::{Exit, Failed, complain, output, print, signals};
+use super::{Exit, Failed, complain, note, output, print, signals};
 use base::untrusted::clean_line;
+use illumine::engine::fan_out::{Pacing, SharedLoader};
 use illumine::store::files;
 use illumine::studio::Setup;
-use replay::report::{self, CaseReport, RunMode, RunReport, Verdict};
-use replay::script::{self, Case, Script};
-use runner::Runner;
+use jobs::{Halt, Lane, Start};
+use plan::{Plan, SEED};
+use replay::report::{self, RunMode, RunReport};
+use replay::script::{self, Script};
+use sink::{Sink, Stopped};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, stdout};
 use std::path::Path;
-use std::time::Instant;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 use story::sentence::count_noun;
-use story::{SettingOverrides, Settings, voice};
-
-/// The seed if neither the script nor the command line sets one.
-const SEED: u64 = 0;
+use story::voice;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     if let Some(ReplayCommand::New { file, force }) = &args.what {
@@ -31,79 +35,113 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         return Err(usage(why));
     }
     let scripts = load(args)?;
-    let asked = environment::asked(&args.common)?;
-    let chosen = chosen(&scripts, args, &asked)?;
-    let mut run = RunReport {
-        mode: RunMode::Recompute,
-        build: BUILD.to_string(),
-        reproducible: true,
-        ..RunReport::default()
+    let mut plan = Plan::new(&scripts, args)?;
+    let loader = environment::loader(paths, &args.common)?;
+    plan.identify(&loader);
+    run_cases(paths, &plan, loader)
+}
+
+fn run_cases(
+    paths: &Paths,
+    plan: &Plan,
+    loader: illumine::engine::ModelLoader,
+) -> Result<Exit, Failed> {
+    let args = plan.args;
+    let servers = loader.backends.clone();
+    let is_server = |model: &str| servers.find(model).is_some();
+    let jobs = usize::from(args.many.jobs);
+    let lanes = Lane::divide(0..plan.cases.len(), jobs, |index| {
+        plan.is_remote(index, &is_server)
+    });
+    say_begin(plan, &lanes);
+    let pacing = Pacing {
+        jobs: Some(jobs),
+        retries: args.many.retries,
+        limit: Duration::from_secs(args.many.timeout),
+        entropy: environment::entropy(),
     };
+    let (warn, warnings) = channel();
+    let loader = SharedLoader::new(loader, pacing, move |why| {
+        // Nobody is warned once the run is over.
+        let _ = warn.send(why.to_string());
+    });
     let setup = Setup {
         // Every case is private, and nothing depends on chance.
         private: true,
         entropy: SEED,
         ..environment::setup(paths, &args.common)?
     };
-    let (mut studio, events) = super::studio_with(paths, &args.common, setup)?;
-    let watch = signals::listen(studio.stopper());
-    let mut runner = Runner::new(&mut studio, &events, watch, args, chosen.len());
-    let began = Instant::now();
-    let mut kept = Vec::new();
-    let mut ends = Ends {
-        read: true,
-        ..Ends::default()
+    let halt = Halt::default();
+    let watch = signals::listen_with({
+        let halt = halt.clone();
+        move || halt.stop()
+    });
+    watch.working(true);
+    let mut sink = Sink::new(plan, first_report(args));
+    let start = Start {
+        plan,
+        loader: &loader,
+        setup: &setup,
+        halt: &halt,
     };
-    for (script, case, settings) in chosen {
-        let Some((report, fault)) = runner.case(script, case, &settings, &mut run) else {
-            break;
-        };
-        run.count(report.verdict);
-        ends.fault = ends.fault.or(fault);
-        ends.read = output::write(shown(&report, args.json)?.as_bytes())?;
-        kept.extend(args.junit.is_some().then_some(report));
-        if !ends.read {
-            break;
-        }
+    let ran = jobs::run(&start, &lanes, &warnings, &mut |news| sink.take(news));
+    if !args.stable {
+        sink.run.retries = Some(loader.retries()).filter(|retries| *retries > 0);
     }
-    ends.interrupted = runner.interrupted();
-    run.seconds = (!args.stable).then(|| began.elapsed().as_secs_f64());
-    finish(&run, &kept, args, &ends)
+    let ended = ran.and_then(|()| finish(&mut sink, args, watch.interrupts() > 0));
+    watch.working(false);
+    ended
 }
 
-/// How the run ended.
-#[derive(Default)]
-struct Ends {
-    /// The exit code of the first line that could not run.
-    fault: Option<Exit>,
-    interrupted: bool,
-    /// Whether standard output is still being read.
-    read: bool,
+fn first_report(args: &Args) -> RunReport {
+    RunReport {
+        mode: RunMode::Recompute,
+        build: match args.stable {
+            true => String::new(),
+            false => BUILD.to_string(),
+        },
+        reproducible: true,
+        ..RunReport::default()
+    }
 }
 
-fn finish(run: &RunReport, cases: &[CaseReport], args: &Args, ends: &Ends) -> Result<Exit, Failed> {
-    if ends.read {
-        let last = match args.json {
-            true => json_line(run)?,
-            false => report::summary_text(run),
-        };
-        print(&last)?;
+/// Says what differs from an ordinary run.
+fn say_begin(plan: &Plan, lanes: &[Lane]) {
+    if let Some(shard) = &plan.shard {
+        note(&format!(
+            "{} to run, {} (from {})",
+            count_noun(plan.cases.len(), "case"),
+            shard.name(),
+            shard.source
+        ));
     }
+    if plan.args.many.jobs > 1 && lanes.iter().any(Lane::is_in_turn) && plan.cases.len() > 1 {
+        note("Cases that use a model in this process run in turn; --jobs is for model servers");
+    }
+}
+
+/// Writes the reports, and returns the exit code.
+fn finish(sink: &mut Sink, args: &Args, interrupted: bool) -> Result<Exit, Failed> {
+    sink.close()?;
     if let Some(path) = &args.junit {
-        let xml = report::junit(run, cases);
+        let cases: Vec<_> = sink.kept.drain(..).map(|(_, case)| case).collect();
+        let xml = report::junit(&sink.run, &cases);
         let xml = xml.map_err(|error| Failed::new(Exit::Engine, error))?;
         let written = files::write_file(path, xml.as_bytes(), true);
         written.map_err(|error| Failed::new(Exit::Engine, error))?;
     }
-    if ends.interrupted {
-        complain("Interrupted; the other cases did not run");
+    let left = count_noun(sink.run.not_run, "case");
+    if interrupted {
+        complain(&format!("Interrupted; {left} did not run"));
+        return Ok(Exit::Interrupted);
     }
-    Ok(match ends.fault {
-        _ if ends.interrupted => Exit::Interrupted,
-        Some(fault) => fault,
-        None if run.failed > 0 => Exit::Expectation,
-        None => Exit::Well,
-    })
+    match &sink.stopped {
+        Some(Stopped::Hopeless(why)) => Err(Failed::new(
+            Exit::Model,
+            format!("{why}; {left} did not run"),
+        )),
+        None => Ok(sink.exit()),
+    }
 }
 
 /// Loads all scripts; if any has an error, prints every error and runs nothing.
@@ -125,38 +163,6 @@ fn load(args: &Args) -> Result<Vec<Script>, Failed> {
     Err(usage(last))
 }
 
-/// The cases to run, with their settings.
-fn chosen<'a>(
-    scripts: &'a [Script],
-    args: &Args,
-    asked: &SettingOverrides,
-) -> Result<Vec<(&'a Script, &'a Case, Settings)>, Failed> {
-    let wanted = args.filter.as_deref().unwrap_or_default().to_lowercase();
-    let mut chosen = Vec::new();
-    for script in scripts {
-        for case in &script.cases {
-            if case.name.to_lowercase().contains(&wanted) {
-                let settings = case.settings.apply_to(Settings::default());
-                let settings = settings.and_then(|settings| asked.apply_to(settings));
-                let mut settings = settings.map_err(usage)?;
-                settings.sampling.seed.get_or_insert(SEED);
-                chosen.push((script, case, settings));
-            }
-        }
-    }
-    match chosen.is_empty() {
-        true => {
-            let all: usize = scripts.iter().map(|script| script.cases.len()).sum();
-            Err(usage(format!(
-                "No name of the {} contains {}; choose another --filter",
-                count_noun(all, "case"),
-                clean_line(&wanted)
-            )))
-        }
-        false => Ok(chosen),
-    }
-}
-
 fn new_script(path: &Path, force: bool) -> Result<Exit, Failed> {
     let name = clean_line(&path.to_string_lossy());
     let text = replay::FIRST_SCRIPT.replace("first.illum", &name);
@@ -164,20 +170,6 @@ fn new_script(path: &Path, force: bool) -> Result<Exit, Failed> {
     print(&format!(
         "Wrote {name}; run it with: illumine replay {name}\n"
     ))
-}
-
-/// A case as it is printed.
-fn shown(case: &CaseReport, json: bool) -> Result<String, Failed> {
-    if json {
-        return json_line(case);
-    }
-    let coloured = stdout().is_terminal() && environment::colour();
-    let mark = |verdict: Verdict, word: &str| match (verdict, coloured) {
-        (_, false) => word.to_string(),
-        (Verdict::Passed, true) => format!("\u{1b}[32m{word}\u{1b}[0m"),
-        (Verdict::Failed | Verdict::Error, true) => format!("\u{1b}[31m{word}\u{1b}[0m"),
-    };
-    Ok(report::case_text(case, mark))
 }
 
 fn json_line(value: &impl serde::Serialize) -> Result<String, Failed> {

@@ -8,7 +8,8 @@ pub use text::{case_text, summary_text};
 
 use crate::expect::Bound;
 use crate::measure::variety::wilson_interval;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How the texts of a run came about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,7 +29,8 @@ impl RunMode {
 }
 
 /// One case that has ended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CaseReport {
     /// The script as the user named it.
     pub file: String,
@@ -59,12 +61,31 @@ pub struct CaseReport {
     pub seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
+    /// The model that wrote, with its checksum and backend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Whether the same case may write another text next time.
+    #[serde(skip_serializing_if = "is_false")]
+    pub varies: bool,
+    /// The digest of everything that the result depends on; see [`crate::script::Case::digest`].
+    pub digest: String,
     /// The command that runs this case alone.
     pub rerun: String,
+    /// The files of the pictures that the case drew.
+    #[serde(skip)]
+    pub pictures: Vec<Arc<[u8]>>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 /// The runs of a repeated case.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Runs {
     pub runs: u32,
     pub passed: u32,
@@ -90,7 +111,7 @@ impl Runs {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     #[default]
@@ -102,7 +123,7 @@ pub enum Verdict {
 }
 
 /// An expectation that failed, or a line that could not run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// The file and line.
     pub at: String,
@@ -138,7 +159,8 @@ impl Failure {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunReport {
     pub mode: RunMode,
-    /// The program and its version.
+    /// The program and its version; empty in a stable report.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub build: String,
     /// The models that wrote, each with its checksum and backend.
     pub models: Vec<String>,
@@ -147,6 +169,12 @@ pub struct RunReport {
     pub passed: usize,
     pub failed: usize,
     pub errors: usize,
+    /// The cases that did not run because the run was stopped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub not_run: usize,
+    /// How many requests to model servers were sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
 }
@@ -161,7 +189,7 @@ impl RunReport {
         }
     }
 
-    /// The number of cases that have ended.
+    /// The number of cases that have ended, without those that did not run.
     pub fn cases(&self) -> usize {
         self.passed + self.failed + self.errors
     }

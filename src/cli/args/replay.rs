@@ -12,7 +12,7 @@ pub struct Replay {
     /// Scripts to run; docs/replay.md describes their format
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
-    /// Run only the cases whose names contain this text
+    /// Run only the cases whose names contain this text, or match it if it is a /PATTERN/
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
     /// Set a script's variable, for example --var name=Ada
@@ -27,11 +27,35 @@ pub struct Replay {
     /// Also write a report as JUnit XML to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub junit: Option<PathBuf>,
-    /// Leave all times out of the reports
+    /// Leave out of the reports what differs from run to run or between machines: times, folders,
+    /// the processor and the version of illumine
     #[arg(long)]
     pub stable: bool,
     #[command(flatten)]
+    pub many: ManyCases,
+    #[command(flatten)]
     pub common: Common,
+}
+
+/// Options for running many cases.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Many cases")]
+pub struct ManyCases {
+    /// How many cases run at a time with a model server, each with at most one request in flight.
+    /// With a model in this process, cases run in turn
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2048))]
+    pub jobs: u16,
+    /// How many times to retry a failed request to a model server; 0 leaves retries to a router
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub retries: u32,
+    /// How long one request to a model server may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
+    /// Run only one part of the cases, for example 3/8; if only the number of parts is given, the
+    /// part comes from SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX. A case's part is chosen by a
+    /// hash of its name [default: the part of a Slurm array task or an indexed Kubernetes job]
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -97,6 +97,9 @@ pub fn summary_text(run: &RunReport) -> String {
     if run.errors > 0 {
         counts += &format!(", {} with errors", run.errors);
     }
+    if run.not_run > 0 {
+        counts += &format!(", {} not run", run.not_run);
+    }
     let time = run.seconds.map(|seconds| format!(" in {seconds:.1} s"));
     let models: Vec<String> = run.models.iter().map(|model| clean_line(model)).collect();
     let models = match models.is_empty() {
@@ -107,9 +110,14 @@ pub fn summary_text(run: &RunReport) -> String {
         true => "",
         false => ", which may write another text next time",
     };
+    let retries = match run.retries.unwrap_or_default() {
+        0 => String::new(),
+        1 => "One request was sent again.\n".to_string(),
+        retries => format!("{retries} requests were sent again.\n"),
+    };
     format!(
-        "{}: {counts}{}.\nMode: {}, with {models}{caveat}.\n",
-        count_noun(run.cases(), "case"),
+        "{}: {counts}{}.\nMode: {}, with {models}{caveat}.\n{retries}",
+        count_noun(run.cases() + run.not_run, "case"),
         time.unwrap_or_default(),
         run.mode.name()
     )

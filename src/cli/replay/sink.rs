@@ -1,0 +1,218 @@
+//! Receives the cases as they end: counts them, prints them, and shows the progress.
+
+use super::super::duration::duration;
+use super::super::page::Meter;
+use super::super::{Exit, Failed, complain, environment, output};
+use super::jobs::News;
+use super::json_line;
+use super::plan::Plan;
+use super::runner::Ran;
+use illumine::studio::Work;
+use replay::report::{self, CaseReport, RunReport, Verdict};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, stdout};
+use std::time::Instant;
+use story::message::FailureKind;
+
+/// How many cases in a row may fail because of the server or model before the run ends.
+const HOPELESS: usize = 32;
+
+/// The state of a run, as far as it is reported.
+pub(super) struct Sink<'a> {
+    plan: &'a Plan<'a>,
+    pub(super) run: RunReport,
+    /// The number of the first case that each model wrote.
+    models: BTreeMap<String, usize>,
+    /// The exit code of the first line that could not run, with the number of its case.
+    fault: Option<(usize, Exit)>,
+    /// How many cases in a row failed because of the server or model.
+    hopeless: usize,
+    /// Texts that are to be printed after those of cases before them.
+    waiting: BTreeMap<usize, String>,
+    /// The case whose text is printed next.
+    next: usize,
+    /// Why the run is to stop before its end.
+    pub(super) stopped: Option<Stopped>,
+    /// Whether standard output is still being read.
+    reads: bool,
+    /// Why a report could not be written.
+    failure: Option<Failed>,
+    pub(super) kept: Vec<(usize, CaseReport)>,
+    began: Instant,
+    meter: Meter,
+    working: bool,
+}
+
+/// Why a run stopped before its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// The model cannot be used, for this reason.
+    Hopeless(String),
+}
+
+impl<'a> Sink<'a> {
+    pub(super) fn new(plan: &'a Plan<'a>, run: RunReport) -> Sink<'a> {
+        Sink {
+            plan,
+            run,
+            models: BTreeMap::new(),
+            fault: None,
+            hopeless: 0,
+            waiting: BTreeMap::new(),
+            next: 0,
+            stopped: None,
+            reads: true,
+            failure: None,
+            kept: Vec::new(),
+            began: Instant::now(),
+            meter: Meter::new(),
+            working: false,
+        }
+    }
+
+    /// Handles news; returns false if the run is to stop.
+    pub(super) fn take(&mut self, news: News) -> bool {
+        match news {
+            News::Working(Work::Nothing) => self.working = false,
+            News::Working(work) => {
+                self.working = true;
+                self.meter.show(&work);
+            }
+            News::Warned(why) => {
+                self.meter.clear();
+                complain(&why);
+            }
+            // What ends after the run was stopped counts as not run.
+            News::Ended(..) if self.stopped.is_some() => {}
+            News::Ended(index, ran) => self.ended(index, *ran),
+            News::Tick => {}
+        }
+        self.show_progress();
+        self.stopped.is_none() && self.reads && self.failure.is_none()
+    }
+
+    fn ended(&mut self, index: usize, ran: Ran) {
+        let Ran { report, fault } = ran;
+        self.run.count(report.verdict);
+        self.run.reproducible &= !report.varies;
+        if let Some(model) = &report.model {
+            let first = self.models.entry(model.clone()).or_insert(index);
+            *first = index.min(*first);
+        }
+        if let Some(exit) = fault {
+            let first = self.fault.filter(|(before, _)| *before < index);
+            self.fault = Some(first.unwrap_or((index, exit)));
+        }
+        if let Err(failed) = self.print(index, &report) {
+            self.failure.get_or_insert(failed);
+        }
+        self.count_hopeless(&report, fault);
+        if self.plan.args.junit.is_some() {
+            self.kept.push((index, report));
+        }
+    }
+
+    fn count_hopeless(&mut self, report: &CaseReport, fault: Option<Exit>) {
+        if fault != Some(FailureKind::Model.into()) {
+            self.hopeless = 0;
+            return;
+        }
+        self.hopeless += 1;
+        if self.hopeless >= HOPELESS
+            && let Some(error) = &report.error
+        {
+            self.stopped = Some(Stopped::Hopeless(error.why.clone()));
+        }
+    }
+
+    /// Prints a case: in the order of the scripts, except for JSON Lines that need not be stable.
+    fn print(&mut self, index: usize, report: &CaseReport) -> Result<(), Failed> {
+        let args = self.plan.args;
+        let text = match args.json {
+            true => json_line(report)?,
+            false => coloured(report),
+        };
+        if args.json && !args.stable {
+            return self.put(&text);
+        }
+        self.waiting.insert(index, text);
+        while let Some(text) = self.waiting.remove(&self.next) {
+            self.next += 1;
+            self.put(&text)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, text: &str) -> Result<(), Failed> {
+        if !self.reads {
+            return Ok(());
+        }
+        if stdout().is_terminal() {
+            self.meter.clear();
+        }
+        self.reads = output::write(text.as_bytes())?;
+        Ok(())
+    }
+
+    fn show_progress(&mut self) {
+        let (done, all) = (self.run.cases(), self.plan.cases.len());
+        if self.working || all < 2 || self.stopped.is_some() {
+            return;
+        }
+        let mut after = String::new();
+        let failed = self.run.failed + self.run.errors;
+        if failed > 0 {
+            after += &format!(", {failed} failed");
+        }
+        if done > 0 && done < all {
+            let each = self.began.elapsed().as_secs_f64() / done as f64;
+            after += &format!(", {} left", duration(each * (all - done) as f64));
+        }
+        self.meter.cases(done as u64, all as u64, &after);
+    }
+
+    /// Prints the texts that are still waiting, and closes the counts.
+    pub(super) fn close(&mut self) -> Result<(), Failed> {
+        self.meter.clear();
+        for (_, text) in std::mem::take(&mut self.waiting) {
+            self.put(&text)?;
+        }
+        self.run.not_run = self.plan.cases.len() - self.run.cases();
+        let mut models: Vec<(usize, String)> = std::mem::take(&mut self.models)
+            .into_iter()
+            .map(|(model, first)| (first, model))
+            .collect();
+        models.sort();
+        self.run.models = models.into_iter().map(|(_, model)| model).collect();
+        if !self.plan.args.stable {
+            self.run.seconds = Some(self.began.elapsed().as_secs_f64());
+        }
+        self.kept.sort_by_key(|(index, _)| *index);
+        let last = match self.plan.args.json {
+            true => json_line(&self.run)?,
+            false => report::summary_text(&self.run),
+        };
+        self.put(&last)?;
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// The exit code of a run that was not interrupted.
+    pub(super) fn exit(&self) -> Exit {
+        match self.fault {
+            Some((_, fault)) => fault,
+            None if self.run.failed > 0 => Exit::Expectation,
+            None => Exit::Well,
+        }
+    }
+}
+
+/// A case as text for standard output.
+fn coloured(case: &CaseReport) -> String {
+    let coloured = stdout().is_terminal() && environment::colour();
+    let mark = |verdict: Verdict, word: &str| match (verdict, coloured) {
+        (_, false) => word.to_string(),
+        (Verdict::Passed, true) => format!("\u{1b}[32m{word}\u{1b}[0m"),
+        (Verdict::Failed | Verdict::Error, true) => format!("\u{1b}[31m{word}\u{1b}[0m"),
+    };
+    report::case_text(case, mark)
+}

@@ -1,0 +1,130 @@
+//! Tests `illumine replay` with many cases and a fake server.
+
+use crate::support::Home;
+use crate::support::case_server::{Answer, CaseServer, TEXT};
+use crate::support::home::{Run, plain};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A script with cases `p0`, `p1`, …, of which every tenth fails.
+fn script(home: &Home, count: usize) {
+    let case = |at: usize| {
+        let wrong = if at.is_multiple_of(10) { "never " } else { "" };
+        format!("case p{at}\n> p{at}\nexpect contains \"{wrong}after p{at}\"\n")
+    };
+    let cases: String = (0..count).map(case).collect();
+    home.file("many.illum", format!("illumine-replay 1\n{cases}"));
+}
+
+fn replay(home: &Home, server: &CaseServer, more: &[&str]) -> Run {
+    let args = ["replay", "many.illum", "--backend", &server.root];
+    home.illumine(&[&args, more].concat())
+        .without("ILLUMINE_OFFLINE")
+}
+
+fn objects(text: &[u8]) -> Vec<Value> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    lines
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect()
+}
+
+/// The objects without what names the server.
+fn without_address(text: &[u8]) -> Vec<Value> {
+    let mut objects = objects(text);
+    for object in objects.iter_mut().filter_map(Value::as_object_mut) {
+        for name in ["model", "models", "digest", "rerun"] {
+            object.remove(name);
+        }
+    }
+    objects
+}
+
+#[test]
+fn jobs_lose_nothing_although_the_server_is_overloaded_and_report_what_one_job_reports() {
+    let home = Home::new();
+    script(&home, 200);
+    let usual = CaseServer::start(|_, _| TEXT);
+    let stable = ["--json", "--stable"];
+    let one = replay(&home, &usual, &stable).run().expect(6);
+    usual.seen(|seen| assert_eq!((seen.peak, seen.bodies.len()), (1, 200)));
+    let busy = CaseServer::start(|prompt, before| match (prompt, before) {
+        ("p3" | "p50" | "p51" | "p199", 0) => Answer::Status(429, Some("1")),
+        ("p77", 0) => Answer::Closed,
+        _ => Answer::Text(Duration::from_millis(20)),
+    });
+    let eight = replay(&home, &busy, &[&stable[..], &["--jobs", "8"]].concat());
+    let eight = eight.run().expect(6);
+    plain(&eight.stderr);
+    let (one, eight) = (without_address(&one.stdout), without_address(&eight.stdout));
+    assert_eq!(one.len(), 201);
+    assert_eq!(one, eight);
+    let run = &eight[200];
+    assert_eq!((&run["passed"], &run["failed"]), (&180.into(), &20.into()));
+    busy.seen(|seen| {
+        assert_eq!(seen.peak, 8);
+        assert_eq!(seen.bodies.len(), 205);
+        let times = &seen.asked["p3"];
+        assert!(times[1] - times[0] >= Duration::from_secs(1), "Retry-After");
+    });
+    let told = replay(&home, &busy, &["--jobs", "8", "--json"])
+        .run()
+        .expect(6);
+    let told = objects(&told.stdout);
+    let names: BTreeSet<&str> = told.iter().filter_map(|it| it["case"].as_str()).collect();
+    assert_eq!(names.len(), 200);
+}
+
+#[test]
+fn every_case_is_in_one_part() {
+    let home = Home::new();
+    script(&home, 60);
+    let server = CaseServer::start(|_, _| TEXT);
+    let mut names = BTreeSet::new();
+    for part in ["0", "1", "2"] {
+        let run = replay(&home, &server, &["--shard", "3", "--json"]);
+        let run = run.variable("JOB_COMPLETION_INDEX", part).run();
+        assert!(run.stderr.contains("(from JOB_COMPLETION_INDEX)"));
+        for object in objects(&run.stdout) {
+            if let Some(name) = object["case"].as_str() {
+                assert!(names.insert(name.to_string()), "{name} ran twice");
+            }
+        }
+    }
+    assert_eq!(names.len(), 60);
+    let run = replay(&home, &server, &["--shard", "4/3"]).run().expect(2);
+    assert!(run.stderr.contains("--shard"), "{}", run.stderr);
+}
+
+#[test]
+fn a_server_that_is_gone_ends_the_run_and_ctrl_c_keeps_what_was_done() {
+    let home = Home::new();
+    script(&home, 100);
+    let nobody = home
+        .illumine(&["replay", "many.illum", "--backend", "http://127.0.0.1:9"])
+        .without("ILLUMINE_OFFLINE");
+    let run = nobody.run().expect(3);
+    assert!(
+        run.text()
+            .contains("100 cases: 0 passed, 32 with errors, 68 not run"),
+        "{}",
+        run.text()
+    );
+    let server = CaseServer::start(|prompt, _| match prompt {
+        "p0" | "p1" | "p2" => TEXT,
+        _ => Answer::Silence,
+    });
+    let mut live = replay(&home, &server, &["--jobs", "8"]).start();
+    live.printed("FAILED many.illum: p0".len());
+    std::thread::sleep(Duration::from_millis(300));
+    live.signal(libc::SIGINT);
+    let run = live.ended_within(Duration::from_secs(10)).expect(130);
+    assert!(
+        run.text()
+            .contains("100 cases: 2 passed, 1 failed, 97 not run"),
+        "{}",
+        run.text()
+    );
+    assert!(run.stderr.contains("Interrupted; 97 cases did not run"));
+}
