@@ -3,21 +3,27 @@
 mod jobs;
 mod page;
 mod plan;
+mod reports;
 mod rerun;
+mod resume;
 mod runner;
 mod sink;
+mod stable;
 
 use super::args::{Replay as Args, ReplayCommand};
 use super::environment::{self, BUILD, Paths};
 use super::{Exit, Failed, complain, note, output, print, signals};
 use base::untrusted::clean_line;
+use illumine::engine::ModelLoader;
 use illumine::engine::fan_out::{Pacing, SharedLoader};
 use illumine::store::files;
 use illumine::studio::Setup;
 use jobs::{Halt, Lane, Start};
 use plan::{Plan, SEED};
-use replay::report::{self, RunMode, RunReport};
+use replay::report::{RunMode, RunReport};
 use replay::script::{self, Script};
+use reports::Reports;
+use resume::Earlier;
 use sink::{Sink, Stopped};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,26 +40,42 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         let why = "Goldens are not written where the variable CI is set; update them on your own machine and commit them";
         return Err(usage(why));
     }
+    let wanted = reports::wanted(args)?;
     let scripts = load(args)?;
     let mut plan = Plan::new(&scripts, args)?;
     let loader = environment::loader(paths, &args.common)?;
     plan.identify(&loader);
-    run_cases(paths, &plan, loader)
+    let mut sink = Sink::new(
+        &plan,
+        first_report(args),
+        Reports::open(wanted, args.stable)?,
+    );
+    let left = sink.carry(&earlier(args)?)?;
+    run_cases(paths, &plan, loader, left, sink)
+}
+
+/// The results of the earlier run that this one resumes.
+fn earlier(args: &Args) -> Result<Earlier, Failed> {
+    match &args.many.resume {
+        Some(path) => Earlier::open(path),
+        None => Ok(Earlier::default()),
+    }
 }
 
 fn run_cases(
     paths: &Paths,
     plan: &Plan,
-    loader: illumine::engine::ModelLoader,
+    loader: ModelLoader,
+    left: Vec<usize>,
+    mut sink: Sink,
 ) -> Result<Exit, Failed> {
     let args = plan.args;
     let servers = loader.backends.clone();
     let is_server = |model: &str| servers.find(model).is_some();
     let jobs = usize::from(args.many.jobs);
-    let lanes = Lane::divide(0..plan.cases.len(), jobs, |index| {
-        plan.is_remote(index, &is_server)
-    });
-    say_begin(plan, &lanes);
+    let count = left.len();
+    let lanes = Lane::divide(left, jobs, |index| plan.is_remote(index, &is_server));
+    say_begin(plan, count, &lanes);
     let pacing = Pacing {
         jobs: Some(jobs),
         retries: args.many.retries,
@@ -77,7 +99,6 @@ fn run_cases(
         move || halt.stop()
     });
     watch.working(true);
-    let mut sink = Sink::new(plan, first_report(args));
     let start = Start {
         plan,
         loader: &loader,
@@ -88,7 +109,7 @@ fn run_cases(
     if !args.stable {
         sink.run.retries = Some(loader.retries()).filter(|retries| *retries > 0);
     }
-    let ended = ran.and_then(|()| finish(&mut sink, args, watch.interrupts() > 0));
+    let ended = ran.and_then(|()| finish(sink, watch.interrupts() > 0));
     watch.working(false);
     ended
 }
@@ -106,41 +127,49 @@ fn first_report(args: &Args) -> RunReport {
 }
 
 /// Says what differs from an ordinary run.
-fn say_begin(plan: &Plan, lanes: &[Lane]) {
-    if let Some(shard) = &plan.shard {
-        note(&format!(
-            "{} to run, {} (from {})",
-            count_noun(plan.cases.len(), "case"),
-            shard.name(),
-            shard.source
-        ));
+fn say_begin(plan: &Plan, left: usize, lanes: &[Lane]) {
+    let many = &plan.args.many;
+    if plan.shard.is_some() || many.resume.is_some() {
+        let mut line = format!("{} to run", count_noun(left, "case"));
+        let earlier = plan.cases.len() - left;
+        if many.resume.is_some() {
+            line += &format!(", {earlier} from the earlier run");
+        }
+        if let Some(shard) = &plan.shard {
+            line += &format!(", {} (from {})", shard.name(), shard.source);
+        }
+        note(&line);
     }
-    if plan.args.many.jobs > 1 && lanes.iter().any(Lane::is_in_turn) && plan.cases.len() > 1 {
+    if many.jobs > 1 && left > 1 && lanes.iter().any(Lane::is_in_turn) {
         note("Cases that use a model in this process run in turn; --jobs is for model servers");
     }
 }
 
 /// Writes the reports, and returns the exit code.
-fn finish(sink: &mut Sink, args: &Args, interrupted: bool) -> Result<Exit, Failed> {
-    sink.close()?;
-    if let Some(path) = &args.junit {
-        let cases: Vec<_> = sink.kept.drain(..).map(|(_, case)| case).collect();
-        let xml = report::junit(&sink.run, &cases);
-        let xml = xml.map_err(|error| Failed::new(Exit::Engine, error))?;
-        let written = files::write_file(path, xml.as_bytes(), true);
-        written.map_err(|error| Failed::new(Exit::Engine, error))?;
-    }
-    let left = count_noun(sink.run.not_run, "case");
+fn finish(sink: Sink, interrupted: bool) -> Result<Exit, Failed> {
+    let stopped = sink.stopped.clone();
+    let why = match &stopped {
+        _ if interrupted => "Interrupted",
+        Some(Stopped::Hopeless(why)) => why.as_str(),
+        Some(Stopped::Bail) => "Stopped by --bail",
+        None => "Stopped",
+    };
+    let closed = sink.close(Some(why.to_string()))?;
+    let left = count_noun(closed.not_run, "case");
     if interrupted {
-        complain(&format!("Interrupted; {left} did not run"));
+        complain(&format!("{why}; {left} did not run"));
         return Ok(Exit::Interrupted);
     }
-    match &sink.stopped {
+    match stopped {
         Some(Stopped::Hopeless(why)) => Err(Failed::new(
             Exit::Model,
             format!("{why}; {left} did not run"),
         )),
-        None => Ok(sink.exit()),
+        Some(Stopped::Bail) if closed.not_run > 0 => {
+            complain(&format!("{why}; {left} did not run"));
+            Ok(closed.exit)
+        }
+        Some(Stopped::Bail) | None => Ok(closed.exit),
     }
 }
 

@@ -128,3 +128,132 @@ fn a_server_that_is_gone_ends_the_run_and_ctrl_c_keeps_what_was_done() {
     );
     assert!(run.stderr.contains("Interrupted; 97 cases did not run"));
 }
+
+#[test]
+fn a_run_that_was_killed_is_resumed_to_the_same_bytes() {
+    let home = Home::new();
+    script(&home, 60);
+    let server = CaseServer::start(|_, _| Answer::Text(Duration::from_millis(30)));
+    let whole = ["--jobs", "3", "--stable", "--report", "whole.jsonl"];
+    replay(&home, &server, &whole).run().expect(6);
+    let read = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap();
+    let whole = read("whole.jsonl");
+    assert_eq!(whole.lines().count(), 61);
+    let names: Vec<Value> = objects(whole.as_bytes());
+    assert!((0..60).all(|at| names[at]["case"] == format!("p{at}")));
+
+    let part = [
+        "--jobs",
+        "3",
+        "--stable",
+        "--report",
+        "part.jsonl",
+        "--resume",
+        "part.jsonl",
+    ];
+    let live = replay(&home, &server, &part).start();
+    let lines = || {
+        let text = std::fs::read_to_string(home.path().join("part.jsonl"));
+        text.map_or(0, |text| text.lines().count())
+    };
+    while lines() < 10 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    live.signal(libc::SIGKILL);
+    live.ended_within(Duration::from_secs(10));
+    let kept = read("part.jsonl").matches('\n').count();
+    assert!((10..60).contains(&kept), "{kept}");
+    let before = server.seen(|seen| seen.bodies.len());
+    let run = replay(&home, &server, &part).run().expect(6);
+    assert_eq!(read("part.jsonl"), whole);
+    let asked = server.seen(|seen| seen.bodies.len()) - before;
+    assert_eq!(asked, 60 - kept, "{}", run.stderr);
+    assert!(
+        run.stderr.contains(&format!(
+            "{asked} cases to run, {kept} from the earlier run"
+        )),
+        "{}",
+        run.stderr
+    );
+    // A changed case runs again, and so do all after a change of their settings.
+    let text = read("many.illum").replace("> p7\n", "> p7 again\n");
+    home.file("many.illum", text);
+    let before = server.seen(|seen| seen.bodies.len());
+    replay(&home, &server, &part).run().expect(6);
+    assert_eq!(server.seen(|seen| seen.bodies.len()), before + 1);
+    let other = [&part[..], &["--temperature", "0.3"]].concat();
+    replay(&home, &server, &other).run().expect(6);
+    assert_eq!(server.seen(|seen| seen.bodies.len()), before + 61);
+}
+
+#[test]
+fn bail_stops_after_failures_and_every_report_says_so() {
+    let home = Home::new();
+    script(&home, 50);
+    let server = CaseServer::start(|_, _| TEXT);
+    let files = ["a.xml", "a.tap", "a.html", "a.jsonl"];
+    let reports = files.map(|file| format!("--report={file}"));
+    let reports: Vec<&str> = reports.iter().map(String::as_str).collect();
+    let run = replay(&home, &server, &[&reports[..], &["--bail=2"]].concat());
+    let run = run.run().expect(6);
+    assert!(
+        run.stderr
+            .contains("Stopped by --bail; 39 cases did not run")
+    );
+    assert!(
+        run.text()
+            .contains("50 cases: 9 passed, 2 failed, 39 not run")
+    );
+    let read = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap();
+    let xml = read("a.xml");
+    assert_eq!(xml.matches("<testcase ").count(), 50);
+    assert_eq!(xml.matches("<skipped").count(), 39);
+    assert!(
+        xml.contains("tests=\"50\" skipped=\"39\" errors=\"0\" failures=\"2\""),
+        "{xml}"
+    );
+    let tap = read("a.tap");
+    assert!(tap.starts_with("TAP version 14\n1..50\nnot ok 1 - many.illum: p0\n  ---\n"));
+    assert_eq!(tap.matches("\nok ").count(), 9);
+    assert!(tap.ends_with("Bail out! Stopped by --bail\n"), "{tap}");
+    let html = read("a.html");
+    assert!(
+        html.contains("<title>Replay: 2 of 11 cases failed</title>"),
+        "{html}"
+    );
+    assert_eq!(html.matches("<article>").count(), 2);
+    assert_eq!(objects(read("a.jsonl").as_bytes()).len(), 12);
+    let wrong = replay(&home, &server, &["--report", "a.txt"])
+        .run()
+        .expect(2);
+    assert!(wrong.stderr.contains("does not say its format"));
+}
+
+#[test]
+fn a_stable_report_is_the_same_in_another_folder() {
+    let server = CaseServer::start(|_, _| Answer::Text(Duration::from_millis(3)));
+    let texts = [1, 2].map(|_| {
+        let home = Home::new();
+        script(&home, 12);
+        home.file("goldens/many/one.txt", "never");
+        let more = "case last\n> p1\nexpect golden one\nexpect latency > 60000\n";
+        let text = std::fs::read_to_string(home.path().join("many.illum")).unwrap();
+        let path = home.file("many.illum", text + more);
+        let path = path.display().to_string();
+        let files = ["a.xml", "a.tap", "a.html", "a.jsonl"];
+        let mut args = vec!["replay", &path, "--backend", &server.root, "--stable"];
+        let reports = files.map(|file| format!("--report={file}"));
+        args.extend(reports.iter().map(String::as_str));
+        args.extend(["--jobs", "4"]);
+        let run = home.illumine(&args).without("ILLUMINE_OFFLINE");
+        let run = run.run().expect(6);
+        let read = |name| std::fs::read_to_string(home.path().join(name)).unwrap();
+        let texts = [vec![run.text().to_string()], files.map(read).to_vec()].concat();
+        for text in &texts {
+            assert!(!text.contains(&home.path().display().to_string()), "{text}");
+            assert!(!text.contains(env!("CARGO_PKG_VERSION")) && !text.contains("60000."));
+        }
+        texts
+    });
+    assert_eq!(texts[0], texts[1]);
+}

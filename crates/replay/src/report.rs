@@ -1,10 +1,14 @@
-//! Reports of a run: as text, as JSON Lines, and as JUnit XML.
+//! Reports of a run: as text, as JSON Lines, as JUnit XML, as TAP and as a page.
 
+mod html;
 mod junit;
+mod tap;
 mod text;
 
+pub use html::{html_case, html_end, html_script, html_start};
 pub use junit::junit;
-pub use text::{case_text, summary_text};
+pub use tap::{tap_bail, tap_case, tap_plan};
+pub use text::{case_text, counts_text, summary_text};
 
 use crate::expect::Bound;
 use crate::measure::variety::wilson_interval;
@@ -24,6 +28,27 @@ impl RunMode {
     pub fn name(self) -> &'static str {
         match self {
             RunMode::Recompute => "recompute",
+        }
+    }
+}
+
+/// A case of a run, in the order of the scripts.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    Ran(Box<CaseReport>),
+    /// The run was stopped before this case.
+    NotRun {
+        file: String,
+        case: String,
+    },
+}
+
+impl Entry {
+    /// The script as the user named it.
+    pub fn file(&self) -> &str {
+        match self {
+            Entry::Ran(case) => &case.file,
+            Entry::NotRun { file, .. } => file,
         }
     }
 }

@@ -24,7 +24,11 @@ pub struct Replay {
     /// Print JSON Lines: an object for each case, then one for the run
     #[arg(long)]
     pub json: bool,
-    /// Also write a report as JUnit XML to this file
+    /// Also write a report to this file; its name ends with .xml (JUnit), .tap, .jsonl (JSON Lines,
+    /// written as cases end) or .html. Can be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub report: Vec<PathBuf>,
+    /// Also write a report as JUnit XML to this file, whatever its name
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub junit: Option<PathBuf>,
     /// Leave out of the reports what differs from run to run or between machines: times, folders,
@@ -56,6 +60,13 @@ pub struct ManyCases {
     /// hash of its name [default: the part of a Slurm array task or an indexed Kubernetes job]
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,
+    /// Stop after this many cases failed or had errors
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    pub bail: Option<u32>,
+    /// Skip the cases that passed or failed in an earlier run and are unchanged; FILE is its report
+    /// as JSON Lines. --report may name the same file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub resume: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

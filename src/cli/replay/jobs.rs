@@ -69,12 +69,13 @@ impl Lane {
     /// Divides the cases: with several jobs, those that use only model servers get a lane of their
     /// own.
     pub(super) fn divide(
-        cases: impl Iterator<Item = usize>,
+        cases: impl IntoIterator<Item = usize>,
         jobs: usize,
         is_remote: impl Fn(usize) -> bool,
     ) -> Vec<Lane> {
-        let (remote, here): (Vec<usize>, Vec<usize>) =
-            cases.partition(|index| jobs > 1 && is_remote(*index));
+        let (remote, here): (Vec<usize>, Vec<usize>) = cases
+            .into_iter()
+            .partition(|index| jobs > 1 && is_remote(*index));
         let threads = jobs.min(remote.len());
         let lane = |cases, threads, remote| Lane {
             cases,
@@ -183,6 +184,7 @@ fn work<L: Loader + 'static>(start: &Start<L>, lane: &Lane, news: SyncSender<New
         let Some(mut ran) = runner.case(script, case, &settings) else {
             return;
         };
+        ran.report = plan.steadied(index, ran.report);
         ran.report.digest = plan.digest(index);
         if news.send(News::Ended(index, Box::new(ran))).is_err() {
             return;

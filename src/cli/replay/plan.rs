@@ -5,14 +5,17 @@ use super::super::environment::{self, variable};
 use super::super::page::Progress;
 use super::super::shard::Shard;
 use super::super::{Exit, Failed};
-use super::usage;
+use super::rerun::rerun;
+use super::{stable, usage};
 use base::hash::fnv1a;
 use base::untrusted::clean_line;
 use fancy_regex::Regex;
 use illumine::engine::ModelLoader;
 use replay::golden::Goldens;
+use replay::report::CaseReport;
 use replay::script::{Case, Script, Step};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use story::sentence::count_noun;
 use story::{Command, SettingOverrides, Settings, command};
 
@@ -25,6 +28,8 @@ pub(super) struct Plan<'a> {
     pub(super) cases: Vec<(&'a Script, &'a Case)>,
     pub(super) shard: Option<Shard>,
     asked: SettingOverrides,
+    /// The current folder.
+    here: Option<PathBuf>,
     /// The name and checksum of each model that a case starts with.
     identities: BTreeMap<String, String>,
 }
@@ -38,6 +43,7 @@ impl<'a> Plan<'a> {
             cases: chosen(scripts, args)?,
             shard,
             asked: environment::asked(&args.common)?,
+            here: environment::current_folder(),
             identities: BTreeMap::new(),
         };
         for index in 0..plan.cases.len() {
@@ -84,6 +90,36 @@ impl<'a> Plan<'a> {
         let model = model.map_or(settings.model.as_str(), String::as_str);
         let goldens = Goldens::of(&script.path, false);
         case.digest(&settings, model, &goldens)
+    }
+
+    /// The script and the name of a case, as reports show them.
+    pub(super) fn names(&self, index: usize) -> (String, String) {
+        let report = self.adopt(index, CaseReport::default());
+        (report.file, report.case)
+    }
+
+    /// The result of an earlier run as a result of this one.
+    pub(super) fn adopt(&self, index: usize, report: CaseReport) -> CaseReport {
+        let (script, case) = self.cases[index];
+        let file = script.path.to_string_lossy().into_owned();
+        let report = CaseReport {
+            rerun: rerun(&file, &case.name, self.args),
+            file,
+            case: case.name.clone(),
+            line: case.at.line,
+            ..report
+        };
+        self.steadied(index, report)
+    }
+
+    /// A report without what differs between runs or machines, if reports are to be stable.
+    pub(super) fn steadied(&self, index: usize, mut report: CaseReport) -> CaseReport {
+        if self.args.stable {
+            let (script, _) = self.cases[index];
+            (report.seconds, report.tokens_per_second) = (None, None);
+            stable::shorten(&mut report, &script.path, self.here.as_deref());
+        }
+        report
     }
 
     /// Whether a case uses only model servers, so that other cases may run beside it.

@@ -6,6 +6,8 @@ use super::super::{Exit, Failed, complain, environment, output};
 use super::jobs::News;
 use super::json_line;
 use super::plan::Plan;
+use super::reports::{Ending, Reports};
+use super::resume::Earlier;
 use super::runner::Ran;
 use illumine::studio::Work;
 use replay::report::{self, CaseReport, RunReport, Verdict};
@@ -27,6 +29,8 @@ pub(super) struct Sink<'a> {
     fault: Option<(usize, Exit)>,
     /// How many cases in a row failed because of the server or model.
     hopeless: usize,
+    /// How many cases failed in this run.
+    failures: u32,
     /// Texts that are to be printed after those of cases before them.
     waiting: BTreeMap<usize, String>,
     /// The case whose text is printed next.
@@ -37,10 +41,19 @@ pub(super) struct Sink<'a> {
     reads: bool,
     /// Why a report could not be written.
     failure: Option<Failed>,
-    pub(super) kept: Vec<(usize, CaseReport)>,
+    reports: Reports,
+    /// How many cases were taken from an earlier run.
+    carried: usize,
     began: Instant,
     meter: Meter,
     working: bool,
+}
+
+/// A run whose reports are complete.
+pub(super) struct Closed {
+    /// The exit code, unless the run was interrupted.
+    pub(super) exit: Exit,
+    pub(super) not_run: usize,
 }
 
 /// Why a run stopped before its end.
@@ -48,22 +61,26 @@ pub(super) struct Sink<'a> {
 pub(super) enum Stopped {
     /// The model cannot be used, for this reason.
     Hopeless(String),
+    /// As many cases failed as `--bail` allows.
+    Bail,
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(plan: &'a Plan<'a>, run: RunReport) -> Sink<'a> {
+    pub(super) fn new(plan: &'a Plan<'a>, run: RunReport, reports: Reports) -> Sink<'a> {
         Sink {
             plan,
             run,
             models: BTreeMap::new(),
             fault: None,
             hopeless: 0,
+            failures: 0,
             waiting: BTreeMap::new(),
             next: 0,
             stopped: None,
             reads: true,
             failure: None,
-            kept: Vec::new(),
+            reports,
+            carried: 0,
             began: Instant::now(),
             meter: Meter::new(),
             working: false,
@@ -91,8 +108,40 @@ impl<'a> Sink<'a> {
         self.stopped.is_none() && self.reads && self.failure.is_none()
     }
 
+    /// Takes the results of an earlier run. Returns the cases that are left to run.
+    pub(super) fn carry(&mut self, earlier: &Earlier) -> Result<Vec<usize>, Failed> {
+        let mut left = Vec::new();
+        for index in 0..self.plan.cases.len() {
+            match earlier.find(&self.plan.digest(index)) {
+                Some(report) => {
+                    let report = self.plan.adopt(index, report);
+                    self.add(index, report, None)?;
+                    self.carried += 1;
+                }
+                None => left.push(index),
+            }
+        }
+        self.reports.begin()?;
+        Ok(left)
+    }
+
     fn ended(&mut self, index: usize, ran: Ran) {
         let Ran { report, fault } = ran;
+        self.count_hopeless(&report, fault);
+        let failed = report.verdict != Verdict::Passed;
+        if let Err(failed) = self.add(index, report, fault) {
+            self.failure.get_or_insert(failed);
+        }
+        if failed && let Some(most) = self.plan.args.many.bail {
+            self.failures += 1;
+            if self.failures >= most {
+                self.stopped.get_or_insert(Stopped::Bail);
+            }
+        }
+    }
+
+    /// Counts, prints and writes a case.
+    fn add(&mut self, index: usize, report: CaseReport, fault: Option<Exit>) -> Result<(), Failed> {
         self.run.count(report.verdict);
         self.run.reproducible &= !report.varies;
         if let Some(model) = &report.model {
@@ -103,13 +152,8 @@ impl<'a> Sink<'a> {
             let first = self.fault.filter(|(before, _)| *before < index);
             self.fault = Some(first.unwrap_or((index, exit)));
         }
-        if let Err(failed) = self.print(index, &report) {
-            self.failure.get_or_insert(failed);
-        }
-        self.count_hopeless(&report, fault);
-        if self.plan.args.junit.is_some() {
-            self.kept.push((index, report));
-        }
+        self.print(index, &report)?;
+        self.reports.add(index, &report)
     }
 
     fn count_hopeless(&mut self, report: &CaseReport, fault: Option<Exit>) {
@@ -164,15 +208,15 @@ impl<'a> Sink<'a> {
         if failed > 0 {
             after += &format!(", {failed} failed");
         }
-        if done > 0 && done < all {
-            let each = self.began.elapsed().as_secs_f64() / done as f64;
+        if done > self.carried && done < all {
+            let each = self.began.elapsed().as_secs_f64() / (done - self.carried) as f64;
             after += &format!(", {} left", duration(each * (all - done) as f64));
         }
         self.meter.cases(done as u64, all as u64, &after);
     }
 
-    /// Prints the texts that are still waiting, and closes the counts.
-    pub(super) fn close(&mut self) -> Result<(), Failed> {
+    /// Prints what is left, and completes the reports. `why` says why the run stopped early.
+    pub(super) fn close(mut self, why: Option<String>) -> Result<Closed, Failed> {
         self.meter.clear();
         for (_, text) in std::mem::take(&mut self.waiting) {
             self.put(&text)?;
@@ -187,21 +231,30 @@ impl<'a> Sink<'a> {
         if !self.plan.args.stable {
             self.run.seconds = Some(self.began.elapsed().as_secs_f64());
         }
-        self.kept.sort_by_key(|(index, _)| *index);
         let last = match self.plan.args.json {
             true => json_line(&self.run)?,
             false => report::summary_text(&self.run),
         };
         self.put(&last)?;
-        self.failure.take().map_or(Ok(()), Err)
-    }
-
-    /// The exit code of a run that was not interrupted.
-    pub(super) fn exit(&self) -> Exit {
-        match self.fault {
-            Some((_, fault)) => fault,
-            None if self.run.failed > 0 => Exit::Expectation,
-            None => Exit::Well,
+        let plan = self.plan;
+        let names = |index: usize| plan.names(index);
+        let ending = Ending {
+            run: &self.run,
+            names: &names,
+            cases: plan.cases.len(),
+            why: why.filter(|_| self.run.not_run > 0),
+        };
+        self.reports.finish(&ending)?;
+        match self.failure {
+            Some(failed) => Err(failed),
+            None => Ok(Closed {
+                exit: match self.fault {
+                    Some((_, fault)) => fault,
+                    None if self.run.failed > 0 => Exit::Expectation,
+                    None => Exit::Well,
+                },
+                not_run: self.run.not_run,
+            }),
         }
     }
 }

@@ -15,6 +15,30 @@ pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> S
         Verdict::Failed => "FAILED",
         Verdict::Error => "ERROR ",
     };
+    let mut text = format!(
+        "{} {}: {}  ({})\n",
+        mark(case.verdict, verdict),
+        clean_line(&case.file),
+        clean_line(&case.case),
+        counts_text(case)
+    );
+    for remark in &case.remarks {
+        text += &format!("       {}\n", clean_line(remark));
+    }
+    for failure in case.failures.iter().chain(&case.error) {
+        text += &failure_text(failure);
+    }
+    if case.verdict != Verdict::Passed {
+        text += &format!(
+            "\n       To run this case alone:\n       {}\n\n",
+            clean_line(&case.rerun)
+        );
+    }
+    text
+}
+
+/// How many expectations or runs of a case passed or failed, and its time.
+pub fn counts_text(case: &CaseReport) -> String {
     let failed = case.failures.len();
     let counts = match (case.verdict, failed) {
         (Verdict::Failed, _) | (Verdict::Error, 1..) => {
@@ -38,26 +62,7 @@ pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> S
         None => counts,
     };
     let time = case.seconds.map(|seconds| format!(", {seconds:.1} s"));
-    let mut text = format!(
-        "{} {}: {}  ({counts}{})\n",
-        mark(case.verdict, verdict),
-        clean_line(&case.file),
-        clean_line(&case.case),
-        time.unwrap_or_default()
-    );
-    for remark in &case.remarks {
-        text += &format!("       {}\n", clean_line(remark));
-    }
-    for failure in case.failures.iter().chain(&case.error) {
-        text += &failure_text(failure);
-    }
-    if case.verdict != Verdict::Passed {
-        text += &format!(
-            "\n       To run this case alone:\n       {}\n\n",
-            clean_line(&case.rerun)
-        );
-    }
-    text
+    counts + &time.unwrap_or_default()
 }
 
 /// The explanation of a failure.
