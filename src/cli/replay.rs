@@ -1,36 +1,35 @@
 //! `illumine replay`: runs scripts and reports which of their expectations hold.
 
+mod compare;
 mod jobs;
+mod launch;
 mod page;
 mod plan;
+mod progress;
 mod reports;
 mod rerun;
 mod resume;
+mod review;
 mod runner;
 mod sink;
 mod stable;
 
 use super::args::{Replay as Args, ReplayCommand};
 use super::environment::{self, BUILD, Paths};
-use super::{Exit, Failed, complain, note, output, print, signals};
+use super::{Exit, Failed, complain, output, print};
 use base::untrusted::clean_line;
-use illumine::engine::ModelLoader;
-use illumine::engine::fan_out::{Pacing, SharedLoader};
 use illumine::store::files;
-use illumine::studio::Setup;
-use jobs::{Halt, Lane, Start};
-use plan::{Plan, SEED};
+use launch::{Control, launch};
+use plan::Plan;
 use replay::report::{RunMode, RunReport};
 use replay::script::{self, Script};
 use reports::Reports;
 use resume::Earlier;
-use sink::{Sink, Stopped};
+use sink::{Closed, Sink, Stopped};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc::channel;
-use std::time::Duration;
 use story::sentence::count_noun;
-use story::voice;
+use story::{SettingOverrides, voice};
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     if let Some(ReplayCommand::New { file, force }) = &args.what {
@@ -40,18 +39,35 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         let why = "Goldens are not written where the variable CI is set; update them on your own machine and commit them";
         return Err(usage(why));
     }
+    if args.review {
+        review::check()?;
+    }
     let wanted = reports::wanted(args)?;
     let scripts = load(args)?;
-    let mut plan = Plan::new(&scripts, args)?;
+    if !args.compare.is_empty() {
+        return compare::run(paths, args, &scripts);
+    }
+    let mut plan = Plan::new(&scripts, args, &SettingOverrides::default())?;
     let loader = environment::loader(paths, &args.common)?;
     plan.identify(&loader);
-    let mut sink = Sink::new(
-        &plan,
-        first_report(args),
-        Reports::open(wanted, args.stable)?,
-    );
+    let reports = Reports::open(wanted, args.stable)?;
+    let mut sink = Sink::new(&plan, first_report(args), reports);
     let left = sink.carry(&earlier(args)?)?;
-    run_cases(paths, &plan, loader, left, sink)
+    let control = Control::listen();
+    let ran = launch(paths, &plan, loader, &control, left, &mut |news| {
+        sink.take(news)
+    });
+    let interrupted = control.interrupted();
+    let closed = ran.and_then(|retries| {
+        if !args.stable && retries > 0 {
+            sink.run.retries = Some(retries);
+        }
+        let (why, stopped) = (why_stopped(&sink, interrupted), sink.stopped.clone());
+        Ok((sink.close(why)?, stopped))
+    });
+    control.end();
+    let (closed, stopped) = closed?;
+    finish(&closed, stopped, interrupted)
 }
 
 /// The results of the earlier run that this one resumes.
@@ -60,58 +76,6 @@ fn earlier(args: &Args) -> Result<Earlier, Failed> {
         Some(path) => Earlier::open(path),
         None => Ok(Earlier::default()),
     }
-}
-
-fn run_cases(
-    paths: &Paths,
-    plan: &Plan,
-    loader: ModelLoader,
-    left: Vec<usize>,
-    mut sink: Sink,
-) -> Result<Exit, Failed> {
-    let args = plan.args;
-    let servers = loader.backends.clone();
-    let is_server = |model: &str| servers.find(model).is_some();
-    let jobs = usize::from(args.many.jobs);
-    let count = left.len();
-    let lanes = Lane::divide(left, jobs, |index| plan.is_remote(index, &is_server));
-    say_begin(plan, count, &lanes);
-    let pacing = Pacing {
-        jobs: Some(jobs),
-        retries: args.many.retries,
-        limit: Duration::from_secs(args.many.timeout),
-        entropy: environment::entropy(),
-    };
-    let (warn, warnings) = channel();
-    let loader = SharedLoader::new(loader, pacing, move |why| {
-        // Nobody is warned once the run is over.
-        let _ = warn.send(why.to_string());
-    });
-    let setup = Setup {
-        // Every case is private, and nothing depends on chance.
-        private: true,
-        entropy: SEED,
-        ..environment::setup(paths, &args.common)?
-    };
-    let halt = Halt::default();
-    let watch = signals::listen_with({
-        let halt = halt.clone();
-        move || halt.stop()
-    });
-    watch.working(true);
-    let start = Start {
-        plan,
-        loader: &loader,
-        setup: &setup,
-        halt: &halt,
-    };
-    let ran = jobs::run(&start, &lanes, &warnings, &mut |news| sink.take(news));
-    if !args.stable {
-        sink.run.retries = Some(loader.retries()).filter(|retries| *retries > 0);
-    }
-    let ended = ran.and_then(|()| finish(sink, watch.interrupts() > 0));
-    watch.working(false);
-    ended
 }
 
 fn first_report(args: &Args) -> RunReport {
@@ -126,38 +90,21 @@ fn first_report(args: &Args) -> RunReport {
     }
 }
 
-/// Says what differs from an ordinary run.
-fn say_begin(plan: &Plan, left: usize, lanes: &[Lane]) {
-    let many = &plan.args.many;
-    if plan.shard.is_some() || many.resume.is_some() {
-        let mut line = format!("{} to run", count_noun(left, "case"));
-        let earlier = plan.cases.len() - left;
-        if many.resume.is_some() {
-            line += &format!(", {earlier} from the earlier run");
-        }
-        if let Some(shard) = &plan.shard {
-            line += &format!(", {} (from {})", shard.name(), shard.source);
-        }
-        note(&line);
-    }
-    if many.jobs > 1 && left > 1 && lanes.iter().any(Lane::is_in_turn) {
-        note("Cases that use a model in this process run in turn; --jobs is for model servers");
+/// Why a run stopped before its end.
+fn why_stopped(sink: &Sink, interrupted: bool) -> String {
+    match &sink.stopped {
+        _ if interrupted => "Interrupted".to_string(),
+        Some(Stopped::Hopeless(why)) => why.clone(),
+        Some(Stopped::Bail) => "Stopped by --bail".to_string(),
+        None => "Stopped".to_string(),
     }
 }
 
-/// Writes the reports, and returns the exit code.
-fn finish(sink: Sink, interrupted: bool) -> Result<Exit, Failed> {
-    let stopped = sink.stopped.clone();
-    let why = match &stopped {
-        _ if interrupted => "Interrupted",
-        Some(Stopped::Hopeless(why)) => why.as_str(),
-        Some(Stopped::Bail) => "Stopped by --bail",
-        None => "Stopped",
-    };
-    let closed = sink.close(Some(why.to_string()))?;
+/// Says what did not run, reviews goldens, and returns the exit code.
+fn finish(closed: &Closed, stopped: Option<Stopped>, interrupted: bool) -> Result<Exit, Failed> {
     let left = count_noun(closed.not_run, "case");
     if interrupted {
-        complain(&format!("{why}; {left} did not run"));
+        complain(&format!("Interrupted; {left} did not run"));
         return Ok(Exit::Interrupted);
     }
     match stopped {
@@ -166,10 +113,16 @@ fn finish(sink: Sink, interrupted: bool) -> Result<Exit, Failed> {
             format!("{why}; {left} did not run"),
         )),
         Some(Stopped::Bail) if closed.not_run > 0 => {
-            complain(&format!("{why}; {left} did not run"));
+            complain(&format!("Stopped by --bail; {left} did not run"));
             Ok(closed.exit)
         }
-        Some(Stopped::Bail) | None => Ok(closed.exit),
+        Some(Stopped::Bail) | None if closed.pending.is_empty() => Ok(closed.exit),
+        Some(Stopped::Bail) | None => {
+            let accepted = review::run(&closed.pending)?;
+            // Only expectations failed, and every failed one was a golden that was accepted.
+            let settled = closed.exit == Exit::Expectation && accepted == closed.failures;
+            Ok(if settled { Exit::Well } else { closed.exit })
+        }
     }
 }
 

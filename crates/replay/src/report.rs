@@ -2,6 +2,7 @@
 
 mod html;
 mod junit;
+pub(crate) mod page;
 mod tap;
 mod text;
 
@@ -165,6 +166,9 @@ pub struct Failure {
     /// Both texts with the words that differ marked: `[-expected-]{+actual+}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
+    /// The name of the golden that differs or is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub golden: Option<String>,
 }
 
 impl Failure {

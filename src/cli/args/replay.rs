@@ -21,6 +21,13 @@ pub struct Replay {
     /// Write goldens that are missing or differ, instead of failing
     #[arg(long)]
     pub update_golden: bool,
+    /// Show each golden that differs, and ask whether the new text takes its place
+    #[arg(long, conflicts_with_all = ["update_golden", "json"])]
+    pub review: bool,
+    /// Run the cases twice and compare the texts and the expectations that pass. A and B are models,
+    /// or settings such as seed=1 or temperature=0.8,seed=2
+    #[arg(long, value_names = ["A", "B"], num_args = 2, conflicts_with_all = ["update_golden", "review", "junit", "resume", "bail"])]
+    pub compare: Vec<String>,
     /// Print JSON Lines: an object for each case, then one for the run
     #[arg(long)]
     pub json: bool,

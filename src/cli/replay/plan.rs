@@ -2,7 +2,7 @@
 
 use super::super::args::Replay as Args;
 use super::super::environment::{self, variable};
-use super::super::page::Progress;
+use super::super::page::Progress as Meter;
 use super::super::shard::Shard;
 use super::super::{Exit, Failed};
 use super::rerun::rerun;
@@ -28,6 +28,7 @@ pub(super) struct Plan<'a> {
     pub(super) cases: Vec<(&'a Script, &'a Case)>,
     pub(super) shard: Option<Shard>,
     asked: SettingOverrides,
+    last: SettingOverrides,
     /// The current folder.
     here: Option<PathBuf>,
     /// The name and checksum of each model that a case starts with.
@@ -35,14 +36,19 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Chooses the cases and checks their settings.
-    pub(super) fn new(scripts: &'a [Script], args: &'a Args) -> Result<Plan<'a>, Failed> {
+    /// Chooses the cases and checks their settings; `last` overrides all other settings.
+    pub(super) fn new(
+        scripts: &'a [Script],
+        args: &'a Args,
+        last: &SettingOverrides,
+    ) -> Result<Plan<'a>, Failed> {
         let shard = Shard::find(args.many.shard.as_deref(), variable).map_err(usage)?;
         let mut plan = Plan {
             args,
             cases: chosen(scripts, args)?,
             shard,
             asked: environment::asked(&args.common)?,
+            last: last.clone(),
             here: environment::current_folder(),
             identities: BTreeMap::new(),
         };
@@ -64,6 +70,7 @@ impl<'a> Plan<'a> {
         let (_, case) = self.cases[index];
         let settings = case.settings.apply_to(Settings::default());
         let settings = settings.and_then(|settings| self.asked.apply_to(settings));
+        let settings = settings.and_then(|settings| self.last.apply_to(settings));
         let mut settings = settings.map_err(usage)?;
         settings.sampling.seed.get_or_insert(SEED);
         Ok(settings)
@@ -71,7 +78,7 @@ impl<'a> Plan<'a> {
 
     /// Finds the checksums of the models that the cases start with.
     pub(super) fn identify(&mut self, loader: &ModelLoader) {
-        let progress = Progress::of_bytes();
+        let progress = Meter::of_bytes();
         for index in 0..self.cases.len() {
             if let Ok(Settings { model, .. }) = self.settings(index)
                 && !self.identities.contains_key(&model)

@@ -258,7 +258,7 @@ impl JsonLines {
 }
 
 /// A temporary file with the cases of a run, for the reports that are written at the end.
-struct Spool {
+pub(super) struct Spool {
     file: File,
     places: BTreeMap<usize, (u64, usize)>,
     length: u64,
@@ -274,7 +274,7 @@ struct Spooled {
 }
 
 impl Spool {
-    fn new(file: File, pictures: bool) -> Spool {
+    pub(super) fn new(file: File, pictures: bool) -> Spool {
         Spool {
             file,
             places: BTreeMap::new(),
@@ -283,7 +283,7 @@ impl Spool {
         }
     }
 
-    fn add(&mut self, index: usize, case: &CaseReport) -> std::io::Result<()> {
+    pub(super) fn add(&mut self, index: usize, case: &CaseReport) -> std::io::Result<()> {
         let pictures = case.pictures.iter().filter(|_| self.pictures);
         let spooled = Spooled {
             pictures: pictures.map(|bytes| STANDARD.encode(bytes)).collect(),
@@ -297,7 +297,7 @@ impl Spool {
     }
 
     /// A case; None if it did not run.
-    fn read(&self, index: usize) -> Option<CaseReport> {
+    pub(super) fn read(&self, index: usize) -> Option<CaseReport> {
         let (offset, length) = self.places.get(&index)?;
         let bytes = read(&self.file, *offset, *length).ok()?;
         let spooled: Spooled = serde_json::from_slice(&bytes).ok()?;

@@ -98,7 +98,10 @@ impl<'a> Runner<'a> {
             false => Verdict::Failed,
         };
         match report.verdict {
-            Verdict::Passed => (report.failures, report.story) = (Vec::new(), None),
+            Verdict::Passed if self.args.compare.is_empty() => {
+                (report.failures, report.story) = (Vec::new(), None);
+            }
+            Verdict::Passed => report.failures.clear(),
             Verdict::Failed | Verdict::Error => {
                 let why = format!(
                     "{passed} of {} runs passed, but a share of {} is expected.",
@@ -163,7 +166,7 @@ impl<'a> Runner<'a> {
             (None, false) => Verdict::Failed,
             (None, true) => Verdict::Passed,
         };
-        if report.verdict != Verdict::Passed {
+        if report.verdict != Verdict::Passed || !self.args.compare.is_empty() {
             report.story = Some(bare_text(self.studio.story()));
         }
         report.pictures = std::mem::take(&mut self.page.drawn);
@@ -296,7 +299,12 @@ fn add(report: &mut CaseReport, expectation: &Expectation, mut finding: Finding,
         };
     }
     let source = format!("expect {}", expectation.source);
+    let golden = match &expectation.check {
+        Check::Golden(name) => Some(name.clone()),
+        _ => None,
+    };
     report.failures.push(Failure {
+        golden,
         measured: finding.measured,
         expected: finding.expected,
         actual: finding.actual,

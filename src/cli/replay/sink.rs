@@ -1,19 +1,17 @@
 //! Receives the cases as they end: counts them, prints them, and shows the progress.
 
-use super::super::duration::duration;
-use super::super::page::Meter;
 use super::super::{Exit, Failed, complain, environment, output};
 use super::jobs::News;
 use super::json_line;
 use super::plan::Plan;
+use super::progress::{Counts, Progress};
 use super::reports::{Ending, Reports};
 use super::resume::Earlier;
+use super::review::{self, Pending};
 use super::runner::Ran;
-use illumine::studio::Work;
 use replay::report::{self, CaseReport, RunReport, Verdict};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stdout};
-use std::time::Instant;
 use story::message::FailureKind;
 
 /// How many cases in a row may fail because of the server or model before the run ends.
@@ -29,8 +27,10 @@ pub(super) struct Sink<'a> {
     fault: Option<(usize, Exit)>,
     /// How many cases in a row failed because of the server or model.
     hopeless: usize,
-    /// How many cases failed in this run.
+    /// How many cases failed, not counting those of an earlier run.
     failures: u32,
+    /// How many expectations failed.
+    expectations: usize,
     /// Texts that are to be printed after those of cases before them.
     waiting: BTreeMap<usize, String>,
     /// The case whose text is printed next.
@@ -42,11 +42,11 @@ pub(super) struct Sink<'a> {
     /// Why a report could not be written.
     failure: Option<Failed>,
     reports: Reports,
+    /// The goldens to review, each with the number of its case.
+    pending: Vec<(usize, Pending)>,
     /// How many cases were taken from an earlier run.
     carried: usize,
-    began: Instant,
-    meter: Meter,
-    working: bool,
+    progress: Progress,
 }
 
 /// A run whose reports are complete.
@@ -54,6 +54,10 @@ pub(super) struct Closed {
     /// The exit code, unless the run was interrupted.
     pub(super) exit: Exit,
     pub(super) not_run: usize,
+    /// The number of expectations that failed.
+    pub(super) failures: usize,
+    /// The goldens to review.
+    pub(super) pending: Vec<Pending>,
 }
 
 /// Why a run stopped before its end.
@@ -74,29 +78,25 @@ impl<'a> Sink<'a> {
             fault: None,
             hopeless: 0,
             failures: 0,
+            expectations: 0,
             waiting: BTreeMap::new(),
             next: 0,
             stopped: None,
             reads: true,
             failure: None,
             reports,
+            pending: Vec::new(),
             carried: 0,
-            began: Instant::now(),
-            meter: Meter::new(),
-            working: false,
+            progress: Progress::new(),
         }
     }
 
     /// Handles news; returns false if the run is to stop.
     pub(super) fn take(&mut self, news: News) -> bool {
         match news {
-            News::Working(Work::Nothing) => self.working = false,
-            News::Working(work) => {
-                self.working = true;
-                self.meter.show(&work);
-            }
+            News::Working(work) => self.progress.working(&work),
             News::Warned(why) => {
-                self.meter.clear();
+                self.progress.clear();
                 complain(&why);
             }
             // What ends after the run was stopped counts as not run.
@@ -143,6 +143,7 @@ impl<'a> Sink<'a> {
     /// Counts, prints and writes a case.
     fn add(&mut self, index: usize, report: CaseReport, fault: Option<Exit>) -> Result<(), Failed> {
         self.run.count(report.verdict);
+        self.expectations += report.failures.len();
         self.run.reproducible &= !report.varies;
         if let Some(model) = &report.model {
             let first = self.models.entry(model.clone()).or_insert(index);
@@ -153,6 +154,11 @@ impl<'a> Sink<'a> {
             self.fault = Some(first.unwrap_or((index, exit)));
         }
         self.print(index, &report)?;
+        if self.plan.args.review {
+            let pending = review::pending(self.plan, index, &report);
+            self.pending
+                .extend(pending.into_iter().map(|golden| (index, golden)));
+        }
         self.reports.add(index, &report)
     }
 
@@ -192,32 +198,26 @@ impl<'a> Sink<'a> {
             return Ok(());
         }
         if stdout().is_terminal() {
-            self.meter.clear();
+            self.progress.clear();
         }
         self.reads = output::write(text.as_bytes())?;
         Ok(())
     }
 
     fn show_progress(&mut self) {
-        let (done, all) = (self.run.cases(), self.plan.cases.len());
-        if self.working || all < 2 || self.stopped.is_some() {
-            return;
+        if self.stopped.is_none() {
+            self.progress.show(Counts {
+                done: self.run.cases(),
+                all: self.plan.cases.len(),
+                carried: self.carried,
+                failed: self.run.failed + self.run.errors,
+            });
         }
-        let mut after = String::new();
-        let failed = self.run.failed + self.run.errors;
-        if failed > 0 {
-            after += &format!(", {failed} failed");
-        }
-        if done > self.carried && done < all {
-            let each = self.began.elapsed().as_secs_f64() / (done - self.carried) as f64;
-            after += &format!(", {} left", duration(each * (all - done) as f64));
-        }
-        self.meter.cases(done as u64, all as u64, &after);
     }
 
     /// Prints what is left, and completes the reports. `why` says why the run stopped early.
-    pub(super) fn close(mut self, why: Option<String>) -> Result<Closed, Failed> {
-        self.meter.clear();
+    pub(super) fn close(mut self, why: String) -> Result<Closed, Failed> {
+        self.progress.clear();
         for (_, text) in std::mem::take(&mut self.waiting) {
             self.put(&text)?;
         }
@@ -229,7 +229,7 @@ impl<'a> Sink<'a> {
         models.sort();
         self.run.models = models.into_iter().map(|(_, model)| model).collect();
         if !self.plan.args.stable {
-            self.run.seconds = Some(self.began.elapsed().as_secs_f64());
+            self.run.seconds = Some(self.progress.seconds());
         }
         let last = match self.plan.args.json {
             true => json_line(&self.run)?,
@@ -242,7 +242,7 @@ impl<'a> Sink<'a> {
             run: &self.run,
             names: &names,
             cases: plan.cases.len(),
-            why: why.filter(|_| self.run.not_run > 0),
+            why: (self.run.not_run > 0).then_some(why),
         };
         self.reports.finish(&ending)?;
         match self.failure {
@@ -254,6 +254,11 @@ impl<'a> Sink<'a> {
                     None => Exit::Well,
                 },
                 not_run: self.run.not_run,
+                failures: self.expectations,
+                pending: {
+                    self.pending.sort_by_key(|(index, _)| *index);
+                    self.pending.into_iter().map(|(_, golden)| golden).collect()
+                },
             }),
         }
     }

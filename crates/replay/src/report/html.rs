@@ -1,16 +1,11 @@
 //! One HTML file, which contains its pictures and needs no other files, scripts or network.
 
+use super::page::{difference, end, escaped, head, paragraph, text};
 use super::{CaseReport, Failure, RunReport, Verdict, counts_text, summary_text};
-use base::untrusted::clean;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::ImageFormat;
-use story::diff::{DiffSpan, diff_words};
 use story::sentence::count_noun;
-
-const STYLE: &str = include_str!("page.css");
-/// Pictures come from the page itself, and nothing else is loaded or run.
-const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 /// The beginning of the page, with the counts.
 pub fn html_start(run: &RunReport) -> String {
@@ -26,20 +21,12 @@ pub fn html_start(run: &RunReport) -> String {
         .lines()
         .map(|line| format!("<p>{}</p>\n", escaped(line)))
         .collect();
-    html_head(&title) + &summary
-}
-
-/// The head of a page, up to its heading.
-pub(super) fn html_head(title: &str) -> String {
-    let title = escaped(title);
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-    )
+    head(&title) + &summary
 }
 
 /// The end of the page.
 pub fn html_end() -> &'static str {
-    "</body>\n</html>\n"
+    end()
 }
 
 /// The heading above the cases of a script.
@@ -95,24 +82,12 @@ fn failure(failure: &Failure) -> String {
     match (&failure.expected, &failure.actual) {
         (Some(expected), Some(actual)) => {
             html += "<p class=\"quiet\">What was expected but is missing is <del>struck out</del>; what is there instead is <ins>underlined</ins>.</p>\n";
-            html += &html_difference(expected, actual);
+            html += &difference(expected, actual);
         }
         (Some(one), None) | (None, Some(one)) => html += &text(one),
         (None, None) => {}
     }
     html
-}
-
-/// Both texts as one, with the words that differ marked.
-pub(super) fn html_difference(expected: &str, actual: &str) -> String {
-    let spans = diff_words(&clean(expected), &clean(actual));
-    let marked = |span: &DiffSpan| match span {
-        DiffSpan::Both(text) => escaped(text),
-        DiffSpan::Left(text) => format!("<del>{}</del>", escaped(text)),
-        DiffSpan::Right(text) => format!("<ins>{}</ins>", escaped(text)),
-    };
-    let marked: String = spans.iter().map(marked).collect();
-    format!("<pre class=\"text\" dir=\"auto\">{marked}</pre>\n")
 }
 
 /// The pictures as data, so that the page needs no other files.
@@ -132,31 +107,6 @@ fn pictures(case: &CaseReport) -> String {
             at + 1,
             escaped(&case.case)
         );
-    }
-    html
-}
-
-fn paragraph(line: &str) -> String {
-    format!("<p>{}</p>\n", escaped(line))
-}
-
-/// A passage or story, in which line breaks count.
-fn text(text: &str) -> String {
-    format!("<pre class=\"text\" dir=\"auto\">{}</pre>\n", escaped(text))
-}
-
-/// A text as HTML, in elements and in attributes.
-pub(super) fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for c in clean(text).chars() {
-        match c {
-            '&' => html += "&amp;",
-            '<' => html += "&lt;",
-            '>' => html += "&gt;",
-            '"' => html += "&quot;",
-            '\'' => html += "&#39;",
-            other => html.push(other),
-        }
     }
     html
 }
