@@ -63,7 +63,8 @@ fn jobs_lose_nothing_although_the_server_is_overloaded_and_report_what_one_job_r
     let run = &eight[200];
     assert_eq!((&run["passed"], &run["failed"]), (&180.into(), &20.into()));
     busy.seen(|seen| {
-        assert_eq!(seen.peak, 8);
+        // The overload lowers the limit.
+        assert!((2..=8).contains(&seen.peak), "{}", seen.peak);
         assert_eq!(seen.bodies.len(), 205);
         let times = &seen.asked["p3"];
         assert!(times[1] - times[0] >= Duration::from_secs(1), "Retry-After");
@@ -256,4 +257,45 @@ fn a_stable_report_is_the_same_in_another_folder() {
         texts
     });
     assert_eq!(texts[0], texts[1]);
+}
+
+#[test]
+fn two_runs_are_compared_case_by_case() {
+    let home = Home::new();
+    script(&home, 3);
+    let server = CaseServer::start(|_, _| TEXT);
+    let args = ["--compare", "mode=prose", "mode=chat", "--report", "a.html"];
+    let run = replay(&home, &server, &args).run().expect(0);
+    for part in [
+        "A: mode=prose\nB: mode=chat\n",
+        "1/1  0/1  many.illum: p1\n",
+        "Texts that differ: 3 of 3.",
+        "A passed 2 of 3 expectations: 67 %, 95 % interval 21 to 94 %.",
+        "B is better in 0 of 2 decided cases: 0 %, 95 % interval 0 to 66 %.",
+    ] {
+        assert!(
+            run.text().contains(part),
+            "{part:?} is missing in:\n{}",
+            run.text()
+        );
+    }
+    let page = std::fs::read_to_string(home.path().join("a.html")).unwrap();
+    assert!(
+        page.contains("<del>") && page.contains("many.illum: <span"),
+        "{page}"
+    );
+    let run = replay(&home, &server, &["--compare", "temprature=1", "seed=2"]);
+    let why = run.run().sentence(2);
+    assert!(why.contains("did you mean temperature?"), "{why}");
+}
+
+#[test]
+fn goldens_are_reviewed_only_by_a_person() {
+    let home = Home::new();
+    script(&home, 1);
+    let review = || home.illumine(&["replay", "many.illum", "--review"]);
+    let why = review().run().sentence(2);
+    assert!(why.contains("needs a terminal"), "{why}");
+    let why = review().variable("CI", "true").run().sentence(2);
+    assert!(why.contains("where the variable CI is set"), "{why}");
 }

@@ -43,9 +43,9 @@ pub struct Replay {
     #[arg(long)]
     pub stable: bool,
     #[command(flatten)]
-    pub many: ManyCases,
-    #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub many: ManyCases,
 }
 
 /// Options for running many cases.

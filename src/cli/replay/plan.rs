@@ -17,7 +17,7 @@ use replay::script::{Case, Script, Step};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use story::sentence::count_noun;
-use story::{Command, SettingOverrides, Settings, command};
+use story::{Command, SettingOverrides, Settings, command, sampling};
 
 /// The seed if neither the script nor the command line sets one.
 pub(super) const SEED: u64 = 0;
@@ -140,7 +140,9 @@ impl<'a> Plan<'a> {
             Step::Line { text, .. } => match command::parse(text) {
                 // The image model and the text encoder are in this process.
                 Ok(Command::Draw(_) | Command::Illustrate(_)) => false,
-                Ok(Command::Set(Some(name), Some(_))) => !name.contains("retrieve"),
+                Ok(Command::Set(Some(name), Some(_))) => {
+                    sampling::find(&name).is_ok_and(|setting| setting.name != "retrieve")
+                }
                 Ok(Command::Model(Some(name))) => is_server(&name),
                 _ => true,
             },
@@ -152,11 +154,14 @@ impl<'a> Plan<'a> {
 /// The cases whose names fit `--filter`.
 fn chosen<'a>(scripts: &'a [Script], args: &Args) -> Result<Vec<(&'a Script, &'a Case)>, Failed> {
     let filter = args.filter.as_deref().unwrap_or_default();
-    let fits = filter_of(filter)?;
+    let wanted = Filter::parse(filter)?;
     let all = scripts
         .iter()
         .flat_map(|script| script.cases.iter().map(move |case| (script, case)));
-    let chosen: Vec<_> = all.clone().filter(|(_, case)| fits(&case.name)).collect();
+    let chosen: Vec<_> = all
+        .clone()
+        .filter(|(_, case)| wanted.fits(&case.name))
+        .collect();
     match chosen.is_empty() {
         true => Err(usage(format!(
             "No name of the {} contains {}; choose another --filter",
@@ -167,18 +172,33 @@ fn chosen<'a>(scripts: &'a [Script], args: &Args) -> Result<Vec<(&'a Script, &'a
     }
 }
 
-/// Whether a name fits the filter: a text that it contains, or a /PATTERN/ that it matches.
-fn filter_of(filter: &str) -> Result<Box<dyn Fn(&str) -> bool>, Failed> {
-    let pattern = filter.strip_prefix('/').and_then(|it| it.strip_suffix('/'));
-    let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) else {
-        let wanted = filter.to_lowercase();
-        return Ok(Box::new(move |name| name.to_lowercase().contains(&wanted)));
-    };
-    let regex = Regex::new(pattern).map_err(|error| {
-        let why = format!("The pattern of --filter is invalid: {error}; correct it");
-        Failed::new(Exit::Usage, why)
-    })?;
-    Ok(Box::new(move |name| regex.is_match(name).unwrap_or(false)))
+/// What the name of a case must fit.
+enum Filter {
+    /// It contains this text, in lower case.
+    Text(String),
+    /// It matches this pattern.
+    Pattern(Regex),
+}
+
+impl Filter {
+    /// A filter is a pattern if it stands between slashes.
+    fn parse(filter: &str) -> Result<Filter, Failed> {
+        let pattern = filter.strip_prefix('/').and_then(|it| it.strip_suffix('/'));
+        let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) else {
+            return Ok(Filter::Text(filter.to_lowercase()));
+        };
+        Regex::new(pattern).map(Filter::Pattern).map_err(|error| {
+            let why = format!("The pattern of --filter is invalid: {error}; correct it");
+            Failed::new(Exit::Usage, why)
+        })
+    }
+
+    fn fits(&self, name: &str) -> bool {
+        match self {
+            Filter::Text(text) => name.to_lowercase().contains(text),
+            Filter::Pattern(regex) => regex.is_match(name).unwrap_or(false),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -187,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_filter_is_a_text_or_a_pattern() {
-        let fits = |filter: &str, name: &str| filter_of(filter).map(|fits| fits(name)).ok();
+        let fits = |filter: &str, name: &str| Filter::parse(filter).map(|it| it.fits(name)).ok();
         assert_eq!(fits("OPEN", "the opening"), Some(true));
         assert_eq!(fits("^open", "opening"), Some(false));
         assert_eq!(fits("/^open(ing)?$/", "opening"), Some(true));

@@ -59,7 +59,8 @@ pub fn html_case(case: &CaseReport) -> String {
         .chain(&case.error)
         .map(failure)
         .collect();
-    let story = case.story.as_ref().map(|story| {
+    let story = case.story.as_ref().filter(|story| !story.is_empty());
+    let story = story.map(|story| {
         format!(
             "<details><summary>The whole story</summary>{}</details>\n",
             text(story)
