@@ -8,6 +8,7 @@ mod config;
 #[cfg(all(test, feature = "train"))]
 mod docs;
 mod draw;
+mod duration;
 mod each;
 mod echo;
 mod environment;
@@ -34,6 +35,7 @@ mod safety;
 mod screen;
 mod servers;
 mod sessions;
+mod shard;
 mod signals;
 #[cfg(feature = "train")]
 mod train;

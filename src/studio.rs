@@ -50,6 +50,7 @@ pub use pictures::{PictureSource, file_source};
 
 /// Options from the front end: the folder of sessions, and values that a library must not look up
 /// by itself.
+#[derive(Clone)]
 pub struct Setup {
     pub sessions: Sessions,
     /// The settings of a new session, resolved from flags, environment and configuration.

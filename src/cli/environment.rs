@@ -76,6 +76,11 @@ pub fn editor() -> Option<Editor> {
     Some(Editor { command, folder })
 }
 
+/// The current folder.
+pub fn current_folder() -> Option<PathBuf> {
+    env::current_dir().ok()
+}
+
 fn folder(name: &str) -> Option<PathBuf> {
     env::var_os(name)
         .filter(|value| !value.is_empty())

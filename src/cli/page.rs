@@ -157,6 +157,8 @@ impl Page for TerminalPage {
 /// Progress on standard error: a bar on a terminal, otherwise an occasional line.
 pub struct Meter {
     bar: Option<ProgressBar>,
+    /// The template of the bar.
+    template: &'static str,
     pace: ProgressMeter,
     began: Instant,
     said: Option<(String, u64)>,
@@ -168,6 +170,7 @@ impl Meter {
     pub fn new() -> Meter {
         Meter {
             bar: None,
+            template: "",
             pace: ProgressMeter::default(),
             began: Instant::now(),
             said: None,
@@ -226,9 +229,18 @@ impl Meter {
         self.bar(what, done, Some(all), THINGS);
     }
 
-    fn bar(&mut self, what: &str, done: u64, total: Option<u64>, template: &str) {
+    /// Shows how many cases have ended, only on a terminal.
+    pub fn cases(&mut self, done: u64, all: u64, after: &str) {
+        self.bar(after, done, Some(all), CASES);
+    }
+
+    fn bar(&mut self, what: &str, done: u64, total: Option<u64>, template: &'static str) {
         if !stderr().is_terminal() {
             return;
+        }
+        if self.template != template {
+            self.clear();
+            self.template = template;
         }
         let bar = self.bar.get_or_insert_with(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
@@ -290,6 +302,7 @@ impl Drop for Progress {
 }
 
 const BYTES: &str = "{msg} [{bar:24}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
+const CASES: &str = "[{bar:24}] {pos} of {len} cases{msg}";
 const THINGS: &str = "{msg} [{bar:24}] {pos} of {len}";
 const WORDS: &str = "{msg}, {pos} words";
 const TOKENS: &str = "{msg} [{bar:24}] {pos} of {len} tokens";

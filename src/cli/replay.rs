@@ -1,26 +1,35 @@
 //! `illumine replay`: runs scripts and reports which of their expectations hold.
 
+mod compare;
+mod jobs;
+mod launch;
 mod page;
+mod plan;
+mod progress;
+mod reports;
+mod rerun;
+mod resume;
+mod review;
 mod runner;
+mod sink;
+mod stable;
 
 use super::args::{Replay as Args, ReplayCommand};
 use super::environment::{self, BUILD, Paths};
-use super::{Exit, Failed, complain, output, print, signals};
+use super::{Exit, Failed, complain, output, print};
 use base::untrusted::clean_line;
 use illumine::store::files;
-use illumine::studio::Setup;
-use replay::report::{self, CaseReport, RunMode, RunReport, Verdict};
-use replay::script::{self, Case, Script};
-use runner::Runner;
+use launch::{Control, launch};
+use plan::Plan;
+use replay::report::{RunMode, RunReport};
+use replay::script::{self, Script};
+use reports::Reports;
+use resume::Earlier;
+use sink::{Closed, Sink, Stopped};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, stdout};
 use std::path::Path;
-use std::time::Instant;
 use story::sentence::count_noun;
-use story::{SettingOverrides, Settings, voice};
-
-/// The seed if neither the script nor the command line sets one.
-const SEED: u64 = 0;
+use story::{SettingOverrides, voice};
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     if let Some(ReplayCommand::New { file, force }) = &args.what {
@@ -30,80 +39,91 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         let why = "Goldens are not written where the variable CI is set; update them on your own machine and commit them";
         return Err(usage(why));
     }
+    if args.review {
+        review::check()?;
+    }
+    let wanted = reports::wanted(args)?;
     let scripts = load(args)?;
-    let asked = environment::asked(&args.common)?;
-    let chosen = chosen(&scripts, args, &asked)?;
-    let mut run = RunReport {
+    if !args.compare.is_empty() {
+        return compare::run(paths, args, &scripts);
+    }
+    let mut plan = Plan::new(&scripts, args, &SettingOverrides::default())?;
+    let loader = environment::loader(paths, &args.common)?;
+    plan.identify(&loader);
+    let reports = Reports::open(wanted, args.stable)?;
+    let mut sink = Sink::new(&plan, first_report(args), reports);
+    let left = sink.carry(&earlier(args)?)?;
+    let control = Control::listen();
+    let ran = launch(paths, &plan, loader, &control, left, &mut |news| {
+        sink.take(news)
+    });
+    let interrupted = control.interrupted();
+    let closed = ran.and_then(|retries| {
+        if !args.stable && retries > 0 {
+            sink.run.retries = Some(retries);
+        }
+        let (why, stopped) = (why_stopped(&sink, interrupted), sink.stopped.clone());
+        Ok((sink.close(why)?, stopped))
+    });
+    control.end();
+    let (closed, stopped) = closed?;
+    finish(&closed, stopped, interrupted)
+}
+
+/// The results of the earlier run that this one resumes.
+fn earlier(args: &Args) -> Result<Earlier, Failed> {
+    match &args.many.resume {
+        Some(path) => Earlier::open(path),
+        None => Ok(Earlier::default()),
+    }
+}
+
+fn first_report(args: &Args) -> RunReport {
+    RunReport {
         mode: RunMode::Recompute,
-        build: BUILD.to_string(),
+        build: match args.stable {
+            true => String::new(),
+            false => BUILD.to_string(),
+        },
         reproducible: true,
         ..RunReport::default()
-    };
-    let setup = Setup {
-        // Every case is private, and nothing depends on chance.
-        private: true,
-        entropy: SEED,
-        ..environment::setup(paths, &args.common)?
-    };
-    let (mut studio, events) = super::studio_with(paths, &args.common, setup)?;
-    let watch = signals::listen(studio.stopper());
-    let mut runner = Runner::new(&mut studio, &events, watch, args, chosen.len());
-    let began = Instant::now();
-    let mut kept = Vec::new();
-    let mut ends = Ends {
-        read: true,
-        ..Ends::default()
-    };
-    for (script, case, settings) in chosen {
-        let Some((report, fault)) = runner.case(script, case, &settings, &mut run) else {
-            break;
-        };
-        run.count(report.verdict);
-        ends.fault = ends.fault.or(fault);
-        ends.read = output::write(shown(&report, args.json)?.as_bytes())?;
-        kept.extend(args.junit.is_some().then_some(report));
-        if !ends.read {
-            break;
+    }
+}
+
+/// Why a run stopped before its end.
+fn why_stopped(sink: &Sink, interrupted: bool) -> String {
+    match &sink.stopped {
+        _ if interrupted => "Interrupted".to_string(),
+        Some(Stopped::Hopeless(why)) => why.clone(),
+        Some(Stopped::Bail) => "Stopped by --bail".to_string(),
+        None => "Stopped".to_string(),
+    }
+}
+
+/// Says what did not run, reviews goldens, and returns the exit code.
+fn finish(closed: &Closed, stopped: Option<Stopped>, interrupted: bool) -> Result<Exit, Failed> {
+    let left = count_noun(closed.not_run, "case");
+    if interrupted {
+        complain(&format!("Interrupted; {left} did not run"));
+        return Ok(Exit::Interrupted);
+    }
+    match stopped {
+        Some(Stopped::Hopeless(why)) => Err(Failed::new(
+            Exit::Model,
+            format!("{why}; {left} did not run"),
+        )),
+        Some(Stopped::Bail) if closed.not_run > 0 => {
+            complain(&format!("Stopped by --bail; {left} did not run"));
+            Ok(closed.exit)
+        }
+        Some(Stopped::Bail) | None if closed.pending.is_empty() => Ok(closed.exit),
+        Some(Stopped::Bail) | None => {
+            let accepted = review::run(&closed.pending)?;
+            // Only expectations failed, and every failed one was a golden that was accepted.
+            let settled = closed.exit == Exit::Expectation && accepted == closed.failures;
+            Ok(if settled { Exit::Well } else { closed.exit })
         }
     }
-    ends.interrupted = runner.interrupted();
-    run.seconds = (!args.stable).then(|| began.elapsed().as_secs_f64());
-    finish(&run, &kept, args, &ends)
-}
-
-/// How the run ended.
-#[derive(Default)]
-struct Ends {
-    /// The exit code of the first line that could not run.
-    fault: Option<Exit>,
-    interrupted: bool,
-    /// Whether standard output is still being read.
-    read: bool,
-}
-
-fn finish(run: &RunReport, cases: &[CaseReport], args: &Args, ends: &Ends) -> Result<Exit, Failed> {
-    if ends.read {
-        let last = match args.json {
-            true => json_line(run)?,
-            false => report::summary_text(run),
-        };
-        print(&last)?;
-    }
-    if let Some(path) = &args.junit {
-        let xml = report::junit(run, cases);
-        let xml = xml.map_err(|error| Failed::new(Exit::Engine, error))?;
-        let written = files::write_file(path, xml.as_bytes(), true);
-        written.map_err(|error| Failed::new(Exit::Engine, error))?;
-    }
-    if ends.interrupted {
-        complain("Interrupted; the other cases did not run");
-    }
-    Ok(match ends.fault {
-        _ if ends.interrupted => Exit::Interrupted,
-        Some(fault) => fault,
-        None if run.failed > 0 => Exit::Expectation,
-        None => Exit::Well,
-    })
 }
 
 /// Loads all scripts; if any has an error, prints every error and runs nothing.
@@ -125,38 +145,6 @@ fn load(args: &Args) -> Result<Vec<Script>, Failed> {
     Err(usage(last))
 }
 
-/// The cases to run, with their settings.
-fn chosen<'a>(
-    scripts: &'a [Script],
-    args: &Args,
-    asked: &SettingOverrides,
-) -> Result<Vec<(&'a Script, &'a Case, Settings)>, Failed> {
-    let wanted = args.filter.as_deref().unwrap_or_default().to_lowercase();
-    let mut chosen = Vec::new();
-    for script in scripts {
-        for case in &script.cases {
-            if case.name.to_lowercase().contains(&wanted) {
-                let settings = case.settings.apply_to(Settings::default());
-                let settings = settings.and_then(|settings| asked.apply_to(settings));
-                let mut settings = settings.map_err(usage)?;
-                settings.sampling.seed.get_or_insert(SEED);
-                chosen.push((script, case, settings));
-            }
-        }
-    }
-    match chosen.is_empty() {
-        true => {
-            let all: usize = scripts.iter().map(|script| script.cases.len()).sum();
-            Err(usage(format!(
-                "No name of the {} contains {}; choose another --filter",
-                count_noun(all, "case"),
-                clean_line(&wanted)
-            )))
-        }
-        false => Ok(chosen),
-    }
-}
-
 fn new_script(path: &Path, force: bool) -> Result<Exit, Failed> {
     let name = clean_line(&path.to_string_lossy());
     let text = replay::FIRST_SCRIPT.replace("first.illum", &name);
@@ -164,20 +152,6 @@ fn new_script(path: &Path, force: bool) -> Result<Exit, Failed> {
     print(&format!(
         "Wrote {name}; run it with: illumine replay {name}\n"
     ))
-}
-
-/// Formats the report of a case for printing, as text or JSON.
-fn shown(case: &CaseReport, json: bool) -> Result<String, Failed> {
-    if json {
-        return json_line(case);
-    }
-    let coloured = stdout().is_terminal() && environment::colour();
-    let mark = |verdict: Verdict, word: &str| match (verdict, coloured) {
-        (_, false) => word.to_string(),
-        (Verdict::Passed, true) => format!("\u{1b}[32m{word}\u{1b}[0m"),
-        (Verdict::Failed | Verdict::Error, true) => format!("\u{1b}[31m{word}\u{1b}[0m"),
-    };
-    Ok(report::case_text(case, mark))
 }
 
 fn json_line(value: &impl serde::Serialize) -> Result<String, Failed> {

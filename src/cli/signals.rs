@@ -40,6 +40,11 @@ impl Watch {
 
 /// Starts listening. If signals are unavailable, the program runs without them.
 pub fn listen(stop: Stop) -> Watch {
+    listen_with(move || stop.stop())
+}
+
+/// Like `listen`, with a function that stops the work.
+pub fn listen_with(stop: impl Fn() + Send + 'static) -> Watch {
     let watch = Watch::default();
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
         return watch;
@@ -47,7 +52,7 @@ pub fn listen(stop: Stop) -> Watch {
     let shared = watch.clone();
     thread::spawn(move || {
         for signal in signals.forever() {
-            stop.stop();
+            stop();
             let working = shared.working.load(Ordering::SeqCst);
             if signal == SIGINT {
                 let times = shared.interrupts.fetch_add(1, Ordering::SeqCst) + 1;
@@ -65,11 +70,11 @@ pub fn listen(stop: Stop) -> Watch {
     watch
 }
 
-fn wait(watch: &Watch, stop: &Stop) {
+fn wait(watch: &Watch, stop: &impl Fn()) {
     let until = Instant::now() + PATIENCE;
     while watch.working.load(Ordering::SeqCst) && Instant::now() < until {
         // A passage may have started since.
-        stop.stop();
+        stop();
         thread::sleep(Duration::from_millis(5));
     }
 }

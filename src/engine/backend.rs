@@ -153,7 +153,7 @@ pub trait Backend {
 }
 
 /// Creates backends for one model on a server, each for its own thread.
-pub trait Replicas {
+pub trait Replicas: Send + Sync {
     fn replica(&self) -> Box<dyn Backend + Send>;
 
     /// Closes the connections of all replicas, so that their requests fail at once.

@@ -5,14 +5,17 @@
 //! threads of the pool only wait for servers.
 
 mod dispatch;
+mod gate;
 mod limit;
 mod pool;
+mod shared;
 
 #[cfg(test)]
 mod tests;
 
 pub use dispatch::{Dispatch, Job, Next};
 pub use limit::MOST;
+pub use shared::{Pacing, SharedLoader};
 
 use super::backend::{Backend, Failure, Replicas, Retry};
 use super::load::{LoadError, Loader};

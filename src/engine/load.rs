@@ -210,6 +210,32 @@ impl ModelLoader {
         Ok(loaded)
     }
 
+    /// The name and checksum of a model's file, found without loading or downloading it. A model on
+    /// a server, or one that is not found, has only its name.
+    pub fn identity(&self, model: &str, observer: &dyn Observer) -> String {
+        if self.backends.find(model).is_some() {
+            return model.to_string();
+        }
+        let choice = match model {
+            "" => Ok(ModelChoice::Entry(self.catalog.default_entry())),
+            wanted => self.catalog.resolve(wanted),
+        };
+        let sha256 = |path: &Path| self.store.sha256_of(path, &mut watching(observer)).ok();
+        match choice {
+            Ok(ModelChoice::Entry(entry)) => {
+                let known = entry.sha256.clone();
+                let found = || self.store.local_path(entry).as_deref().and_then(sha256);
+                format!(
+                    "{} {}",
+                    entry.name,
+                    known.or_else(found).unwrap_or_default()
+                )
+            }
+            Ok(ModelChoice::File(path)) => sha256(&path).unwrap_or_else(|| model.to_string()),
+            Err(_) => model.to_string(),
+        }
+    }
+
     /// The draft model to load with the model `name`: a name or a path. None for no draft model.
     fn draft_for(&self, name: &str) -> Option<String> {
         let usual = || {

@@ -33,6 +33,8 @@ const HOMES: &[(&str, &[&str])] = &[
             "src/cli/draw.rs",
             // A run trains on a separate thread from its screen.
             "src/cli/training.rs",
+            // Cases run side by side, each in a session of its own.
+            "src/cli/replay/",
             // Counts processors.
             "src/cli/environment.rs",
             "src/cli/signals.rs",

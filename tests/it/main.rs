@@ -40,6 +40,7 @@ mod reference;
 mod refining;
 mod repl;
 mod replay;
+mod replay_jobs;
 mod retrieval;
 mod safety;
 mod servers;

@@ -82,6 +82,16 @@ pub enum Check {
     Number(Quantity, Bound),
 }
 
+impl Check {
+    /// Whether the check measures time, which differs from run to run.
+    pub fn is_timed(&self) -> bool {
+        matches!(
+            self,
+            Check::Number(Quantity::Latency | Quantity::TokensPerSecond, _)
+        )
+    }
+}
+
 /// A number that can be compared.
 #[derive(Debug)]
 pub enum Quantity {

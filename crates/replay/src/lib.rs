@@ -9,6 +9,7 @@
 
 #![warn(unreachable_pub)]
 
+pub mod compare;
 pub mod expect;
 mod files;
 pub mod golden;

@@ -1,14 +1,20 @@
-//! Reports of a run: as text, as JSON Lines, and as JUnit XML.
+//! Reports of a run: as text, as JSON Lines, as JUnit XML, as TAP and as a page.
 
+mod html;
 mod junit;
+pub(crate) mod page;
+mod tap;
 mod text;
 
+pub use html::{html_case, html_end, html_script, html_start};
 pub use junit::junit;
-pub use text::{case_text, summary_text};
+pub use tap::{tap_bail, tap_case, tap_plan};
+pub use text::{case_text, counts_text, summary_text};
 
 use crate::expect::Bound;
 use crate::measure::variety::wilson_interval;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How the texts of a run were produced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,8 +33,30 @@ impl RunMode {
     }
 }
 
+/// A case of a run, in the order of the scripts.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    Ran(Box<CaseReport>),
+    /// The run was stopped before this case.
+    NotRun {
+        file: String,
+        case: String,
+    },
+}
+
+impl Entry {
+    /// The script as the user named it.
+    pub fn file(&self) -> &str {
+        match self {
+            Entry::Ran(case) => &case.file,
+            Entry::NotRun { file, .. } => file,
+        }
+    }
+}
+
 /// One case that has ended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CaseReport {
     /// The script as the user named it.
     pub file: String,
@@ -59,12 +87,31 @@ pub struct CaseReport {
     pub seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
+    /// The model that wrote, with its checksum and backend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Whether the same case may write another text next time.
+    #[serde(skip_serializing_if = "is_false")]
+    pub varies: bool,
+    /// The digest of everything that the result depends on; see [`crate::script::Case::digest`].
+    pub digest: String,
     /// The command that runs this case alone.
     pub rerun: String,
+    /// The files of the pictures that the case drew.
+    #[serde(skip)]
+    pub pictures: Vec<Arc<[u8]>>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 /// The runs of a repeated case.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Runs {
     pub runs: u32,
     pub passed: u32,
@@ -92,7 +139,7 @@ impl Runs {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     #[default]
@@ -104,7 +151,7 @@ pub enum Verdict {
 }
 
 /// An expectation that failed, or a line that could not run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// The file and line.
     pub at: String,
@@ -122,6 +169,9 @@ pub struct Failure {
     /// `[-expected-]{+actual+}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
+    /// The name of the golden that differs or is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub golden: Option<String>,
 }
 
 impl Failure {
@@ -141,7 +191,8 @@ impl Failure {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunReport {
     pub mode: RunMode,
-    /// The program and its version.
+    /// The program and its version; empty in a stable report.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub build: String,
     /// The models that wrote the texts, each with its checksum and backend.
     pub models: Vec<String>,
@@ -150,6 +201,12 @@ pub struct RunReport {
     pub passed: usize,
     pub failed: usize,
     pub errors: usize,
+    /// The cases that did not run because the run was stopped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub not_run: usize,
+    /// How many requests to model servers were sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
 }
@@ -164,7 +221,7 @@ impl RunReport {
         }
     }
 
-    /// The number of cases that have ended.
+    /// The number of cases that have ended, without those that did not run.
     pub fn cases(&self) -> usize {
         self.passed + self.failed + self.errors
     }

@@ -1,5 +1,6 @@
 //! Scripts: cases of lines and expectations, parsed before anything runs.
 
+mod digest;
 mod gather;
 mod matrix;
 mod parse;

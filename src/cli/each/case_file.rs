@@ -3,7 +3,7 @@
 //! Only the positions of the rows are kept, so a million cases need little memory.
 
 use super::row::Row;
-use super::shard::Shard;
+use crate::cli::shard::Shard;
 use crate::cli::{Exit, Failed};
 use base::hash::fnv1a;
 use base::untrusted::{clean_key, clean_line};

@@ -1,5 +1,6 @@
 //! The progress of a run on standard error: a bar on a terminal, otherwise occasional lines.
 
+use crate::cli::duration::duration;
 use crate::cli::{complain, note};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, stderr};
@@ -130,15 +131,6 @@ fn digits(rate: f64) -> String {
         rate if rate >= 100.0 => format!("{rate:.0}"),
         rate if rate >= 10.0 => format!("{rate:.1}"),
         rate => format!("{rate:.2}"),
-    }
-}
-
-fn duration(seconds: f64) -> String {
-    let whole = seconds as u64;
-    match whole {
-        0..60 => format!("{seconds:.1} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole / 60 % 60),
     }
 }
 

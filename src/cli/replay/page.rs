@@ -1,34 +1,37 @@
 //! The implementation of `Page` for a replay: collects the answers and pictures that expectations
-//! check, and shows progress.
+//! check, and reports progress.
 
-use super::super::page::Meter;
-use super::super::signals::Watch;
+use super::jobs::{Halt, News};
 use illumine::line::{OutputClosed, Page};
 use illumine::studio::{PictureSource, Work};
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 /// Collects the answers, notices and pictures that one line led to.
 pub(super) struct ReplayPage {
-    watch: Watch,
-    meter: Meter,
-    /// How many cases have ended, and how many there are.
-    progress: (usize, usize),
+    halt: Halt,
+    news: SyncSender<News>,
+    /// Whether the progress of loading or drawing is shown.
+    shows: bool,
     /// Answers and notices.
     pub(super) answer: String,
     /// The last notice: the reason if the line was refused.
     pub(super) notice: String,
     pub(super) pictures: Vec<Arc<[u8]>>,
+    /// The pictures of the whole case.
+    pub(super) drawn: Vec<Arc<[u8]>>,
 }
 
 impl ReplayPage {
-    pub(super) fn new(watch: Watch, cases: usize) -> ReplayPage {
+    pub(super) fn new(halt: Halt, news: SyncSender<News>) -> ReplayPage {
         ReplayPage {
-            watch,
-            meter: Meter::new(),
-            progress: (0, cases),
+            halt,
+            news,
+            shows: false,
             answer: String::new(),
             notice: String::new(),
             pictures: Vec::new(),
+            drawn: Vec::new(),
         }
     }
 
@@ -39,14 +42,9 @@ impl ReplayPage {
         self.pictures.clear();
     }
 
-    /// Counts a case that has ended, and hides the progress so that its report can be printed.
-    pub(super) fn end_case(&mut self) {
-        self.progress.0 += 1;
-        self.meter.clear();
-    }
-
+    /// Whether the run is to stop.
     pub(super) fn interrupted(&self) -> bool {
-        self.watch.interrupts() > 0
+        self.halt.is_set()
     }
 
     fn add(&mut self, text: &str) {
@@ -84,20 +82,19 @@ impl Page for ReplayPage {
     fn pictures(&mut self, files: &[PictureSource], said: &str) -> Result<(), OutputClosed> {
         let bytes = files.iter().filter_map(PictureSource::bytes);
         self.pictures.extend(bytes);
+        self.drawn.extend(self.pictures.iter().cloned());
         self.message(said)
     }
 
     fn working(&mut self, work: &Work) {
-        self.watch.working(*work != Work::Nothing);
-        let (done, all) = self.progress;
-        match work {
-            Work::Loading { .. } | Work::Drawing { .. } => self.meter.show(work),
-            Work::Nothing | Work::Reading { .. } | Work::Writing if all > 1 => {
-                self.meter.count("Replaying", done as u64, all as u64);
-            }
-            Work::Nothing | Work::Reading { .. } | Work::Thinking { .. } | Work::Writing => {
-                self.meter.clear()
-            }
+        let shows = matches!(work, Work::Loading { .. } | Work::Drawing { .. });
+        if shows || self.shows {
+            // Nobody shows progress once the run is over.
+            let _ = self.news.send(News::Working(match shows {
+                true => work.clone(),
+                false => Work::Nothing,
+            }));
         }
+        self.shows = shows;
     }
 }

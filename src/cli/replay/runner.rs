@@ -1,26 +1,26 @@
-//! Runs the cases of a replay, one after the other, each in a new private session.
+//! Runs cases of a replay, one after the other, each in a new private session.
 
 use super::super::Exit;
 use super::super::args::Replay as Args;
-use super::super::signals::Watch;
 use super::page::ReplayPage;
+use super::rerun::{file_name, rerun};
 use illumine::line::{self, FailureCause, Flow};
 use illumine::store::export::bare_text;
 use illumine::studio::Studio;
 use replay::expect::{Check, Expectation, Finding, Observed};
 use replay::golden::Goldens;
 use replay::position::Position;
-use replay::report::{CaseReport, Failure, RunReport, Runs, Verdict};
+use replay::report::{CaseReport, Failure, Runs, Verdict};
 use replay::script::{Case, Script, Step};
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 use story::places::find_place;
 use story::{Reply, Settings, Status, Story};
 
-/// The state of a run.
+/// A session and its engine, in which cases run one after the other.
 pub(super) struct Runner<'a> {
-    studio: &'a mut Studio,
-    events: &'a Receiver<Reply>,
+    studio: Studio,
+    events: Receiver<Reply>,
     page: ReplayPage,
     args: &'a Args,
     /// How long the last line took, in milliseconds.
@@ -32,25 +32,32 @@ pub(super) struct Runner<'a> {
 /// Why a line could not run: a sentence, and its exit code.
 type Fault = (String, Exit);
 
+/// A case that has ended.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) report: CaseReport,
+    /// The exit code of the line that could not run.
+    pub(super) fault: Option<Exit>,
+}
+
 impl<'a> Runner<'a> {
     pub(super) fn new(
-        studio: &'a mut Studio,
-        events: &'a Receiver<Reply>,
-        watch: Watch,
+        studio: Studio,
+        events: Receiver<Reply>,
+        page: ReplayPage,
         args: &'a Args,
-        cases: usize,
     ) -> Runner<'a> {
         Runner {
             studio,
             events,
-            page: ReplayPage::new(watch, cases),
+            page,
             args,
             took: 0.0,
             refused: None,
         }
     }
 
-    pub(super) fn interrupted(&self) -> bool {
+    fn interrupted(&self) -> bool {
         self.page.interrupted()
     }
 
@@ -60,12 +67,9 @@ impl<'a> Runner<'a> {
         script: &Script,
         case: &Case,
         settings: &Settings,
-        run: &mut RunReport,
-    ) -> Option<(CaseReport, Option<Exit>)> {
+    ) -> Option<Ran> {
         let Some(repeat) = case.repeat else {
-            let ran = self.once(script, case, settings.clone(), run)?;
-            self.page.end_case();
-            return Some(ran);
+            return self.once(script, case, settings.clone());
         };
         let seed = settings.sampling.seed.unwrap_or_default();
         let (mut whole, mut passed) = (None::<CaseReport>, 0);
@@ -76,10 +80,9 @@ impl<'a> Runner<'a> {
                 0 => seed,
                 _ => sampler::rng::derive(seed, u64::from(number)),
             });
-            let (mut report, fault) = self.once(script, case, settings, run)?;
+            let Ran { mut report, fault } = self.once(script, case, settings)?;
             if fault.is_some() {
-                self.page.end_case();
-                return Some((report, fault));
+                return Some(Ran { report, fault });
             }
             passed += u32::from(report.verdict == Verdict::Passed);
             let begun = whole.take();
@@ -88,7 +91,6 @@ impl<'a> Runner<'a> {
             }
             whole = Some(report);
         }
-        self.page.end_case();
         let mut report = whole.unwrap_or_default();
         let runs = Runs::new(passed, repeat.times, repeat.pass_rate);
         report.verdict = match repeat.pass_rate.allows(runs.pass_rate) {
@@ -96,7 +98,10 @@ impl<'a> Runner<'a> {
             false => Verdict::Failed,
         };
         match report.verdict {
-            Verdict::Passed => (report.failures, report.story) = (Vec::new(), None),
+            Verdict::Passed if self.args.compare.is_empty() => {
+                (report.failures, report.story) = (Vec::new(), None);
+            }
+            Verdict::Passed => report.failures.clear(),
             Verdict::Failed | Verdict::Error => {
                 let why = format!(
                     "{passed} of {} runs passed, but a share of {} is expected.",
@@ -106,17 +111,12 @@ impl<'a> Runner<'a> {
             }
         }
         report.runs = Some(runs);
-        Some((report, None))
+        let fault = None;
+        Some(Ran { report, fault })
     }
 
     /// Runs a case once; None if it was interrupted.
-    fn once(
-        &mut self,
-        script: &Script,
-        case: &Case,
-        settings: Settings,
-        run: &mut RunReport,
-    ) -> Option<(CaseReport, Option<Exit>)> {
+    fn once(&mut self, script: &Script, case: &Case, settings: Settings) -> Option<Ran> {
         let file = script.path.to_string_lossy().into_owned();
         let mut report = CaseReport {
             rerun: rerun(&file, &case.name, self.args),
@@ -125,6 +125,7 @@ impl<'a> Runner<'a> {
             line: case.at.line,
             ..CaseReport::default()
         };
+        self.page.drawn.clear();
         let mut fault = self.begin(settings).err();
         if self.interrupted() {
             return None;
@@ -154,21 +155,23 @@ impl<'a> Runner<'a> {
                 Step::Expect(expectation) => {
                     report.checked += 1;
                     let finding = self.check(expectation, &goldens);
-                    add(&mut report, expectation, finding);
+                    add(&mut report, expectation, finding, self.args.stable);
                 }
             }
         }
-        self.note_model(run);
+        self.note_model(&mut report);
         self.measure(&mut report, began);
         report.verdict = match (&report.error, report.failures.is_empty()) {
             (Some(_), _) => Verdict::Error,
             (None, false) => Verdict::Failed,
             (None, true) => Verdict::Passed,
         };
-        if report.verdict != Verdict::Passed {
+        if report.verdict != Verdict::Passed || !self.args.compare.is_empty() {
             report.story = Some(bare_text(self.studio.story()));
         }
-        Some((report, fault.map(|(_, exit)| exit)))
+        report.pictures = std::mem::take(&mut self.page.drawn);
+        let fault = fault.map(|(_, exit)| exit);
+        Some(Ran { report, fault })
     }
 
     /// Starts an empty session, and loads its model.
@@ -177,7 +180,7 @@ impl<'a> Runner<'a> {
         self.refused = None;
         let begun = self.studio.begin_with(settings);
         begun.map_err(|refusal| (refusal.to_string(), Exit::Session))?;
-        let settled = line::settle(self.studio, self.events, &mut self.page);
+        let settled = line::settle(&mut self.studio, &self.events, &mut self.page);
         match settled {
             Ok(Some(cause)) => Err((self.page.notice.clone(), cause.into())),
             Ok(None) | Err(line::OutputClosed) => Ok(()),
@@ -189,7 +192,7 @@ impl<'a> Runner<'a> {
         self.page.begin_line();
         self.refused = None;
         let began = Instant::now();
-        let flow = line::run_line(self.studio, self.events, text, &mut self.page);
+        let flow = line::run_line(&mut self.studio, &self.events, text, &mut self.page);
         self.took = began.elapsed().as_secs_f64() * 1000.0;
         if let Ok(Flow::On(Some(cause))) = flow {
             let why = self.page.notice.clone();
@@ -246,17 +249,18 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Notes the loaded model for the report of the run.
-    fn note_model(&self, run: &mut RunReport) {
+    /// Notes the loaded model.
+    fn note_model(&self, report: &mut CaseReport) {
         let Some(about) = self.studio.about() else {
             return;
         };
         let sha256 = about.sha256.get(..12).unwrap_or(&about.sha256);
-        let model = format!("{} (SHA-256 {sha256}…) on {}", about.name, about.backend);
-        if !run.models.contains(&model) {
-            run.models.push(model);
-        }
-        run.reproducible &= self.studio.capabilities().reproducible;
+        report.model = Some(match self.args.stable {
+            // Neither a folder nor the processor may make the report differ on another machine.
+            true => format!("{} (SHA-256 {sha256}…)", file_name(&about.name)),
+            false => format!("{} (SHA-256 {sha256}…) on {}", about.name, about.backend),
+        });
+        report.varies = !self.studio.capabilities().reproducible;
     }
 }
 
@@ -284,13 +288,24 @@ fn is_refusal(expectation: &Expectation) -> bool {
     matches!(expectation.check, Check::Refused(_))
 }
 
-fn add(report: &mut CaseReport, expectation: &Expectation, finding: Finding) {
-    report.remarks.extend(finding.remark);
+fn add(report: &mut CaseReport, expectation: &Expectation, mut finding: Finding, stable: bool) {
+    report.remarks.extend(finding.remark.take());
     if finding.passed {
         return;
     }
+    if stable && expectation.check.is_timed() {
+        finding = Finding {
+            why: "The measured time or speed does not fit.".to_string(),
+            ..Finding::default()
+        };
+    }
     let source = format!("expect {}", expectation.source);
+    let golden = match &expectation.check {
+        Check::Golden(name) => Some(name.clone()),
+        _ => None,
+    };
     report.failures.push(Failure {
+        golden,
         measured: finding.measured,
         expected: finding.expected,
         actual: finding.actual,
@@ -325,61 +340,4 @@ fn text_at(story: &Story, place: &str) -> Result<String, String> {
     let node = found.node.and_then(|id| story.node(id));
     let node = node.ok_or_else(|| "There is no passage at this place.".to_string())?;
     Ok(node.text.clone())
-}
-
-/// The command that runs a case alone, with the same options.
-fn rerun(file: &str, case: &str, args: &Args) -> String {
-    let mut words = vec![
-        "illumine".to_string(),
-        "replay".to_string(),
-        file.to_string(),
-    ];
-    let mut flag = |name: &str, value: Option<&str>| {
-        if let Some(value) = value {
-            words.extend([format!("--{name}"), value.to_string()]);
-        }
-    };
-    flag("filter", Some(case));
-    let (common, sampling) = (&args.common, &args.common.sampling);
-    let options = [
-        ("model", &common.model),
-        ("backend", &common.backend),
-        ("system", &common.system),
-        ("max-tokens", &sampling.max_tokens),
-        ("seed", &sampling.seed),
-        ("temperature", &sampling.temperature),
-        ("top-k", &sampling.top_k),
-        ("top-p", &sampling.top_p),
-        ("min-p", &sampling.min_p),
-    ];
-    for (name, value) in options {
-        flag(name, value.as_deref());
-    }
-    for (name, values) in [("set", &sampling.set), ("var", &args.var)] {
-        values.iter().for_each(|value| flag(name, Some(value)));
-    }
-    words.extend(common.chat.then(|| "--chat".to_string()));
-    let words: Vec<String> = words.iter().map(|word| shell_quoted(word)).collect();
-    words.join(" ")
-}
-
-/// A word, quoted for a POSIX shell.
-fn shell_quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_string(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_for_the_shell() {
-        assert_eq!(shell_quoted("a.illum"), "a.illum");
-        assert_eq!(shell_quoted("it's here"), "'it'\\''s here'");
-        assert_eq!(shell_quoted(""), "''");
-    }
 }

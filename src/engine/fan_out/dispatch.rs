@@ -85,6 +85,11 @@ impl Dispatch {
         self.sent
     }
 
+    /// Allows new cases after `more` has returned None.
+    pub fn expect_more(&mut self) {
+        self.exhausted = false;
+    }
+
     /// Decides what to do now; `more` returns the next new case.
     pub fn next(&mut self, now: Duration, more: &mut dyn FnMut() -> Option<usize>) -> Next {
         let first = self.waiting.peek().map(|Reverse((due, ..))| *due);

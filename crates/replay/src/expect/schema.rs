@@ -1,6 +1,7 @@
 //! A JSON Schema, compiled when the script is parsed. References to other files are refused, so
 //! that a schema cannot cause other files to be read.
 
+use base::hash::sha256;
 use boon::{Compiler, SchemaIndex, Schemas, UrlLoader};
 use serde_json::Value;
 use std::error::Error;
@@ -10,6 +11,8 @@ use std::fmt;
 pub struct Schema {
     schemas: Schemas,
     index: SchemaIndex,
+    /// The SHA-256 of its JSON.
+    sha256: String,
 }
 
 /// The name that identifies the schema to the compiler.
@@ -25,6 +28,7 @@ impl UrlLoader for Refuse {
 
 impl Schema {
     pub(super) fn compile(schema: Value) -> Result<Schema, String> {
+        let sha256 = sha256(schema.to_string().as_bytes());
         let mut compiler = Compiler::new();
         compiler.use_loader(Box::new(Refuse));
         let added = compiler.add_resource(NAME, schema);
@@ -32,7 +36,11 @@ impl Schema {
         let mut schemas = Schemas::new();
         let index = compiler.compile(NAME, &mut schemas);
         let index = index.map_err(|error| format!("The schema is invalid: {error:#}"))?;
-        Ok(Schema { schemas, index })
+        Ok(Schema {
+            schemas,
+            index,
+            sha256,
+        })
     }
 
     /// Why a value does not fit the schema.
@@ -53,6 +61,6 @@ impl Schema {
 
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Schema")
+        write!(f, "Schema({})", self.sha256)
     }
 }

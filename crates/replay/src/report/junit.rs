@@ -1,35 +1,95 @@
 //! JUnit XML, which continuous integration systems read: a suite for each script, a test for each
 //! case.
 
-use super::{CaseReport, Failure, RunReport, Verdict};
+use super::{CaseReport, Entry, Failure, RunReport, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 
-/// The report as JUnit XML.
-pub fn junit(run: &RunReport, cases: &[CaseReport]) -> Result<String, String> {
+/// The report as JUnit XML. The entries of a script follow each other.
+pub fn junit(run: &RunReport, entries: impl Iterator<Item = Entry>) -> Result<String, String> {
     let mut report = Report::new("illumine replay");
     if let Some(time) = duration(run.seconds) {
         report.set_time(time);
     }
-    for group in cases.chunk_by(|one, next| one.file == next.file) {
-        let mut suite = TestSuite::new(group[0].file.as_str());
+    let mut suite: Option<Suite> = None;
+    for entry in entries {
+        let file = entry.file();
+        if suite.as_ref().is_none_or(|suite| suite.file != file)
+            && let Some(last) = suite.replace(Suite::new(file, run))
+        {
+            report.add_test_suite(last.finished(run));
+        }
+        if let Some(suite) = &mut suite {
+            suite.add(&entry);
+        }
+    }
+    report.add_test_suites(suite.map(|last| last.finished(run)));
+    let xml = report.to_string().map_err(|error| error.to_string())?;
+    // Jenkins' schema (junit-10.xsd) allows this attribute on suites only.
+    Ok(without_attribute(&xml, " skipped=\""))
+}
+
+/// The cases of one script.
+struct Suite {
+    file: String,
+    suite: TestSuite,
+    seconds: f64,
+}
+
+impl Suite {
+    fn new(file: &str, run: &RunReport) -> Suite {
+        let mut suite = TestSuite::new(file);
         suite.add_property(("mode", run.mode.name()));
         for model in &run.models {
             suite.add_property(("model", model.as_str()));
         }
-        suite.add_test_cases(group.iter().map(test));
-        let seconds: Option<f64> = group.iter().map(|case| case.seconds).sum();
-        if let Some(time) = duration(seconds) {
-            suite.set_time(time);
+        Suite {
+            file: file.to_string(),
+            suite,
+            seconds: 0.0,
         }
-        report.add_test_suite(suite);
     }
-    let xml = report.to_string().map_err(|error| error.to_string())?;
-    // Jenkins' schema (junit-10.xsd) allows this attribute on suites only.
-    Ok(xml.replacen(" skipped=\"0\"", "", 1))
+
+    fn add(&mut self, entry: &Entry) {
+        self.seconds += match entry {
+            Entry::Ran(case) => case.seconds.unwrap_or_default(),
+            Entry::NotRun { .. } => 0.0,
+        };
+        self.suite.add_test_case(test(entry));
+    }
+
+    fn finished(mut self, run: &RunReport) -> TestSuite {
+        if let Some(time) = duration(run.seconds.map(|_| self.seconds)) {
+            self.suite.set_time(time);
+        }
+        self.suite
+    }
 }
 
-fn test(case: &CaseReport) -> TestCase {
+/// The XML without the first attribute that starts like this.
+fn without_attribute(xml: &str, start: &str) -> String {
+    let parts = xml.split_once(start);
+    let parts = parts.and_then(|(before, rest)| Some((before, rest.split_once('"')?.1)));
+    parts.map_or_else(
+        || xml.to_string(),
+        |(before, after)| format!("{before}{after}"),
+    )
+}
+
+fn test(entry: &Entry) -> TestCase {
+    match entry {
+        Entry::Ran(case) => ran(case),
+        Entry::NotRun { file, case } => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message("The run was stopped before this case.");
+            let mut test = TestCase::new(case.as_str(), status);
+            test.set_classname(file.as_str());
+            test
+        }
+    }
+}
+
+fn ran(case: &CaseReport) -> TestCase {
     let status = match (case.verdict, case.error.as_ref().or(case.failures.first())) {
         (Verdict::Passed, _) | (_, None) => TestCaseStatus::success(),
         (verdict, Some(first)) => {
@@ -95,13 +155,21 @@ mod tests {
             ..case("b.illum", "two & three", Verdict::Failed)
         };
         let cases = [case("a.illum", "one", Verdict::Passed), failed];
-        let xml = junit(&RunReport::default(), &cases).unwrap();
+        let ran = cases.map(|case| Entry::Ran(Box::new(case)));
+        let left = Entry::NotRun {
+            file: "b.illum".to_string(),
+            case: "three".to_string(),
+        };
+        let entries = ran.into_iter().chain([left]);
+        let xml = junit(&RunReport::default(), entries).unwrap();
         assert_eq!(xml.matches("<testsuite ").count(), 2, "{xml}");
         assert!(
             xml.contains("two &amp; three") && xml.contains("&lt;lamp&gt;"),
             "{xml}"
         );
         assert_eq!(xml.matches("skipped=").count(), 2, "{xml}");
+        assert!(xml.contains("tests=\"2\" skipped=\"1\""), "{xml}");
+        assert_eq!(xml.matches("<skipped").count(), 1, "{xml}");
         assert!(xml.contains("type=\"contains\""), "{xml}");
         assert!(!xml.contains(" time=") && !xml.contains('\u{1b}'), "{xml}");
     }

@@ -16,6 +16,30 @@ pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> S
         Verdict::Failed => "FAILED",
         Verdict::Error => "ERROR ",
     };
+    let mut text = format!(
+        "{} {}: {}  ({})\n",
+        mark(case.verdict, verdict),
+        clean_line(&case.file),
+        clean_line(&case.case),
+        counts_text(case)
+    );
+    for remark in &case.remarks {
+        text += &format!("       {}\n", clean_line(remark));
+    }
+    for failure in case.failures.iter().chain(&case.error) {
+        text += &failure_text(failure);
+    }
+    if case.verdict != Verdict::Passed {
+        text += &format!(
+            "\n       To run this case alone:\n       {}\n\n",
+            clean_line(&case.rerun)
+        );
+    }
+    text
+}
+
+/// How many expectations or runs of a case passed or failed, and its time.
+pub fn counts_text(case: &CaseReport) -> String {
     let failed = case.failures.len();
     let counts = match (case.verdict, failed) {
         (Verdict::Failed, _) | (Verdict::Error, 1..) => {
@@ -39,26 +63,7 @@ pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> S
         None => counts,
     };
     let time = case.seconds.map(|seconds| format!(", {seconds:.1} s"));
-    let mut text = format!(
-        "{} {}: {}  ({counts}{})\n",
-        mark(case.verdict, verdict),
-        clean_line(&case.file),
-        clean_line(&case.case),
-        time.unwrap_or_default()
-    );
-    for remark in &case.remarks {
-        text += &format!("       {}\n", clean_line(remark));
-    }
-    for failure in case.failures.iter().chain(&case.error) {
-        text += &failure_text(failure);
-    }
-    if case.verdict != Verdict::Passed {
-        text += &format!(
-            "\n       To run this case alone:\n       {}\n\n",
-            clean_line(&case.rerun)
-        );
-    }
-    text
+    counts + &time.unwrap_or_default()
 }
 
 /// The explanation of a failure.
@@ -98,6 +103,9 @@ pub fn summary_text(run: &RunReport) -> String {
     if run.errors > 0 {
         counts += &format!(", {} with errors", run.errors);
     }
+    if run.not_run > 0 {
+        counts += &format!(", {} not run", run.not_run);
+    }
     let time = run.seconds.map(|seconds| format!(" in {seconds:.1} s"));
     let models: Vec<String> = run.models.iter().map(|model| clean_line(model)).collect();
     let models = match models.is_empty() {
@@ -108,9 +116,14 @@ pub fn summary_text(run: &RunReport) -> String {
         true => "",
         false => ", which may write another text next time",
     };
+    let retries = match run.retries.unwrap_or_default() {
+        0 => String::new(),
+        1 => "One request was sent again.\n".to_string(),
+        retries => format!("{retries} requests were sent again.\n"),
+    };
     format!(
-        "{}: {counts}{}.\nMode: {}, with {models}{caveat}.\n",
-        count_noun(run.cases(), "case"),
+        "{}: {counts}{}.\nMode: {}, with {models}{caveat}.\n{retries}",
+        count_noun(run.cases() + run.not_run, "case"),
         time.unwrap_or_default(),
         run.mode.name()
     )

@@ -1,4 +1,4 @@
-//! Chooses the part of the cases that this process writes.
+//! Chooses the part of the cases that this process writes or replays.
 //!
 //! The choice depends on a hash of each id, not on its line, so a case's part stays the same when
 //! rows are added or removed, and a run can be resumed.

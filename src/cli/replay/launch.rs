@@ -1,0 +1,103 @@
+//! Starts the cases of a plan: the loader that all threads share, their setup, and Ctrl+C.
+
+use super::super::environment::{self, Paths};
+use super::super::signals::{self, Watch};
+use super::super::{Failed, note};
+use super::jobs::{self, Halt, Lane, News, Start};
+use super::plan::{Plan, SEED};
+use illumine::engine::ModelLoader;
+use illumine::engine::fan_out::{Pacing, SharedLoader};
+use illumine::studio::Setup;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+use story::sentence::count_noun;
+
+/// Stops runs on Ctrl+C.
+pub(super) struct Control {
+    halt: Halt,
+    watch: Watch,
+}
+
+impl Control {
+    pub(super) fn listen() -> Control {
+        let halt = Halt::default();
+        let watch = signals::listen_with({
+            let halt = halt.clone();
+            move || halt.stop()
+        });
+        // The program may end only once the reports are complete.
+        watch.working(true);
+        Control { halt, watch }
+    }
+
+    pub(super) fn interrupted(&self) -> bool {
+        self.watch.interrupts() > 0
+    }
+
+    /// The reports are complete, so a signal may end the program.
+    pub(super) fn end(&self) {
+        self.watch.working(false);
+    }
+}
+
+/// Runs these cases of a plan. Returns how many requests were sent again.
+pub(super) fn launch(
+    paths: &Paths,
+    plan: &Plan,
+    loader: ModelLoader,
+    control: &Control,
+    cases: Vec<usize>,
+    take: &mut dyn FnMut(News) -> bool,
+) -> Result<u64, Failed> {
+    let args = plan.args;
+    let servers = loader.backends.clone();
+    let is_server = |model: &str| servers.find(model).is_some();
+    let jobs = usize::from(args.many.jobs);
+    let count = cases.len();
+    let lanes = Lane::divide(cases, jobs, |index| plan.is_remote(index, &is_server));
+    say_begin(plan, count, &lanes);
+    let pacing = Pacing {
+        jobs: Some(jobs),
+        retries: args.many.retries,
+        limit: Duration::from_secs(args.many.timeout),
+        entropy: environment::entropy(),
+    };
+    let (warn, warnings) = channel();
+    let loader = SharedLoader::new(loader, pacing, move |why| {
+        // Nobody is warned once the run is over.
+        let _ = warn.send(why.to_string());
+    });
+    let setup = Setup {
+        // Every case is private, and nothing depends on chance.
+        private: true,
+        entropy: SEED,
+        ..environment::setup(paths, &args.common)?
+    };
+    let start = Start {
+        plan,
+        loader: &loader,
+        setup: &setup,
+        halt: &control.halt,
+    };
+    jobs::run(&start, &lanes, &warnings, take)?;
+    Ok(loader.retries())
+}
+
+/// Says what differs from an ordinary run.
+fn say_begin(plan: &Plan, left: usize, lanes: &[Lane]) {
+    let many = &plan.args.many;
+    if plan.shard.is_some() || many.resume.is_some() {
+        let mut line = format!("{} to run", count_noun(left, "case"));
+        let earlier = plan.cases.len() - left;
+        if many.resume.is_some() {
+            line += &format!(", {earlier} from the earlier run");
+        }
+        if let Some(shard) = &plan.shard {
+            line += &format!(", {} (from {})", shard.name(), shard.source);
+        }
+        note(&line);
+    }
+    if many.jobs > 1 && left > 1 && lanes.iter().any(Lane::is_in_turn) {
+        note("Cases that use a model in this process run in turn; --jobs is for model servers");
+    }
+}

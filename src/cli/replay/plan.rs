@@ -1,0 +1,218 @@
+//! Chooses the cases of a run, and which of them may run side by side.
+
+use super::super::args::Replay as Args;
+use super::super::environment::{self, variable};
+use super::super::page::Progress as Meter;
+use super::super::shard::Shard;
+use super::super::{Exit, Failed};
+use super::rerun::rerun;
+use super::{stable, usage};
+use base::hash::fnv1a;
+use base::untrusted::clean_line;
+use fancy_regex::Regex;
+use illumine::engine::ModelLoader;
+use replay::golden::Goldens;
+use replay::report::CaseReport;
+use replay::script::{Case, Script, Step};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use story::sentence::count_noun;
+use story::{Command, SettingOverrides, Settings, command, sampling};
+
+/// The seed if neither the script nor the command line sets one.
+pub(super) const SEED: u64 = 0;
+
+/// The chosen cases, in the order of the scripts.
+pub(super) struct Plan<'a> {
+    pub(super) args: &'a Args,
+    pub(super) cases: Vec<(&'a Script, &'a Case)>,
+    pub(super) shard: Option<Shard>,
+    asked: SettingOverrides,
+    last: SettingOverrides,
+    /// The current folder.
+    here: Option<PathBuf>,
+    /// The name and checksum of each model that a case starts with.
+    identities: BTreeMap<String, String>,
+}
+
+impl<'a> Plan<'a> {
+    /// Chooses the cases and checks their settings; `last` overrides all other settings.
+    pub(super) fn new(
+        scripts: &'a [Script],
+        args: &'a Args,
+        last: &SettingOverrides,
+    ) -> Result<Plan<'a>, Failed> {
+        let shard = Shard::find(args.many.shard.as_deref(), variable).map_err(usage)?;
+        let mut plan = Plan {
+            args,
+            cases: chosen(scripts, args)?,
+            shard,
+            asked: environment::asked(&args.common)?,
+            last: last.clone(),
+            here: environment::current_folder(),
+            identities: BTreeMap::new(),
+        };
+        for index in 0..plan.cases.len() {
+            plan.settings(index)?;
+        }
+        if let Some(shard) = &plan.shard {
+            let id = |script: &Script, case: &Case| {
+                fnv1a(&format!("{}\n{}", script.path.display(), case.name))
+            };
+            plan.cases
+                .retain(|(script, case)| shard.has(id(script, case)));
+        }
+        Ok(plan)
+    }
+
+    /// The settings with which a case starts.
+    pub(super) fn settings(&self, index: usize) -> Result<Settings, Failed> {
+        let (_, case) = self.cases[index];
+        let settings = case.settings.apply_to(Settings::default());
+        let settings = settings.and_then(|settings| self.asked.apply_to(settings));
+        let settings = settings.and_then(|settings| self.last.apply_to(settings));
+        let mut settings = settings.map_err(usage)?;
+        settings.sampling.seed.get_or_insert(SEED);
+        Ok(settings)
+    }
+
+    /// Finds the checksums of the models that the cases start with.
+    pub(super) fn identify(&mut self, loader: &ModelLoader) {
+        let progress = Meter::of_bytes();
+        for index in 0..self.cases.len() {
+            if let Ok(Settings { model, .. }) = self.settings(index)
+                && !self.identities.contains_key(&model)
+            {
+                let identity = loader.identity(&model, &progress);
+                self.identities.insert(model, identity);
+            }
+        }
+    }
+
+    /// The digest of everything that a case's result depends on.
+    pub(super) fn digest(&self, index: usize) -> String {
+        let (script, case) = self.cases[index];
+        let settings = self.settings(index).unwrap_or_default();
+        let model = self.identities.get(&settings.model);
+        let model = model.map_or(settings.model.as_str(), String::as_str);
+        let goldens = Goldens::of(&script.path, false);
+        case.digest(&settings, model, &goldens)
+    }
+
+    /// The script and the name of a case, as reports show them.
+    pub(super) fn names(&self, index: usize) -> (String, String) {
+        let report = self.adopt(index, CaseReport::default());
+        (report.file, report.case)
+    }
+
+    /// The result of an earlier run as a result of this one.
+    pub(super) fn adopt(&self, index: usize, report: CaseReport) -> CaseReport {
+        let (script, case) = self.cases[index];
+        let file = script.path.to_string_lossy().into_owned();
+        let report = CaseReport {
+            rerun: rerun(&file, &case.name, self.args),
+            file,
+            case: case.name.clone(),
+            line: case.at.line,
+            ..report
+        };
+        self.steadied(index, report)
+    }
+
+    /// A report without what differs between runs or machines, if reports are to be stable.
+    pub(super) fn steadied(&self, index: usize, mut report: CaseReport) -> CaseReport {
+        if self.args.stable {
+            let (script, _) = self.cases[index];
+            (report.seconds, report.tokens_per_second) = (None, None);
+            stable::shorten(&mut report, &script.path, self.here.as_deref());
+        }
+        report
+    }
+
+    /// Whether a case uses only model servers, so that other cases may run beside it.
+    pub(super) fn is_remote(&self, index: usize, is_server: &dyn Fn(&str) -> bool) -> bool {
+        let (_, case) = self.cases[index];
+        let Ok(settings) = self.settings(index) else {
+            return false;
+        };
+        let line = |step: &Step| match step {
+            Step::Expect(_) => true,
+            Step::Line { text, .. } => match command::parse(text) {
+                // The image model and the text encoder are in this process.
+                Ok(Command::Draw(_) | Command::Illustrate(_)) => false,
+                Ok(Command::Set(Some(name), Some(_))) => {
+                    sampling::find(&name).is_ok_and(|setting| setting.name != "retrieve")
+                }
+                Ok(Command::Model(Some(name))) => is_server(&name),
+                _ => true,
+            },
+        };
+        settings.sampling.recall == 0 && is_server(&settings.model) && case.steps.iter().all(line)
+    }
+}
+
+/// The cases whose names fit `--filter`.
+fn chosen<'a>(scripts: &'a [Script], args: &Args) -> Result<Vec<(&'a Script, &'a Case)>, Failed> {
+    let filter = args.filter.as_deref().unwrap_or_default();
+    let wanted = Filter::parse(filter)?;
+    let all = scripts
+        .iter()
+        .flat_map(|script| script.cases.iter().map(move |case| (script, case)));
+    let chosen: Vec<_> = all
+        .clone()
+        .filter(|(_, case)| wanted.fits(&case.name))
+        .collect();
+    match chosen.is_empty() {
+        true => Err(usage(format!(
+            "No name of the {} contains {}; choose another --filter",
+            count_noun(all.count(), "case"),
+            clean_line(&filter.to_lowercase())
+        ))),
+        false => Ok(chosen),
+    }
+}
+
+/// What the name of a case must fit.
+enum Filter {
+    /// It contains this text, in lower case.
+    Text(String),
+    /// It matches this pattern.
+    Pattern(Regex),
+}
+
+impl Filter {
+    /// A filter is a pattern if it stands between slashes.
+    fn parse(filter: &str) -> Result<Filter, Failed> {
+        let pattern = filter.strip_prefix('/').and_then(|it| it.strip_suffix('/'));
+        let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) else {
+            return Ok(Filter::Text(filter.to_lowercase()));
+        };
+        Regex::new(pattern).map(Filter::Pattern).map_err(|error| {
+            let why = format!("The pattern of --filter is invalid: {error}; correct it");
+            Failed::new(Exit::Usage, why)
+        })
+    }
+
+    fn fits(&self, name: &str) -> bool {
+        match self {
+            Filter::Text(text) => name.to_lowercase().contains(text),
+            Filter::Pattern(regex) => regex.is_match(name).unwrap_or(false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_a_text_or_a_pattern() {
+        let fits = |filter: &str, name: &str| Filter::parse(filter).map(|it| it.fits(name)).ok();
+        assert_eq!(fits("OPEN", "the opening"), Some(true));
+        assert_eq!(fits("^open", "opening"), Some(false));
+        assert_eq!(fits("/^open(ing)?$/", "opening"), Some(true));
+        assert_eq!(fits("/^open$/", "opening"), Some(false));
+        assert_eq!(fits("/", "in/out"), Some(true));
+        assert_eq!(fits("/(/", "x"), None);
+    }
+}

@@ -1,0 +1,369 @@
+//! The report files of a run. JSON Lines are appended as cases end; other formats are written at the
+//! end, from a temporary file, so that memory does not grow with the number of cases.
+
+use super::super::args::Replay as Args;
+use super::super::{Exit, Failed};
+use super::{json_line, usage};
+use base::untrusted::clean_line;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use illumine::store::files;
+use replay::report::{self, CaseReport, Entry, RunReport};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs::{File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use tempfile::TempPath;
+
+/// The format of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Junit,
+    Tap,
+    JsonLines,
+    Html,
+}
+
+impl Format {
+    /// The format that a file's name says.
+    fn of(path: &Path) -> Result<Format, Failed> {
+        let ending = path.extension().unwrap_or_default().to_string_lossy();
+        match ending.to_lowercase().as_str() {
+            "xml" => Ok(Format::Junit),
+            "tap" => Ok(Format::Tap),
+            "jsonl" | "ndjson" => Ok(Format::JsonLines),
+            "html" | "htm" => Ok(Format::Html),
+            _ => Err(usage(format!(
+                "The name of the report {} does not say its format; end it with .xml (JUnit), .tap, .jsonl or .html",
+                clean_line(&path.display().to_string())
+            ))),
+        }
+    }
+}
+
+/// The files of a run's reports, each with its format.
+pub(super) fn wanted(args: &Args) -> Result<Vec<(Format, PathBuf)>, Failed> {
+    let named = args.report.iter();
+    let named = named.map(|path| Ok((Format::of(path)?, path.clone())));
+    let junit = args
+        .junit
+        .iter()
+        .map(|path| Ok((Format::Junit, path.clone())));
+    named.chain(junit).collect()
+}
+
+/// The reports while the run goes on.
+pub(super) struct Reports {
+    lines: Vec<JsonLines>,
+    others: Vec<(Format, PathBuf)>,
+    spool: Option<Spool>,
+    stable: bool,
+}
+
+/// A case or the run, as far as a report that is written at the end needs it.
+pub(super) struct Ending<'a> {
+    pub(super) run: &'a RunReport,
+    /// The script and name of each case.
+    pub(super) names: &'a dyn Fn(usize) -> (String, String),
+    pub(super) cases: usize,
+    /// Why the run stopped before its end.
+    pub(super) why: Option<String>,
+}
+
+impl Reports {
+    /// Opens the files. JSON Lines get their name with [`Reports::begin`].
+    pub(super) fn open(wanted: Vec<(Format, PathBuf)>, stable: bool) -> Result<Reports, Failed> {
+        let (lines, others): (Vec<_>, Vec<_>) = wanted
+            .into_iter()
+            .partition(|(format, _)| *format == Format::JsonLines);
+        let opened = lines.into_iter().map(|(_, path)| {
+            let opened = JsonLines::open(&path);
+            opened.map_err(|error| not_written(&path, &error))
+        });
+        let lines: Vec<JsonLines> = opened.collect::<Result<_, _>>()?;
+        let spool = match others.first() {
+            None => None,
+            Some((_, path)) => {
+                // Beside the report, so that a folder that cannot be written is noticed now.
+                let file = tempfile::tempfile_in(folder(path));
+                let file = file.map_err(|error| not_written(path, &error))?;
+                let pictures = others.iter().any(|(format, _)| *format == Format::Html);
+                Some(Spool::new(file, pictures))
+            }
+        };
+        Ok(Reports {
+            lines,
+            others,
+            spool,
+            stable,
+        })
+    }
+
+    /// Gives JSON Lines their name, once they contain the cases of an earlier run: the earlier file
+    /// may have the same name, and a kill must not lose it.
+    pub(super) fn begin(&mut self) -> Result<(), Failed> {
+        for lines in &mut self.lines {
+            let begun = lines.begin();
+            begun.map_err(|error| not_written(&lines.path, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Adds a case.
+    pub(super) fn add(&mut self, index: usize, case: &CaseReport) -> Result<(), Failed> {
+        if let Some(spool) = &mut self.spool {
+            let path = self.others.first().map(|(_, path)| path.as_path());
+            let added = spool.add(index, case);
+            added.map_err(|error| not_written(path.unwrap_or(Path::new("")), &error))?;
+        }
+        if !self.lines.is_empty() {
+            let line = json_line(case)?;
+            for lines in &mut self.lines {
+                let added = lines.add(index, &line);
+                added.map_err(|error| not_written(&lines.path, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes the files.
+    pub(super) fn finish(self, ending: &Ending) -> Result<(), Failed> {
+        let last = json_line(ending.run)?;
+        for lines in self.lines {
+            let path = lines.path.clone();
+            let finished = lines.finish(&last, self.stable);
+            finished.map_err(|error| not_written(&path, &error))?;
+        }
+        let Some(spool) = self.spool else {
+            return Ok(());
+        };
+        for (format, path) in self.others {
+            let entries = (0..ending.cases).map(|index| match spool.read(index) {
+                Some(case) => Entry::Ran(Box::new(case)),
+                None => {
+                    let (file, case) = (ending.names)(index);
+                    Entry::NotRun { file, case }
+                }
+            });
+            let text = match format {
+                Format::Junit => report::junit(ending.run, entries),
+                Format::Tap => Ok(tap(entries, ending)),
+                Format::Html => Ok(html(entries, ending)),
+                Format::JsonLines => continue,
+            };
+            let text = text.map_err(|error| not_written(&path, &error))?;
+            let written = files::write_file(&path, text.as_bytes(), true);
+            written.map_err(|error| Failed::new(Exit::Engine, error))?;
+        }
+        Ok(())
+    }
+}
+
+/// The folder of a file.
+fn folder(path: &Path) -> &Path {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+fn not_written(path: &Path, error: &dyn Display) -> Failed {
+    let path = clean_line(&path.display().to_string());
+    let why = format!("Cannot write the report {path} ({error}); choose another file or folder");
+    Failed::new(Exit::Engine, why)
+}
+
+fn tap(entries: impl Iterator<Item = Entry>, ending: &Ending) -> String {
+    let mut text = report::tap_plan(ending.cases);
+    for (at, entry) in entries.enumerate() {
+        if let Entry::Ran(case) = entry {
+            text += &report::tap_case(at + 1, &case);
+        }
+    }
+    if let Some(why) = &ending.why {
+        text += &report::tap_bail(why);
+    }
+    text
+}
+
+fn html(entries: impl Iterator<Item = Entry>, ending: &Ending) -> String {
+    let mut text = report::html_start(ending.run);
+    let mut file = String::new();
+    for entry in entries {
+        if let Entry::Ran(case) = entry {
+            if case.file != file {
+                text += &report::html_script(&case.file);
+                file.clone_from(&case.file);
+            }
+            text += &report::html_case(&case);
+        }
+    }
+    text + report::html_end()
+}
+
+/// A file of JSON Lines, and the place of each case's line in it.
+struct JsonLines {
+    path: PathBuf,
+    file: File,
+    /// The temporary name of the file, until it gets its own.
+    unnamed: Option<TempPath>,
+    places: Vec<(usize, u64, usize)>,
+    length: u64,
+}
+
+impl JsonLines {
+    fn open(path: &Path) -> std::io::Result<JsonLines> {
+        let mut new = tempfile::Builder::new();
+        // As for any new file; the user's mask removes what it removes.
+        let new = new.permissions(Permissions::from_mode(0o666));
+        let (file, unnamed) = new.tempfile_in(folder(path))?.into_parts();
+        Ok(JsonLines {
+            path: path.to_path_buf(),
+            file,
+            unnamed: Some(unnamed),
+            places: Vec::new(),
+            length: 0,
+        })
+    }
+
+    fn begin(&mut self) -> std::io::Result<()> {
+        match self.unnamed.take() {
+            Some(unnamed) => Ok(unnamed.persist(&self.path)?),
+            None => Ok(()),
+        }
+    }
+
+    fn add(&mut self, index: usize, line: &str) -> std::io::Result<()> {
+        self.file.write_all(line.as_bytes())?;
+        self.places.push((index, self.length, line.len()));
+        self.length += line.len() as u64;
+        Ok(())
+    }
+
+    /// Adds the line of the run; a stable report is brought into the order of the scripts.
+    fn finish(mut self, last: &str, stable: bool) -> Result<(), Box<dyn std::error::Error>> {
+        self.file.write_all(last.as_bytes())?;
+        if !stable || self.places.is_sorted() {
+            return Ok(self.file.sync_data()?);
+        }
+        self.places.sort_unstable();
+        let mut text = Vec::new();
+        for (_, offset, length) in &self.places {
+            text.extend(read(&self.file, *offset, *length)?);
+        }
+        text.extend(last.as_bytes());
+        Ok(files::write_file(&self.path, &text, true)?)
+    }
+}
+
+/// A temporary file with the cases of a run, for the reports that are written at the end.
+pub(super) struct Spool {
+    file: File,
+    places: BTreeMap<usize, (u64, usize)>,
+    length: u64,
+    /// Whether to keep pictures.
+    pictures: bool,
+}
+
+/// A case with its pictures in base64.
+#[derive(Serialize, Deserialize)]
+struct Spooled {
+    case: CaseReport,
+    pictures: Vec<String>,
+}
+
+impl Spool {
+    pub(super) fn new(file: File, pictures: bool) -> Spool {
+        Spool {
+            file,
+            places: BTreeMap::new(),
+            length: 0,
+            pictures,
+        }
+    }
+
+    pub(super) fn add(&mut self, index: usize, case: &CaseReport) -> std::io::Result<()> {
+        let pictures = case.pictures.iter().filter(|_| self.pictures);
+        let spooled = Spooled {
+            pictures: pictures.map(|bytes| STANDARD.encode(bytes)).collect(),
+            case: case.clone(),
+        };
+        let bytes = serde_json::to_vec(&spooled)?;
+        self.file.write_all(&bytes)?;
+        self.places.insert(index, (self.length, bytes.len()));
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// A case; None if it did not run.
+    pub(super) fn read(&self, index: usize) -> Option<CaseReport> {
+        let (offset, length) = self.places.get(&index)?;
+        let bytes = read(&self.file, *offset, *length).ok()?;
+        let spooled: Spooled = serde_json::from_slice(&bytes).ok()?;
+        let pictures = spooled.pictures.iter();
+        let pictures = pictures.filter_map(|text| Some(STANDARD.decode(text).ok()?.into()));
+        Some(CaseReport {
+            pictures: pictures.collect(),
+            ..spooled.case
+        })
+    }
+}
+
+fn read(file: &File, offset: u64, length: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_its_format() {
+        let format = |name: &str| Format::of(Path::new(name)).ok();
+        assert_eq!(format("out/a.XML"), Some(Format::Junit));
+        assert_eq!(format("a.tap"), Some(Format::Tap));
+        assert_eq!(format("a.html"), Some(Format::Html));
+        assert_eq!(format("a.jsonl"), Some(Format::JsonLines));
+        assert_eq!(format("a.json"), None);
+    }
+
+    #[test]
+    fn a_stable_file_is_in_the_order_of_the_scripts_whatever_ended_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        std::fs::write(&path, "earlier").unwrap();
+        for (stable, expected) in [
+            (true, "\"a\"\n\"b\"\n\"c\"\n0\n"),
+            (false, "\"b\"\n\"c\"\n\"a\"\n0\n"),
+        ] {
+            let before = std::fs::read(&path).unwrap();
+            let mut lines = JsonLines::open(&path).unwrap();
+            lines.add(1, "\"b\"\n").unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), before);
+            lines.begin().unwrap();
+            lines.add(2, "\"c\"\n").unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "\"b\"\n\"c\"\n");
+            lines.add(0, "\"a\"\n").unwrap();
+            lines.finish("0\n", stable).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn the_cases_come_back_with_their_pictures() {
+        let mut spool = Spool::new(tempfile::tempfile().unwrap(), true);
+        let case = CaseReport {
+            case: "é".to_string(),
+            pictures: vec![[1, 2, 3].into()],
+            ..CaseReport::default()
+        };
+        spool.add(4, &case).unwrap();
+        spool.add(2, &CaseReport::default()).unwrap();
+        assert_eq!(spool.read(4), Some(case));
+        assert_eq!(spool.read(2), Some(CaseReport::default()));
+        assert_eq!(spool.read(0), None);
+    }
+}

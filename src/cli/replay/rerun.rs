@@ -1,0 +1,82 @@
+//! The command that runs one case alone.
+
+use super::super::args::Replay as Args;
+use std::path::Path;
+
+/// The command that runs a case alone, with the same options.
+pub(super) fn rerun(file: &str, case: &str, args: &Args) -> String {
+    let mut words = vec![
+        "illumine".to_string(),
+        "replay".to_string(),
+        file.to_string(),
+    ];
+    let mut flag = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            words.extend([format!("--{name}"), value.to_string()]);
+        }
+    };
+    flag("filter", Some(case));
+    let (common, sampling) = (&args.common, &args.common.sampling);
+    let options = [
+        ("model", &common.model),
+        ("backend", &common.backend),
+        ("system", &common.system),
+        ("max-tokens", &sampling.max_tokens),
+        ("seed", &sampling.seed),
+        ("temperature", &sampling.temperature),
+        ("top-k", &sampling.top_k),
+        ("top-p", &sampling.top_p),
+        ("min-p", &sampling.min_p),
+    ];
+    for (name, value) in options {
+        let value = value.as_deref();
+        flag(
+            name,
+            match name {
+                "model" if args.stable => value.map(file_name),
+                _ => value,
+            },
+        );
+    }
+    for (name, values) in [("set", &sampling.set), ("var", &args.var)] {
+        values.iter().for_each(|value| flag(name, Some(value)));
+    }
+    words.extend(common.chat.then(|| "--chat".to_string()));
+    let words: Vec<String> = words.iter().map(|word| shell_quoted(word)).collect();
+    words.join(" ")
+}
+
+/// The name of a file given by its whole path, and any other name as it is.
+pub(super) fn file_name(name: &str) -> &str {
+    let path = Path::new(name);
+    let last = path.file_name().filter(|_| path.is_absolute());
+    last.and_then(|last| last.to_str()).unwrap_or(name)
+}
+
+/// A word as a POSIX shell reads it.
+fn shell_quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_path_is_shortened() {
+        assert_eq!(file_name("/home/ada/models/tale.gguf"), "tale.gguf");
+        assert_eq!(file_name("models/tale.gguf"), "models/tale.gguf");
+        assert_eq!(file_name("Qwen/Qwen3-4B"), "Qwen/Qwen3-4B");
+    }
+
+    #[test]
+    fn words_are_quoted_for_the_shell() {
+        assert_eq!(shell_quoted("a.illum"), "a.illum");
+        assert_eq!(shell_quoted("it's here"), "'it'\\''s here'");
+        assert_eq!(shell_quoted(""), "''");
+    }
+}

@@ -1,0 +1,276 @@
+//! Receives the cases as they end: counts them, prints them, and shows the progress.
+
+use super::super::{Exit, Failed, complain, environment, output};
+use super::jobs::News;
+use super::json_line;
+use super::plan::Plan;
+use super::progress::{Counts, Progress};
+use super::reports::{Ending, Reports};
+use super::resume::Earlier;
+use super::review::{self, Pending};
+use super::runner::Ran;
+use replay::report::{self, CaseReport, RunReport, Verdict};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, stdout};
+use story::message::FailureKind;
+
+/// How many cases in a row may fail because of the server or model before the run ends.
+const HOPELESS: usize = 32;
+
+/// The state of a run, as far as it is reported.
+pub(super) struct Sink<'a> {
+    plan: &'a Plan<'a>,
+    pub(super) run: RunReport,
+    /// The number of the first case that each model wrote.
+    models: BTreeMap<String, usize>,
+    /// The exit code of the first line that could not run, with the number of its case.
+    fault: Option<(usize, Exit)>,
+    /// How many cases in a row failed because of the server or model.
+    hopeless: usize,
+    /// How many cases failed, not counting those of an earlier run.
+    failures: u32,
+    /// How many expectations failed.
+    expectations: usize,
+    /// Texts that are to be printed after those of cases before them.
+    waiting: BTreeMap<usize, String>,
+    /// The case whose text is printed next.
+    next: usize,
+    /// Why the run is to stop before its end.
+    pub(super) stopped: Option<Stopped>,
+    /// Whether standard output is still being read.
+    reads: bool,
+    /// Why a report could not be written.
+    failure: Option<Failed>,
+    reports: Reports,
+    /// The goldens to review, each with the number of its case.
+    pending: Vec<(usize, Pending)>,
+    /// How many cases were taken from an earlier run.
+    carried: usize,
+    progress: Progress,
+}
+
+/// A run whose reports are complete.
+pub(super) struct Closed {
+    /// The exit code, unless the run was interrupted.
+    pub(super) exit: Exit,
+    pub(super) not_run: usize,
+    /// The number of expectations that failed.
+    pub(super) failures: usize,
+    /// The goldens to review.
+    pub(super) pending: Vec<Pending>,
+}
+
+/// Why a run stopped before its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// The model cannot be used, for this reason.
+    Hopeless(String),
+    /// As many cases failed as `--bail` allows.
+    Bail,
+}
+
+impl<'a> Sink<'a> {
+    pub(super) fn new(plan: &'a Plan<'a>, run: RunReport, reports: Reports) -> Sink<'a> {
+        Sink {
+            plan,
+            run,
+            models: BTreeMap::new(),
+            fault: None,
+            hopeless: 0,
+            failures: 0,
+            expectations: 0,
+            waiting: BTreeMap::new(),
+            next: 0,
+            stopped: None,
+            reads: true,
+            failure: None,
+            reports,
+            pending: Vec::new(),
+            carried: 0,
+            progress: Progress::new(),
+        }
+    }
+
+    /// Handles news; returns false if the run is to stop.
+    pub(super) fn take(&mut self, news: News) -> bool {
+        match news {
+            News::Working(work) => self.progress.working(&work),
+            News::Warned(why) => {
+                self.progress.clear();
+                complain(&why);
+            }
+            // What ends after the run was stopped counts as not run.
+            News::Ended(..) if self.stopped.is_some() => {}
+            News::Ended(index, ran) => self.ended(index, *ran),
+            News::Tick => {}
+        }
+        self.show_progress();
+        self.stopped.is_none() && self.reads && self.failure.is_none()
+    }
+
+    /// Takes the results of an earlier run. Returns the cases that are left to run.
+    pub(super) fn carry(&mut self, earlier: &Earlier) -> Result<Vec<usize>, Failed> {
+        let mut left = Vec::new();
+        for index in 0..self.plan.cases.len() {
+            match earlier.find(&self.plan.digest(index)) {
+                Some(report) => {
+                    let report = self.plan.adopt(index, report);
+                    self.add(index, report, None)?;
+                    self.carried += 1;
+                }
+                None => left.push(index),
+            }
+        }
+        self.reports.begin()?;
+        Ok(left)
+    }
+
+    fn ended(&mut self, index: usize, ran: Ran) {
+        let Ran { report, fault } = ran;
+        self.count_hopeless(&report, fault);
+        let failed = report.verdict != Verdict::Passed;
+        if let Err(failed) = self.add(index, report, fault) {
+            self.failure.get_or_insert(failed);
+        }
+        if failed && let Some(most) = self.plan.args.many.bail {
+            self.failures += 1;
+            if self.failures >= most {
+                self.stopped.get_or_insert(Stopped::Bail);
+            }
+        }
+    }
+
+    /// Counts, prints and writes a case.
+    fn add(&mut self, index: usize, report: CaseReport, fault: Option<Exit>) -> Result<(), Failed> {
+        self.run.count(report.verdict);
+        self.expectations += report.failures.len();
+        self.run.reproducible &= !report.varies;
+        if let Some(model) = &report.model {
+            let first = self.models.entry(model.clone()).or_insert(index);
+            *first = index.min(*first);
+        }
+        if let Some(exit) = fault {
+            let first = self.fault.filter(|(before, _)| *before < index);
+            self.fault = Some(first.unwrap_or((index, exit)));
+        }
+        self.print(index, &report)?;
+        if self.plan.args.review {
+            let pending = review::pending(self.plan, index, &report);
+            self.pending
+                .extend(pending.into_iter().map(|golden| (index, golden)));
+        }
+        self.reports.add(index, &report)
+    }
+
+    fn count_hopeless(&mut self, report: &CaseReport, fault: Option<Exit>) {
+        if fault != Some(FailureKind::Model.into()) {
+            self.hopeless = 0;
+            return;
+        }
+        self.hopeless += 1;
+        if self.hopeless >= HOPELESS
+            && let Some(error) = &report.error
+        {
+            self.stopped = Some(Stopped::Hopeless(error.why.clone()));
+        }
+    }
+
+    /// Prints a case: in the order of the scripts, except for JSON Lines that need not be stable.
+    fn print(&mut self, index: usize, report: &CaseReport) -> Result<(), Failed> {
+        let args = self.plan.args;
+        let text = match args.json {
+            true => json_line(report)?,
+            false => coloured(report),
+        };
+        if args.json && !args.stable {
+            return self.put(&text);
+        }
+        self.waiting.insert(index, text);
+        while let Some(text) = self.waiting.remove(&self.next) {
+            self.next += 1;
+            self.put(&text)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, text: &str) -> Result<(), Failed> {
+        if !self.reads {
+            return Ok(());
+        }
+        if stdout().is_terminal() {
+            self.progress.clear();
+        }
+        self.reads = output::write(text.as_bytes())?;
+        Ok(())
+    }
+
+    fn show_progress(&mut self) {
+        if self.stopped.is_none() {
+            self.progress.show(Counts {
+                done: self.run.cases(),
+                all: self.plan.cases.len(),
+                carried: self.carried,
+                failed: self.run.failed + self.run.errors,
+            });
+        }
+    }
+
+    /// Prints what is left, and completes the reports. `why` says why the run stopped early.
+    pub(super) fn close(mut self, why: String) -> Result<Closed, Failed> {
+        self.progress.clear();
+        for (_, text) in std::mem::take(&mut self.waiting) {
+            self.put(&text)?;
+        }
+        self.run.not_run = self.plan.cases.len() - self.run.cases();
+        let mut models: Vec<(usize, String)> = std::mem::take(&mut self.models)
+            .into_iter()
+            .map(|(model, first)| (first, model))
+            .collect();
+        models.sort();
+        self.run.models = models.into_iter().map(|(_, model)| model).collect();
+        if !self.plan.args.stable {
+            self.run.seconds = Some(self.progress.seconds());
+        }
+        let last = match self.plan.args.json {
+            true => json_line(&self.run)?,
+            false => report::summary_text(&self.run),
+        };
+        self.put(&last)?;
+        let plan = self.plan;
+        let names = |index: usize| plan.names(index);
+        let ending = Ending {
+            run: &self.run,
+            names: &names,
+            cases: plan.cases.len(),
+            why: (self.run.not_run > 0).then_some(why),
+        };
+        self.reports.finish(&ending)?;
+        match self.failure {
+            Some(failed) => Err(failed),
+            None => Ok(Closed {
+                exit: match self.fault {
+                    Some((_, fault)) => fault,
+                    None if self.run.failed > 0 => Exit::Expectation,
+                    None => Exit::Well,
+                },
+                not_run: self.run.not_run,
+                failures: self.expectations,
+                pending: {
+                    self.pending.sort_by_key(|(index, _)| *index);
+                    self.pending.into_iter().map(|(_, golden)| golden).collect()
+                },
+            }),
+        }
+    }
+}
+
+/// A case as text for standard output.
+fn coloured(case: &CaseReport) -> String {
+    let coloured = stdout().is_terminal() && environment::colour();
+    let mark = |verdict: Verdict, word: &str| match (verdict, coloured) {
+        (_, false) => word.to_string(),
+        (Verdict::Passed, true) => format!("\u{1b}[32m{word}\u{1b}[0m"),
+        (Verdict::Failed | Verdict::Error, true) => format!("\u{1b}[31m{word}\u{1b}[0m"),
+    };
+    report::case_text(case, mark)
+}

@@ -1,0 +1,74 @@
+//! Removes the folders of this machine from a stable report.
+
+use replay::report::{CaseReport, Failure};
+use std::path::Path;
+
+/// Shortens the path of a script given by its whole path: below `here`, the current folder, it
+/// becomes relative; elsewhere, only the file's name is left.
+pub(super) fn shorten(report: &mut CaseReport, script: &Path, here: Option<&Path>) {
+    if !script.is_absolute() {
+        return;
+    }
+    let here = here.filter(|here| script.starts_with(here));
+    let Some(folder) = here.or(script.parent()) else {
+        return;
+    };
+    let prefix = format!("{}/", folder.display());
+    let shorten = |text: &mut String| {
+        if text.contains(&prefix) {
+            *text = text.replace(&prefix, "");
+        }
+    };
+    shorten(&mut report.file);
+    shorten(&mut report.rerun);
+    report.remarks.iter_mut().for_each(shorten);
+    for failure in report.failures.iter_mut().chain(&mut report.error) {
+        let Failure {
+            at, source, why, ..
+        } = failure;
+        for text in [at, source, why] {
+            shorten(text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_paths_are_shortened() {
+        let report = |path: &str| CaseReport {
+            file: path.to_string(),
+            rerun: format!("illumine replay {path} --filter a"),
+            failures: vec![Failure {
+                at: format!("{path}:3"),
+                why: "The passage differs from /home/ada/tales/goldens/a/one.txt.".to_string(),
+                actual: Some("/home/ada/tales/ is a path.".to_string()),
+                ..Failure::default()
+            }],
+            ..CaseReport::default()
+        };
+        let path = "/home/ada/tales/a.illum";
+        let shortened = |here: Option<&str>| {
+            let mut found = report(path);
+            shorten(&mut found, Path::new(path), here.map(Path::new));
+            let failure = found.failures.remove(0);
+            assert_eq!(failure.actual.unwrap(), "/home/ada/tales/ is a path.");
+            (found.rerun, failure.at, failure.why)
+        };
+        let (rerun, at, why) = shortened(Some("/home/ada"));
+        assert_eq!(rerun, "illumine replay tales/a.illum --filter a");
+        assert_eq!(at, "tales/a.illum:3");
+        assert_eq!(why, "The passage differs from tales/goldens/a/one.txt.");
+        assert_eq!(shortened(Some("/srv")).1, "a.illum:3");
+        assert_eq!(shortened(None).1, "a.illum:3");
+        let mut relative = report("tales/a.illum");
+        shorten(
+            &mut relative,
+            Path::new("tales/a.illum"),
+            Some(Path::new("/home/ada/tales")),
+        );
+        assert_eq!(relative, report("tales/a.illum"));
+    }
+}
