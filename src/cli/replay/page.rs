@@ -1,6 +1,6 @@
 //! The page of a replay: it collects answers and pictures for expectations, and reports long work.
 
-use super::jobs::{Halt, News};
+use super::news::{Halt, News};
 use illumine::line::{OutputClosed, Page};
 use illumine::studio::{PictureSource, Work};
 use std::sync::Arc;

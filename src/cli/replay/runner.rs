@@ -2,6 +2,7 @@
 
 use super::super::Exit;
 use super::super::args::Replay as Args;
+use super::news::Ran;
 use super::page::ReplayPage;
 use super::rerun::{file_name, rerun};
 use illumine::line::{self, FailureCause, Flow};
@@ -31,14 +32,6 @@ pub(super) struct Runner<'a> {
 
 /// Why a line could not run: a sentence, and its exit code.
 type Fault = (String, Exit);
-
-/// A case that has ended.
-#[derive(Debug)]
-pub(super) struct Ran {
-    pub(super) report: CaseReport,
-    /// The exit code of the line that could not run.
-    pub(super) fault: Option<Exit>,
-}
 
 impl<'a> Runner<'a> {
     pub(super) fn new(
