@@ -244,7 +244,7 @@ impl Meter {
         }
         let bar = self.bar.get_or_insert_with(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
-            let bar = ProgressBar::with_draw_target(total, target);
+            let bar = ProgressBar::with_draw_target(total, target).with_position(done);
             let style = ProgressStyle::with_template(template);
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar

@@ -3,6 +3,7 @@
 mod compare;
 mod jobs;
 mod launch;
+mod news;
 mod page;
 mod plan;
 mod progress;

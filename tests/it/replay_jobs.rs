@@ -73,6 +73,11 @@ fn jobs_lose_nothing_although_the_server_is_overloaded_and_report_what_one_job_r
         .run()
         .expect(6);
     let told = objects(&told.stdout);
+    assert!(
+        told[..200].iter().all(|it| it["tokens"] == 5),
+        "{}",
+        told[0]
+    );
     let names: BTreeSet<&str> = told.iter().filter_map(|it| it["case"].as_str()).collect();
     assert_eq!(names.len(), 200);
 }
@@ -116,7 +121,8 @@ fn a_server_that_is_gone_ends_the_run_and_ctrl_c_keeps_what_was_done() {
         "p0" | "p1" | "p2" => TEXT,
         _ => Answer::Silence,
     });
-    let mut live = replay(&home, &server, &["--jobs", "8"]).start();
+    let args = ["--jobs", "8", "--report", "a.xml", "--report", "a.jsonl"];
+    let mut live = replay(&home, &server, &args).start();
     live.printed("FAILED many.illum: p0".len());
     std::thread::sleep(Duration::from_millis(300));
     live.signal(libc::SIGINT);
@@ -128,6 +134,9 @@ fn a_server_that_is_gone_ends_the_run_and_ctrl_c_keeps_what_was_done() {
         run.text()
     );
     assert!(run.stderr.contains("Interrupted; 97 cases did not run"));
+    let read = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap();
+    assert_eq!(read("a.xml").matches("<skipped").count(), 97);
+    assert_eq!(objects(read("a.jsonl").as_bytes()).len(), 4);
 }
 
 #[test]

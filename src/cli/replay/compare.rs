@@ -3,8 +3,8 @@
 use super::super::args::{Common, Replay as Args};
 use super::super::environment::{self, Paths};
 use super::super::{Exit, Failed, backends, complain, print};
-use super::jobs::News;
 use super::launch::{Control, launch};
+use super::news::News;
 use super::plan::Plan;
 use super::progress::{Counts, Progress};
 use super::reports::{Format, Spool, wanted};

@@ -1,15 +1,15 @@
 //! Runs the cases on threads: those that use only model servers side by side, the others in turn.
 
+use super::news::{Halt, News};
 use super::page::ReplayPage;
 use super::plan::Plan;
-use super::runner::{Ran, Runner};
+use super::runner::Runner;
 use super::{Exit, Failed};
 use illumine::engine::fan_out::SharedLoader;
-use illumine::engine::{Engine, Loader, Stop};
-use illumine::studio::{Setup, Studio, Work};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use illumine::engine::{Engine, Loader};
+use illumine::studio::{Setup, Studio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, scope};
 use std::time::Duration;
 
@@ -17,44 +17,6 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(100);
 /// How many reports may wait for the main thread.
 const WAITING: usize = 256;
-
-/// Something that happened on a thread.
-pub(super) enum News {
-    Working(Work),
-    Warned(String),
-    /// A case has ended, with its number in the plan.
-    Ended(usize, Box<Ran>),
-    /// The main thread has waited for a while.
-    Tick,
-}
-
-/// Stops all threads of a run.
-#[derive(Clone, Default)]
-pub(super) struct Halt(Arc<Marks>);
-
-#[derive(Default)]
-struct Marks {
-    set: AtomicBool,
-    stops: Mutex<Vec<Stop>>,
-}
-
-impl Halt {
-    pub(super) fn is_set(&self) -> bool {
-        self.0.set.load(Ordering::SeqCst)
-    }
-
-    /// Stops the requests in flight, and lets no case begin.
-    pub(super) fn stop(&self) {
-        self.0.set.store(true, Ordering::SeqCst);
-        let stops = self.0.stops.lock().unwrap_or_else(PoisonError::into_inner);
-        stops.iter().for_each(Stop::stop);
-    }
-
-    fn add(&self, stop: Stop) {
-        let mut stops = self.0.stops.lock().unwrap_or_else(PoisonError::into_inner);
-        stops.push(stop);
-    }
-}
 
 /// Cases that a number of threads share.
 pub(super) struct Lane {

@@ -3,7 +3,8 @@
 use super::super::environment::{self, Paths};
 use super::super::signals::{self, Watch};
 use super::super::{Failed, note};
-use super::jobs::{self, Halt, Lane, News, Start};
+use super::jobs::{self, Lane, Start};
+use super::news::{Halt, News};
 use super::plan::{Plan, SEED};
 use illumine::engine::ModelLoader;
 use illumine::engine::fan_out::{Pacing, SharedLoader};

@@ -1,7 +1,7 @@
 //! The implementation of `Page` for a replay: collects the answers and pictures that expectations
 //! check, and reports progress.
 
-use super::jobs::{Halt, News};
+use super::news::{Halt, News};
 use illumine::line::{OutputClosed, Page};
 use illumine::studio::{PictureSource, Work};
 use std::sync::Arc;

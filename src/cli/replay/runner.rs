@@ -2,6 +2,7 @@
 
 use super::super::Exit;
 use super::super::args::Replay as Args;
+use super::news::Ran;
 use super::page::ReplayPage;
 use super::rerun::{file_name, rerun};
 use illumine::line::{self, FailureCause, Flow};
@@ -25,20 +26,14 @@ pub(super) struct Runner<'a> {
     args: &'a Args,
     /// How long the last line took, in milliseconds.
     took: f64,
+    /// The number of tokens of passages whose token ids are unknown.
+    counted: usize,
     /// The message with which the last line was refused.
     refused: Option<String>,
 }
 
 /// Why a line could not run: a sentence, and its exit code.
 type Fault = (String, Exit);
-
-/// A case that has ended.
-#[derive(Debug)]
-pub(super) struct Ran {
-    pub(super) report: CaseReport,
-    /// The exit code of the line that could not run.
-    pub(super) fault: Option<Exit>,
-}
 
 impl<'a> Runner<'a> {
     pub(super) fn new(
@@ -53,6 +48,7 @@ impl<'a> Runner<'a> {
             page,
             args,
             took: 0.0,
+            counted: 0,
             refused: None,
         }
     }
@@ -126,6 +122,7 @@ impl<'a> Runner<'a> {
             ..CaseReport::default()
         };
         self.page.drawn.clear();
+        self.counted = 0;
         let mut fault = self.begin(settings).err();
         if self.interrupted() {
             return None;
@@ -191,7 +188,7 @@ impl<'a> Runner<'a> {
     fn line(&mut self, text: &str) -> Result<(), Fault> {
         self.page.begin_line();
         self.refused = None;
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), self.studio.story().nodes().len());
         let flow = line::run_line(&mut self.studio, &self.events, text, &mut self.page);
         self.took = began.elapsed().as_secs_f64() * 1000.0;
         if let Ok(Flow::On(Some(cause))) = flow {
@@ -202,6 +199,11 @@ impl<'a> Runner<'a> {
             return Err((why, cause.into()));
         }
         let story = self.studio.story();
+        let mut new = story.nodes().iter().skip(before);
+        if new.any(|node| node.provenance.is_some() && node.ids.is_empty()) {
+            let stats = self.studio.last_stats();
+            self.counted += stats.map_or(0, |stats| stats.new_tokens);
+        }
         let head = story.head().and_then(|id| story.node(id));
         match head.map(|node| node.status) {
             Some(Status::Interrupted) => {
@@ -241,7 +243,7 @@ impl<'a> Runner<'a> {
     fn measure(&self, report: &mut CaseReport, began: Instant) {
         let seconds = began.elapsed().as_secs_f64();
         let nodes = self.studio.story().nodes().iter();
-        report.tokens = nodes.map(|node| node.ids.len()).sum();
+        report.tokens = nodes.map(|node| node.ids.len()).sum::<usize>() + self.counted;
         if !self.args.stable {
             report.seconds = Some(seconds);
             let speed = report.tokens as f64 / seconds.max(1e-9);

@@ -1,14 +1,13 @@
 //! Receives the cases as they end: counts them, prints them, and shows the progress.
 
 use super::super::{Exit, Failed, complain, environment, output};
-use super::jobs::News;
 use super::json_line;
+use super::news::{News, Ran};
 use super::plan::Plan;
 use super::progress::{Counts, Progress};
 use super::reports::{Ending, Reports};
 use super::resume::Earlier;
 use super::review::{self, Pending};
-use super::runner::Ran;
 use replay::report::{self, CaseReport, RunReport, Verdict};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stdout};

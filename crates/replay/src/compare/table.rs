@@ -2,6 +2,7 @@
 
 use super::{Compared, Comparison, Outcome, Share};
 use base::untrusted::clean_line;
+use story::sentence::count_noun;
 
 /// A row for each case, then the totals.
 pub fn comparison_text(comparison: &Comparison, rows: &[Compared]) -> String {
@@ -46,12 +47,19 @@ pub(super) fn outcome_text(outcome: &Outcome) -> String {
 pub(super) fn parting_text(row: &Compared) -> Option<String> {
     let parting = row.parting.as_ref()?;
     Some(format!(
-        "{:.0} % of the words, from word {}: \"{}\" / \"{}\"",
+        "{:.0} % of the words, from word {}: {} / {}",
         parting.share * 100.0,
         parting.word,
-        clean_line(&parting.a),
-        clean_line(&parting.b)
+        quoted(&parting.a),
+        quoted(&parting.b)
     ))
+}
+
+fn quoted(words: &str) -> String {
+    match words.is_empty() {
+        true => "nothing".to_string(),
+        false => format!("\"{}\"", clean_line(words)),
+    }
 }
 
 /// The totals, one sentence for each.
@@ -75,9 +83,9 @@ pub(super) fn total_lines(comparison: &Comparison) -> Vec<String> {
     } else {
         for (name, share) in [("A", comparison.wins_a), ("B", comparison.wins_b)] {
             lines.push(format!(
-                "{name} is better in {} of {} decided cases: {}.",
+                "{name} is better in {} of {}: {}.",
                 share.count,
-                share.of,
+                count_noun(share.of as usize, "decided case"),
                 percent(share)
             ));
         }
