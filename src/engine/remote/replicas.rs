@@ -8,6 +8,7 @@ use crate::engine::backend::{Backend, Failure, Replicas};
 use crate::engine::text::Memory;
 use remote::Client;
 use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A connected server, and the connections that all its replicas share.
@@ -24,7 +25,7 @@ struct Parts {
     local: bool,
     only_chats: bool,
     refuses_prefill: bool,
-    memory: Memory,
+    memory: Mutex<Memory>,
     refused: HashSet<String>,
     said: HashSet<String>,
 }
@@ -51,7 +52,7 @@ impl Source {
                 local: remote.local,
                 only_chats: remote.only_chats,
                 refuses_prefill: remote.refuses_prefill,
-                memory: remote.memory.for_others(),
+                memory: Mutex::new(remote.memory.for_others()),
                 refused: remote.refused.clone(),
                 said: remote.refusals().into_iter().collect(),
             },
@@ -72,7 +73,11 @@ impl Replicas for Source {
             whole: true,
             only_chats: parts.only_chats,
             refuses_prefill: parts.refuses_prefill,
-            memory: parts.memory.clone(),
+            memory: parts
+                .memory
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             share: OwnShare::default(),
             refused: parts.refused.clone(),
             said: parts.said.clone(),
