@@ -2,6 +2,7 @@
 
 mod page;
 mod runner;
+mod truth;
 
 use super::args::{Replay as Args, ReplayCommand};
 use super::environment::{self, BUILD, Paths};
@@ -9,7 +10,7 @@ use super::{Exit, Failed, complain, output, print, signals};
 use base::untrusted::clean_line;
 use illumine::store::files;
 use illumine::studio::Setup;
-use replay::report::{self, CaseReport, RunMode, RunReport, Verdict};
+use replay::report::{self, CaseReport, RunReport, Verdict};
 use replay::script::{self, Case, Script};
 use runner::Runner;
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::time::Instant;
 use story::sentence::count_noun;
 use story::{SettingOverrides, Settings, voice};
+use truth::Truth;
 
 /// The seed if neither the script nor the command line sets one.
 const SEED: u64 = 0;
@@ -33,8 +35,9 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let scripts = load(args)?;
     let asked = environment::asked(&args.common)?;
     let chosen = chosen(&scripts, args, &asked)?;
+    let truth = Truth::open(&args.truth, &args.files)?;
     let mut run = RunReport {
-        mode: RunMode::Recompute,
+        mode: truth.mode(),
         build: BUILD.to_string(),
         reproducible: true,
         ..RunReport::default()
@@ -45,9 +48,9 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         entropy: SEED,
         ..environment::setup(paths, &args.common)?
     };
-    let (mut studio, events) = super::studio_with(paths, &args.common, setup)?;
+    let (mut studio, events) = truth.studio(paths, &args.common, setup)?;
     let watch = signals::listen(studio.stopper());
-    let mut runner = Runner::new(&mut studio, &events, watch, args, chosen.len());
+    let mut runner = Runner::new(&mut studio, &events, watch, args, &truth, chosen.len());
     let began = Instant::now();
     let mut kept = Vec::new();
     let mut ends = Ends {
@@ -68,6 +71,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     }
     ends.interrupted = runner.interrupted();
     run.seconds = (!args.stable).then(|| began.elapsed().as_secs_f64());
+    truth.finish(&mut run, ends.interrupted)?;
     finish(&run, &kept, args, &ends)
 }
 

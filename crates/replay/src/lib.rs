@@ -2,13 +2,15 @@
 //! running them.
 //!
 //! [`script`] parses scripts, [`expect`] checks what a line led to, and [`report`] says what was
-//! found. The program runs the lines. docs/replay.md describes the format.
+//! found. [`cassette`] keeps what an engine answered. The program runs the lines. docs/replay.md
+//! describes the formats.
 //!
-//! This crate reads script files and reads and writes goldens. It has no models, threads or
-//! terminals.
+//! This crate reads script files and reads and writes goldens and cassettes. It has no models,
+//! threads or terminals.
 
 #![warn(unreachable_pub)]
 
+pub mod cassette;
 pub mod expect;
 mod files;
 pub mod golden;

@@ -6,6 +6,7 @@ mod text;
 pub use junit::junit;
 pub use text::{case_text, summary_text};
 
+use crate::cassette::compare::Agreement;
 use crate::expect::Bound;
 use crate::measure::variety::wilson_interval;
 use serde::Serialize;
@@ -17,12 +18,18 @@ pub enum RunMode {
     /// The model generated every passage anew.
     #[default]
     Recompute,
+    /// The passages are recorded ones, and the model could have written them.
+    Verify,
+    /// The answers are recorded ones; no model was used.
+    Cassette,
 }
 
 impl RunMode {
     pub fn name(self) -> &'static str {
         match self {
             RunMode::Recompute => "recompute",
+            RunMode::Verify => "verify",
+            RunMode::Cassette => "cassette",
         }
     }
 }
@@ -138,6 +145,11 @@ impl Failure {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunReport {
     pub mode: RunMode,
+    /// The cassette that was played, verified or recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cassette: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
     /// The program and its version.
     pub build: String,
     /// The models that wrote, each with its checksum and backend.
@@ -149,6 +161,33 @@ pub struct RunReport {
     pub errors: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
+}
+
+/// How well a model agrees with the log-probabilities in a cassette.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Verified {
+    /// The number of tokens whose log-probabilities were compared.
+    pub tokens: usize,
+    /// The number of tokens without a recorded log-probability.
+    pub unscored: usize,
+    /// The mean and the maximum of the differences.
+    pub mean_difference: f64,
+    pub largest_difference: f64,
+    pub tolerance: f64,
+}
+
+impl Verified {
+    pub fn new(agreement: &Agreement, tolerance: f64) -> Verified {
+        // As many digits as a cassette has.
+        let rounded = |number: f64| (number * 1e5).round() / 1e5;
+        Verified {
+            tokens: agreement.compared,
+            unscored: agreement.unscored,
+            mean_difference: rounded(agreement.sum / agreement.compared.max(1) as f64),
+            largest_difference: rounded(agreement.most),
+            tolerance,
+        }
+    }
 }
 
 impl RunReport {

@@ -4,6 +4,7 @@ use super::super::Exit;
 use super::super::args::Replay as Args;
 use super::super::signals::Watch;
 use super::page::ReplayPage;
+use super::truth::{self, Truth};
 use illumine::line::{self, FailureCause, Flow};
 use illumine::store::export::bare_text;
 use illumine::studio::Studio;
@@ -23,6 +24,7 @@ pub(super) struct Runner<'a> {
     events: &'a Receiver<Reply>,
     page: ReplayPage,
     args: &'a Args,
+    truth: &'a Truth,
     /// How long the last line took, in milliseconds.
     took: f64,
     /// The message with which the last line was refused.
@@ -38,6 +40,7 @@ impl<'a> Runner<'a> {
         events: &'a Receiver<Reply>,
         watch: Watch,
         args: &'a Args,
+        truth: &'a Truth,
         cases: usize,
     ) -> Runner<'a> {
         Runner {
@@ -45,6 +48,7 @@ impl<'a> Runner<'a> {
             events,
             page: ReplayPage::new(watch, cases),
             args,
+            truth,
             took: 0.0,
             refused: None,
         }
@@ -147,7 +151,13 @@ impl<'a> Runner<'a> {
                     if let Err((why, exit)) = ran
                         && !(expected && self.refused.is_some())
                     {
-                        report.error = Some(failure(at, text, &why));
+                        match self.truth.explain(failure(at, text, &why)) {
+                            Ok(found) => {
+                                report.failures.push(found);
+                                break;
+                            }
+                            Err(error) => report.error = Some(error),
+                        }
                         fault = Some((why, exit));
                     }
                 }
@@ -358,12 +368,13 @@ fn rerun(file: &str, case: &str, args: &Args) -> String {
         values.iter().for_each(|value| flag(name, Some(value)));
     }
     words.extend(common.chat.then(|| "--chat".to_string()));
+    words.extend(truth::words(&args.truth));
     let words: Vec<String> = words.iter().map(|word| shell_quoted(word)).collect();
     words.join(" ")
 }
 
 /// A word as a POSIX shell reads it.
-fn shell_quoted(word: &str) -> String {
+pub(super) fn shell_quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_string(),

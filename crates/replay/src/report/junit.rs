@@ -14,6 +14,9 @@ pub fn junit(run: &RunReport, cases: &[CaseReport]) -> Result<String, String> {
     for group in cases.chunk_by(|one, next| one.file == next.file) {
         let mut suite = TestSuite::new(group[0].file.as_str());
         suite.add_property(("mode", run.mode.name()));
+        if let Some(cassette) = &run.cassette {
+            suite.add_property(("cassette", cassette.as_str()));
+        }
         for model in &run.models {
             suite.add_property(("model", model.as_str()));
         }

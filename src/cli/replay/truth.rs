@@ -1,0 +1,168 @@
+//! The truth of a replay: what its answers are compared with, and where they come from.
+
+use super::super::args::{Common, ReplayTruth as Args};
+use super::super::environment::{self, BUILD, Paths};
+use super::super::{Exit, Failed};
+use super::usage;
+use base::untrusted::clean_line;
+use illumine::engine::Engine;
+use illumine::engine::cassette::{CassetteLoader, Findings, Use};
+use illumine::studio::{Setup, Studio};
+use replay::cassette::{Cassette, Matching, Tape};
+use replay::report::{Failure, RunMode, RunReport, Verified};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use story::Reply;
+
+/// Where the answers of a run come from.
+pub(super) struct Truth {
+    mode: RunMode,
+    /// The recorded answers that are used; None if the model writes and nothing is recorded.
+    used: Option<Use>,
+    findings: Arc<Findings>,
+    /// The cassette as the user named it.
+    cassette: Option<String>,
+    /// The command that records the cassette again.
+    record_again: String,
+}
+
+impl Truth {
+    /// Opens the cassette that the arguments name, or starts one.
+    pub(super) fn open(args: &Args, scripts: &[PathBuf]) -> Result<Truth, Failed> {
+        let played = args.cassette.as_ref().or(args.verify.as_ref());
+        let path = args.record.as_ref().or(played);
+        let open = |path: &Path, matching| {
+            let cassette = Cassette::open(path, matching);
+            cassette.map(Arc::new).map_err(usage)
+        };
+        let (mode, used) = if let Some(path) = &args.record {
+            let tape = Tape::create(path, BUILD);
+            let tape = tape.map_err(|error| Failed::new(Exit::Engine, error))?;
+            (RunMode::Recompute, Some(Use::Record(Arc::new(tape))))
+        } else if let Some(path) = &args.cassette {
+            let matching = match args.in_order {
+                true => Matching::InOrder,
+                false => Matching::Strict,
+            };
+            let (cassette, real_time) = (open(path, matching)?, args.real_time);
+            let played = Use::Play {
+                cassette,
+                real_time,
+            };
+            (RunMode::Cassette, Some(played))
+        } else if let Some(path) = &args.verify {
+            let (cassette, tolerance) = (open(path, Matching::AnyModel)?, args.tolerance);
+            let verified = Use::Verify {
+                cassette,
+                tolerance,
+            };
+            (RunMode::Verify, Some(verified))
+        } else {
+            (RunMode::Recompute, None)
+        };
+        Ok(Truth {
+            mode,
+            used,
+            findings: Arc::default(),
+            cassette: path.map(|path| clean_line(&path.to_string_lossy())),
+            record_again: record_again(scripts, path),
+        })
+    }
+
+    pub(super) fn mode(&self) -> RunMode {
+        self.mode
+    }
+
+    /// An engine that answers as this truth says, and a studio that uses it.
+    pub(super) fn studio(
+        &self,
+        paths: &Paths,
+        common: &Common,
+        setup: Setup,
+    ) -> Result<(Studio, Receiver<Reply>), Failed> {
+        let Some(used) = &self.used else {
+            return super::super::studio_with(paths, common, setup);
+        };
+        let mut inner = environment::loader(paths, common)?;
+        // A cassette needs no network, and must not need it by chance.
+        inner.store.offline |= matches!(used, Use::Play { .. });
+        let loader = CassetteLoader {
+            inner,
+            used: used.clone(),
+            findings: self.findings.clone(),
+        };
+        let (sender, events) = channel();
+        Ok((Studio::new(Engine::start(loader, sender), setup), events))
+    }
+
+    /// Whether the last request failed because of the cassette: adds the explanation to `failure`.
+    pub(super) fn explain(&self, failure: Failure) -> Result<Failure, Failure> {
+        match self.findings.take() {
+            None => Err(failure),
+            Some(found) => Ok(Failure {
+                at: failure.at,
+                source: failure.source,
+                why: format!("{} To record it again: {}", found.why, self.record_again),
+                ..found
+            }),
+        }
+    }
+
+    /// Completes the report, and the cassette unless the run was interrupted.
+    pub(super) fn finish(&self, run: &mut RunReport, interrupted: bool) -> Result<(), Failed> {
+        run.cassette.clone_from(&self.cassette);
+        match &self.used {
+            None => {}
+            Some(Use::Record(tape)) => {
+                if !interrupted {
+                    let finished = tape.finish();
+                    finished.map_err(|error| Failed::new(Exit::Engine, error))?;
+                }
+            }
+            // The same answers are played next time.
+            Some(Use::Play { .. }) => run.reproducible = true,
+            Some(Use::Verify { tolerance, .. }) => {
+                run.reproducible = true;
+                run.verified = Some(Verified::new(&self.findings.agreement(), *tolerance));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The command that records a cassette of these scripts.
+fn record_again(scripts: &[PathBuf], cassette: Option<&PathBuf>) -> String {
+    let words = ["illumine", "replay"].map(str::to_string).into_iter();
+    let scripts = scripts
+        .iter()
+        .map(|path| path.to_string_lossy().into_owned());
+    let cassette = cassette.map(|path| path.to_string_lossy().into_owned());
+    let record = ["--record".to_string(), cassette.unwrap_or_default()];
+    let words = words.chain(scripts).chain(record);
+    let words: Vec<String> = words
+        .map(|word| super::runner::shell_quoted(&word))
+        .collect();
+    clean_line(&words.join(" "))
+}
+
+/// The options as words of a command line, to run a case again.
+pub(super) fn words(args: &Args) -> Vec<String> {
+    let mut words = Vec::new();
+    // The case alone would replace the recording of all cases, so `--record` is left out.
+    for (name, path) in [("--cassette", &args.cassette), ("--verify", &args.verify)] {
+        if let Some(path) = path {
+            words.extend([name.to_string(), path.to_string_lossy().into_owned()]);
+        }
+    }
+    for (name, on) in [
+        ("--in-order", args.in_order),
+        ("--real-time", args.real_time),
+    ] {
+        words.extend(on.then(|| name.to_string()));
+    }
+    if args.verify.is_some() {
+        words.extend(["--tolerance".to_string(), args.tolerance.to_string()]);
+    }
+    words
+}
