@@ -121,11 +121,13 @@ pub trait Backend {
     }
 
     /// How likely the model finds a passage that was written earlier in answer to `request`, token
-    /// by token, in one pass; None if stopped.
+    /// by token, in one pass; None if stopped. A token also counts as admissible if the samplers
+    /// could choose it with a log-probability that is higher by `slack`.
     fn score(
         &mut self,
         _request: &TextRequest,
         _passage: &WrittenPassage,
+        _slack: f64,
         _listener: &dyn Listener,
     ) -> Result<Option<PassageScore>, Failure> {
         let why = "This engine cannot compute the probabilities of a text that is already written; use a local model, or vLLM";

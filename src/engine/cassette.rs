@@ -31,8 +31,8 @@ pub enum Use {
     },
     Verify {
         cassette: Arc<Cassette>,
-        /// How far log-probabilities may differ.
-        tolerance: f64,
+        /// How far log-probabilities may differ; None for the usual tolerance.
+        tolerance: Option<f64>,
     },
 }
 

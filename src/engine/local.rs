@@ -62,9 +62,10 @@ impl Backend for Loaded {
         &mut self,
         request: &TextRequest,
         passage: &WrittenPassage,
+        slack: f64,
         listener: &dyn Listener,
     ) -> Result<Option<PassageScore>, Failure> {
-        score::score(self, request, passage, listener)
+        score::score(self, request, passage, slack, listener)
     }
 
     fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {

@@ -15,6 +15,7 @@ mod nearby;
 mod passage;
 mod prompt;
 mod replicas;
+mod score;
 mod settings;
 mod source;
 mod write;
@@ -30,7 +31,10 @@ use counts::Counts;
 use remote::{Client, Flavour, Kind, RemoteError, Server};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-use story::message::{Alternative, Capabilities, ContextReport, FailureKind, TextRequest};
+use story::message::{
+    Alternative, Capabilities, ContextReport, FailureKind, PassageScore, TextRequest,
+    WrittenPassage,
+};
 use story::{ModelInfo, NodeId};
 
 /// A model on a server.
@@ -115,6 +119,16 @@ impl Backend for Remote {
 
     fn explain(&mut self, request: &TextRequest) -> Result<ContextReport, Failure> {
         prompt::explain(self, request)
+    }
+
+    fn score(
+        &mut self,
+        request: &TextRequest,
+        passage: &WrittenPassage,
+        slack: f64,
+        listener: &dyn Listener,
+    ) -> Result<Option<PassageScore>, Failure> {
+        score::score(self, request, passage, slack, listener)
     }
 
     fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {

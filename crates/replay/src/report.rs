@@ -177,15 +177,15 @@ pub struct Verified {
 }
 
 impl Verified {
-    pub fn new(agreement: &Agreement, tolerance: f64) -> Verified {
+    pub fn new(agreement: &Agreement) -> Verified {
         // As many digits as a cassette has.
         let rounded = |number: f64| (number * 1e5).round() / 1e5;
         Verified {
             tokens: agreement.compared,
             unscored: agreement.unscored,
-            mean_difference: rounded(agreement.sum / agreement.compared.max(1) as f64),
+            mean_difference: rounded(agreement.mean()),
             largest_difference: rounded(agreement.most),
-            tolerance,
+            tolerance: agreement.tolerance,
         }
     }
 }

@@ -153,6 +153,7 @@ impl<'a> Runner<'a> {
                     {
                         match self.truth.explain(failure(at, text, &why)) {
                             Ok(found) => {
+                                report.checked += 1;
                                 report.failures.push(found);
                                 break;
                             }

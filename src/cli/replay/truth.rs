@@ -122,9 +122,9 @@ impl Truth {
             }
             // The same answers are played next time.
             Some(Use::Play { .. }) => run.reproducible = true,
-            Some(Use::Verify { tolerance, .. }) => {
+            Some(Use::Verify { .. }) => {
                 run.reproducible = true;
-                run.verified = Some(Verified::new(&self.findings.agreement(), *tolerance));
+                run.verified = Some(Verified::new(&self.findings.agreement()));
             }
         }
         Ok(())
@@ -161,8 +161,8 @@ pub(super) fn words(args: &Args) -> Vec<String> {
     ] {
         words.extend(on.then(|| name.to_string()));
     }
-    if args.verify.is_some() {
-        words.extend(["--tolerance".to_string(), args.tolerance.to_string()]);
+    if let Some(tolerance) = args.tolerance {
+        words.extend(["--tolerance".to_string(), tolerance.to_string()]);
     }
     words
 }

@@ -74,7 +74,8 @@ impl Recorder {
         if passage.text.is_empty() {
             return None;
         }
-        let score = self.inner.score(request, passage, &Quiet(listener)).ok()?;
+        let quiet = Quiet(listener);
+        let score = self.inner.score(request, passage, 0.0, &quiet).ok()?;
         score.map(|score| RecordedScore::new(&score))
     }
 
@@ -151,9 +152,10 @@ impl Backend for Recorder {
         &mut self,
         request: &TextRequest,
         passage: &WrittenPassage,
+        slack: f64,
         listener: &dyn Listener,
     ) -> Result<Option<PassageScore>, Failure> {
-        self.inner.score(request, passage, listener)
+        self.inner.score(request, passage, slack, listener)
     }
 
     fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {

@@ -21,6 +21,7 @@ pub fn score(
     loaded: &mut Loaded,
     request: &TextRequest,
     passage: &WrittenPassage,
+    slack: f64,
     listener: &dyn Listener,
 ) -> Result<Option<PassageScore>, Failure> {
     let ids = tokens(loaded, passage)?;
@@ -29,7 +30,7 @@ pub fn score(
         // What earlier requests left in the cache could change the numbers.
         loaded.forget();
     }
-    let scored = forced(loaded, request, passage, &ids, listener);
+    let scored = forced(loaded, request, passage, (&ids, slack), listener);
     if !exact {
         loaded.forget();
     }
@@ -65,7 +66,7 @@ fn forced(
     loaded: &mut Loaded,
     request: &TextRequest,
     passage: &WrittenPassage,
-    ids: &[u32],
+    (ids, slack): (&[u32], f64),
     listener: &dyn Listener,
 ) -> Result<Option<PassageScore>, Failure> {
     let mut prompt = prompt(loaded, request)?;
@@ -112,7 +113,7 @@ fn forced(
             }
             // The writer chose the first tokens, or other logits had been changed.
             let free = number >= request.begin.len() && !passage.rewound;
-            let admissible = free.then(|| admissible(&sampler, &seen, &[*id]));
+            let admissible = free.then(|| admissible(&sampler, &seen, &[*id], slack));
             let bytes = loaded.tokenizer.bytes(*id);
             score.tokens.push(TokenScore {
                 bytes: bytes.len(),
@@ -128,7 +129,7 @@ fn forced(
         }
     }
     if ended {
-        score.end = Some(end_score(loaded, &sampler, &logits, passage));
+        score.end = Some(end_score(loaded, &sampler, &logits, passage, slack));
     }
     Ok(Some(score))
 }
@@ -139,21 +140,32 @@ fn end_score(
     sampler: &Sampler,
     logits: &[f32],
     passage: &WrittenPassage,
+    slack: f64,
 ) -> TokenScore {
     let ends: Vec<u32> = loaded.tokenizer.end_ids().collect();
     let probabilities = ends.iter().map(|end| log_probability(logits, *end).exp());
     TokenScore {
         bytes: 0,
         log_probability: probabilities.sum::<f64>().ln().max(LOWEST),
-        admissible: (!passage.rewound).then(|| admissible(sampler, logits, &ends)),
+        admissible: (!passage.rewound).then(|| admissible(sampler, logits, &ends, slack)),
         likelier: likelier(loaded, logits, &ends),
     }
 }
 
-/// Whether the samplers could choose one of these tokens.
-fn admissible(sampler: &Sampler, logits: &[f32], ids: &[u32]) -> bool {
-    let chosen = |(id, share): &(u32, f64)| ids.contains(id) && *share > 0.0;
-    sampler.distribution(logits).iter().any(chosen)
+/// Whether the samplers could choose one of these tokens, if it were more likely by `slack`.
+fn admissible(sampler: &Sampler, logits: &[f32], ids: &[u32], slack: f64) -> bool {
+    let can = |id: &u32, logits: &[f32]| {
+        let chosen = |(own, share): &(u32, f64)| own == id && *share > 0.0;
+        sampler.distribution(logits).iter().any(chosen)
+    };
+    let with_slack = |id: &u32| {
+        let mut raised = logits.to_vec();
+        if let Some(logit) = raised.get_mut(*id as usize) {
+            *logit += slack as f32;
+        }
+        can(id, &raised)
+    };
+    ids.iter().any(|id| can(id, logits)) || (slack > 0.0 && ids.iter().any(with_slack))
 }
 
 /// The text of the most likely token, if it is none of these.

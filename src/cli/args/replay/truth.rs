@@ -22,13 +22,11 @@ pub struct Truth {
     /// as when they were recorded
     #[arg(long, value_name = "CASSETTE", value_hint = ValueHint::FilePath)]
     pub verify: Option<PathBuf>,
-    /// With --verify: how far the log-probability of a token may differ
-    #[arg(long, value_name = "NUMBER", requires = "verify", default_value_t = TOLERANCE, value_parser = parse_tolerance)]
-    pub tolerance: f64,
+    /// With --verify: how far the log-probability of a token may differ [default: 0.0001 between
+    /// CPUs, or else 0.5]
+    #[arg(long, value_name = "NUMBER", requires = "verify", value_parser = parse_tolerance)]
+    pub tolerance: Option<f64>,
 }
-
-/// The default tolerance.
-pub const TOLERANCE: f64 = 0.2;
 
 fn parse_tolerance(text: &str) -> Result<f64, String> {
     let number = text.parse::<f64>().ok();
