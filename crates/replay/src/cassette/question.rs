@@ -165,7 +165,21 @@ impl Question {
 
 impl AskedPassage {
     fn new(request: &TextRequest, model: &str) -> AskedPassage {
-        let (parts, after) = match &request.context {
+        // Every field is named, so that a new one cannot be forgotten here.
+        let TextRequest {
+            node: _,
+            context,
+            sampling,
+            seed,
+            overflow,
+            goal,
+            bans,
+            heal,
+            begin,
+            // Retrieval has changed the context already.
+            retrieval: _,
+        } = request;
+        let (parts, after) = match context {
             Context::Prose { parts, after } => {
                 let parts = parts.iter().map(|part| AskedPart::new(part, model));
                 (parts.collect(), after.clone())
@@ -186,8 +200,8 @@ impl AskedPassage {
         };
         let mut settings = BTreeMap::new();
         for row in SETTINGS {
-            let value = row.get(&request.sampling);
-            let mut off = request.sampling.clone();
+            let value = row.get(sampling);
+            let mut off = sampling.clone();
             let is_off = row.off.is_some() && row.set(&mut off, "off").is_ok();
             // A setting that is off changes nothing, so a new one does not change old keys.
             if !ELSEWHERE.contains(&row.name) && !(is_off && row.get(&off) == value) {
@@ -195,17 +209,17 @@ impl AskedPassage {
             }
         }
         AskedPassage {
-            chat: matches!(request.context, Context::Chat { .. }),
-            open: matches!(request.context, Context::Chat { open: true, .. }),
+            chat: matches!(context, Context::Chat { .. }),
+            open: matches!(context, Context::Chat { open: true, .. }),
             context: parts,
             after,
             settings,
-            seed: request.seed,
-            goal: request.goal.clone(),
-            refuse_overflow: request.overflow == Overflow::Refuse,
-            heal: request.heal,
-            bans: request.bans.clone(),
-            begin: request.begin.clone(),
+            seed: *seed,
+            goal: goal.clone(),
+            refuse_overflow: *overflow == Overflow::Refuse,
+            heal: *heal,
+            bans: bans.clone(),
+            begin: begin.clone(),
         }
     }
 
