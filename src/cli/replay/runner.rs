@@ -151,14 +151,13 @@ impl<'a> Runner<'a> {
                     if let Err((why, exit)) = ran
                         && !(expected && self.refused.is_some())
                     {
-                        match self.truth.explain(failure(at, text, &why)) {
-                            Ok(found) => {
-                                report.checked += 1;
-                                report.failures.push(found);
-                                break;
-                            }
-                            Err(error) => report.error = Some(error),
+                        let error = failure(at, text, &why);
+                        if let Some(found) = self.truth.explain(&error) {
+                            report.checked += 1;
+                            report.failures.push(found);
+                            break;
                         }
+                        report.error = Some(error);
                         fault = Some((why, exit));
                     }
                 }

@@ -96,17 +96,15 @@ impl Truth {
         Ok((Studio::new(Engine::start(loader, sender), setup), events))
     }
 
-    /// Whether the last request failed because of the cassette: adds the explanation to `failure`.
-    pub(super) fn explain(&self, failure: Failure) -> Result<Failure, Failure> {
-        match self.findings.take() {
-            None => Err(failure),
-            Some(found) => Ok(Failure {
-                at: failure.at,
-                source: failure.source,
-                why: format!("{} To record it again: {}", found.why, self.record_again),
-                ..found
-            }),
-        }
+    /// Explains a failed line whose request disagreed with the cassette; None for other failures.
+    pub(super) fn explain(&self, failure: &Failure) -> Option<Failure> {
+        let found = self.findings.take()?;
+        Some(Failure {
+            at: failure.at.clone(),
+            source: failure.source.clone(),
+            why: format!("{} To record it again: {}", found.why, self.record_again),
+            ..found
+        })
     }
 
     /// Completes the report, and the cassette unless the run was interrupted.
@@ -114,11 +112,10 @@ impl Truth {
         run.cassette.clone_from(&self.cassette);
         match &self.used {
             None => {}
+            Some(Use::Record(_)) if interrupted => {}
             Some(Use::Record(tape)) => {
-                if !interrupted {
-                    let finished = tape.finish();
-                    finished.map_err(|error| Failed::new(Exit::Engine, error))?;
-                }
+                let finished = tape.finish();
+                finished.map_err(|error| Failed::new(Exit::Engine, error))?;
             }
             // The same answers are played next time.
             Some(Use::Play { .. }) => run.reproducible = true,

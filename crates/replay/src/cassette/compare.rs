@@ -160,7 +160,8 @@ fn spans(
     let (mut sum_before, mut span) = (0.0, None::<Span>);
     while let Some((token, end)) = now.tokens.get(number).zip(ends_now.get(number)) {
         number += 1;
-        let one = Span::one(number, text_between(passage, start, *end), token);
+        let own = text_between(passage, start, *end);
+        let one = Span::one(number, own.clone(), token);
         start = *end;
         let joined = match span.take() {
             None => one,
@@ -181,7 +182,16 @@ fn spans(
                 paired = recorded.is_some();
                 sum_before = 0.0;
             }
-            false => span = Some(joined),
+            false => {
+                // The token is named on its own, not only as a part of the span.
+                if token.admissible == Some(false) {
+                    found.push(Span::one(number, own, token));
+                }
+                span = Some(Span {
+                    admissible: true,
+                    ..joined
+                });
+            }
         }
     }
     found.extend(span);

@@ -204,7 +204,8 @@ impl AskedPassage {
             let mut off = sampling.clone();
             let is_off = row.off.is_some() && row.set(&mut off, "off").is_ok();
             // A setting that is off changes nothing, so a new one does not change old keys.
-            if !ELSEWHERE.contains(&row.name) && !(is_off && row.get(&off) == value) {
+            let changes_nothing = is_off && row.get(&off) == value;
+            if !changes_nothing && !ELSEWHERE.contains(&row.name) {
                 settings.insert(row.name.to_string(), value);
             }
         }
@@ -263,7 +264,7 @@ impl AskedPart {
             role: None,
             kind,
             text: part.text.clone(),
-            ids: own.then(|| part.ids.clone()).unwrap_or_default(),
+            ids: if own { part.ids.clone() } else { Vec::new() },
             skip: if own { part.skip } else { 0 },
             healed: if own { part.healed } else { 0 },
             rank,

@@ -402,6 +402,23 @@ fn another_tokenizer_is_compared_where_tokens_end_together() {
 }
 
 #[test]
+fn a_token_that_is_not_admissible_is_named_on_its_own() {
+    let recorded = RecordedScore::new(&score(&[(2, -1.0), (5, -2.0), (3, -1.0)]));
+    let mut now = score(&[(2, -1.0), (1, -9.0), (3, -1.0)]);
+    now.tokens[1].admissible = Some(false);
+    let found = compare(&passage(" a, so"), Some(&recorded), &now, 0.2)
+        .1
+        .unwrap();
+    assert!(
+        found
+            .why
+            .starts_with("Token 2 of the passage, \",\", is not"),
+        "{}",
+        found.why
+    );
+}
+
+#[test]
 fn many_small_differences_are_too_many() {
     let text = "x".repeat(20);
     let tokens = |log: f64| score(&[(1, log); 20]);
