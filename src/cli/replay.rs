@@ -35,7 +35,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let scripts = load(args)?;
     let asked = environment::asked(&args.common)?;
     let chosen = chosen(&scripts, args, &asked)?;
-    let truth = Truth::open(&args.truth, &args.files)?;
+    let truth = Truth::open(args)?;
     let mut run = RunReport {
         mode: truth.mode(),
         build: BUILD.to_string(),

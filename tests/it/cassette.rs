@@ -98,6 +98,11 @@ fn answers_are_played_without_a_model_and_are_the_same_however_they_were_compute
     // Recomputed with two threads, and without anything in the KV cache.
     replay(&home, &["--record", "two.tape", "--threads", "2"]).expect(0);
     replay(&home, &["--record", "alone.tape", "--filter", "second"]).expect(0);
+    let fewer = replay(&home, &["--record", "one.tape", "--filter", "second"]).sentence(2);
+    assert!(
+        fewer.contains("would remove the answers of all other cases"),
+        "{fewer}"
+    );
     let [one, two, alone] = ["one.tape", "two.tape", "alone.tape"].map(|it| answers(&home, it));
     let contents = |answers: &[Value]| answers.iter().map(content).collect::<Vec<String>>();
     assert_eq!(one.len(), 4);

@@ -111,7 +111,7 @@ impl Take {
                     if let Some(passage) = passages.get_mut(*of) {
                         passage.text += text;
                         passage.ids.extend(ids);
-                        passage.healed += healed;
+                        passage.healed = passage.healed.saturating_add(*healed);
                     }
                 }
                 RecordedEvent::Rewound { of, .. } => {

@@ -1,6 +1,6 @@
 //! The truth of a replay: what its answers are compared with, and where they come from.
 
-use super::super::args::{Common, ReplayTruth as Args};
+use super::super::args::{Common, Replay, ReplayTruth as Args};
 use super::super::environment::{self, BUILD, Paths};
 use super::super::{Exit, Failed};
 use super::usage;
@@ -29,7 +29,8 @@ pub(super) struct Truth {
 
 impl Truth {
     /// Opens the cassette that the arguments name, or starts one.
-    pub(super) fn open(args: &Args, scripts: &[PathBuf]) -> Result<Truth, Failed> {
+    pub(super) fn open(replay: &Replay) -> Result<Truth, Failed> {
+        let args = &replay.truth;
         let played = args.cassette.as_ref().or(args.verify.as_ref());
         let path = args.record.as_ref().or(played);
         let open = |path: &Path, matching| {
@@ -37,6 +38,10 @@ impl Truth {
             cassette.map(Arc::new).map_err(usage)
         };
         let (mode, used) = if let Some(path) = &args.record {
+            if replay.filter.is_some() && path.exists() {
+                let why = "--record with --filter would remove the answers of all other cases from the cassette; leave out --filter, or choose a new file";
+                return Err(usage(why));
+            }
             let tape = Tape::create(path, BUILD);
             let tape = tape.map_err(|error| Failed::new(Exit::Engine, error))?;
             (RunMode::Recompute, Some(Use::Record(Arc::new(tape))))
@@ -66,7 +71,7 @@ impl Truth {
             used,
             findings: Arc::default(),
             cassette: path.map(|path| clean_line(&path.to_string_lossy())),
-            record_again: record_again(scripts, path),
+            record_again: record_again(&replay.files, path),
         })
     }
 

@@ -287,7 +287,7 @@ fn a_model_is_verified_against_the_recorded_log_probabilities() {
     assert!(
         found
             .why
-            .contains("has the log-probability -1.050, but -1.000"),
+            .contains("has the log-probability -1.0500, but -1.0000"),
         "{}",
         found.why
     );

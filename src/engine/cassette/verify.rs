@@ -20,7 +20,7 @@ use story::{ModelInfo, NodeId, Status};
 /// The tolerance if both engines compute the same numbers everywhere. A cassette has five digits.
 const EXACT: f64 = 0.0001;
 /// The tolerance otherwise. On the default model, 32-bit weights and activations differ from illumine's
-/// own kernels by 0.05 on average and 0.2 at most; five-bit weights by 0.3 and 1.0.
+/// own kernels by 0.05 on average and 0.2 at most; five-bit weights by 0.3 and 1.8.
 const ELSEWHERE: f64 = 0.5;
 
 /// Checks the inner backend.
@@ -55,7 +55,10 @@ impl Verifier {
         let recorded = recorded.unwrap_or_default();
         let same = recorded.about.sha256 == own.sha256;
         for (number, mut passage) in take.passages().into_iter().enumerate() {
-            let Some(request) = requests.get(number).filter(|_| !passage.text.is_empty()) else {
+            let Some(request) = requests
+                .get(number)
+                .filter(|_| !passage.ids.is_empty() || !passage.text.is_empty())
+            else {
                 continue;
             };
             if !same && recorded.about.vocabulary != own.vocabulary {

@@ -152,7 +152,7 @@ fn spans(
         None => (Vec::new(), 0),
     };
     let mut found = Vec::new();
-    let (mut number, mut start) = (0, -(now.lead as i64));
+    let (mut number, mut start) = (0, before_passage(now.lead));
     let mut before = 0;
     // The sums since the last common end. The tokens before the first one cannot be paired if they
     // start at different places.
@@ -214,12 +214,17 @@ impl Span {
 
 /// Where the text of each token ends, in bytes after the start of the passage.
 fn ends(lengths: impl Iterator<Item = usize>, lead: usize) -> Vec<i64> {
-    let mut end = -(lead as i64);
+    let mut end = before_passage(lead);
     let ends = lengths.map(|bytes| {
         end = end.saturating_add_unsigned(bytes as u64);
         end
     });
     ends.collect()
+}
+
+/// The place this many bytes before the passage.
+fn before_passage(lead: usize) -> i64 {
+    i64::try_from(lead).map_or(i64::MIN, |lead| -lead)
 }
 
 fn text_between(passage: &WrittenPassage, from: i64, to: i64) -> String {
@@ -241,11 +246,11 @@ fn explanation(
     let (number, text) = (span.number, &span.text);
     let mut why = match span.before {
         _ if !span.admissible => format!(
-            "Token {number} of the passage, {text:?}, is not admissible: the settings of the request exclude it (its log-probability is {:.3}).{likelier}",
+            "Token {number} of the passage, {text:?}, is not admissible: the settings of the request exclude it (its log-probability is {:.4}).{likelier}",
             span.now
         ),
         before => format!(
-            "Token {number} of the passage, {text:?}, has the log-probability {:.3}, but {:.3} was recorded; the tolerance is {tolerance}.{likelier}",
+            "Token {number} of the passage, {text:?}, has the log-probability {:.4}, but {:.4} was recorded; the tolerance is {tolerance}.{likelier}",
             span.now,
             before.unwrap_or_default()
         ),
@@ -265,14 +270,14 @@ fn table(spans: &[Span], tolerance: f64) -> String {
     let wrong: Vec<&Span> = spans.iter().filter(|it| !it.agrees(tolerance)).collect();
     let mut text = format!("{:>5}  {:>9}  {:>9}  text\n", "token", "recorded", "now");
     for span in wrong.iter().take(LISTED) {
-        let before = span.before.map_or("-".to_string(), |it| format!("{it:.3}"));
+        let before = span.before.map_or("-".to_string(), |it| format!("{it:.4}"));
         let note = if span.admissible {
             ""
         } else {
             "  (not admissible)"
         };
         text += &format!(
-            "{:>5}  {before:>9}  {:>9.3}  {:?}{note}\n",
+            "{:>5}  {before:>9}  {:>9.4}  {:?}{note}\n",
             span.number, span.now, span.text
         );
     }

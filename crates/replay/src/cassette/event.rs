@@ -12,6 +12,9 @@ use story::{Context, Event, NodeId, Status};
 /// A place in the story of a request: which of its story parts, and the byte in the passage.
 pub type StoryPlace = (usize, usize);
 
+/// No token spells more bytes than this before a passage.
+const MOST_HEALED: usize = 1 << 16;
+
 /// One event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -183,7 +186,7 @@ impl RecordedEvent {
                 node: node(*of)?,
                 text: text.clone(),
                 ids: ids.clone(),
-                healed: *healed,
+                healed: (*healed).min(MOST_HEALED),
             },
             RecordedEvent::Thought { of, text } => Event::Thought {
                 node: node(*of)?,
@@ -247,29 +250,30 @@ pub fn with_place(
 /// A place in the story of these requests, as a cassette stores it.
 pub fn place_of(place: Option<(NodeId, usize)>, requests: &[TextRequest]) -> Option<StoryPlace> {
     let (node, byte) = place?;
-    let found = story_nodes(requests).position(|own| own == node)?;
+    let found = story_parts(requests).position(|(own, ..)| own == node)?;
     Some((found, byte))
 }
 
-/// The reverse of [`place_of`].
+/// The reverse of [`place_of`]; None for a place that is not in the story.
 pub fn at_place(place: Option<StoryPlace>, requests: &[TextRequest]) -> Option<(NodeId, usize)> {
     let (part, byte) = place?;
-    Some((story_nodes(requests).nth(part)?, byte))
+    let (node, from, text) = story_parts(requests).nth(part)?;
+    let inside = text.is_char_boundary(byte.checked_sub(from)?);
+    inside.then_some((node, byte))
 }
 
-/// The passages in the context, which all requests share.
-fn story_nodes(requests: &[TextRequest]) -> impl Iterator<Item = NodeId> {
+/// The passages in the context, which all requests share: the number, the first byte, and the text
+/// from there on.
+fn story_parts(requests: &[TextRequest]) -> impl Iterator<Item = (NodeId, usize, &str)> {
     let parts: Vec<&ContextPart> = match requests.first().map(|request| &request.context) {
         Some(Context::Prose { parts, .. }) => parts.iter().collect(),
         Some(Context::Chat { messages, .. }) => messages.iter().flat_map(|it| &it.parts).collect(),
         None => Vec::new(),
     };
-    let node = |part: &ContextPart| match part.kind {
-        PartKind::Story { node, .. } => Some(node),
+    parts.into_iter().filter_map(|part| match part.kind {
+        PartKind::Story { node, from } => Some((node, from, part.text.as_str())),
         _ => None,
-    };
-    let nodes: Vec<NodeId> = parts.into_iter().filter_map(node).collect();
-    nodes.into_iter()
+    })
 }
 
 pub(super) fn is_zero(number: &usize) -> bool {
