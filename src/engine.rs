@@ -6,6 +6,7 @@
 //! request that it answers, and each request ends with exactly one `Done` or `Failed`.
 
 mod backend;
+pub mod cassette;
 pub mod fan_out;
 pub mod image_pipeline;
 mod length;

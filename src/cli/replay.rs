@@ -14,6 +14,7 @@ mod review;
 mod runner;
 mod sink;
 mod stable;
+mod truth;
 
 use super::args::{Replay as Args, ReplayCommand};
 use super::environment::{self, BUILD, Paths};
@@ -31,6 +32,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use story::sentence::count_noun;
 use story::{SettingOverrides, voice};
+use truth::Truth;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     if let Some(ReplayCommand::New { file, force }) = &args.what {
@@ -49,13 +51,15 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         return compare::run(paths, args, &scripts);
     }
     let mut plan = Plan::new(&scripts, args, &SettingOverrides::default())?;
-    let loader = environment::loader(paths, &args.common)?;
+    let mut loader = environment::loader(paths, &args.common)?;
     plan.identify(&loader);
+    let truth = Truth::open(args)?;
+    truth.prepare(&mut loader);
     let reports = Reports::open(wanted, args.stable)?;
-    let mut sink = Sink::new(&plan, first_report(args), reports);
+    let mut sink = Sink::new(&plan, first_report(args, truth.mode()), reports);
     let left = sink.carry(&earlier(args)?)?;
     let control = Control::listen();
-    let ran = launch(paths, &plan, loader, &control, left, &mut |news| {
+    let ran = launch(paths, &plan, &truth, loader, &control, left, &mut |news| {
         sink.take(news)
     });
     let interrupted = control.interrupted();
@@ -63,6 +67,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         if !args.stable && retries > 0 {
             sink.run.retries = Some(retries);
         }
+        truth.finish(&mut sink.run, interrupted)?;
         let (why, stopped) = (why_stopped(&sink, interrupted), sink.stopped.clone());
         Ok((sink.close(why)?, stopped))
     });
@@ -79,9 +84,9 @@ fn earlier(args: &Args) -> Result<Earlier, Failed> {
     }
 }
 
-fn first_report(args: &Args) -> RunReport {
+fn first_report(args: &Args, mode: RunMode) -> RunReport {
     RunReport {
-        mode: RunMode::Recompute,
+        mode,
         build: match args.stable {
             true => String::new(),
             false => BUILD.to_string(),

@@ -9,7 +9,8 @@
 use base::progress::{Cancelled, Observer, Unobserved};
 use std::time::Duration;
 use story::message::{
-    Alternative, Capabilities, ContextReport, FailureKind, PassageStats, TextRequest, WarmCache,
+    Alternative, Capabilities, ContextReport, FailureKind, PassageScore, PassageStats, TextRequest,
+    WarmCache, WrittenPassage,
 };
 use story::{Event, ModelInfo, NodeId, Status};
 
@@ -118,6 +119,20 @@ pub trait Backend {
     /// The context that the model would get for a passage, part by part.
     fn explain(&mut self, _request: &TextRequest) -> Result<ContextReport, Failure> {
         Err(Failure::engine("This engine cannot list its context"))
+    }
+
+    /// How likely the model finds a passage that was written earlier in answer to `request`, token
+    /// by token, in one pass; None if stopped. A token also counts as admissible if the samplers
+    /// could choose it with a log-probability that is higher by `slack`.
+    fn score(
+        &mut self,
+        _request: &TextRequest,
+        _passage: &WrittenPassage,
+        _slack: f64,
+        _listener: &dyn Listener,
+    ) -> Result<Option<PassageScore>, Failure> {
+        let why = "This engine cannot compute the probabilities of a text that is already written; use a local model, or vLLM";
+        Err(Failure::engine(why))
     }
 
     /// Prefills a prompt that may be requested soon. Errors are not reported here, but when the

@@ -10,6 +10,7 @@ mod heal;
 mod loaded;
 mod passage;
 mod prompt;
+mod score;
 mod speculate;
 mod spelled;
 
@@ -18,7 +19,9 @@ pub use loaded::Loaded;
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use base::progress::Observer;
-use story::message::{Alternative, Capabilities, ContextReport, TextRequest, WarmCache};
+use story::message::{
+    Alternative, Capabilities, ContextReport, PassageScore, TextRequest, WarmCache, WrittenPassage,
+};
 use story::{ModelInfo, NodeId};
 
 /// The number of prompt tokens evaluated in one batch. It is fixed, because results may depend on
@@ -58,6 +61,16 @@ impl Backend for Loaded {
 
     fn explain(&mut self, request: &TextRequest) -> Result<ContextReport, Failure> {
         alternatives::explain(self, request)
+    }
+
+    fn score(
+        &mut self,
+        request: &TextRequest,
+        passage: &WrittenPassage,
+        slack: f64,
+        listener: &dyn Listener,
+    ) -> Result<Option<PassageScore>, Failure> {
+        score::score(self, request, passage, slack, listener)
     }
 
     fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {

@@ -13,6 +13,7 @@ mod counts;
 mod keys;
 mod nearby;
 mod replicas;
+mod score;
 mod settings;
 mod source;
 mod stream;
@@ -31,7 +32,10 @@ use remote::{Client, Flavour, Kind, RemoteError, Server};
 use source::OwnShare;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-use story::message::{Alternative, Capabilities, ContextReport, FailureKind, TextRequest};
+use story::message::{
+    Alternative, Capabilities, ContextReport, FailureKind, PassageScore, TextRequest,
+    WrittenPassage,
+};
 use story::{ModelInfo, NodeId};
 
 /// A model on a server.
@@ -110,6 +114,16 @@ impl Backend for Remote {
 
     fn explain(&mut self, request: &TextRequest) -> Result<ContextReport, Failure> {
         text::explain(self, request)
+    }
+
+    fn score(
+        &mut self,
+        request: &TextRequest,
+        passage: &WrittenPassage,
+        slack: f64,
+        listener: &dyn Listener,
+    ) -> Result<Option<PassageScore>, Failure> {
+        score::score(self, request, passage, slack, listener)
     }
 
     fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {

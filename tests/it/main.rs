@@ -12,6 +12,7 @@
 
 mod architecture;
 mod bad_input;
+mod cassette;
 #[cfg(feature = "train")]
 mod direct;
 mod disk;

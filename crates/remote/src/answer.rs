@@ -210,7 +210,7 @@ fn likely_rows(rows: &Value) -> Vec<Likely> {
     rows.filter_map(row).collect()
 }
 
-fn likely_map(map: &Value) -> Vec<Likely> {
+pub(super) fn likely_map(map: &Value) -> Vec<Likely> {
     let rows = map.as_object().into_iter().flatten();
     let row = |(token, probability): (&String, &Value)| {
         Some(Likely {

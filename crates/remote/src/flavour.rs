@@ -169,6 +169,26 @@ impl Flavour {
         }
     }
 
+    /// Whether raw completion can report the probabilities of the prompt's tokens (`echo`).
+    pub fn echoes(self) -> bool {
+        match self {
+            Flavour::Vllm => true,
+            // llama-server ignores `echo`; the others were not tried.
+            Flavour::LlamaServer
+            | Flavour::LlamaCppPython
+            | Flavour::Sglang
+            | Flavour::TransformersServe
+            | Flavour::LiteLlm
+            | Flavour::Ollama
+            | Flavour::KoboldCpp
+            | Flavour::LmStudio
+            | Flavour::OpenAi
+            | Flavour::Anthropic
+            | Flavour::OpenRouter
+            | Flavour::Compatible => false,
+        }
+    }
+
     /// Whether raw completion can make individual tokens less likely, as bans require.
     pub fn takes_bias(self) -> bool {
         self.tells_likely()

@@ -9,6 +9,7 @@
 //! | `ask` | a request for text, in the form that each protocol expects |
 //! | `samplers` | the sampling settings under each flavour's names |
 //! | `answer` | parses an event: text, why it ended, and statistics |
+//! | `echo` | the probabilities of a text that the server is given |
 //! | `deltas` | handles servers that send all text so far each time |
 //! | `thoughts` | separates a model's thoughts from its answer |
 //! | `probe` | detects which flavour answers at an address, and which models it has |
@@ -25,6 +26,7 @@ mod ask;
 mod client;
 mod deltas;
 mod discover;
+mod echo;
 mod error;
 mod events;
 mod flavour;
@@ -39,6 +41,7 @@ pub use ask::{Ask, Call, Prompt, Turn, call};
 pub use client::{Client, Limits, Network, Reply, Step, Stream, check_certificates};
 pub use deltas::Deltas;
 pub use discover::{FoundServer, LOCAL_PORTS, look_around};
+pub use echo::{EchoedToken, ask_echo, decode_echo};
 pub use error::{Kind, RemoteError};
 pub use events::{Events, Framing};
 pub use flavour::{Flavour, Prefill, Protocol};

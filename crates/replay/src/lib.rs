@@ -3,12 +3,14 @@
 //!
 //! [`script`] parses scripts, [`expect`] checks the results of a line, and [`report`] formats the
 //! reports. The program runs the lines. docs/replay.md describes the format.
+//! [`cassette`] stores what an engine answered.
 //!
-//! This crate reads script files and reads and writes goldens. It has no models, threads or
-//! terminals.
+//! This crate reads script files and reads and writes goldens and cassettes. It has no models,
+//! threads or terminals.
 
 #![warn(unreachable_pub)]
 
+pub mod cassette;
 pub mod compare;
 pub mod expect;
 mod files;

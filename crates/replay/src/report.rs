@@ -11,6 +11,7 @@ pub use junit::junit;
 pub use tap::{tap_bail, tap_case, tap_plan};
 pub use text::{case_text, counts_text, summary_text};
 
+use crate::cassette::compare::Agreement;
 use crate::expect::Bound;
 use crate::measure::variety::wilson_interval;
 use serde::{Deserialize, Serialize};
@@ -23,12 +24,18 @@ pub enum RunMode {
     /// The model generated every passage anew.
     #[default]
     Recompute,
+    /// The passages are recorded ones, and the model could have written them.
+    Verify,
+    /// The answers are recorded ones; no model was used.
+    Cassette,
 }
 
 impl RunMode {
     pub fn name(self) -> &'static str {
         match self {
             RunMode::Recompute => "recompute",
+            RunMode::Verify => "verify",
+            RunMode::Cassette => "cassette",
         }
     }
 }
@@ -191,6 +198,11 @@ impl Failure {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunReport {
     pub mode: RunMode,
+    /// The cassette that was played, verified or recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cassette: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
     /// The program and its version; empty in a stable report.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub build: String,
@@ -209,6 +221,33 @@ pub struct RunReport {
     pub retries: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
+}
+
+/// How well a model agrees with the log-probabilities in a cassette.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Verified {
+    /// The number of tokens whose log-probabilities were compared.
+    pub tokens: usize,
+    /// The number of tokens without a recorded log-probability.
+    pub unscored: usize,
+    /// The mean and the maximum of the differences.
+    pub mean_difference: f64,
+    pub largest_difference: f64,
+    pub tolerance: f64,
+}
+
+impl Verified {
+    pub fn new(agreement: &Agreement) -> Verified {
+        // As many digits as a cassette has.
+        let rounded = |number: f64| (number * 1e5).round() / 1e5;
+        Verified {
+            tokens: agreement.compared,
+            unscored: agreement.unscored,
+            mean_difference: rounded(agreement.mean()),
+            largest_difference: rounded(agreement.most),
+            tolerance: agreement.tolerance,
+        }
+    }
 }
 
 impl RunReport {

@@ -4,13 +4,15 @@
 
 mod answer;
 mod engine;
+mod score;
 
 use super::picture::{DrawnPicture, PictureRequest};
 pub use super::text_request::{LengthGoal, Overflow, Retrieval, TextRequest, UnmatchedLore};
 use super::{NodeId, Status};
 pub use answer::{Alternative, ContextReport, PassageStats, Segment};
 pub use engine::{Capabilities, ModelInfo};
-use serde::Serialize;
+pub use score::{PassageScore, TokenScore, WrittenPassage};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// The id of a request, repeated in its replies; each request to an engine gets the next number.
@@ -209,6 +211,15 @@ impl Event {
         self
     }
 
+    /// The event without token ids, for a model with another vocabulary.
+    pub fn without_ids(mut self) -> Event {
+        if let Event::Piece { ids, healed, .. } = &mut self {
+            ids.clear();
+            *healed = 0;
+        }
+        self
+    }
+
     /// The event, with control characters removed from text that came from models, files or
     /// servers.
     pub fn cleaned(mut self) -> Event {
@@ -256,7 +267,8 @@ pub struct Truncation {
 }
 
 /// The kind of a failure, which decides the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The model could not be downloaded or loaded.
     Model,

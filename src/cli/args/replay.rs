@@ -1,5 +1,9 @@
 //! Command-line arguments of `illumine replay`.
 
+mod truth;
+
+pub use truth::Truth;
+
 use super::Common;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -42,7 +46,9 @@ pub struct Replay {
     /// the processor and the version of illumine
     #[arg(long)]
     pub stable: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Recorded answers")]
+    pub truth: Truth,
+    #[command(flatten, next_help_heading = "Model and sampling")]
     pub common: Common,
     #[command(flatten)]
     pub many: ManyCases,

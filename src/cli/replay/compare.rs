@@ -8,6 +8,7 @@ use super::news::News;
 use super::plan::Plan;
 use super::progress::{Counts, Progress};
 use super::reports::{Format, Spool, wanted};
+use super::truth::Truth;
 use super::{json_line, usage};
 use illumine::store::files;
 use remote::is_address;
@@ -38,10 +39,11 @@ pub(super) fn run(paths: &Paths, args: &Args, scripts: &[Script]) -> Result<Exit
     let plans = [a, b].map(|side| Plan::new(scripts, args, &overrides(side, args)?));
     let [first, second] = plans;
     let (first, second) = (first?, second?);
+    let truth = Truth::open(args)?;
     let control = Control::listen();
     let sides = [(&first, "A"), (&second, "B")].map(|(plan, name)| {
         let loader = environment::loader(paths, &args.common)?;
-        side(paths, plan, name, loader, &control)
+        side(paths, (plan, &truth), name, loader, &control)
     });
     let [first_side, second_side] = sides;
     let (first_side, second_side) = (first_side?, second_side?);
@@ -112,7 +114,7 @@ fn overrides(side: &str, args: &Args) -> Result<SettingOverrides, Failed> {
 /// Runs the cases of one side.
 fn side(
     paths: &Paths,
-    plan: &Plan,
+    (plan, truth): (&Plan, &Truth),
     name: &str,
     loader: illumine::engine::ModelLoader,
     control: &Control,
@@ -131,7 +133,7 @@ fn side(
     };
     let mut failure = None;
     let cases = (0..plan.cases.len()).collect();
-    let took = launch(paths, plan, loader, control, cases, &mut |news| {
+    let took = launch(paths, plan, truth, loader, control, cases, &mut |news| {
         match news {
             News::Working(work) => progress.working(&work),
             News::Warned(why) => {

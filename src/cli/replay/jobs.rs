@@ -4,9 +4,10 @@ use super::news::{Halt, News};
 use super::page::ReplayPage;
 use super::plan::Plan;
 use super::runner::Runner;
+use super::truth::Truth;
 use super::{Exit, Failed};
+use illumine::engine::Loader;
 use illumine::engine::fan_out::SharedLoader;
-use illumine::engine::{Engine, Loader};
 use illumine::studio::{Setup, Studio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, channel, sync_channel};
@@ -64,6 +65,7 @@ impl Lane {
 /// What each thread starts with.
 pub(super) struct Start<'a, L> {
     pub(super) plan: &'a Plan<'a>,
+    pub(super) truth: &'a Truth,
     pub(super) loader: &'a SharedLoader<L>,
     pub(super) setup: &'a Setup,
     pub(super) halt: &'a Halt,
@@ -134,12 +136,12 @@ pub(super) fn run<L: Loader + 'static>(
 /// Runs cases of a lane until none is left.
 fn work<L: Loader + 'static>(start: &Start<L>, lane: &Lane, news: SyncSender<News>) {
     let (sender, events) = channel();
-    let engine = Engine::start(start.loader.clone(), sender);
+    let (engine, findings) = start.truth.engine(start.loader.clone(), sender);
     start.halt.add(engine.stopper());
     let studio = Studio::new(engine, start.setup.clone());
     let page = ReplayPage::new(start.halt.clone(), news.clone());
     let plan = start.plan;
-    let mut runner = Runner::new(studio, events, page, plan.args);
+    let mut runner = Runner::new(studio, events, page, plan.args, (start.truth, findings));
     while let Some(index) = lane.next().filter(|_| !start.halt.is_set()) {
         let (script, case) = plan.cases[index];
         let settings = plan.settings(index).unwrap_or_default();

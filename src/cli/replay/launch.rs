@@ -6,6 +6,7 @@ use super::super::{Failed, note};
 use super::jobs::{self, Lane, Start};
 use super::news::{Halt, News};
 use super::plan::{Plan, SEED};
+use super::truth::Truth;
 use illumine::engine::ModelLoader;
 use illumine::engine::fan_out::{Pacing, SharedLoader};
 use illumine::studio::Setup;
@@ -45,6 +46,7 @@ impl Control {
 pub(super) fn launch(
     paths: &Paths,
     plan: &Plan,
+    truth: &Truth,
     loader: ModelLoader,
     control: &Control,
     cases: Vec<usize>,
@@ -76,6 +78,7 @@ pub(super) fn launch(
     };
     let start = Start {
         plan,
+        truth,
         loader: &loader,
         setup: &setup,
         halt: &control.halt,

@@ -1,6 +1,7 @@
 //! The command that runs one case alone.
 
 use super::super::args::Replay as Args;
+use super::truth;
 use std::path::Path;
 
 /// The command that runs a case alone, with the same options.
@@ -42,6 +43,7 @@ pub(super) fn rerun(file: &str, case: &str, args: &Args) -> String {
         values.iter().for_each(|value| flag(name, Some(value)));
     }
     words.extend(common.chat.then(|| "--chat".to_string()));
+    words.extend(truth::words(&args.truth));
     let words: Vec<String> = words.iter().map(|word| shell_quoted(word)).collect();
     words.join(" ")
 }
@@ -53,8 +55,8 @@ pub(super) fn file_name(name: &str) -> &str {
     last.and_then(|last| last.to_str()).unwrap_or(name)
 }
 
-/// A word as a POSIX shell reads it.
-fn shell_quoted(word: &str) -> String {
+/// A word, quoted for a POSIX shell.
+pub(super) fn shell_quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_string(),

@@ -5,6 +5,8 @@ use super::super::args::Replay as Args;
 use super::news::Ran;
 use super::page::ReplayPage;
 use super::rerun::{file_name, rerun};
+use super::truth::Truth;
+use illumine::engine::cassette::Findings;
 use illumine::line::{self, FailureCause, Flow};
 use illumine::store::export::bare_text;
 use illumine::studio::Studio;
@@ -13,6 +15,7 @@ use replay::golden::Goldens;
 use replay::position::Position;
 use replay::report::{CaseReport, Failure, Runs, Verdict};
 use replay::script::{Case, Script, Step};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 use story::places::find_place;
@@ -24,6 +27,8 @@ pub(super) struct Runner<'a> {
     events: Receiver<Reply>,
     page: ReplayPage,
     args: &'a Args,
+    truth: &'a Truth,
+    findings: Arc<Findings>,
     /// How long the last line took, in milliseconds.
     took: f64,
     /// The number of tokens of passages whose token ids are unknown.
@@ -41,12 +46,15 @@ impl<'a> Runner<'a> {
         events: Receiver<Reply>,
         page: ReplayPage,
         args: &'a Args,
+        (truth, findings): (&'a Truth, Arc<Findings>),
     ) -> Runner<'a> {
         Runner {
             studio,
             events,
             page,
             args,
+            truth,
+            findings,
             took: 0.0,
             counted: 0,
             refused: None,
@@ -145,7 +153,13 @@ impl<'a> Runner<'a> {
                     if let Err((why, exit)) = ran
                         && !(expected && self.refused.is_some())
                     {
-                        report.error = Some(failure(at, text, &why));
+                        let error = failure(at, text, &why);
+                        if let Some(found) = self.truth.explain(&self.findings, &error) {
+                            report.checked += 1;
+                            report.failures.push(found);
+                            break;
+                        }
+                        report.error = Some(error);
                         fault = Some((why, exit));
                     }
                 }

@@ -64,7 +64,7 @@ pub fn alternatives(
 
 /// The probabilities after truncation and temperature. Penalties are not applied: they need the
 /// tokens of the story, which only the server has.
-fn after(sampling: &Sampling, seed: u64, likely: &[Likely]) -> Vec<f64> {
+pub(super) fn after(sampling: &Sampling, seed: u64, likely: &[Likely]) -> Vec<f64> {
     let sampling = Sampling {
         repetition_penalty: 1.0,
         presence_penalty: 0.0,

@@ -40,6 +40,9 @@ impl Suite {
     fn new(file: &str, run: &RunReport) -> Suite {
         let mut suite = TestSuite::new(file);
         suite.add_property(("mode", run.mode.name()));
+        if let Some(cassette) = &run.cassette {
+            suite.add_property(("cassette", cassette.as_str()));
+        }
         for model in &run.models {
             suite.add_property(("model", model.as_str()));
         }

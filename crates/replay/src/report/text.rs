@@ -1,7 +1,7 @@
 //! The report for a person: one line for a case that passed, and the explanation of one that did
 //! not.
 
-use super::{CaseReport, Failure, RunReport, Verdict};
+use super::{CaseReport, Failure, RunMode, RunReport, Verdict};
 use base::untrusted::{clean, clean_line};
 use story::sentence::count_noun;
 
@@ -122,9 +122,41 @@ pub fn summary_text(run: &RunReport) -> String {
         retries => format!("{retries} requests were sent again.\n"),
     };
     format!(
-        "{}: {counts}{}.\nMode: {}, with {models}{caveat}.\n{retries}",
+        "{}: {counts}{}.\nMode: {}, with {models}{caveat}.\n{}{retries}",
         count_noun(run.cases() + run.not_run, "case"),
         time.unwrap_or_default(),
-        run.mode.name()
+        mode_text(run),
+        verified_text(run)
+    )
+}
+
+/// The mode, with the cassette that it used.
+fn mode_text(run: &RunReport) -> String {
+    let cassette = run.cassette.as_deref().map(clean_line);
+    match (run.mode, cassette) {
+        (RunMode::Recompute, Some(cassette)) => format!("recompute, recorded in {cassette}"),
+        (mode, Some(cassette)) => format!("{} {cassette}", mode.name()),
+        (mode, None) => mode.name().to_string(),
+    }
+}
+
+/// A line about the log-probabilities, if they were compared.
+fn verified_text(run: &RunReport) -> String {
+    let Some(verified) = &run.verified else {
+        return String::new();
+    };
+    let unscored = match verified.unscored {
+        0 => String::new(),
+        unscored => format!(
+            "; {} without a recorded log-probability",
+            count_noun(unscored, "token")
+        ),
+    };
+    format!(
+        "Verified: {}, whose log-probabilities differ by {:.4} on average and {:.4} at most (tolerance {}){unscored}.\n",
+        count_noun(verified.tokens, "token"),
+        verified.mean_difference,
+        verified.largest_difference,
+        verified.tolerance
     )
 }

@@ -3,10 +3,10 @@
 use crate::NodeId;
 use crate::node::SharedRequest;
 use crate::sentence::excerpt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A possible next token.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alternative {
     pub id: u32,
     pub text: String,
@@ -17,7 +17,7 @@ pub struct Alternative {
 }
 
 /// The prompt part by part, exactly as sent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ContextReport {
     pub segments: Vec<Segment>,
     /// The total number of tokens.
@@ -62,7 +62,7 @@ impl std::fmt::Display for ContextReport {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
     pub label: String,
     pub text: String,
@@ -70,7 +70,8 @@ pub struct Segment {
 }
 
 /// Statistics of one passage.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PassageStats {
     pub prompt_tokens: usize,
     pub reused: usize,

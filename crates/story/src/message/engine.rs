@@ -1,9 +1,10 @@
 //! An engine's description of itself: the loaded model, and its capabilities.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The loaded model, for the status line and for provenance.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ModelInfo {
     pub name: String,
     pub sha256: String,
@@ -25,7 +26,8 @@ pub struct ModelInfo {
 }
 
 /// What an engine can do with the loaded model, and which of its answers are exact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Capabilities {
     /// Whether the engine can list the tokens that could come next, with their probabilities.
     pub alternatives: bool,

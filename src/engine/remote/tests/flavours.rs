@@ -252,3 +252,79 @@ fn the_progress_of_a_prompt_is_reported_in_prose_and_in_a_chat() {
     let sent = server.bodies("/v1/chat/completions").pop().unwrap();
     assert_eq!(sent["return_progress"], json!(true));
 }
+
+/// A vLLM whose tokens are words, and which finds each one less likely than the last.
+fn echoing() -> FakeServer {
+    FakeServer::start(|path, body, stream| match path {
+        "/v1/models" => {
+            let models = r#"{"data":[{"id":"tale","owned_by":"vllm","max_model_len":512}]}"#;
+            json_answer(stream, 200, models);
+        }
+        "/version" => json_answer(stream, 200, r#"{"version":"0.32.0"}"#),
+        "/tokenize" => json_answer(stream, 200, r#"{"count":3,"tokens":[1,2,3]}"#),
+        "/v1/completions" => {
+            let prompt = body["prompt"].as_str().unwrap();
+            let tokens: Vec<&str> = prompt.split_inclusive(' ').collect();
+            let rows = 0..tokens.len();
+            let values: Vec<f64> = rows.clone().map(|at| -(at as f64)).collect();
+            let likely: Vec<_> = rows
+                .map(|at| json!({tokens[at]: -(at as f64), "fog ": -0.1}))
+                .collect();
+            let logprobs =
+                json!({"tokens": tokens, "token_logprobs": values, "top_logprobs": likely});
+            let answer = json!({"choices": [{"text": prompt, "logprobs": logprobs}]});
+            json_answer(stream, 200, &answer.to_string());
+        }
+        _ => json_answer(stream, 404, "{}"),
+    })
+}
+
+#[test]
+fn vllm_scores_a_written_passage_in_one_request() {
+    let server = echoing();
+    let mut remote = connect(&server);
+    let passage = story::message::WrittenPassage {
+        text: "the sea fell".to_string(),
+        ..Default::default()
+    };
+    let mut asked = request("Once upon ");
+    asked.sampling.min_p = 0.03;
+    asked.sampling.temperature = 1.0;
+    let heard = Heard::default();
+    let score = remote
+        .score(&asked, &passage, 0.0, &heard)
+        .unwrap()
+        .unwrap();
+    let tokens: Vec<(usize, f64, Option<bool>)> = score
+        .tokens
+        .iter()
+        .map(|token| (token.bytes, token.log_probability, token.admissible))
+        .collect();
+    assert_eq!(
+        tokens,
+        [
+            (4, -2.0, Some(true)),
+            (4, -3.0, Some(true)),
+            (4, -4.0, Some(false))
+        ]
+    );
+    assert_eq!(score.lead, 0);
+    assert_eq!(score.tokens[2].likelier.as_deref(), Some("fog "));
+    let slack = remote
+        .score(&asked, &passage, 0.5, &heard)
+        .unwrap()
+        .unwrap();
+    assert_eq!(slack.tokens[2].admissible, Some(true));
+    let sent = server.bodies("/v1/completions").pop().unwrap();
+    assert_eq!(sent["prompt"], "Once upon the sea fell");
+    assert_eq!(
+        (&sent["echo"], &sent["max_tokens"], &sent["stream"]),
+        (&json!(true), &json!(0), &json!(false))
+    );
+    let server = fake::llama_server(|_, stream| json_answer(stream, 200, "{}"));
+    let why = connect(&server)
+        .score(&asked, &passage, 0.0, &heard)
+        .unwrap_err()
+        .why;
+    assert!(why.starts_with("llama-server cannot compute"), "{why}");
+}

@@ -1,0 +1,281 @@
+//! The events of an answer as a cassette stores them. A passage is named by its place in the
+//! request, because its number may be another one when the answer is played.
+
+use base::untrusted::clean_line;
+use serde::{Deserialize, Serialize};
+use story::context::{ContextPart, PartKind};
+use story::message::{
+    Alternative, ContextReport, FailureKind, PassageStats, TextRequest, Truncation,
+};
+use story::{Context, Event, NodeId, Status};
+
+/// A place in the story of a request: which of its story parts, and the byte in the passage.
+pub type StoryPlace = (usize, usize);
+
+/// No token spells more bytes than this before a passage.
+const MOST_HEALED: usize = 1 << 16;
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordedEvent {
+    Prefill {
+        /// The passage, counted from 0.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        of: usize,
+        done: usize,
+        total: usize,
+        reused: usize,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        dropped: usize,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        begins: Option<StoryPlace>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lore: Vec<String>,
+    },
+    Piece {
+        #[serde(default, skip_serializing_if = "is_zero")]
+        of: usize,
+        text: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ids: Vec<u32>,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        healed: usize,
+    },
+    Thought {
+        #[serde(default, skip_serializing_if = "is_zero")]
+        of: usize,
+        text: String,
+    },
+    Rewound {
+        #[serde(default, skip_serializing_if = "is_zero")]
+        of: usize,
+        phrase: String,
+    },
+    Warned(String),
+    /// One of several passages ended.
+    Ended {
+        of: usize,
+        status: Status,
+        stats: PassageStats,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        begins: Option<StoryPlace>,
+    },
+    /// The passage, or the last of several, ended.
+    Done {
+        status: Status,
+        stats: PassageStats,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        begins: Option<StoryPlace>,
+    },
+    Failed {
+        why: String,
+        fault: FailureKind,
+    },
+    Alternatives(Vec<Alternative>),
+    Explained(ContextReport),
+    Count(usize),
+    Start(Option<StoryPlace>),
+}
+
+impl RecordedEvent {
+    /// An event of a passage; None if it does not belong to the answer to these requests.
+    pub fn of(event: &Event, requests: &[TextRequest]) -> Option<RecordedEvent> {
+        let of = |node: NodeId| {
+            let found = requests.iter().position(|request| request.node == node);
+            found.unwrap_or_default()
+        };
+        Some(match event {
+            Event::Prefill {
+                node,
+                done,
+                total,
+                reused,
+                cut,
+            } => RecordedEvent::Prefill {
+                of: of(*node),
+                done: *done,
+                total: *total,
+                reused: *reused,
+                dropped: cut.dropped,
+                begins: place_of(cut.begins, requests),
+                lore: cut.lore.clone(),
+            },
+            Event::Piece {
+                node,
+                text,
+                ids,
+                healed,
+            } => RecordedEvent::Piece {
+                of: of(*node),
+                text: text.clone(),
+                ids: ids.clone(),
+                healed: *healed,
+            },
+            Event::Thought { node, text } => RecordedEvent::Thought {
+                of: of(*node),
+                text: text.clone(),
+            },
+            Event::Rewound { node, phrase } => RecordedEvent::Rewound {
+                of: of(*node),
+                phrase: phrase.clone(),
+            },
+            Event::Warned(text) => RecordedEvent::Warned(text.clone()),
+            Event::Ended {
+                node,
+                status,
+                stats,
+            } => RecordedEvent::Ended {
+                of: of(*node),
+                status: *status,
+                stats: stats.clone(),
+                begins: place_of(stats.begins, requests),
+            },
+            Event::Loading { .. }
+            | Event::Ready(..)
+            | Event::Retrieved(_)
+            | Event::Alternatives(_)
+            | Event::Suggested(_)
+            | Event::Explained(_)
+            | Event::CacheSaved(_)
+            | Event::Drawing { .. }
+            | Event::Drawn { .. }
+            | Event::Done { .. }
+            | Event::Failed { .. } => return None,
+        })
+    }
+
+    /// The end of an answer with passages.
+    pub fn done(status: Status, stats: &PassageStats, requests: &[TextRequest]) -> RecordedEvent {
+        RecordedEvent::Done {
+            status,
+            stats: stats.clone(),
+            begins: place_of(stats.begins, requests),
+        }
+    }
+
+    /// The event for the passages of these requests; None for an end of the answer.
+    pub fn event(&self, requests: &[TextRequest]) -> Option<Event> {
+        let node = |of: usize| requests.get(of).map(|request| request.node);
+        Some(match self {
+            RecordedEvent::Prefill {
+                of,
+                done,
+                total,
+                reused,
+                dropped,
+                begins,
+                lore,
+            } => Event::Prefill {
+                node: node(*of)?,
+                done: *done,
+                total: *total,
+                reused: *reused,
+                cut: Truncation {
+                    dropped: *dropped,
+                    begins: at_place(*begins, requests),
+                    lore: lore.iter().map(|title| clean_line(title)).collect(),
+                },
+            },
+            RecordedEvent::Piece {
+                of,
+                text,
+                ids,
+                healed,
+            } => Event::Piece {
+                node: node(*of)?,
+                text: text.clone(),
+                ids: ids.clone(),
+                healed: (*healed).min(MOST_HEALED),
+            },
+            RecordedEvent::Thought { of, text } => Event::Thought {
+                node: node(*of)?,
+                text: text.clone(),
+            },
+            RecordedEvent::Rewound { of, phrase } => Event::Rewound {
+                node: node(*of)?,
+                phrase: phrase.clone(),
+            },
+            RecordedEvent::Warned(text) => Event::Warned(text.clone()),
+            RecordedEvent::Ended {
+                of,
+                status,
+                stats,
+                begins,
+            } => Event::Ended {
+                node: node(*of)?,
+                status: *status,
+                stats: with_place(stats, *begins, requests),
+            },
+            RecordedEvent::Done { .. }
+            | RecordedEvent::Failed { .. }
+            | RecordedEvent::Alternatives(_)
+            | RecordedEvent::Explained(_)
+            | RecordedEvent::Count(_)
+            | RecordedEvent::Start(_) => return None,
+        })
+    }
+
+    /// Whether an answer may end with this event.
+    pub(super) fn is_end(&self) -> bool {
+        match self {
+            RecordedEvent::Done { .. }
+            | RecordedEvent::Failed { .. }
+            | RecordedEvent::Alternatives(_)
+            | RecordedEvent::Explained(_)
+            | RecordedEvent::Count(_)
+            | RecordedEvent::Start(_) => true,
+            RecordedEvent::Prefill { .. }
+            | RecordedEvent::Piece { .. }
+            | RecordedEvent::Thought { .. }
+            | RecordedEvent::Rewound { .. }
+            | RecordedEvent::Warned(_)
+            | RecordedEvent::Ended { .. } => false,
+        }
+    }
+}
+
+/// The statistics with the place where the story in the prompt starts.
+pub fn with_place(
+    stats: &PassageStats,
+    begins: Option<StoryPlace>,
+    requests: &[TextRequest],
+) -> PassageStats {
+    PassageStats {
+        begins: at_place(begins, requests),
+        ..stats.clone()
+    }
+}
+
+/// A place in the story of these requests, as a cassette stores it.
+pub fn place_of(place: Option<(NodeId, usize)>, requests: &[TextRequest]) -> Option<StoryPlace> {
+    let (node, byte) = place?;
+    let found = story_parts(requests).position(|(own, ..)| own == node)?;
+    Some((found, byte))
+}
+
+/// The reverse of [`place_of`]; None for a place that is not in the story.
+pub fn at_place(place: Option<StoryPlace>, requests: &[TextRequest]) -> Option<(NodeId, usize)> {
+    let (part, byte) = place?;
+    let (node, from, text) = story_parts(requests).nth(part)?;
+    let inside = text.is_char_boundary(byte.checked_sub(from)?);
+    inside.then_some((node, byte))
+}
+
+/// The passages in the context, which all requests share: the number, the first byte, and the text
+/// from there on.
+fn story_parts(requests: &[TextRequest]) -> impl Iterator<Item = (NodeId, usize, &str)> {
+    let parts: Vec<&ContextPart> = match requests.first().map(|request| &request.context) {
+        Some(Context::Prose { parts, .. }) => parts.iter().collect(),
+        Some(Context::Chat { messages, .. }) => messages.iter().flat_map(|it| &it.parts).collect(),
+        None => Vec::new(),
+    };
+    parts.into_iter().filter_map(|part| match part.kind {
+        PartKind::Story { node, from } => Some((node, from, part.text.as_str())),
+        _ => None,
+    })
+}
+
+pub(super) fn is_zero(number: &usize) -> bool {
+    *number == 0
+}

@@ -1,0 +1,173 @@
+//! The truth of a replay: what its answers are compared with, and where they come from.
+
+use super::super::args::{Replay, ReplayTruth as Args};
+use super::super::environment::BUILD;
+use super::super::{Exit, Failed};
+use super::usage;
+use base::untrusted::clean_line;
+use illumine::engine::cassette::{CassetteLoader, Findings, Use};
+use illumine::engine::{Engine, Loader, ModelLoader};
+use replay::cassette::{Cassette, Matching, Tape};
+use replay::report::{Failure, RunMode, RunReport, Verified};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use story::Reply;
+
+/// Where the answers of a run come from.
+pub(super) struct Truth {
+    mode: RunMode,
+    /// The recorded answers that are used; None if the model writes and nothing is recorded.
+    used: Option<Use>,
+    findings: Findings,
+    /// The cassette as the user named it.
+    cassette: Option<String>,
+    /// The command that records the cassette again.
+    record_again: String,
+}
+
+impl Truth {
+    /// Opens the cassette that the arguments name, or starts one.
+    pub(super) fn open(replay: &Replay) -> Result<Truth, Failed> {
+        let args = &replay.truth;
+        let played = args.cassette.as_ref().or(args.verify.as_ref());
+        let path = args.record.as_ref().or(played);
+        let open = |path: &Path, matching| {
+            let cassette = Cassette::open(path, matching);
+            cassette.map(Arc::new).map_err(usage)
+        };
+        let (mode, used) = if let Some(path) = &args.record {
+            if replay.filter.is_some() && path.exists() {
+                let why = "--record with --filter would remove the answers of all other cases from the cassette; leave out --filter, or choose a new file";
+                return Err(usage(why));
+            }
+            let tape = Tape::create(path, BUILD);
+            let tape = tape.map_err(|error| Failed::new(Exit::Engine, error))?;
+            (RunMode::Recompute, Some(Use::Record(Arc::new(tape))))
+        } else if let Some(path) = &args.cassette {
+            let matching = match args.in_order {
+                true => Matching::InOrder,
+                false => Matching::Strict,
+            };
+            let (cassette, real_time) = (open(path, matching)?, args.real_time);
+            let played = Use::Play {
+                cassette,
+                real_time,
+            };
+            (RunMode::Cassette, Some(played))
+        } else if let Some(path) = &args.verify {
+            let (cassette, tolerance) = (open(path, Matching::AnyModel)?, args.tolerance);
+            let verified = Use::Verify {
+                cassette,
+                tolerance,
+            };
+            (RunMode::Verify, Some(verified))
+        } else {
+            (RunMode::Recompute, None)
+        };
+        Ok(Truth {
+            mode,
+            used,
+            findings: Findings::default(),
+            cassette: path.map(|path| clean_line(&path.to_string_lossy())),
+            record_again: record_again(&replay.files, path),
+        })
+    }
+
+    pub(super) fn mode(&self) -> RunMode {
+        self.mode
+    }
+
+    /// Makes sure that a played cassette needs no network, not even by chance.
+    pub(super) fn prepare(&self, loader: &mut ModelLoader) {
+        loader.store.offline |= matches!(self.used, Some(Use::Play { .. }));
+    }
+
+    /// An engine that answers as this truth says, and its findings.
+    pub(super) fn engine(
+        &self,
+        inner: impl Loader + 'static,
+        replies: Sender<Reply>,
+    ) -> (Engine, Arc<Findings>) {
+        let findings = Arc::new(self.findings.of_another_engine());
+        let engine = match self.used.clone() {
+            None => Engine::start(inner, replies),
+            Some(used) => {
+                let loader = CassetteLoader {
+                    inner,
+                    used,
+                    findings: findings.clone(),
+                };
+                Engine::start(loader, replies)
+            }
+        };
+        (engine, findings)
+    }
+
+    /// Explains a failed line whose request disagreed with the cassette; None for other failures.
+    pub(super) fn explain(&self, findings: &Findings, failure: &Failure) -> Option<Failure> {
+        let found = findings.take()?;
+        Some(Failure {
+            at: failure.at.clone(),
+            source: failure.source.clone(),
+            why: format!("{} To record it again: {}", found.why, self.record_again),
+            ..found
+        })
+    }
+
+    /// Completes the report, and the cassette unless the run was interrupted.
+    pub(super) fn finish(&self, run: &mut RunReport, interrupted: bool) -> Result<(), Failed> {
+        run.cassette.clone_from(&self.cassette);
+        match &self.used {
+            None => {}
+            Some(Use::Record(_)) if interrupted => {}
+            Some(Use::Record(tape)) => {
+                let finished = tape.finish();
+                finished.map_err(|error| Failed::new(Exit::Engine, error))?;
+            }
+            // The same answers are played next time.
+            Some(Use::Play { .. }) => run.reproducible = true,
+            Some(Use::Verify { .. }) => {
+                run.reproducible = true;
+                run.verified = Some(Verified::new(&self.findings.agreement()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The command that records a cassette of these scripts.
+fn record_again(scripts: &[PathBuf], cassette: Option<&PathBuf>) -> String {
+    let words = ["illumine", "replay"].map(str::to_string).into_iter();
+    let scripts = scripts
+        .iter()
+        .map(|path| path.to_string_lossy().into_owned());
+    let cassette = cassette.map(|path| path.to_string_lossy().into_owned());
+    let record = ["--record".to_string(), cassette.unwrap_or_default()];
+    let words = words.chain(scripts).chain(record);
+    let words: Vec<String> = words
+        .map(|word| super::rerun::shell_quoted(&word))
+        .collect();
+    clean_line(&words.join(" "))
+}
+
+/// The options as words of a command line, to run a case again.
+pub(super) fn words(args: &Args) -> Vec<String> {
+    let mut words = Vec::new();
+    // The case alone would replace the recording of all cases, so `--record` is left out.
+    for (name, path) in [("--cassette", &args.cassette), ("--verify", &args.verify)] {
+        if let Some(path) = path {
+            words.extend([name.to_string(), path.to_string_lossy().into_owned()]);
+        }
+    }
+    for (name, on) in [
+        ("--in-order", args.in_order),
+        ("--real-time", args.real_time),
+    ] {
+        words.extend(on.then(|| name.to_string()));
+    }
+    if let Some(tolerance) = args.tolerance {
+        words.extend(["--tolerance".to_string(), tolerance.to_string()]);
+    }
+    words
+}

@@ -1,0 +1,192 @@
+//! Replays with recorded answers, and the claims of the three modes, with the real default model.
+
+use crate::support::{Home, Output, home::plain};
+use serde_json::Value;
+use std::fs;
+
+const SCRIPT: &str = "illumine-replay 1
+set seed 42 max_tokens 6
+case opening
+> The harbour was quiet
+expect golden opening
+case second
+> The harbour was quiet
+/retry
+expect golden second
+case chat
+mode chat
+> Say hello.
+expect golden chat
+";
+
+fn replay(home: &Home, args: &[&str]) -> Output {
+    let output = home
+        .illumine(&[&["replay", "a.illum"], args].concat())
+        .run();
+    plain(&output.stderr);
+    output
+}
+
+/// The answers of a cassette.
+fn answers(home: &Home, name: &str) -> Vec<Value> {
+    let text = fs::read_to_string(home.path().join(name)).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let answers = lines.map(|line: Value| line["answer"].clone());
+    answers.filter(|answer| answer.is_object()).collect()
+}
+
+/// The pieces and log-probabilities of an answer, without its times.
+fn content(answer: &Value) -> String {
+    let events = answer["events"].as_array().unwrap().iter();
+    let pieces: Vec<&Value> = events.map(|event| &event[1]["piece"]).collect();
+    format!("{} {pieces:?} {}", answer["key"], answer["scores"])
+}
+
+/// How many of the prompt's tokens were in the KV cache.
+fn reused(answer: &Value) -> u64 {
+    answer["events"][0][1]["prefill"]["reused"]
+        .as_u64()
+        .unwrap()
+}
+
+#[test]
+fn answers_are_played_without_a_model_and_are_the_same_however_they_were_computed() {
+    let home = Home::new();
+    home.file("a.illum", SCRIPT);
+    let recorded = replay(&home, &["--update-golden", "--record", "one.tape"]).expect(0);
+    let mode = "Mode: recompute, recorded in one.tape, with smollm2-135m";
+    assert!(recorded.text().contains(mode), "{}", recorded.text());
+    let play = |args: &[&str]| {
+        let words = [&["replay", "a.illum", "--cassette", "one.tape"], args].concat();
+        home.illumine(&words)
+            .variable("ILLUMINE_MODELS", "nowhere")
+            .run()
+    };
+    let played = play(&[]).expect(0);
+    assert!(
+        played.text().contains("Mode: cassette one.tape"),
+        "{}",
+        played.text()
+    );
+    let stable = play(&["--json", "--stable"]).expect(0);
+    let slow = play(&["--json", "--stable", "--real-time"]).expect(0);
+    assert_eq!(slow.text().replace(" --real-time", ""), stable.text());
+    let other = play(&[
+        "--filter",
+        "opening",
+        "--set",
+        "temperature=0.7",
+        "--junit",
+        "out.xml",
+    ]);
+    let other = other.expect(6);
+    for part in [
+        "differs in temperature. To record it again: illumine replay a.illum --record one.tape",
+        "temperature: [-0.8-]{+0.7+}",
+        "(1 of 1 expectation failed",
+    ] {
+        assert!(
+            other.text().contains(part),
+            "{part:?} is missing in:\n{}",
+            other.text()
+        );
+    }
+    let xml = fs::read_to_string(home.path().join("out.xml")).unwrap();
+    assert!(xml.contains("name=\"mode\" value=\"cassette\""), "{xml}");
+    play(&["--in-order", "--set", "temperature=0.7"]).expect(0);
+
+    // Recomputed with two threads, and without anything in the KV cache.
+    replay(&home, &["--record", "two.tape", "--threads", "2"]).expect(0);
+    replay(&home, &["--record", "alone.tape", "--filter", "second"]).expect(0);
+    let fewer = replay(&home, &["--record", "one.tape", "--filter", "second"]).sentence(2);
+    assert!(
+        fewer.contains("would remove the answers of all other cases"),
+        "{fewer}"
+    );
+    let [one, two, alone] = ["one.tape", "two.tape", "alone.tape"].map(|it| answers(&home, it));
+    let contents = |answers: &[Value]| answers.iter().map(content).collect::<Vec<String>>();
+    assert_eq!(one.len(), 4);
+    assert_eq!(contents(&one), contents(&two));
+    assert_eq!(contents(&one[1..3]), contents(&alone));
+    assert!(reused(&one[1]) > 0 && reused(&alone[0]) == 0);
+}
+
+#[test]
+fn verify_finds_a_flipped_token_another_default_and_another_template() {
+    let home = Home::new();
+    home.file("a.illum", SCRIPT.replace("\nexpect", "\n# expect"));
+    replay(&home, &["--record", "a.tape"]).expect(0);
+    let verified = replay(&home, &["--verify", "a.tape", "--threads", "2", "--json"]).expect(0);
+    let run: Value = serde_json::from_str(verified.text().lines().last().unwrap()).unwrap();
+    assert_eq!(run["mode"], "verify");
+    assert_eq!(run["verified"]["largest_difference"], 0.0);
+    assert!(run["verified"]["tokens"].as_u64() >= Some(18), "{run}");
+
+    let default = replay(&home, &["--verify", "a.tape", "--set", "min_p=0.1"]).expect(6);
+    assert!(
+        default.text().contains("min_p: [-0.05-]{+0.1+}"),
+        "{}",
+        default.text()
+    );
+
+    // The third token of the first answer becomes a comma.
+    let text = fs::read_to_string(home.path().join("a.tape")).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
+    let mut first: Value = serde_json::from_str(&lines[2]).unwrap();
+    let events = first["answer"]["events"].as_array_mut().unwrap();
+    let mut pieces = events
+        .iter_mut()
+        .filter(|event| event[1]["piece"].is_object());
+    let piece = &mut pieces.nth(2).unwrap()[1]["piece"];
+    piece["text"] = ",".into();
+    let ids = piece["ids"].take();
+    piece["ids"] = serde_json::json!([28]);
+    assert_ne!(ids, piece["ids"]);
+    let flip = |lines: &[String]| home.file("flipped.tape", lines.join("\n"));
+    lines[2] = first.to_string();
+    flip(&lines);
+    let flipped = replay(&home, &["--verify", "flipped.tape", "--filter", "opening"]).expect(6);
+    let why = flipped.text();
+    assert!(why.contains("Token 3 of the passage, \",\""), "{why}");
+    // Tokens that do not belong to the text are found as well.
+    lines[2] = lines[2].replacen("[28]", "[1980]", 1);
+    flip(&lines);
+    let flipped = replay(&home, &["--verify", "flipped.tape", "--filter", "opening"]).expect(6);
+    assert!(
+        flipped.text().contains("do not spell the recorded text"),
+        "{}",
+        flipped.text()
+    );
+
+    // The same model with another system message in its chat template.
+    let mut model = fs::read(home.model()).unwrap();
+    let (old, new) = (b"trained by Hugging Face", b"painted by Hugging Face");
+    let at = model.windows(old.len()).position(|window| window == old);
+    let at = at.expect("the template names its makers");
+    model[at..at + new.len()].copy_from_slice(new);
+    let path = home.file("other.gguf", model);
+    let other = [
+        "--verify",
+        "a.tape",
+        "--model",
+        path.to_str().unwrap(),
+        "--json",
+    ];
+    let other = replay(&home, &other).expect(6);
+    let verdicts: Vec<Value> = other
+        .text()
+        .lines()
+        .map(|it| serde_json::from_str(it).unwrap())
+        .collect();
+    assert_eq!(
+        [0, 1, 2].map(|case| verdicts[case]["verdict"].as_str()),
+        [Some("passed"), Some("passed"), Some("failed")],
+        "only the chat depends on the template: {}",
+        other.text()
+    );
+    let why = verdicts[2]["failures"][0]["why"].as_str().unwrap();
+    assert!(
+        why.contains("those of another model file: smollm2-135m"),
+        "{why}"
+    );
+}
