@@ -9,13 +9,14 @@ use super::environment::{self, BUILD, Paths};
 use super::{Exit, Failed, complain, output, print, signals};
 use base::untrusted::clean_line;
 use illumine::store::files;
-use illumine::studio::Setup;
+use illumine::studio::{Setup, Studio};
 use replay::report::{self, CaseReport, RunReport, Verdict};
 use replay::script::{self, Case, Script};
 use runner::Runner;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stdout};
 use std::path::Path;
+use std::sync::mpsc::channel;
 use std::time::Instant;
 use story::sentence::count_noun;
 use story::{SettingOverrides, Settings, voice};
@@ -48,9 +49,14 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         entropy: SEED,
         ..environment::setup(paths, &args.common)?
     };
-    let (mut studio, events) = truth.studio(paths, &args.common, setup)?;
+    let mut loader = environment::loader(paths, &args.common)?;
+    truth.prepare(&mut loader);
+    let (sender, events) = channel();
+    let (engine, findings) = truth.engine(loader, sender);
+    let mut studio = Studio::new(engine, setup);
     let watch = signals::listen(studio.stopper());
-    let mut runner = Runner::new(&mut studio, &events, watch, args, &truth, chosen.len());
+    let truths = (&truth, findings);
+    let mut runner = Runner::new(&mut studio, &events, watch, args, truths, chosen.len());
     let began = Instant::now();
     let mut kept = Vec::new();
     let mut ends = Ends {

@@ -48,10 +48,18 @@ pub struct CassetteLoader<L> {
 #[derive(Default)]
 pub struct Findings {
     discrepancy: Mutex<Option<Discrepancy>>,
-    agreement: Mutex<Agreement>,
+    agreement: Arc<Mutex<Agreement>>,
 }
 
 impl Findings {
+    /// The findings of another engine, whose agreement counts together with this one's.
+    pub fn of_another_engine(&self) -> Findings {
+        Findings {
+            discrepancy: Mutex::default(),
+            agreement: self.agreement.clone(),
+        }
+    }
+
     /// Takes the explanation of the last request that failed because of the cassette.
     pub fn take(&self) -> Option<Discrepancy> {
         lock(&self.discrepancy).take()

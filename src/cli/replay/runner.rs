@@ -5,6 +5,7 @@ use super::super::args::Replay as Args;
 use super::super::signals::Watch;
 use super::page::ReplayPage;
 use super::truth::{self, Truth};
+use illumine::engine::cassette::Findings;
 use illumine::line::{self, FailureCause, Flow};
 use illumine::store::export::bare_text;
 use illumine::studio::Studio;
@@ -13,6 +14,7 @@ use replay::golden::Goldens;
 use replay::position::Position;
 use replay::report::{CaseReport, Failure, RunReport, Runs, Verdict};
 use replay::script::{Case, Script, Step};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 use story::places::find_place;
@@ -25,6 +27,7 @@ pub(super) struct Runner<'a> {
     page: ReplayPage,
     args: &'a Args,
     truth: &'a Truth,
+    findings: Arc<Findings>,
     /// How long the last line took, in milliseconds.
     took: f64,
     /// The message with which the last line was refused.
@@ -40,7 +43,7 @@ impl<'a> Runner<'a> {
         events: &'a Receiver<Reply>,
         watch: Watch,
         args: &'a Args,
-        truth: &'a Truth,
+        truth: (&'a Truth, Arc<Findings>),
         cases: usize,
     ) -> Runner<'a> {
         Runner {
@@ -48,7 +51,8 @@ impl<'a> Runner<'a> {
             events,
             page: ReplayPage::new(watch, cases),
             args,
-            truth,
+            truth: truth.0,
+            findings: truth.1,
             took: 0.0,
             refused: None,
         }
@@ -152,7 +156,7 @@ impl<'a> Runner<'a> {
                         && !(expected && self.refused.is_some())
                     {
                         let error = failure(at, text, &why);
-                        if let Some(found) = self.truth.explain(&error) {
+                        if let Some(found) = self.truth.explain(&self.findings, &error) {
                             report.checked += 1;
                             report.failures.push(found);
                             break;

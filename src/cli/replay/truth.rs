@@ -1,18 +1,17 @@
 //! The truth of a replay: what its answers are compared with, and where they come from.
 
-use super::super::args::{Common, Replay, ReplayTruth as Args};
-use super::super::environment::{self, BUILD, Paths};
+use super::super::args::{Replay, ReplayTruth as Args};
+use super::super::environment::BUILD;
 use super::super::{Exit, Failed};
 use super::usage;
 use base::untrusted::clean_line;
-use illumine::engine::Engine;
 use illumine::engine::cassette::{CassetteLoader, Findings, Use};
-use illumine::studio::{Setup, Studio};
+use illumine::engine::{Engine, Loader, ModelLoader};
 use replay::cassette::{Cassette, Matching, Tape};
 use replay::report::{Failure, RunMode, RunReport, Verified};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Sender;
 use story::Reply;
 
 /// Where the answers of a run come from.
@@ -20,7 +19,7 @@ pub(super) struct Truth {
     mode: RunMode,
     /// The recorded answers that are used; None if the model writes and nothing is recorded.
     used: Option<Use>,
-    findings: Arc<Findings>,
+    findings: Findings,
     /// The cassette as the user named it.
     cassette: Option<String>,
     /// The command that records the cassette again.
@@ -69,7 +68,7 @@ impl Truth {
         Ok(Truth {
             mode,
             used,
-            findings: Arc::default(),
+            findings: Findings::default(),
             cassette: path.map(|path| clean_line(&path.to_string_lossy())),
             record_again: record_again(&replay.files, path),
         })
@@ -79,31 +78,35 @@ impl Truth {
         self.mode
     }
 
-    /// An engine that answers as this truth says, and a studio that uses it.
-    pub(super) fn studio(
+    /// Makes sure that a played cassette needs no network, not even by chance.
+    pub(super) fn prepare(&self, loader: &mut ModelLoader) {
+        loader.store.offline |= matches!(self.used, Some(Use::Play { .. }));
+    }
+
+    /// An engine that answers as this truth says, and its findings.
+    pub(super) fn engine(
         &self,
-        paths: &Paths,
-        common: &Common,
-        setup: Setup,
-    ) -> Result<(Studio, Receiver<Reply>), Failed> {
-        let Some(used) = &self.used else {
-            return super::super::studio_with(paths, common, setup);
+        inner: impl Loader + 'static,
+        replies: Sender<Reply>,
+    ) -> (Engine, Arc<Findings>) {
+        let findings = Arc::new(self.findings.of_another_engine());
+        let engine = match self.used.clone() {
+            None => Engine::start(inner, replies),
+            Some(used) => {
+                let loader = CassetteLoader {
+                    inner,
+                    used,
+                    findings: findings.clone(),
+                };
+                Engine::start(loader, replies)
+            }
         };
-        let mut inner = environment::loader(paths, common)?;
-        // A cassette needs no network, and must not need it by chance.
-        inner.store.offline |= matches!(used, Use::Play { .. });
-        let loader = CassetteLoader {
-            inner,
-            used: used.clone(),
-            findings: self.findings.clone(),
-        };
-        let (sender, events) = channel();
-        Ok((Studio::new(Engine::start(loader, sender), setup), events))
+        (engine, findings)
     }
 
     /// Explains a failed line whose request disagreed with the cassette; None for other failures.
-    pub(super) fn explain(&self, failure: &Failure) -> Option<Failure> {
-        let found = self.findings.take()?;
+    pub(super) fn explain(&self, findings: &Findings, failure: &Failure) -> Option<Failure> {
+        let found = findings.take()?;
         Some(Failure {
             at: failure.at.clone(),
             source: failure.source.clone(),
