@@ -1,6 +1,7 @@
 //! `illumine replay`: runs scripts and reports which of their expectations hold.
 
 mod page;
+mod quoting;
 mod runner;
 mod truth;
 

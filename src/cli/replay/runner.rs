@@ -4,6 +4,7 @@ use super::super::Exit;
 use super::super::args::Replay as Args;
 use super::super::signals::Watch;
 use super::page::ReplayPage;
+use super::quoting::shell_quoted;
 use super::truth::{self, Truth};
 use illumine::engine::cassette::Findings;
 use illumine::line::{self, FailureCause, Flow};
@@ -375,25 +376,4 @@ fn rerun(file: &str, case: &str, args: &Args) -> String {
     words.extend(truth::words(&args.truth));
     let words: Vec<String> = words.iter().map(|word| shell_quoted(word)).collect();
     words.join(" ")
-}
-
-/// A word as a POSIX shell reads it.
-pub(super) fn shell_quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_string(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_for_the_shell() {
-        assert_eq!(shell_quoted("a.illum"), "a.illum");
-        assert_eq!(shell_quoted("it's here"), "'it'\\''s here'");
-        assert_eq!(shell_quoted(""), "''");
-    }
 }
