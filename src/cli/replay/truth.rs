@@ -121,7 +121,8 @@ impl Truth {
         run.cassette.clone_from(&self.cassette);
         match &self.used {
             None => {}
-            Some(Use::Record(_)) if interrupted => {}
+            // Nothing was recorded.
+            Some(Use::Record(_)) if interrupted => run.cassette = None,
             Some(Use::Record(tape)) => {
                 let finished = tape.finish();
                 finished.map_err(|error| Failed::new(Exit::Engine, error))?;
