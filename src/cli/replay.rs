@@ -7,6 +7,7 @@ mod news;
 mod page;
 mod plan;
 mod progress;
+mod quoting;
 mod reports;
 mod rerun;
 mod resume;

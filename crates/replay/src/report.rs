@@ -11,7 +11,6 @@ pub use junit::junit;
 pub use tap::{tap_bail, tap_case, tap_plan};
 pub use text::{case_text, counts_text, summary_text};
 
-use crate::cassette::compare::Agreement;
 use crate::expect::Bound;
 use crate::measure::variety::wilson_interval;
 use serde::{Deserialize, Serialize};
@@ -234,20 +233,6 @@ pub struct Verified {
     pub mean_difference: f64,
     pub largest_difference: f64,
     pub tolerance: f64,
-}
-
-impl Verified {
-    pub fn new(agreement: &Agreement) -> Verified {
-        // As many digits as a cassette has.
-        let rounded = |number: f64| (number * 1e5).round() / 1e5;
-        Verified {
-            tokens: agreement.compared,
-            unscored: agreement.unscored,
-            mean_difference: rounded(agreement.mean()),
-            largest_difference: rounded(agreement.most),
-            tolerance: agreement.tolerance,
-        }
-    }
 }
 
 impl RunReport {

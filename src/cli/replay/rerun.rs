@@ -1,6 +1,7 @@
 //! The command that runs one case alone.
 
 use super::super::args::Replay as Args;
+use super::quoting::shell_quoted;
 use super::truth;
 use std::path::Path;
 
@@ -55,15 +56,6 @@ pub(super) fn file_name(name: &str) -> &str {
     last.and_then(|last| last.to_str()).unwrap_or(name)
 }
 
-/// A word, quoted for a POSIX shell.
-pub(super) fn shell_quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_string(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,12 +65,5 @@ mod tests {
         assert_eq!(file_name("/home/ada/models/tale.gguf"), "tale.gguf");
         assert_eq!(file_name("models/tale.gguf"), "models/tale.gguf");
         assert_eq!(file_name("Qwen/Qwen3-4B"), "Qwen/Qwen3-4B");
-    }
-
-    #[test]
-    fn words_are_quoted_for_the_shell() {
-        assert_eq!(shell_quoted("a.illum"), "a.illum");
-        assert_eq!(shell_quoted("it's here"), "'it'\\''s here'");
-        assert_eq!(shell_quoted(""), "''");
     }
 }

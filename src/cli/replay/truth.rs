@@ -3,12 +3,13 @@
 use super::super::args::{Replay, ReplayTruth as Args};
 use super::super::environment::BUILD;
 use super::super::{Exit, Failed};
+use super::quoting::shell_quoted;
 use super::usage;
 use base::untrusted::clean_line;
 use illumine::engine::cassette::{CassetteLoader, Findings, Use};
 use illumine::engine::{Engine, Loader, ModelLoader};
 use replay::cassette::{Cassette, Matching, Tape};
-use replay::report::{Failure, RunMode, RunReport, Verified};
+use replay::report::{Failure, RunMode, RunReport};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -120,7 +121,8 @@ impl Truth {
         run.cassette.clone_from(&self.cassette);
         match &self.used {
             None => {}
-            Some(Use::Record(_)) if interrupted => {}
+            // Nothing was recorded.
+            Some(Use::Record(_)) if interrupted => run.cassette = None,
             Some(Use::Record(tape)) => {
                 let finished = tape.finish();
                 finished.map_err(|error| Failed::new(Exit::Engine, error))?;
@@ -129,7 +131,7 @@ impl Truth {
             Some(Use::Play { .. }) => run.reproducible = true,
             Some(Use::Verify { .. }) => {
                 run.reproducible = true;
-                run.verified = Some(Verified::new(&self.findings.agreement()));
+                run.verified = Some(self.findings.agreement().report());
             }
         }
         Ok(())
@@ -145,9 +147,7 @@ fn record_again(scripts: &[PathBuf], cassette: Option<&PathBuf>) -> String {
     let cassette = cassette.map(|path| path.to_string_lossy().into_owned());
     let record = ["--record".to_string(), cassette.unwrap_or_default()];
     let words = words.chain(scripts).chain(record);
-    let words: Vec<String> = words
-        .map(|word| super::rerun::shell_quoted(&word))
-        .collect();
+    let words: Vec<String> = words.map(|word| shell_quoted(&word)).collect();
     clean_line(&words.join(" "))
 }
 

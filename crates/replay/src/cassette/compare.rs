@@ -1,7 +1,7 @@
 //! Compares how likely a model finds a recorded passage with how likely it was when recorded.
 
 use super::RecordedScore;
-use crate::report::Failure;
+use crate::report::{Failure, Verified};
 use story::message::{PassageScore, TokenScore, WrittenPassage};
 
 /// How many tokens of a passage an explanation lists.
@@ -38,6 +38,19 @@ impl Agreement {
     /// The mean of the differences.
     pub fn mean(&self) -> f64 {
         self.sum / self.compared.max(1) as f64
+    }
+
+    /// The agreement as a report states it.
+    pub fn report(&self) -> Verified {
+        // As many digits as a cassette has.
+        let rounded = |number: f64| (number * 1e5).round() / 1e5;
+        Verified {
+            tokens: self.compared,
+            unscored: self.unscored,
+            mean_difference: rounded(self.mean()),
+            largest_difference: rounded(self.most),
+            tolerance: self.tolerance,
+        }
     }
 }
 

@@ -6,20 +6,20 @@ use std::path::PathBuf;
 /// How a replay uses recorded answers. Without any of these, the model writes every passage anew.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Truth {
-    /// Also record every answer of the model in this file, a cassette
+    /// Also record the model's answers in this file
     #[arg(long, value_name = "CASSETTE", value_hint = ValueHint::FilePath, conflicts_with_all = ["cassette", "verify", "compare", "shard", "resume"])]
     pub record: Option<PathBuf>,
     /// Play the answers in this cassette, without a model
     #[arg(long, value_name = "CASSETTE", value_hint = ValueHint::FilePath, conflicts_with_all = ["verify", "compare"])]
     pub cassette: Option<PathBuf>,
-    /// Give the answers in the order in which they were recorded, to any requests
+    /// With --cassette: play the answers in the order in which they were recorded, whatever the
+    /// requests
     #[arg(long, requires = "cassette", conflicts_with = "jobs")]
     pub in_order: bool,
-    /// Let each answer take as long as when it was recorded
+    /// With --cassette: let each answer take as long as when it was recorded
     #[arg(long, requires = "cassette")]
     pub real_time: bool,
-    /// Check that the model could have written the passages in this cassette, and about as likely
-    /// as when they were recorded
+    /// Check that the model finds the passages in this cassette as likely as when they were recorded
     #[arg(long, value_name = "CASSETTE", value_hint = ValueHint::FilePath, conflicts_with = "compare")]
     pub verify: Option<PathBuf>,
     /// With --verify: how far the log-probability of a token may differ [default: 0.0001 between
