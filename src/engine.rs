@@ -6,6 +6,7 @@
 //! request that it answers, and each request ends with exactly one `Done` or `Failed`.
 
 mod backend;
+pub mod echo;
 pub mod fan_out;
 mod fetching;
 pub mod image_pipeline;

@@ -1,5 +1,6 @@
 //! `illumine replay`: runs scripts and reports which of their expectations hold.
 
+mod import;
 mod page;
 mod runner;
 
@@ -23,8 +24,14 @@ use story::{SettingOverrides, Settings, voice};
 const SEED: u64 = 0;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    if let Some(ReplayCommand::New { file, force }) = &args.what {
-        return new_script(file, *force);
+    match &args.what {
+        Some(ReplayCommand::New { file, force }) => return new_script(file, *force),
+        Some(ReplayCommand::Import {
+            file,
+            output,
+            force,
+        }) => return import::run(file, output.as_deref(), *force),
+        None => {}
     }
     if args.update_golden && environment::variable("CI").is_some() {
         let why = "Goldens are not written where the variable CI is set; update them on your own machine and commit them";

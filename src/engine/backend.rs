@@ -119,6 +119,17 @@ pub trait Backend {
         Err(Failure::engine("This engine cannot list its context"))
     }
 
+    /// The perplexity of a text that follows another one; None if stopped.
+    fn perplexity(
+        &mut self,
+        _before: &str,
+        _text: &str,
+        _observer: &dyn Observer,
+    ) -> Result<Option<f64>, Failure> {
+        let why = "This engine cannot measure perplexity; use a model on this machine";
+        Err(Failure::engine(why))
+    }
+
     /// Prefills a prompt that may be requested soon. Errors appear only when it is requested.
     fn prefetch(&mut self, _request: &TextRequest, _observer: &dyn Observer) {}
 

@@ -17,6 +17,7 @@ pub use generate::SLICE;
 pub use loaded::Loaded;
 
 use super::backend::{Answer, Backend, Failure, Listener};
+use super::perplexity::perplexity_after;
 use base::progress::Observer;
 use story::message::{Alternative, Capabilities, ContextReport, TextRequest, WarmCache};
 use story::{ModelInfo, NodeId};
@@ -53,6 +54,15 @@ impl Backend for Loaded {
 
     fn explain(&mut self, request: &TextRequest) -> Result<ContextReport, Failure> {
         alternatives::explain(self, request)
+    }
+
+    fn perplexity(
+        &mut self,
+        before: &str,
+        text: &str,
+        observer: &dyn Observer,
+    ) -> Result<Option<f64>, Failure> {
+        perplexity_after(self, before, text, observer)
     }
 
     fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {

@@ -1,9 +1,16 @@
-//! Reports of a run: as text, as JSON Lines, and as JUnit XML.
+//! Reports of a run: as text, as JSON Lines, as JUnit XML, and in the formats of Inspect and
+//! lm-evaluation-harness.
 
+mod inspect;
 mod junit;
+mod samples;
+mod score;
 mod text;
 
+pub use inspect::eval_log;
 pub use junit::junit;
+pub use samples::sample_line;
+pub use score::Checked;
 pub use text::{case_text, summary_text};
 
 use crate::expect::Bound;
@@ -40,6 +47,15 @@ pub struct CaseReport {
     pub runs: Option<Runs>,
     /// The number of expectations that were checked.
     pub checked: usize,
+    /// Every expectation that was checked, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expectations: Vec<Checked>,
+    /// The weighted mean of their scores; of all runs, if the case is repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// The score from which the case passes, even if expectations failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
     /// The expectations that failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,

@@ -29,6 +29,8 @@ pub struct Case {
     pub settings: SettingOverrides,
     /// None if it runs once.
     pub repeat: Option<Repeat>,
+    /// The score from which it passes, whatever fails.
+    pub threshold: Option<f64>,
     pub steps: Vec<Step>,
 }
 

@@ -17,6 +17,8 @@ pub(super) struct ReplayPage {
     /// The last notice: the reason if the line was refused.
     pub(super) notice: String,
     pub(super) pictures: Vec<Arc<[u8]>>,
+    /// The last number that a model measured for an expectation.
+    pub(super) measured: Option<f64>,
 }
 
 impl ReplayPage {
@@ -28,6 +30,7 @@ impl ReplayPage {
             answer: String::new(),
             notice: String::new(),
             pictures: Vec::new(),
+            measured: None,
         }
     }
 
@@ -84,6 +87,10 @@ impl Page for ReplayPage {
         let bytes = files.iter().filter_map(PictureSource::bytes);
         self.pictures.extend(bytes);
         self.message(said)
+    }
+
+    fn measured(&mut self, number: f64) {
+        self.measured = Some(number);
     }
 
     fn working(&mut self, work: &Work) {

@@ -22,6 +22,14 @@ pub struct Observed<'a> {
     pub versions: Vec<&'a str>,
     /// The files of the pictures that the last line drew; the last one counts.
     pub pictures: Vec<Arc<[u8]>>,
+    /// The last picture's style, if it has one.
+    pub picture_style: Option<&'a str>,
+    /// The concepts that the last picture shows, according to its prompt.
+    pub picture_concepts: Vec<&'a str>,
+    /// What the last line cost, if that is known.
+    pub cost: Option<f64>,
+    /// The answer to [`super::Expectation::question`], if the expectation has one.
+    pub measured: Option<f64>,
     /// The text of a passage, named as in `/goto`.
     pub passage: &'a dyn Fn(&str) -> Result<String, String>,
 }

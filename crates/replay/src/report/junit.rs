@@ -52,8 +52,17 @@ fn test(case: &CaseReport) -> TestCase {
     if let Some(time) = duration(case.seconds) {
         test.set_time(time);
     }
-    if let Some(story) = &case.story {
-        test.set_system_out(story.as_str());
+    let score = case.score_text();
+    let scores = case.expectations.iter().filter(|_| score.is_some());
+    let scores = scores.map(|it| {
+        let (score, weight) = (it.score, it.weight);
+        format!("{score:.4}, weight {weight}: {}", it.source)
+    });
+    let lines: Vec<String> = score.clone().into_iter().chain(scores).collect();
+    let output = [lines.join("\n"), case.story.clone().unwrap_or_default()];
+    let output: Vec<String> = output.into_iter().filter(|it| !it.is_empty()).collect();
+    if !output.is_empty() {
+        test.set_system_out(output.join("\n\n"));
     }
     test
 }
@@ -73,6 +82,7 @@ fn duration(seconds: Option<f64>) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Checked;
 
     #[test]
     fn a_suite_for_each_script_and_no_times_in_a_stable_report() {
@@ -92,6 +102,12 @@ mod tests {
         };
         let failed = CaseReport {
             failures: vec![failure],
+            expectations: vec![Checked {
+                source: "expect contains \"<lamp>\"".to_string(),
+                weight: 2.0,
+                ..Checked::default()
+            }],
+            score: Some(0.0),
             ..case("b.illum", "two & three", Verdict::Failed)
         };
         let cases = [case("a.illum", "one", Verdict::Passed), failed];
@@ -103,6 +119,7 @@ mod tests {
         );
         assert_eq!(xml.matches("skipped=").count(), 2, "{xml}");
         assert!(xml.contains("type=\"contains\""), "{xml}");
+        assert!(xml.contains("0.0000, weight 2: expect contains"), "{xml}");
         assert!(!xml.contains(" time=") && !xml.contains('\u{1b}'), "{xml}");
     }
 }

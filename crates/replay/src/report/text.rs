@@ -37,6 +37,10 @@ pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> S
         ),
         None => counts,
     };
+    let counts = match case.score_text() {
+        Some(score) => format!("{counts}, {score}"),
+        None => counts,
+    };
     let time = case.seconds.map(|seconds| format!(", {seconds:.1} s"));
     let mut text = format!(
         "{} {}: {}  ({counts}{})\n",
@@ -48,8 +52,16 @@ pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> S
     for remark in &case.remarks {
         text += &format!("       {}\n", clean_line(remark));
     }
-    for failure in case.failures.iter().chain(&case.error) {
-        text += &failure_text(failure);
+    if case.verdict == Verdict::Passed {
+        // The score reaches the threshold without them.
+        for failure in &case.failures {
+            let (at, why) = (clean_line(&failure.at), clean_line(&failure.why));
+            text += &format!("       {at}: {why}\n");
+        }
+    } else {
+        for failure in case.failures.iter().chain(&case.error) {
+            text += &failure_text(failure);
+        }
     }
     if case.verdict != Verdict::Passed {
         text += &format!(
