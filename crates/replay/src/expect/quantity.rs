@@ -110,8 +110,8 @@ impl Quantity {
         }
     }
 
-    /// The score of a number that is a grade by itself, as in promptfoo: if a small one is
-    /// expected, the score is what is missing to 1.
+    /// The score of a number that is a grade by itself, as in promptfoo: the number or, if a low one
+    /// is expected, 1 minus the number.
     pub(super) fn grade(&self, value: f64, bound: Bound) -> Option<f64> {
         let grade = match self {
             Quantity::Bleu(_) => value / 100.0,

@@ -310,7 +310,7 @@ fn the_syntax_files_list_every_expectation() {
         ),
         (
             "helix",
-            include_str!("../../../../docs/editors/helix/tree-sitter-illum/grammar.js"),
+            include_str!("../../../../docs/editors/helix/queries/illum/highlights.scm"),
         ),
     ] {
         let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '-';

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// How far an object may extend, in bytes.
 const LONGEST: usize = 100_000;
-/// How many objects are looked for.
+/// How many braces are tried.
 const MOST: usize = 1000;
 
 /// The objects that the text contains. Each begins with a brace and ends with the one that closes
@@ -13,7 +13,10 @@ const MOST: usize = 1000;
 pub fn objects(text: &str) -> Vec<Value> {
     let mut found = Vec::new();
     let mut from = 0;
-    while let Some(start) = text[from..].find('{').map(|at| from + at) {
+    for _ in 0..MOST {
+        let Some(start) = text[from..].find('{').map(|at| from + at) else {
+            break;
+        };
         let (end, open) = closing(text, start);
         let source = format!("{}{}", &text[start..end], "}".repeat(open));
         from = match object(&source) {
@@ -23,9 +26,6 @@ pub fn objects(text: &str) -> Vec<Value> {
             }
             None => start + 1,
         };
-        if found.len() >= MOST {
-            break;
-        }
     }
     found
 }

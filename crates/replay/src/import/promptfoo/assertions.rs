@@ -355,7 +355,10 @@ fn all_quoted(texts: &[String]) -> Result<String, String> {
 
 fn word_count(not: &str, value: &Value) -> Result<String, String> {
     let name = format!("{not}promptfoo-word-count");
-    let number = |value: &Value| value.as_f64().or(value.as_str()?.trim().parse().ok());
+    let number = |value: &Value| match value {
+        Value::String(text) => text.trim().parse().ok(),
+        other => other.as_f64(),
+    };
     if let Some(count) = number(value) {
         return Ok(format!("{name} == {count}"));
     }
