@@ -81,6 +81,12 @@ impl Expectation {
         quantity.question(text, before, seen).unwrap_or_default()
     }
 
+    /// Whether it compares a time or a speed.
+    pub(crate) fn is_timed(&self) -> bool {
+        let timed = |it: &Quantity| matches!(it, Quantity::Latency | Quantity::TokensPerSecond);
+        matches!(&self.check, Check::Number(quantity, _) if timed(quantity))
+    }
+
     /// The text that the expectation is about, and its name.
     fn subject<'a>(&self, seen: &'a Observed) -> (&'static str, &'a str) {
         match self.target {

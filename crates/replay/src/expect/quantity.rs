@@ -182,10 +182,9 @@ impl Quantity {
             Quantity::Levenshtein(text)
             | Quantity::PromptfooLevenshtein(text)
             | Quantity::PromptfooRouge(text) => std::slice::from_ref(text),
-            Quantity::Bleu(texts)
-            | Quantity::Rouge(_, texts)
-            | Quantity::Similar(texts)
-            | Quantity::PromptfooBleu(texts) => texts,
+            Quantity::Bleu(texts) | Quantity::Rouge(_, texts) | Quantity::PromptfooBleu(texts) => {
+                texts
+            }
             Quantity::Words
             | Quantity::Sentences
             | Quantity::Characters
@@ -198,6 +197,7 @@ impl Quantity {
             | Quantity::Pictures
             | Quantity::PictureHash(_)
             | Quantity::PictureShows(_)
+            | Quantity::Similar(_)
             | Quantity::SimilarTo(_)
             | Quantity::OverlapWith(_)
             | Quantity::Perplexity

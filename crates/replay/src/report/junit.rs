@@ -41,8 +41,7 @@ fn test(case: &CaseReport) -> TestCase {
             let all = case.failures.iter().chain(&case.error);
             let all: Vec<String> = all.map(description).collect();
             status.set_message(first.why.as_str());
-            let kind = first.source.strip_prefix("expect ").unwrap_or("line");
-            status.set_type(kind.split_whitespace().next().unwrap_or(kind));
+            status.set_type(kind_of(&first.source));
             status.set_description(format!("{}\n{}", all.join("\n"), case.rerun));
             status
         }
@@ -65,6 +64,20 @@ fn test(case: &CaseReport) -> TestCase {
         test.set_system_out(output.join("\n\n"));
     }
     test
+}
+
+/// The name of an expectation, `threshold`, or `line` for a line that could not run.
+fn kind_of(source: &str) -> &str {
+    let Some(rest) = source.strip_prefix("expect ") else {
+        return match source.starts_with("threshold ") {
+            true => "threshold",
+            false => "line",
+        };
+    };
+    let weighted = rest.strip_prefix("weight ");
+    let unweighted = weighted.and_then(|rest| rest.split_once(' '));
+    let rest = unweighted.map_or(rest, |(_, rest)| rest);
+    rest.split_whitespace().next().unwrap_or(rest)
 }
 
 fn description(failure: &Failure) -> String {
@@ -119,6 +132,8 @@ mod tests {
         );
         assert_eq!(xml.matches("skipped=").count(), 2, "{xml}");
         assert!(xml.contains("type=\"contains\""), "{xml}");
+        assert_eq!(kind_of("expect weight 2 words > 3"), "words");
+        assert_eq!(kind_of("threshold 0.5"), "threshold");
         assert!(xml.contains("0.0000, weight 2: expect contains"), "{xml}");
         assert!(!xml.contains(" time=") && !xml.contains('\u{1b}'), "{xml}");
     }

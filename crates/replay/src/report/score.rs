@@ -16,6 +16,9 @@ pub struct Checked {
     pub score: f64,
     #[serde(skip_serializing_if = "is_one")]
     pub weight: f64,
+    /// The number that was compared; None for times, which differ between runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<f64>,
 }
 
 fn is_one(weight: &f64) -> bool {
@@ -36,6 +39,7 @@ impl CaseReport {
             passed,
             score: finding.score,
             weight: expectation.weight,
+            measured: finding.measured.filter(|_| !expectation.is_timed()),
         });
         if passed && !finding.passed {
             self.remarks.push(format!("{at}: {}", finding.why));

@@ -15,7 +15,8 @@ pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> S
         Verdict::Failed => "FAILED",
         Verdict::Error => "ERROR ",
     };
-    let failed = case.failures.len();
+    let is_expectation = |failure: &&Failure| failure.source.starts_with("expect ");
+    let failed = case.failures.iter().filter(is_expectation).count();
     let counts = match (case.verdict, failed) {
         (Verdict::Failed, _) | (Verdict::Error, 1..) => {
             format!(
