@@ -1,5 +1,5 @@
-//! A backend without a model, which repeats the last text that it is to continue. Scripts of
-//! replays can be tried with it, and compared with other programs' echo.
+//! A backend without a model: it repeats the last text of the context. Replay scripts can be tried
+//! with it, and imported ones can be compared with the echo of the program that they come from.
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use story::context::{ContextPart, PartKind};

@@ -8,6 +8,7 @@ mod generate;
 mod heal;
 mod loaded;
 mod passage;
+mod perplexity;
 mod prompt;
 mod speculate;
 mod spelled;
@@ -17,7 +18,6 @@ pub use generate::SLICE;
 pub use loaded::Loaded;
 
 use super::backend::{Answer, Backend, Failure, Listener};
-use super::perplexity::perplexity_after;
 use base::progress::Observer;
 use story::message::{Alternative, Capabilities, ContextReport, TextRequest, WarmCache};
 use story::{ModelInfo, NodeId};
@@ -62,7 +62,7 @@ impl Backend for Loaded {
         text: &str,
         observer: &dyn Observer,
     ) -> Result<Option<f64>, Failure> {
-        perplexity_after(self, before, text, observer)
+        perplexity::perplexity_after(self, before, text, observer)
     }
 
     fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {

@@ -138,7 +138,7 @@ impl<L: Loader> Worker<L> {
         }
     }
 
-    /// A number that the text model or the text encoder tells; None if stopped.
+    /// Measures a text with the text model or the text encoder; None if stopped.
     fn measure(&mut self, what: Measurement, outbox: &Outbox) -> Result<Option<f64>, Failure> {
         let (text, others) = match what {
             Measurement::Perplexity { before, text } => {

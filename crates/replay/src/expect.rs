@@ -129,6 +129,7 @@ pub enum Quantity {
     PromptfooLevenshtein(String),
     PromptfooRouge(String),
     PromptfooBleu(Vec<String>),
+    PromptfooGleu(Vec<String>),
 }
 
 #[cfg(test)]

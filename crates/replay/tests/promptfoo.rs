@@ -94,5 +94,5 @@ fn every_assertion_has_the_verdict_and_the_score_of_promptfoo() {
             case.name
         );
     }
-    assert_eq!(compared, 149);
+    assert_eq!(compared, 153);
 }

@@ -54,7 +54,7 @@ pub enum Request {
     Measure(Measurement),
 }
 
-/// A number that only a model can tell.
+/// A number that only a model can compute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Measurement {
     /// The perplexity of `text` under the text model, which reads `before` first.

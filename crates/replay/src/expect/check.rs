@@ -67,7 +67,7 @@ impl Finding {
 }
 
 impl Expectation {
-    /// What a model must measure before the check, if anything; the answer belongs into
+    /// What a model must measure before the check, if anything; the answer belongs in
     /// [`Observed::measured`]. If the question makes no sense, the check says why.
     pub fn question(&self, seen: &Observed) -> Option<Measurement> {
         let Check::Number(quantity, _) = &self.check else {

@@ -44,6 +44,7 @@ impl Quantity {
             Quantity::PromptfooLevenshtein(other) => promptfoo::levenshtein(text, other) as f64,
             Quantity::PromptfooRouge(reference) => promptfoo::rouge_n(text, reference),
             Quantity::PromptfooBleu(references) => promptfoo::bleu(text, references),
+            Quantity::PromptfooGleu(references) => promptfoo::gleu(text, references),
             Quantity::PictureShows(_)
             | Quantity::Similar(_)
             | Quantity::SimilarTo(_)
@@ -106,7 +107,8 @@ impl Quantity {
             | Quantity::PromptfooWords
             | Quantity::PromptfooLevenshtein(_)
             | Quantity::PromptfooRouge(_)
-            | Quantity::PromptfooBleu(_) => Ok(None),
+            | Quantity::PromptfooBleu(_)
+            | Quantity::PromptfooGleu(_) => Ok(None),
         }
     }
 
@@ -120,7 +122,8 @@ impl Quantity {
             | Quantity::SimilarTo(_)
             | Quantity::PictureShows(_)
             | Quantity::PromptfooRouge(_)
-            | Quantity::PromptfooBleu(_) => value,
+            | Quantity::PromptfooBleu(_)
+            | Quantity::PromptfooGleu(_) => value,
             Quantity::Words
             | Quantity::Sentences
             | Quantity::Characters
@@ -165,7 +168,8 @@ impl Quantity {
             | Quantity::PromptfooWords
             | Quantity::PromptfooLevenshtein(_)
             | Quantity::PromptfooRouge(_)
-            | Quantity::PromptfooBleu(_) => true,
+            | Quantity::PromptfooBleu(_)
+            | Quantity::PromptfooGleu(_) => true,
             Quantity::SelfBleu
             | Quantity::Latency
             | Quantity::TokensPerSecond
@@ -182,9 +186,10 @@ impl Quantity {
             Quantity::Levenshtein(text)
             | Quantity::PromptfooLevenshtein(text)
             | Quantity::PromptfooRouge(text) => std::slice::from_ref(text),
-            Quantity::Bleu(texts) | Quantity::Rouge(_, texts) | Quantity::PromptfooBleu(texts) => {
-                texts
-            }
+            Quantity::Bleu(texts)
+            | Quantity::Rouge(_, texts)
+            | Quantity::PromptfooBleu(texts)
+            | Quantity::PromptfooGleu(texts) => texts,
             Quantity::Words
             | Quantity::Sentences
             | Quantity::Characters
@@ -237,6 +242,7 @@ impl Quantity {
             Quantity::PromptfooLevenshtein(_) => "promptfoo's Levenshtein distance".to_string(),
             Quantity::PromptfooRouge(_) => "promptfoo's ROUGE-1".to_string(),
             Quantity::PromptfooBleu(_) => "promptfoo's BLEU".to_string(),
+            Quantity::PromptfooGleu(_) => "promptfoo's GLEU".to_string(),
         }
     }
 }

@@ -111,6 +111,7 @@ fn numbers_are_compared() {
         "promptfoo-word-count == 7",
         "promptfoo-levenshtein \"The lamp went out. Nobody saw it.\" == 2",
         "promptfoo-rouge-n \"the lamp went out . nobody saw it .\" > 0.8",
+        "promptfoo-gleu \"gull\" \"the lamp went out nobody saw\" > 0.7",
         "promptfoo-bleu \"gull\" \"the lamp went out. nobody saw it.\" >= 1",
     ] {
         let finding = check(line);

@@ -1,5 +1,5 @@
-//! Measures as promptfoo 0.123 defines them. They differ from the usual ones of the same name, so
-//! thresholds from its files keep their meaning only with these.
+//! Measures as promptfoo 0.123 defines them. They differ from the usual measures of the same names, so
+//! only with these do the thresholds in its files keep their meaning.
 
 use super::{ngram_counts, shared_ngrams};
 use fancy_regex::{Captures, Regex};
@@ -77,6 +77,36 @@ fn brevity(len: usize, references: &[Vec<&str>]) -> f64 {
     match closest {
         Some(closest) if len <= closest => (1.0 - closest as f64 / len as f64).exp(),
         _ => 1.0,
+    }
+}
+
+/// GLEU from 0 to 1 ("Google BLEU", Wu et al. 2016): the smaller of precision and recall over all n-grams,
+/// against the reference for which it is highest.
+pub fn gleu<R: AsRef<str>>(text: &str, references: &[R]) -> f64 {
+    let text = text.to_lowercase();
+    let words = gleu_words(&text);
+    let score = |reference: &R| {
+        let reference = reference.as_ref().to_lowercase();
+        let others = gleu_words(&reference);
+        let ngrams = |words: &[&str], n: usize| (words.len() + 1).saturating_sub(n);
+        let (mut shared, mut of_text, mut of_reference) = (0, 0, 0);
+        for n in 1..=ORDER {
+            shared += shared_ngrams(&ngram_counts(&words, n), &ngram_counts(&others, n));
+            of_text += ngrams(&words, n);
+            of_reference += ngrams(&others, n);
+        }
+        shared as f64 / of_text.max(of_reference).max(1) as f64
+    };
+    references.iter().map(score).fold(0.0, f64::max)
+}
+
+/// Words without the points at their ends; none if nothing else is left.
+fn gleu_words(text: &str) -> Vec<&str> {
+    let words = text.split_whitespace().map(|it| it.trim_end_matches('.'));
+    let words: Vec<&str> = words.collect();
+    match words.iter().all(|word| word.is_empty()) {
+        true => Vec::new(),
+        false => words,
     }
 }
 

@@ -62,6 +62,7 @@ syntax match illumKind /\(not-\)\?promptfoo-word-count\(\s\|$\)\@=/ contained
 syntax match illumKind /\(not-\)\?promptfoo-levenshtein\(\s\|$\)\@=/ contained
 syntax match illumKind /\(not-\)\?promptfoo-rouge-n\(\s\|$\)\@=/ contained
 syntax match illumKind /\(not-\)\?promptfoo-bleu\(\s\|$\)\@=/ contained
+syntax match illumKind /\(not-\)\?promptfoo-gleu\(\s\|$\)\@=/ contained
 syntax match illumTarget /\<\(text\|story\|answer\)\>/ contained nextgroup=illumKind skipwhite
 syntax region illumString start=/"/ skip=/\\./ end=/"/ oneline contains=illumVariable
 syntax match illumVariable /{{[^}]*}}/

@@ -57,4 +57,13 @@ pub(super) const KINDS: &[Kind] = &[
             Ok(Check::Number(Quantity::PromptfooBleu(texts), bound))
         },
     ),
+    number(
+        "promptfoo-gleu",
+        "TEXT … COMPARISON",
+        "GLEU as promptfoo computes it, 0 to 1",
+        |it| {
+            let (texts, bound) = it.texts_and_bound()?;
+            Ok(Check::Number(Quantity::PromptfooGleu(texts), bound))
+        },
+    ),
 ];

@@ -8,7 +8,7 @@ use crate::import::write::{quoted, without_variables};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// The threshold of `levenshtein`, `rouge-n`, `bleu` and `similar` if there is none.
+/// The thresholds of `levenshtein`, `rouge-n`, `bleu` and `gleu`, and `similar` if there is none.
 const LEVENSHTEIN: f64 = 5.0;
 const ROUGE: f64 = 0.75;
 const BLEU: f64 = 0.5;
@@ -27,6 +27,7 @@ const TYPES: &[&str] = &[
     "cost",
     "equals",
     "finish-reason",
+    "gleu",
     "icontains",
     "icontains-all",
     "icontains-any",
@@ -76,7 +77,6 @@ const OTHERS: &[(&[&str], &str)] = &[
             "contains-html",
             "contains-sql",
             "contains-xml",
-            "gleu",
             "is-html",
             "is-refusal",
             "is-sql",
@@ -149,6 +149,10 @@ impl Scope<'_> {
             for assertion in &inner {
                 self.add(assertion, share, expectations, omitted);
             }
+            return;
+        }
+        if own < 0.0 {
+            omitted.push((kind.to_string(), "its weight is negative".to_string()));
             return;
         }
         match self.expectation(assertion, kind) {
@@ -225,14 +229,14 @@ impl Scope<'_> {
                 let name = format!("promptfoo-rouge-n {}", quoted(&plain_text(&value)?));
                 above(name, threshold.unwrap_or(ROUGE))
             }
-            "bleu" => {
+            "bleu" | "gleu" => {
                 let texts = match &value {
                     Value::Array(texts) => {
                         texts.iter().map(plain_text).collect::<Result<_, _>>()?
                     }
                     one => vec![plain_text(one)?],
                 };
-                let name = format!("promptfoo-bleu {}", all_quoted(&texts)?);
+                let name = format!("promptfoo-{bare} {}", all_quoted(&texts)?);
                 above(name, threshold.unwrap_or(BLEU))
             }
             "similar" | "similar:cosine" => {

@@ -77,4 +77,5 @@
     "promptfoo-levenshtein" "not-promptfoo-levenshtein"
     "promptfoo-rouge-n" "not-promptfoo-rouge-n"
     "promptfoo-bleu" "not-promptfoo-bleu"
+    "promptfoo-gleu" "not-promptfoo-gleu"
   ))
