@@ -33,7 +33,8 @@ fn prompts_variables_and_tests_become_cases() {
         "prompts: ['{{who}} lit the {{lamp}}', file://prompt.txt]
 providers:
   - id: openai:chat:smollm2
-    config: {apiBaseUrl: 'http://127.0.0.1:8080/v1', temperature: 0.2, max_tokens: 20}
+    config: {apiBaseUrl: 'http://127.0.0.1:8080/v1', temperature: 0.2, max_tokens: 20, top_p: 7, presence_penalty: 0.5}
+  - {id: openai:chat:x, config: {apiKey: secret, apiBaseUrl: 'http://me:secret@host/v1'}}
 defaultTest:
   threshold: 0.5
   vars: {lamp: '{{colour}} lamp', colour: red, place: here}
@@ -53,6 +54,7 @@ tests:
         "# Provider openai:chat:smollm2: run with --backend http://127.0.0.1:8080/v1",
         "set temperature 0.2",
         "set max_tokens 20",
+        "# Provider openai:chat:x: choose a model with --model or a server with --backend",
         "case \"test 1: two keepers (1)\"",
         "threshold 0.5",
         "> Ada lit the red lamp",
@@ -70,6 +72,9 @@ tests:
         (found.cases, found.expectations, found.omitted.len()),
         (6, 12, 0)
     );
+    assert!(!found.script.contains("secret"), "{}", found.script);
+    let unused = "\n# Not used: set top_p 7: ";
+    assert!(found.script.contains(unused), "{}", found.script);
 }
 
 #[test]

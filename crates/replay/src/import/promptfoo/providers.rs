@@ -3,6 +3,7 @@
 use super::config::Config;
 use crate::import::write::comment;
 use serde_json::Value;
+use story::{Sampling, sampling};
 
 /// Options of a provider that are settings here.
 const SETTINGS: &[(&str, &str)] = &[
@@ -55,19 +56,26 @@ pub(super) fn read(config: &Config) -> Providers {
         let address = ["apiBaseUrl", "baseUrl", "apiHost", "url"];
         let address = address.iter().find_map(|name| options[*name].as_str());
         let address = address.or(id.starts_with("http").then_some(id.as_str()));
-        let run = match address {
+        // One with a password or a key is not for a script.
+        let run = match address.filter(|address| !address.contains(['@', '?'])) {
             Some(address) => format!("run with --backend {address}"),
             None => "choose a model with --model or a server with --backend".to_string(),
         };
         head.push(comment(&format!("Provider {id}: {run}")));
         let settings = SETTINGS.iter().filter(|_| at == 0);
-        let settings = settings.filter_map(|(theirs, ours)| {
-            let value = options[*theirs].as_f64()?;
-            Some(format!("set {ours} {value}"))
-        });
-        head.extend(settings);
+        head.extend(settings.filter_map(|(theirs, ours)| set(ours, options[*theirs].as_f64()?)));
     }
     Providers { echo: false, head }
+}
+
+/// The line that makes a setting, or a comment if this value is not allowed.
+fn set(name: &str, value: f64) -> Option<String> {
+    let setting = sampling::find(name).ok()?;
+    let line = format!("set {name} {value}");
+    match setting.set(&mut Sampling::default(), &value.to_string()) {
+        Ok(_) => Some(line),
+        Err(why) => Some(comment(&format!("Not used: {line}: {why}"))),
+    }
 }
 
 /// A provider's id and options: a string, an object with an id, or an object with the id as its key.
