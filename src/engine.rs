@@ -7,6 +7,7 @@
 
 mod backend;
 pub mod cassette;
+pub mod echo;
 pub mod fan_out;
 pub mod image_pipeline;
 mod length;

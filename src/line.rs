@@ -28,6 +28,8 @@ pub trait Page {
     fn suggested(&mut self, line: &str) -> Result<(), OutputClosed> {
         self.message(line)
     }
+    /// Takes a number that [`Studio::measure`] requested.
+    fn measured(&mut self, _number: f64) {}
     /// Lets the writer edit a text, if an editor is available.
     fn edit(&mut self, _text: &str) -> Option<Result<String, String>> {
         None
@@ -349,6 +351,7 @@ fn show_notice(
             }
             Notice::List(title, listed) => page.message(&format_list(&title, &listed))?,
             Notice::Suggested(line) => page.suggested(&line)?,
+            Notice::Measured(number) => page.measured(number),
             Notice::Explained(explained) => {
                 let sent = explained
                     .segments

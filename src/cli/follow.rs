@@ -40,7 +40,8 @@ pub fn follow(
                 | Notice::Drawn { .. }
                 | Notice::List(..)
                 | Notice::Suggested(_)
-                | Notice::Explained(_) => {}
+                | Notice::Explained(_)
+                | Notice::Measured(_) => {}
             }
             take(studio, notice)?;
         }

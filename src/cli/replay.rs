@@ -1,6 +1,7 @@
 //! `illumine replay`: runs scripts and reports which of their expectations hold.
 
 mod compare;
+mod import;
 mod jobs;
 mod launch;
 mod news;
@@ -36,8 +37,14 @@ use story::{SettingOverrides, voice};
 use truth::Truth;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    if let Some(ReplayCommand::New { file, force }) = &args.what {
-        return new_script(file, *force);
+    match &args.what {
+        Some(ReplayCommand::New { file, force }) => return new_script(file, *force),
+        Some(ReplayCommand::Import {
+            file,
+            output,
+            force,
+        }) => return import::run(file, output.as_deref(), *force),
+        None => {}
     }
     if args.update_golden && environment::variable("CI").is_some() {
         let why = "Goldens are not written where the variable CI is set; update them on your own machine and commit them";

@@ -121,6 +121,17 @@ pub trait Backend {
         Err(Failure::engine("This engine cannot list its context"))
     }
 
+    /// The perplexity of a text that follows another one; None if stopped.
+    fn perplexity(
+        &mut self,
+        _before: &str,
+        _text: &str,
+        _observer: &dyn Observer,
+    ) -> Result<Option<f64>, Failure> {
+        let why = "This engine cannot measure perplexity; use a model on this machine";
+        Err(Failure::engine(why))
+    }
+
     /// How likely the model finds a passage that was written earlier in answer to `request`, token
     /// by token, in one pass; None if stopped. A token also counts as admissible if the samplers
     /// could choose it with a log-probability that is higher by `slack`.

@@ -3,6 +3,7 @@
 mod fetching;
 
 use super::backend::Backend;
+use super::echo::{self, Echo};
 use super::image_pipeline;
 use super::local::Loaded;
 use super::local::draft::{Draft, same_words};
@@ -116,6 +117,9 @@ impl Loader for ModelLoader {
         model: &str,
         observer: &dyn Observer,
     ) -> Result<Box<dyn Backend>, LoadError> {
+        if model == echo::NAME {
+            return Ok(Box::new(Echo::default()));
+        }
         let Some(target) = self.backends.find(model) else {
             return Ok(Box::new(self.load_local(model, observer)?));
         };

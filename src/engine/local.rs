@@ -9,6 +9,7 @@ mod generate;
 mod heal;
 mod loaded;
 mod passage;
+mod perplexity;
 mod prompt;
 mod score;
 mod speculate;
@@ -71,6 +72,15 @@ impl Backend for Loaded {
         listener: &dyn Listener,
     ) -> Result<Option<PassageScore>, Failure> {
         score::score(self, request, passage, slack, listener)
+    }
+
+    fn perplexity(
+        &mut self,
+        before: &str,
+        text: &str,
+        observer: &dyn Observer,
+    ) -> Result<Option<f64>, Failure> {
+        perplexity::perplexity_after(self, before, text, observer)
     }
 
     fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {

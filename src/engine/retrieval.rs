@@ -126,6 +126,22 @@ impl Retriever {
     }
 }
 
+/// The highest cosine similarity of a text to one of the others.
+pub fn similarity(
+    encoder: &SentenceEncoder,
+    text: &str,
+    others: &[String],
+) -> Result<f64, ModelError> {
+    let here = encoder.embed(text)?;
+    let mut highest = -1.0_f64;
+    for other in others {
+        let there = encoder.embed(other)?;
+        let cosine: f32 = here.iter().zip(&there).map(|(a, b)| a * b).sum();
+        highest = highest.max(f64::from(cosine));
+    }
+    Ok(highest)
+}
+
 impl Stretch {
     fn said(&self) -> RetrievedPassage {
         let begins = excerpt(&self.words, 24);

@@ -2,7 +2,7 @@
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use super::image_pipeline::ImagePipeline;
-use super::retrieval::Retriever;
+use super::retrieval::{self, Retriever};
 use super::suggest::suggest;
 use super::trace::RequestTrace;
 use super::{LoadError, Loader, Outbox, Stop};
@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::slice::from_mut;
 use std::sync::mpsc;
-use story::message::{FailureKind, PassageStats, Reply, RequestId, TextRequest};
+use story::message::{FailureKind, Measurement, PassageStats, Reply, RequestId, TextRequest};
 use story::{Event, NodeId, Request, Status};
 
 /// The worker's state.
@@ -112,6 +112,10 @@ impl<L: Loader> Worker<L> {
                 }
                 ended(Status::Complete)
             }
+            Request::Measure(what) => match self.measure(what, outbox)? {
+                Some(number) => outbox.answers(Event::Measured(number)),
+                None => ended(Status::Stopped),
+            },
             Request::SaveCache => {
                 let warm = self.backend()?.save_cache();
                 outbox.answers(Event::CacheSaved(warm))
@@ -131,6 +135,21 @@ impl<L: Loader> Worker<L> {
                 let why = self.why_not.clone().unwrap_or_else(|| none.to_string());
                 Err(Failure::new(why, FailureKind::Model))
             }
+        }
+    }
+
+    /// Measures a text with the text model or the text encoder; None if stopped.
+    fn measure(&mut self, what: Measurement, outbox: &Outbox) -> Result<Option<f64>, Failure> {
+        let (text, others) = match what {
+            Measurement::Perplexity { before, text } => {
+                return self.backend()?.perplexity(&before, &text, outbox);
+            }
+            Measurement::Similarity { text, others } => (text, others),
+        };
+        match self.encoder(outbox) {
+            Ok(encoder) => Ok(Some(retrieval::similarity(&encoder, &text, &others)?)),
+            Err(LoadError::Stopped) => Ok(None),
+            Err(LoadError::Failed(why)) => Err(Failure::new(why, FailureKind::Model)),
         }
     }
 

@@ -7,7 +7,7 @@ use super::{Outcome, Refusal, Studio, Work, cannot};
 use base::search::Needle;
 use base::untrusted::clean;
 use story::diff;
-use story::message::LengthGoal;
+use story::message::{LengthGoal, Measurement};
 use story::sampling::SETTINGS;
 use story::sentence::{count_noun, excerpt, excerpt_around};
 use story::{Author, Command, Node, NodeId, Passage, Place, Request, Sampling, places};
@@ -250,6 +250,11 @@ impl Studio {
         let first = format!("  thought for {}:", count_noun(words, "word"));
         let rows = thought.lines().map(|line| format!("    {line}"));
         std::iter::once(first).chain(rows).collect()
+    }
+
+    /// Requests a number about a text; the answer arrives as a notice.
+    pub fn measure(&mut self, what: Measurement) {
+        self.send(Request::Measure(what), Purpose::Show, Work::Writing);
     }
 
     /// Requests the context of the next passage.

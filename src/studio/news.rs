@@ -119,6 +119,7 @@ impl Studio {
                 _ => Vec::new(),
             },
             Event::Explained(explained) => vec![Notice::Explained(explained)],
+            Event::Measured(number) => vec![Notice::Measured(number)],
             Event::Drawing { done, total, .. } => {
                 self.pending.works(id, Work::Drawing { done, total });
                 vec![Notice::Progress]

@@ -66,6 +66,8 @@ pub enum Notice {
     Suggested(String),
     /// The context, part by part.
     Explained(ContextReport),
+    /// The number that [`super::Studio::measure`] requested.
+    Measured(f64),
 }
 
 /// Why a command was refused, in one sentence.

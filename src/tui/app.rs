@@ -326,7 +326,7 @@ impl App {
         match notice {
             Notice::Text { node, tokens, .. } => self.meter.wrote(node, tokens, self.now),
             // The page itself shows the thought.
-            Notice::Thought(_) => {}
+            Notice::Thought(_) | Notice::Measured(_) => {}
             Notice::Progress => self.meter.works(self.studio.work(), self.now),
             Notice::Answered(stats) => {
                 self.stopping = false;

@@ -200,6 +200,61 @@ fn a_recorded_session_passes_its_own_script() {
         .expect(2);
 }
 
+/// The 60 cases of crates/replay/tests/promptfoo with the echo instead of a model.
+#[test]
+fn imported_cases_have_the_verdicts_and_scores_of_promptfoo() {
+    let home = Home::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/replay/tests/promptfoo");
+    let config = folder.join("promptfooconfig.yaml");
+    let config = config.to_str().unwrap();
+    let import = ["replay", "import", config, "-o", "cases.illum"];
+    let imported = home.illumine(&import).run().expect(0);
+    assert!(imported.text().contains("60 cases"), "{}", imported.text());
+    let ran = replay(&home, &["cases.illum", "--json", "--stable"]).expect(6);
+    let results = fs::read_to_string(folder.join("results.jsonl")).unwrap();
+    let results = results.lines().map(|it| serde_json::from_str(it).unwrap());
+    let results: Vec<Value> = results.collect();
+    let ours = objects(&ran);
+    assert_eq!(ours.len(), results.len() + 1);
+    let near = |a: &Value, b: &Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-9;
+    for (ours, theirs) in ours.iter().zip(&results) {
+        assert_eq!(
+            ours["verdict"] == "passed",
+            theirs["pass"] == true,
+            "{ours}"
+        );
+        assert!(near(&ours["score"], &theirs["score"]), "{ours}\n{theirs}");
+        let none = Vec::new();
+        let found = ours["expectations"].as_array().unwrap_or(&none);
+        let wanted = theirs["assertions"].as_array().unwrap();
+        assert_eq!(found.len(), wanted.len(), "{ours}");
+        for (ours, theirs) in found.iter().zip(wanted) {
+            assert_eq!(ours["passed"], theirs["pass"], "{ours}");
+            assert!(near(&ours["score"], &theirs["score"]), "{ours}\n{theirs}");
+        }
+    }
+}
+
+#[test]
+fn what_a_model_cannot_measure_is_an_error() {
+    let home = Home::new();
+    home.file(
+        "a.illum",
+        "illumine-replay 1\nmodel echo\n> Night fell\nexpect equals Night fell\nexpect perplexity < 900\n",
+    );
+    let output = replay(&home, &["a.illum", "--json"]).expect(1);
+    let case = &objects(&output)[0];
+    assert_eq!(case["verdict"], "error");
+    let why = case["error"]["why"].as_str().unwrap();
+    assert!(why.contains("cannot measure perplexity"), "{why}");
+    // The model on this machine can.
+    home.file(
+        "b.illum",
+        "illumine-replay 1\nset max_tokens 8 seed 1\n> The harbour was quiet\nexpect perplexity 1..200\nexpect story perplexity 1..2000\n",
+    );
+    replay(&home, &["b.illum"]).expect(0);
+}
+
 #[test]
 fn the_first_script_and_the_examples_pass() {
     let home = Home::new();

@@ -1,6 +1,6 @@
 //! Expectations: what a script says about a passage, the story, an answer or a picture.
 //!
-//! [`kinds::KINDS`] is the table of all expectations, for parsing, errors and docs/replay.md.
+//! [`kinds::all`] lists all expectations, for parsing, errors and docs/replay.md.
 
 mod arguments;
 mod bound;
@@ -28,6 +28,8 @@ pub struct Expectation {
     pub at: Position,
     /// The line as written, without `expect`.
     pub source: String,
+    /// How much it counts in the score of its case; with 0 it cannot fail.
+    pub weight: f64,
     pub target: Target,
     /// Whether the opposite is expected (`not-`).
     pub negated: bool,
@@ -71,14 +73,23 @@ pub enum Check {
     OneOf(Vec<String>),
     Json,
     JsonSchema(Schema),
+    /// The text contains a JSON object, which may have to fit a schema.
+    ContainsJson(Option<Schema>),
     Language(Language),
     Finish(Status),
     /// The last line was refused with a message that contains this text.
     Refused(String),
     /// The text equals another passage, named as in `/goto`.
     SameAs(String),
+    /// The text has more words than another passage.
+    LongerThan(String),
     Golden(String),
     PictureSize(u32, u32),
+    PictureStyle(String),
+    /// The whole text, including white space at its start and end.
+    Exactly(String),
+    /// The start of the text, including white space.
+    ExactStart(String),
     Number(Quantity, Bound),
 }
 
@@ -114,6 +125,21 @@ pub enum Quantity {
     Pictures,
     /// The distance to a picture with this perceptual hash.
     PictureHash(u64),
+    /// The similarity of the last picture's concepts to this text.
+    PictureShows(String),
+    /// The similarity to the closest of these texts.
+    Similar(Vec<String>),
+    /// The similarity to another passage, named as in `/goto`.
+    SimilarTo(String),
+    /// The share of n-grams that another passage also has.
+    OverlapWith(String),
+    Perplexity,
+    Cost,
+    PromptfooWords,
+    PromptfooLevenshtein(String),
+    PromptfooRouge(String),
+    PromptfooBleu(Vec<String>),
+    PromptfooGleu(Vec<String>),
 }
 
 #[cfg(test)]

@@ -15,12 +15,14 @@ pub mod compare;
 pub mod expect;
 mod files;
 pub mod golden;
+pub mod import;
 pub mod measure;
 pub mod position;
 pub mod record;
 pub mod report;
 pub mod script;
 mod words;
+mod yaml;
 
 /// A first script, as `illumine replay new` writes it.
 pub const FIRST_SCRIPT: &str = include_str!("first.illum");

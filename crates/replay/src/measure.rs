@@ -1,8 +1,10 @@
 //! Measures of texts and pictures, each with its source.
 
 pub mod bleu;
+pub mod json;
 pub mod language;
 pub mod picture;
+pub mod promptfoo;
 pub mod rouge;
 pub mod variety;
 

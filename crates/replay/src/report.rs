@@ -1,13 +1,20 @@
-//! Reports of a run: as text, as JSON Lines, as JUnit XML, as TAP and as a page.
+//! Reports of a run: as text, as JSON Lines, as JUnit XML, as TAP, as a page, and in the formats of
+//! Inspect and lm-evaluation-harness.
 
 mod html;
+mod inspect;
 mod junit;
 pub(crate) mod page;
+mod samples;
+mod score;
 mod tap;
 mod text;
 
 pub use html::{html_case, html_end, html_script, html_start};
+pub use inspect::eval_log;
 pub use junit::junit;
+pub use samples::sample_line;
+pub use score::Checked;
 pub use tap::{tap_bail, tap_case, tap_plan};
 pub use text::{case_text, counts_text, summary_text};
 
@@ -74,6 +81,15 @@ pub struct CaseReport {
     pub runs: Option<Runs>,
     /// The number of expectations that were checked.
     pub checked: usize,
+    /// Every expectation that was checked, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expectations: Vec<Checked>,
+    /// The weighted mean of their scores; of all runs, if the case is repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// The score from which the case passes, even if expectations failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
     /// The expectations that failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,

@@ -30,6 +30,8 @@ pub struct Case {
     pub settings: SettingOverrides,
     /// How many times the case runs; None if only once.
     pub repeat: Option<Repeat>,
+    /// The score from which it passes, whatever fails.
+    pub threshold: Option<f64>,
     pub steps: Vec<Step>,
 }
 

@@ -52,6 +52,17 @@ pub enum Request {
     RestoreCache(WarmCache),
     /// Draw pictures.
     Picture(Box<PictureRequest>),
+    /// Measure a text.
+    Measure(Measurement),
+}
+
+/// A number that only a model can compute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measurement {
+    /// The perplexity of `text` under the text model, which reads `before` first.
+    Perplexity { before: String, text: String },
+    /// The highest cosine similarity of the embeddings of `text` and one of `others`.
+    Similarity { text: String, others: Vec<String> },
 }
 
 impl Request {
@@ -68,6 +79,7 @@ impl Request {
             Request::SaveCache => "save cache",
             Request::RestoreCache(_) => "restore cache",
             Request::Picture(_) => "picture",
+            Request::Measure(_) => "measure",
         }
     }
 
@@ -83,7 +95,8 @@ impl Request {
             | Request::Prefetch(_)
             | Request::Explain(_)
             | Request::SaveCache
-            | Request::RestoreCache(_) => None,
+            | Request::RestoreCache(_)
+            | Request::Measure(_) => None,
         }
     }
 }
@@ -152,6 +165,8 @@ pub enum Event {
     Explained(ContextReport),
     /// The answer to [`Request::SaveCache`]; None if there is no cache to save.
     CacheSaved(Option<WarmCache>),
+    /// The answer to [`Request::Measure`].
+    Measured(f64),
     /// Pictures are being drawn: the number finished, and the total.
     Drawing {
         node: NodeId,
@@ -206,7 +221,8 @@ impl Event {
             | Event::Alternatives(_)
             | Event::Suggested(_)
             | Event::Explained(_)
-            | Event::CacheSaved(_) => {}
+            | Event::CacheSaved(_)
+            | Event::Measured(_) => {}
         }
         self
     }
@@ -245,6 +261,7 @@ impl Event {
             | Event::Prefill { .. }
             | Event::Retrieved(_)
             | Event::CacheSaved(_)
+            | Event::Measured(_)
             | Event::Drawing { .. }
             | Event::Drawn { .. }
             | Event::Ended { .. }

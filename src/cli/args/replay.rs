@@ -93,4 +93,19 @@ pub enum ReplayCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Make a script from promptfoo's configuration or from samples of OpenAI's evals
+    ///
+    /// Reads promptfooconfig.yaml, or a .jsonl file of samples. Assertions without an equivalent
+    /// are listed on standard error and as comments in the script.
+    Import {
+        /// Configuration or samples to read
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Script to write, instead of standard output
+        #[arg(short, long, value_name = "SCRIPT", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+        /// Overwrite an existing script
+        #[arg(long)]
+        force: bool,
+    },
 }

@@ -20,6 +20,8 @@ pub(super) struct ReplayPage {
     pub(super) pictures: Vec<Arc<[u8]>>,
     /// The pictures of the whole case.
     pub(super) drawn: Vec<Arc<[u8]>>,
+    /// The last number that a model measured for an expectation.
+    pub(super) measured: Option<f64>,
 }
 
 impl ReplayPage {
@@ -32,6 +34,7 @@ impl ReplayPage {
             notice: String::new(),
             pictures: Vec::new(),
             drawn: Vec::new(),
+            measured: None,
         }
     }
 
@@ -84,6 +87,10 @@ impl Page for ReplayPage {
         self.pictures.extend(bytes);
         self.drawn.extend(self.pictures.iter().cloned());
         self.message(said)
+    }
+
+    fn measured(&mut self, number: f64) {
+        self.measured = Some(number);
     }
 
     fn working(&mut self, work: &Work) {

@@ -1,5 +1,7 @@
 //! Runs cases of a replay, one after the other, each in a new private session.
 
+mod observe;
+
 use super::super::Exit;
 use super::super::args::Replay as Args;
 use super::news::Ran;
@@ -10,7 +12,7 @@ use illumine::engine::cassette::Findings;
 use illumine::line::{self, FailureCause, Flow};
 use illumine::store::export::bare_text;
 use illumine::studio::Studio;
-use replay::expect::{Check, Expectation, Finding, Observed};
+use replay::expect::{Check, Expectation};
 use replay::golden::Goldens;
 use replay::position::Position;
 use replay::report::{CaseReport, Failure, Runs, Verdict};
@@ -18,8 +20,7 @@ use replay::script::{Case, Script, Step};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
-use story::places::find_place;
-use story::{Reply, Settings, Status, Story};
+use story::{Reply, Settings, Status};
 
 /// A session and its engine, in which cases run one after the other.
 pub(super) struct Runner<'a> {
@@ -76,7 +77,7 @@ impl<'a> Runner<'a> {
             return self.once(script, case, settings.clone());
         };
         let seed = settings.sampling.seed.unwrap_or_default();
-        let (mut whole, mut passed) = (None::<CaseReport>, 0);
+        let (mut whole, mut passed, mut scores) = (None::<CaseReport>, 0, 0.0);
         for number in 0..repeat.times {
             let mut settings = settings.clone();
             // The first run has the seed of the script.
@@ -89,6 +90,7 @@ impl<'a> Runner<'a> {
                 return Some(Ran { report, fault });
             }
             passed += u32::from(report.verdict == Verdict::Passed);
+            scores += report.score.unwrap_or_default();
             let begun = whole.take();
             if let Some(begun) = begun {
                 report = together(begun, report);
@@ -97,6 +99,7 @@ impl<'a> Runner<'a> {
         }
         let mut report = whole.unwrap_or_default();
         let runs = Runs::new(passed, repeat.times, repeat.pass_rate);
+        report.score = report.score.map(|_| scores / f64::from(repeat.times));
         report.verdict = match repeat.pass_rate.allows(runs.pass_rate) {
             true => Verdict::Passed,
             false => Verdict::Failed,
@@ -163,20 +166,19 @@ impl<'a> Runner<'a> {
                         fault = Some((why, exit));
                     }
                 }
-                Step::Expect(expectation) => {
-                    report.checked += 1;
-                    let finding = self.check(expectation, &goldens);
-                    add(&mut report, expectation, finding, self.args.stable);
-                }
+                Step::Expect(expectation) => match self.check(expectation, &goldens) {
+                    Ok(finding) => report.add(expectation, finding, self.args.stable),
+                    Err((why, exit)) => {
+                        let source = format!("expect {}", expectation.source);
+                        report.error = Some(failure(&expectation.at, &source, &why));
+                        fault = Some((why, exit));
+                    }
+                },
             }
         }
         self.note_model(&mut report);
         self.measure(&mut report, began);
-        report.verdict = match (&report.error, report.failures.is_empty()) {
-            (Some(_), _) => Verdict::Error,
-            (None, false) => Verdict::Failed,
-            (None, true) => Verdict::Passed,
-        };
+        report.decide(case.threshold, &case.at.short());
         if report.verdict != Verdict::Passed || !self.args.compare.is_empty() {
             report.story = Some(bare_text(self.studio.story()));
         }
@@ -226,31 +228,6 @@ impl<'a> Runner<'a> {
             }
             _ => Ok(()),
         }
-    }
-
-    fn check(&self, expectation: &Expectation, goldens: &Goldens) -> Finding {
-        let story = self.studio.story();
-        let head = story.head().and_then(|id| story.node(id));
-        let generated = head.filter(|node| node.provenance.is_some());
-        let stats = self.studio.last_stats().filter(|_| generated.is_some());
-        let tokens = generated.map(|node| node.ids.len()).filter(|ids| *ids > 0);
-        let versions = head.map_or(Vec::new(), |node| story.versions(node.id));
-        let versions = versions.into_iter().filter_map(|id| story.node(id));
-        let passage = |place: &str| text_at(story, place);
-        let observed = Observed {
-            text: &last_text(story),
-            story: &bare_text(story),
-            answer: &self.page.answer,
-            refused: self.refused.as_deref(),
-            status: head.map(|node| node.status),
-            tokens: tokens.or(stats.map(|stats| stats.new_tokens)),
-            milliseconds: self.took,
-            tokens_per_second: stats.map(|stats| stats.decode_tps()),
-            versions: versions.map(|node| node.text.as_str()).collect(),
-            pictures: self.page.pictures.clone(),
-            passage: &passage,
-        };
-        expectation.check(&observed, goldens)
     }
 
     /// Adds the token count and times to a report.
@@ -304,32 +281,6 @@ fn is_refusal(expectation: &Expectation) -> bool {
     matches!(expectation.check, Check::Refused(_))
 }
 
-fn add(report: &mut CaseReport, expectation: &Expectation, mut finding: Finding, stable: bool) {
-    report.remarks.extend(finding.remark.take());
-    if finding.passed {
-        return;
-    }
-    if stable && expectation.check.is_timed() {
-        finding = Finding {
-            why: "The measured time or speed does not fit.".to_string(),
-            ..Finding::default()
-        };
-    }
-    let source = format!("expect {}", expectation.source);
-    let golden = match &expectation.check {
-        Check::Golden(name) => Some(name.clone()),
-        _ => None,
-    };
-    report.failures.push(Failure {
-        golden,
-        measured: finding.measured,
-        expected: finding.expected,
-        actual: finding.actual,
-        difference: finding.difference,
-        ..failure(&expectation.at, &source, &finding.why)
-    });
-}
-
 fn failure(at: &Position, source: &str, why: &str) -> Failure {
     Failure {
         at: at.short(),
@@ -337,23 +288,4 @@ fn failure(at: &Position, source: &str, why: &str) -> Failure {
         why: why.to_string(),
         ..Failure::default()
     }
-}
-
-/// The text of the current story's last passage, including any earlier passages that it continues.
-fn last_text(story: &Story) -> String {
-    let mut parts = Vec::new();
-    for passage in story.path().iter().rev() {
-        parts.push(passage.text);
-        if !passage.continues_previous() {
-            break;
-        }
-    }
-    parts.into_iter().rev().collect()
-}
-
-fn text_at(story: &Story, place: &str) -> Result<String, String> {
-    let found = find_place(story, place).map_err(|error| format!("{error}."))?;
-    let node = found.node.and_then(|id| story.node(id));
-    let node = node.ok_or_else(|| "There is no passage at this place.".to_string())?;
-    Ok(node.text.clone())
 }

@@ -132,6 +132,7 @@ impl RecordedEvent {
                 begins: place_of(stats.begins, requests),
             },
             Event::Loading { .. }
+            | Event::Measured(_)
             | Event::Ready(..)
             | Event::Retrieved(_)
             | Event::Alternatives(_)

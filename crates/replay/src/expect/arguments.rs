@@ -104,8 +104,8 @@ impl Arguments<'_> {
             ));
         }
         let bound = Bound::parse(&words[texts..], &words[texts - 1].at)?;
-        if self.name == "levenshtein" && texts > 1 {
-            let why = "levenshtein takes one text; remove the others";
+        if !self.args.contains('…') && texts > 1 {
+            let why = format!("{} takes one text; remove the others", self.name);
             return Err(ScriptError::new(&words[1].at, why));
         }
         let texts = words.into_iter().take(texts).map(|word| word.text);
@@ -155,6 +155,24 @@ impl Arguments<'_> {
         let value =
             value.or_else(|error| self.error(format!("The schema is not JSON: {error}")))?;
         Schema::compile(value).or_else(|why| self.error(why))
+    }
+
+    /// A schema, if the line has one.
+    pub(super) fn optional_schema(&self) -> Result<Option<Schema>, ScriptError> {
+        match self.rest.text {
+            "" => Ok(None),
+            _ => self.schema().map(Some),
+        }
+    }
+
+    /// The name of a passage, then a comparison.
+    pub(super) fn place_and_bound(&self, quantity: fn(String) -> Quantity) -> Built {
+        let words = self.words()?;
+        let [place, comparison @ ..] = words.as_slice() else {
+            return self.missing();
+        };
+        let bound = Bound::parse(comparison, &place.at)?;
+        Ok(Check::Number(quantity(place.text.clone()), bound))
     }
 
     pub(super) fn language(&self) -> Result<Language, ScriptError> {

@@ -3,17 +3,21 @@
 use super::arguments::FINISHES;
 use super::observed::Observed;
 use super::quantity::{last_picture, round};
-use super::{Check, Expectation, Target};
+use super::{Bound, Check, Expectation, Quantity, Target};
 use crate::golden::{Comparison, Goldens};
-use crate::measure::{language, picture};
+use crate::measure::{self, json, language, picture};
 use serde_json::Value;
 use story::Status;
 use story::diff::{diff_words, format_marked};
+use story::message::Measurement;
 
 /// The result of checking an expectation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Finding {
     pub passed: bool,
+    /// From 0 to 1. A number that is a grade by itself, such as ROUGE, is the score; anything else
+    /// has 1 if it passed and 0 if not.
+    pub score: f64,
     /// The number that was compared.
     pub measured: Option<f64>,
     /// What is wrong, in one sentence; empty if the expectation holds.
@@ -32,6 +36,7 @@ impl Finding {
     fn passed() -> Finding {
         Finding {
             passed: true,
+            score: 1.0,
             ..Finding::default()
         }
     }
@@ -62,29 +67,42 @@ impl Finding {
 }
 
 impl Expectation {
-    /// Checks the expectation.
-    pub fn check(&self, seen: &Observed, goldens: &Goldens) -> Finding {
-        let (name, text) = match self.target {
+    /// What a model must measure before the check, if anything; the answer belongs in
+    /// [`Observed::measured`]. If the question makes no sense, the check says why.
+    pub fn question(&self, seen: &Observed) -> Option<Measurement> {
+        let Check::Number(quantity, _) = &self.check else {
+            return None;
+        };
+        let before = match self.target {
+            Target::Text => seen.story.strip_suffix(seen.text).unwrap_or_default(),
+            Target::Story | Target::Answer => "",
+        };
+        let (_, text) = self.subject(seen);
+        quantity.question(text, before, seen).unwrap_or_default()
+    }
+
+    /// Whether it compares a time or a speed.
+    pub(crate) fn is_timed(&self) -> bool {
+        let timed = |it: &Quantity| matches!(it, Quantity::Latency | Quantity::TokensPerSecond);
+        matches!(&self.check, Check::Number(quantity, _) if timed(quantity))
+    }
+
+    /// The text that the expectation is about, and its name.
+    fn subject<'a>(&self, seen: &'a Observed) -> (&'static str, &'a str) {
+        match self.target {
             Target::Text => ("passage", seen.text),
             Target::Story => ("story", seen.story),
             Target::Answer => ("answer", seen.answer),
-        };
+        }
+    }
+
+    /// Checks the expectation.
+    pub fn check(&self, seen: &Observed, goldens: &Goldens) -> Finding {
+        let (name, text) = self.subject(seen);
         let finding = match &self.check {
             Check::Golden(golden) => compare_golden(goldens, golden, name, text),
             Check::Number(quantity, bound) => match quantity.measure(text, seen) {
-                Ok(value) => Finding {
-                    passed: bound.allows(value),
-                    measured: Some(value),
-                    why: match bound.allows(value) {
-                        true => String::new(),
-                        false => format!(
-                            "{} is {}, but {bound} is expected.",
-                            quantity.describe(name),
-                            round(value)
-                        ),
-                    },
-                    ..Finding::default()
-                },
+                Ok(value) => self.compare(quantity, *bound, value, name),
                 Err(why) => Finding::failed(why),
             },
             other => return self.check_text(other, name, text, seen),
@@ -97,6 +115,29 @@ impl Expectation {
                 }
             }
             _ => finding,
+        }
+    }
+
+    /// Compares a number.
+    fn compare(&self, quantity: &Quantity, bound: Bound, value: f64, name: &str) -> Finding {
+        let passed = bound.allows(value) != self.negated;
+        let grade = quantity.grade(value, bound);
+        let wanted = if self.negated {
+            "not allowed"
+        } else {
+            "expected"
+        };
+        let number = round(value);
+        let sentence = || {
+            let what = quantity.describe(name);
+            format!("{what} is {number}, but {bound} is {wanted}.")
+        };
+        Finding {
+            passed,
+            score: grade.unwrap_or_else(|| f64::from(u8::from(passed))),
+            measured: Some(value),
+            why: if passed { String::new() } else { sentence() },
+            ..Finding::default()
         }
     }
 
@@ -166,6 +207,39 @@ fn holds(check: &Check, name: &str, text: &str, seen: &Observed) -> Result<Findi
             texts.iter().any(|one| one.trim() == trimmed),
             format!("The {name} is none of the {} expected texts.", texts.len()),
         ),
+        Check::LongerThan(place) => {
+            let other = measure::word_count(&(seen.passage)(place)?);
+            let words = measure::word_count(text);
+            let why = format!("The {name} has {words} words, and passage {place} has {other}.");
+            finding(words > other, why)
+        }
+        Check::Exactly(expected) => match text == expected {
+            true => Finding::passed(),
+            false => {
+                Finding::failed(format!("The {name} is a different text.")).between(expected, text)
+            }
+        },
+        Check::ExactStart(start) => finding(
+            text.starts_with(start.as_str()),
+            format!("The {name} does not start with \"{start}\"."),
+        ),
+        Check::ContainsJson(schema) => {
+            let objects = json::objects(text);
+            match schema {
+                None => finding(
+                    !objects.is_empty(),
+                    format!("The {name} contains no JSON object."),
+                ),
+                Some(schema) => {
+                    let fits = |object: &Value| schema.fault(object).is_none();
+                    let why = format!(
+                        "None of the {} JSON objects in the {name} fits the schema.",
+                        objects.len()
+                    );
+                    finding(objects.iter().any(fits), why)
+                }
+            }
+        }
         Check::Json => match serde_json::from_str::<Value>(trimmed) {
             Ok(_) => Finding::passed(),
             Err(error) => finding(false, format!("The {name} is not JSON: {error}.")),
@@ -216,6 +290,16 @@ fn holds(check: &Check, name: &str, text: &str, seen: &Observed) -> Result<Findi
                 false => Finding::failed(format!(
                     "The picture has {}x{} pixels, but {width}x{height} are expected.",
                     size.0, size.1
+                )),
+            }
+        }
+        Check::PictureStyle(style) => {
+            last_picture(seen)?;
+            let drawn = seen.picture_style.unwrap_or("any");
+            match drawn == style {
+                true => Finding::passed(),
+                false => Finding::failed(format!(
+                    "The style of the picture is {drawn}, but {style} is expected."
                 )),
             }
         }

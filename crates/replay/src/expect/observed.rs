@@ -23,6 +23,14 @@ pub struct Observed<'a> {
     /// The bytes of each picture that the last line drew. Expectations about a picture check the
     /// last one.
     pub pictures: Vec<Arc<[u8]>>,
+    /// The last picture's style, if it has one.
+    pub picture_style: Option<&'a str>,
+    /// The concepts that the last picture shows, according to its prompt.
+    pub picture_concepts: Vec<&'a str>,
+    /// What the last line cost, if that is known.
+    pub cost: Option<f64>,
+    /// The answer to [`super::Expectation::question`], if the expectation has one.
+    pub measured: Option<f64>,
     /// The text of a passage, named as in `/goto`.
     pub passage: &'a dyn Fn(&str) -> Result<String, String>,
 }

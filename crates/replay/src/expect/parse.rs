@@ -1,7 +1,7 @@
 //! Parses an `expect` line.
 
 use super::arguments::Arguments;
-use super::kinds::{KINDS, Kind};
+use super::kinds::{self, Kind};
 use super::{Expectation, Target};
 use crate::position::{Position, ScriptError};
 use crate::words::{Rest, Variables};
@@ -11,10 +11,11 @@ use std::path::Path;
 
 /// Parses what follows `expect`.
 pub(crate) fn parse(
-    rest: &Rest,
+    whole: &Rest,
     variables: &Variables,
     folder: &Path,
 ) -> Result<Expectation, ScriptError> {
+    let (weight, rest) = weight(whole)?;
     let (first, after) = rest.split();
     let target = Target::ALL.iter().find(|(name, _)| *name == first);
     let (target, named, rest) = match target {
@@ -44,22 +45,33 @@ pub(crate) fn parse(
     Ok(Expectation {
         check: (kind.build)(&mut arguments)?,
         at: rest.at.clone(),
-        source: rest_source(named, rest.text),
+        source: whole.text.to_string(),
+        weight,
         target,
         negated,
     })
 }
 
-fn rest_source(named: Option<&str>, text: &str) -> String {
-    match named {
-        Some(named) => format!("{named} {text}"),
-        None => text.to_string(),
+/// `weight NUMBER` at the start, and the rest.
+fn weight<'a>(whole: &Rest<'a>) -> Result<(f64, Rest<'a>), ScriptError> {
+    let (word, after) = whole.split();
+    if word != "weight" {
+        return Ok((1.0, whole.clone()));
+    }
+    let (number, rest) = after.split();
+    let weight: Option<f64> = number.parse().ok();
+    match weight.filter(|weight| weight.is_finite() && *weight >= 0.0) {
+        Some(weight) => Ok((weight, rest)),
+        None => {
+            let why = "weight takes a number from 0 upwards, for example expect weight 2 contains \"lamp\"";
+            Err(ScriptError::new(&after.at, why))
+        }
     }
 }
 
 /// Finds a kind by its name; also returns whether the name begins with `not-`.
 fn find(name: &str, at: &Position) -> Result<(bool, &'static Kind), ScriptError> {
-    let by_name = |name: &str| KINDS.iter().find(|kind| kind.name == name);
+    let by_name = |name: &str| kinds::all().find(|kind| kind.name == name);
     if let Some(kind) = by_name(name) {
         return Ok((false, kind));
     }
@@ -74,7 +86,7 @@ fn find(name: &str, at: &Position) -> Result<(bool, &'static Kind), ScriptError>
         };
         return Err(ScriptError::new(at, why));
     }
-    let names = KINDS.iter().map(|kind| kind.name);
+    let names = kinds::all().map(|kind| kind.name);
     let near = nearest(bare.unwrap_or(name), names);
     let name = clean_key(name);
     let not = if bare.is_some() { "not-" } else { "" };

@@ -1,10 +1,14 @@
 //! The numbers that an expectation can compare.
 
-use super::Quantity;
 use super::observed::Observed;
+use super::{Bound, Quantity};
 use crate::measure::bleu::bleu;
 use crate::measure::rouge::rouge;
-use crate::measure::{self, picture, variety};
+use crate::measure::{self, picture, promptfoo, variety};
+use story::message::Measurement;
+
+/// The length in words of the sequences that `overlap-with` compares.
+const OVERLAP: usize = 4;
 
 impl Quantity {
     /// Measures the quantity, in `text` or in the other results of the typed line.
@@ -30,7 +34,119 @@ impl Quantity {
                 let picture = picture::decode(last_picture(seen)?)?;
                 f64::from(picture::distance(picture::perceptual_hash(&picture), *hash))
             }
+            Quantity::OverlapWith(place) => {
+                variety::overlap(text, &(seen.passage)(place)?, OVERLAP)
+            }
+            Quantity::Cost => seen
+                .cost
+                .ok_or("The model server does not say what the line cost.")?,
+            Quantity::PromptfooWords => promptfoo::word_count(text) as f64,
+            Quantity::PromptfooLevenshtein(other) => promptfoo::levenshtein(text, other) as f64,
+            Quantity::PromptfooRouge(reference) => promptfoo::rouge_n(text, reference),
+            Quantity::PromptfooBleu(references) => promptfoo::bleu(text, references),
+            Quantity::PromptfooGleu(references) => promptfoo::gleu(text, references),
+            Quantity::PictureShows(_)
+            | Quantity::Similar(_)
+            | Quantity::SimilarTo(_)
+            | Quantity::Perplexity => {
+                self.question(text, "", seen)?;
+                seen.measured.ok_or("No model measured this.")?
+            }
         })
+    }
+
+    /// What a model must measure first, if anything. `before` is the story before the text.
+    pub(super) fn question(
+        &self,
+        text: &str,
+        before: &str,
+        seen: &Observed,
+    ) -> Result<Option<Measurement>, String> {
+        let similar = |text: &str, others: Vec<String>| {
+            let text = text.trim().to_string();
+            match text.is_empty() || others.iter().all(|other| other.trim().is_empty()) {
+                true => Err("An empty text is similar to nothing.".to_string()),
+                false => Ok(Some(Measurement::Similarity { text, others })),
+            }
+        };
+        match self {
+            Quantity::Similar(others) => similar(text, others.clone()),
+            Quantity::SimilarTo(place) => similar(text, vec![(seen.passage)(place)?]),
+            Quantity::PictureShows(words) => {
+                last_picture(seen)?;
+                let concepts = seen.picture_concepts.iter();
+                let concepts: Vec<String> = concepts.map(ToString::to_string).collect();
+                match concepts.is_empty() {
+                    true => Err("The last picture was not drawn from a prompt.".to_string()),
+                    false => similar(words, concepts),
+                }
+            }
+            Quantity::Perplexity if text.trim().is_empty() => {
+                Err("An empty text has no perplexity.".to_string())
+            }
+            Quantity::Perplexity => Ok(Some(Measurement::Perplexity {
+                before: before.to_string(),
+                text: text.to_string(),
+            })),
+            Quantity::Words
+            | Quantity::Sentences
+            | Quantity::Characters
+            | Quantity::Tokens
+            | Quantity::Levenshtein(_)
+            | Quantity::Bleu(_)
+            | Quantity::Rouge(..)
+            | Quantity::Repetition(_)
+            | Quantity::Distinct(_)
+            | Quantity::SelfBleu
+            | Quantity::Latency
+            | Quantity::TokensPerSecond
+            | Quantity::Pictures
+            | Quantity::PictureHash(_)
+            | Quantity::OverlapWith(_)
+            | Quantity::Cost
+            | Quantity::PromptfooWords
+            | Quantity::PromptfooLevenshtein(_)
+            | Quantity::PromptfooRouge(_)
+            | Quantity::PromptfooBleu(_)
+            | Quantity::PromptfooGleu(_) => Ok(None),
+        }
+    }
+
+    /// The score of a number that is a grade by itself, as in promptfoo: the number or, if a low one
+    /// is expected, 1 minus the number.
+    pub(super) fn grade(&self, value: f64, bound: Bound) -> Option<f64> {
+        let grade = match self {
+            Quantity::Bleu(_) => value / 100.0,
+            Quantity::Rouge(..)
+            | Quantity::Similar(_)
+            | Quantity::SimilarTo(_)
+            | Quantity::PictureShows(_)
+            | Quantity::PromptfooRouge(_)
+            | Quantity::PromptfooBleu(_)
+            | Quantity::PromptfooGleu(_) => value,
+            Quantity::Words
+            | Quantity::Sentences
+            | Quantity::Characters
+            | Quantity::Tokens
+            | Quantity::Levenshtein(_)
+            | Quantity::Repetition(_)
+            | Quantity::Distinct(_)
+            | Quantity::SelfBleu
+            | Quantity::Latency
+            | Quantity::TokensPerSecond
+            | Quantity::Pictures
+            | Quantity::PictureHash(_)
+            | Quantity::OverlapWith(_)
+            | Quantity::Perplexity
+            | Quantity::Cost
+            | Quantity::PromptfooWords
+            | Quantity::PromptfooLevenshtein(_) => return None,
+        };
+        match bound {
+            Bound::AtLeast(_) | Bound::Above(_) => Some(grade),
+            Bound::AtMost(_) | Bound::Below(_) => Some(1.0 - grade),
+            Bound::Equal(_) | Bound::Unequal(_) | Bound::Between(..) => None,
+        }
     }
 
     /// Whether the quantity is measured on a single text, so that showing this text explains the
@@ -45,20 +161,36 @@ impl Quantity {
             | Quantity::Bleu(_)
             | Quantity::Rouge(..)
             | Quantity::Repetition(_)
-            | Quantity::Distinct(_) => true,
+            | Quantity::Distinct(_)
+            | Quantity::Similar(_)
+            | Quantity::SimilarTo(_)
+            | Quantity::OverlapWith(_)
+            | Quantity::Perplexity
+            | Quantity::PromptfooWords
+            | Quantity::PromptfooLevenshtein(_)
+            | Quantity::PromptfooRouge(_)
+            | Quantity::PromptfooBleu(_)
+            | Quantity::PromptfooGleu(_) => true,
             Quantity::SelfBleu
             | Quantity::Latency
             | Quantity::TokensPerSecond
             | Quantity::Pictures
-            | Quantity::PictureHash(_) => false,
+            | Quantity::PictureHash(_)
+            | Quantity::PictureShows(_)
+            | Quantity::Cost => false,
         }
     }
 
     /// The texts that the measured text is compared with, if any.
     pub(super) fn references(&self) -> &[String] {
         match self {
-            Quantity::Levenshtein(text) => std::slice::from_ref(text),
-            Quantity::Bleu(texts) | Quantity::Rouge(_, texts) => texts,
+            Quantity::Levenshtein(text)
+            | Quantity::PromptfooLevenshtein(text)
+            | Quantity::PromptfooRouge(text) => std::slice::from_ref(text),
+            Quantity::Bleu(texts)
+            | Quantity::Rouge(_, texts)
+            | Quantity::PromptfooBleu(texts)
+            | Quantity::PromptfooGleu(texts) => texts,
             Quantity::Words
             | Quantity::Sentences
             | Quantity::Characters
@@ -69,7 +201,14 @@ impl Quantity {
             | Quantity::Latency
             | Quantity::TokensPerSecond
             | Quantity::Pictures
-            | Quantity::PictureHash(_) => &[],
+            | Quantity::PictureHash(_)
+            | Quantity::PictureShows(_)
+            | Quantity::Similar(_)
+            | Quantity::SimilarTo(_)
+            | Quantity::OverlapWith(_)
+            | Quantity::Perplexity
+            | Quantity::Cost
+            | Quantity::PromptfooWords => &[],
         }
     }
 
@@ -90,6 +229,21 @@ impl Quantity {
             Quantity::TokensPerSecond => "The number of tokens per second".to_string(),
             Quantity::Pictures => "The number of pictures".to_string(),
             Quantity::PictureHash(_) => "The distance between the perceptual hashes".to_string(),
+            Quantity::PictureShows(words) => {
+                format!("The similarity of the picture's concepts to \"{words}\"")
+            }
+            Quantity::Similar(_) => "The similarity".to_string(),
+            Quantity::SimilarTo(place) => format!("The similarity to passage {place}"),
+            Quantity::OverlapWith(place) => {
+                format!("The share of sequences of {OVERLAP} words that passage {place} also has")
+            }
+            Quantity::Perplexity => format!("The perplexity of the {name}"),
+            Quantity::Cost => "The cost".to_string(),
+            Quantity::PromptfooWords => format!("promptfoo's number of words in the {name}"),
+            Quantity::PromptfooLevenshtein(_) => "promptfoo's Levenshtein distance".to_string(),
+            Quantity::PromptfooRouge(_) => "promptfoo's ROUGE-1".to_string(),
+            Quantity::PromptfooBleu(_) => "promptfoo's BLEU".to_string(),
+            Quantity::PromptfooGleu(_) => "promptfoo's GLEU".to_string(),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::golden::Goldens;
 use crate::position::Position;
 use crate::words::{Rest, Variables};
 use std::path::Path;
+use story::message::Measurement;
 
 fn expectation(line: &str, folder: &Path) -> Expectation {
     let at = Position {
@@ -29,9 +30,14 @@ fn check_with(line: &str, change: impl FnOnce(&mut Observed)) -> Finding {
         milliseconds: 12.5,
         tokens_per_second: Some(80.0),
         versions: vec![TEXT, " The lamp went out."],
-        pictures: Vec::new(),
+        pictures: vec![Vec::new().into()],
+        picture_style: Some("oil"),
+        picture_concepts: vec!["dragon", "cave"],
+        cost: Some(0.0),
+        measured: None,
         passage: &|place| match place {
             "1" => Ok("The lamp went out. Nobody saw it.".to_string()),
+            "2" => Ok("The lamp.".to_string()),
             _ => Err("There is no passage 9".to_string()),
         },
     };
@@ -60,6 +66,10 @@ fn what_holds_passes_and_its_opposite_fails() {
         "ends-with it.",
         "one-of gull \"The lamp went out. Nobody saw it.\"",
         "same-as 1",
+        "longer-than 2",
+        "promptfoo-equals \" The lamp went out. Nobody saw it.\\n\"",
+        "promptfoo-starts-with \" The\"",
+        "picture-style oil",
         "finish length",
         "story starts-with Night",
         "answer contains setting",
@@ -95,7 +105,14 @@ fn numbers_are_compared() {
         "self-bleu 1..99",
         "latency < 13",
         "tokens-per-second >= 80",
-        "pictures == 0",
+        "pictures == 1",
+        "overlap-with 1 == 1",
+        "cost == 0",
+        "promptfoo-word-count == 7",
+        "promptfoo-levenshtein \"The lamp went out. Nobody saw it.\" == 2",
+        "promptfoo-rouge-n \"the lamp went out . nobody saw it .\" > 0.8",
+        "promptfoo-gleu \"gull\" \"the lamp went out nobody saw\" > 0.7",
+        "promptfoo-bleu \"gull\" \"the lamp went out. nobody saw it.\" >= 1",
     ] {
         let finding = check(line);
         assert!(
@@ -114,6 +131,69 @@ fn numbers_are_compared() {
     );
     let one = check_with("self-bleu <= 9", |seen| seen.versions.truncate(1));
     assert!(one.why.contains("only one version"), "{one:?}");
+}
+
+#[test]
+fn json_objects_are_found_in_a_text() {
+    let with = |line: &str| check_with(line, |seen| seen.text = "So: {\"year\": 1850}.");
+    assert!(
+        with("contains-json").passed && with("not-contains-json {\"minProperties\": 2}").passed
+    );
+    assert!(with("contains-json {\"required\": [\"year\"]}").passed);
+    assert!(!check("contains-json").passed);
+}
+
+#[test]
+fn a_model_is_asked_first_and_its_answer_compared() {
+    let question = |line: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut asked = None;
+        let expected = expectation(line, folder.path());
+        check_with("words > 0", |seen| asked = expected.question(seen));
+        asked
+    };
+    let similarity = |text: &str, others: &[&str]| {
+        let (text, others) = (text.to_string(), others.iter().map(ToString::to_string));
+        Some(Measurement::Similarity {
+            text,
+            others: others.collect(),
+        })
+    };
+    let text = "The lamp went out. Nobody saw it.";
+    assert_eq!(
+        question("similar \"dark\" \"light\" > 0.5"),
+        similarity(text, &["dark", "light"])
+    );
+    assert_eq!(
+        question("similar-to 2 > 0"),
+        similarity(text, &["The lamp."])
+    );
+    assert_eq!(
+        question("picture-shows \"monster\" > 0.3"),
+        similarity("monster", &["dragon", "cave"])
+    );
+    let perplexity = Some(Measurement::Perplexity {
+        before: "Night.".to_string(),
+        text: TEXT.to_string(),
+    });
+    assert_eq!(question("perplexity < 20"), perplexity);
+    assert_eq!(question("words > 3"), None);
+    let measured = |line: &str| check_with(line, |seen| seen.measured = Some(0.75));
+    let similar = measured("similar \"dark\" > 0.5");
+    assert_eq!((similar.passed, similar.score), (true, 0.75));
+    assert_eq!(measured("similar \"dark\" < 0.5").score, 0.25);
+    assert_eq!(measured("perplexity < 0.5").score, 0.0);
+    let empty = check_with("perplexity < 9", |seen| seen.text = " ");
+    assert!(empty.why.contains("empty text"), "{empty:?}");
+}
+
+#[test]
+fn a_weight_stands_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let weighted = expectation("weight 2.5 story contains lamp", folder.path());
+    assert_eq!((weighted.weight, weighted.target), (2.5, Target::Story));
+    assert_eq!(weighted.source, "weight 2.5 story contains lamp");
+    assert_eq!(expectation("contains lamp", folder.path()).weight, 1.0);
 }
 
 #[test]
@@ -202,6 +282,10 @@ fn pictures_have_a_size_and_a_hash() {
             tokens_per_second: None,
             versions: Vec::new(),
             pictures: vec![picture(30).into()],
+            picture_style: None,
+            picture_concepts: Vec::new(),
+            cost: None,
+            measured: None,
             passage: &passage,
         };
         let goldens = Goldens::of(&folder.path().join("a.illum"), false);
@@ -210,16 +294,38 @@ fn pictures_have_a_size_and_a_hash() {
     assert!(with("picture-size 24x16").passed && with("pictures == 1").passed);
     assert!(with("picture-hash a.png <= 4").passed);
     assert!(with("picture-size 24x24").why.contains("24x16"));
-    assert_eq!(
-        check("picture-size 1x1").why,
-        "The last line drew no picture."
-    );
+    let none = check_with("picture-size 1x1", |seen| seen.pictures.clear());
+    assert_eq!(none.why, "The last line drew no picture.");
+}
+
+#[test]
+fn the_syntax_files_list_every_expectation() {
+    for (name, text) in [
+        (
+            "vim",
+            include_str!("../../../../docs/editors/vim/syntax/illum.vim"),
+        ),
+        (
+            "vscode",
+            include_str!("../../../../docs/editors/vscode/syntaxes/illum.tmLanguage.json"),
+        ),
+        (
+            "helix",
+            include_str!("../../../../docs/editors/helix/queries/illum/highlights.scm"),
+        ),
+    ] {
+        let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let words: Vec<&str> = text.split(|c| !part_of_name(c)).collect();
+        for kind in kinds::all() {
+            assert!(words.contains(&kind.name), "{name} lacks {}", kind.name);
+        }
+    }
 }
 
 #[test]
 fn the_documentation_lists_every_expectation() {
     let documentation = include_str!("../../../../docs/replay.md");
-    for kind in kinds::KINDS {
+    for kind in kinds::all() {
         let usage = format!("{} {}", kind.name, kind.args.replace('|', "\\|"));
         let row = format!("| `{}` | {} |\n", usage.trim_end(), kind.help);
         assert!(documentation.contains(&row), "docs/replay.md lacks {row}");

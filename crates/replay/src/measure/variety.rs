@@ -23,6 +23,17 @@ pub fn repetition(text: &str, n: usize) -> f64 {
     1.0 - distinct(text, n)
 }
 
+/// The share of a text's n-grams that another text has too; 0 if the text is too short to have any.
+pub fn overlap(text: &str, other: &str, n: usize) -> f64 {
+    let (text, other) = (text.to_lowercase(), other.to_lowercase());
+    let words: Vec<&str> = text.unicode_words().collect();
+    let others: Vec<&str> = other.unicode_words().collect();
+    let known: HashSet<&[&str]> = others.windows(n).collect();
+    let all = words.windows(n).count();
+    let shared = words.windows(n).filter(|it| known.contains(it)).count();
+    shared as f64 / all.max(1) as f64
+}
+
 /// The mean BLEU of each text against the others (self-BLEU, Zhu et al. 2018), from 0 to 100; lower
 /// is more varied. None for fewer than two texts.
 pub fn self_bleu(texts: &[&str]) -> Option<f64> {
@@ -76,6 +87,11 @@ mod tests {
         assert_eq!(distinct("the lamp the lamp", 2), 2.0 / 3.0);
         assert_eq!(repetition("over and over and over and", 2), 0.6);
         assert_eq!(repetition("short", 4), 0.0);
+        assert_eq!(
+            overlap("The lamp went out", "so the lamp went", 2),
+            2.0 / 3.0
+        );
+        assert_eq!(overlap("short", "short", 2), 0.0);
     }
 
     #[test]

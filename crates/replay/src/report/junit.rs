@@ -104,8 +104,7 @@ fn ran(case: &CaseReport) -> TestCase {
             let all = case.failures.iter().chain(&case.error);
             let all: Vec<String> = all.map(description).collect();
             status.set_message(first.why.as_str());
-            let kind = first.source.strip_prefix("expect ").unwrap_or("line");
-            status.set_type(kind.split_whitespace().next().unwrap_or(kind));
+            status.set_type(kind_of(&first.source));
             status.set_description(format!("{}\n{}", all.join("\n"), case.rerun));
             status
         }
@@ -115,10 +114,33 @@ fn ran(case: &CaseReport) -> TestCase {
     if let Some(time) = duration(case.seconds) {
         test.set_time(time);
     }
-    if let Some(story) = &case.story {
-        test.set_system_out(story.as_str());
+    let score = case.score_text();
+    let scores = case.expectations.iter().filter(|_| score.is_some());
+    let scores = scores.map(|it| {
+        let (score, weight) = (it.score, it.weight);
+        format!("{score:.4}, weight {weight}: {}", it.source)
+    });
+    let lines: Vec<String> = score.clone().into_iter().chain(scores).collect();
+    let output = [lines.join("\n"), case.story.clone().unwrap_or_default()];
+    let output: Vec<String> = output.into_iter().filter(|it| !it.is_empty()).collect();
+    if !output.is_empty() {
+        test.set_system_out(output.join("\n\n"));
     }
     test
+}
+
+/// The name of an expectation, `threshold`, or `line` for a line that could not run.
+fn kind_of(source: &str) -> &str {
+    let Some(rest) = source.strip_prefix("expect ") else {
+        return match source.starts_with("threshold ") {
+            true => "threshold",
+            false => "line",
+        };
+    };
+    let weighted = rest.strip_prefix("weight ");
+    let unweighted = weighted.and_then(|rest| rest.split_once(' '));
+    let rest = unweighted.map_or(rest, |(_, rest)| rest);
+    rest.split_whitespace().next().unwrap_or(rest)
 }
 
 fn description(failure: &Failure) -> String {
@@ -136,6 +158,7 @@ fn duration(seconds: Option<f64>) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Checked;
 
     #[test]
     fn a_suite_for_each_script_and_no_times_in_a_stable_report() {
@@ -155,6 +178,12 @@ mod tests {
         };
         let failed = CaseReport {
             failures: vec![failure],
+            expectations: vec![Checked {
+                source: "expect contains \"<lamp>\"".to_string(),
+                weight: 2.0,
+                ..Checked::default()
+            }],
+            score: Some(0.0),
             ..case("b.illum", "two & three", Verdict::Failed)
         };
         let cases = [case("a.illum", "one", Verdict::Passed), failed];
@@ -174,6 +203,9 @@ mod tests {
         assert!(xml.contains("tests=\"2\" skipped=\"1\""), "{xml}");
         assert_eq!(xml.matches("<skipped").count(), 1, "{xml}");
         assert!(xml.contains("type=\"contains\""), "{xml}");
+        assert_eq!(kind_of("expect weight 2 words > 3"), "words");
+        assert_eq!(kind_of("threshold 0.5"), "threshold");
+        assert!(xml.contains("0.0000, weight 2: expect contains"), "{xml}");
         assert!(!xml.contains(" time=") && !xml.contains('\u{1b}'), "{xml}");
     }
 }

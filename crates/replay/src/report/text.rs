@@ -26,8 +26,16 @@ pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> S
     for remark in &case.remarks {
         text += &format!("       {}\n", clean_line(remark));
     }
-    for failure in case.failures.iter().chain(&case.error) {
-        text += &failure_text(failure);
+    if case.verdict == Verdict::Passed {
+        // The score reaches the threshold although these failed.
+        for failure in &case.failures {
+            let (at, why) = (clean_line(&failure.at), clean_line(&failure.why));
+            text += &format!("       {at}: {why}\n");
+        }
+    } else {
+        for failure in case.failures.iter().chain(&case.error) {
+            text += &failure_text(failure);
+        }
     }
     if case.verdict != Verdict::Passed {
         text += &format!(
@@ -40,7 +48,8 @@ pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> S
 
 /// How many expectations or runs of a case passed or failed, and its time.
 pub fn counts_text(case: &CaseReport) -> String {
-    let failed = case.failures.len();
+    let is_expectation = |failure: &&Failure| failure.source.starts_with("expect ");
+    let failed = case.failures.iter().filter(is_expectation).count();
     let counts = match (case.verdict, failed) {
         (Verdict::Failed, _) | (Verdict::Error, 1..) => {
             format!(
@@ -60,6 +69,10 @@ pub fn counts_text(case: &CaseReport) -> String {
             runs.high * 100.0,
             runs.expected
         ),
+        None => counts,
+    };
+    let counts = match case.score_text() {
+        Some(score) => format!("{counts}, {score}"),
         None => counts,
     };
     let time = case.seconds.map(|seconds| format!(", {seconds:.1} s"));

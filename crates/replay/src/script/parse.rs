@@ -21,8 +21,18 @@ const MOST_RUNS: u32 = 100_000;
 
 /// The words that a line can begin with.
 const WORDS: &[&str] = &[
-    "case", "expect", "include", "let", "matrix", "mode", "model", "repeat", "rows", "set",
+    "case",
+    "expect",
+    "include",
+    "let",
+    "matrix",
+    "mode",
+    "model",
+    "repeat",
+    "rows",
+    "set",
     "system",
+    "threshold",
 ];
 
 /// Words that a script cannot use, each with the command-line flag to use instead.
@@ -201,11 +211,13 @@ impl<'a> Parser<'a> {
                 Ok(())
             }
             "let" => self.define(&after),
-            "model" | "mode" | "system" | "set" | "repeat" => {
+            "model" | "mode" | "system" | "set" | "repeat" | "threshold" => {
                 if !case.steps.is_empty() {
-                    let why = format!(
-                        "{word} must come before the lines of a case; between them, use /{word}"
-                    );
+                    let instead = match word {
+                        "repeat" | "threshold" => String::new(),
+                        _ => format!("; between them, use /{word}"),
+                    };
+                    let why = format!("{word} must come before the lines of a case{instead}");
                     return Err(ScriptError::new(&rest.at, why));
                 }
                 setting(word, &after, &self.variables, case)
@@ -258,11 +270,13 @@ fn empty_case(at: &Position) -> Case {
         at: at.clone(),
         settings: SettingOverrides::default(),
         repeat: None,
+        threshold: None,
         steps: Vec::new(),
     }
 }
 
-/// Parses `model NAME`, `mode NAME`, `system TEXT`, `set NAME VALUE …` and `repeat N …`.
+/// Parses `model NAME`, `mode NAME`, `system TEXT`, `set NAME VALUE …`, `repeat N …` and
+/// `threshold SCORE`.
 fn setting(
     word: &str,
     rest: &Rest,
@@ -274,6 +288,14 @@ fn setting(
         "set" => return set(rest, variables, settings),
         "repeat" => {
             case.repeat = Some(repeat(rest, variables)?);
+            return Ok(());
+        }
+        "threshold" => {
+            let score: Option<f64> = rest.one_text(variables)?.parse().ok();
+            let score = score.filter(|score| score.is_finite());
+            let takes =
+                "threshold takes the score from which a case passes, for example threshold 0.8";
+            case.threshold = Some(score.ok_or_else(|| ScriptError::new(&rest.at, takes))?);
             return Ok(());
         }
         _ => {}

@@ -154,6 +154,18 @@ fn a_slip_is_answered_with_its_place_and_the_nearest_word() {
             "a.illum:2:10: After the number, write pass-rate",
         ),
         (
+            "threshold high\n> x",
+            "a.illum:2:11: threshold takes the score",
+        ),
+        (
+            "> x\nexpect weight two contains x",
+            "a.illum:3:15: weight takes a number",
+        ),
+        (
+            "> x\nthreshold 0.5",
+            "a.illum:3:1: threshold must stand before the lines",
+        ),
+        (
             "repeat 3\n> x\nexpect golden a",
             "a.illum:4:8: A repeated case has no goldens",
         ),

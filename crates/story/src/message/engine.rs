@@ -25,6 +25,13 @@ pub struct ModelInfo {
     pub cannot: Vec<String>,
 }
 
+impl ModelInfo {
+    /// Whether the model runs on this machine and not on a server.
+    pub fn is_local(&self) -> bool {
+        !self.backend.contains("://")
+    }
+}
+
 /// What an engine can do with the loaded model, and which of its answers are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -1,0 +1,69 @@
+//! Expectations with promptfoo's definitions, which differ from the others'. `illumine replay
+//! import` writes them, so that thresholds keep their meaning.
+
+use super::{Kind, number, text};
+use crate::expect::{Check, Quantity};
+
+/// The rows.
+pub(super) const KINDS: &[Kind] = &[
+    text(
+        "promptfoo-equals",
+        "TEXT",
+        "the whole text, with white space at its start and end",
+        |it| Ok(Check::Exactly(it.text()?)),
+    ),
+    text(
+        "promptfoo-starts-with",
+        "TEXT",
+        "the text starts with TEXT, without any white space before it",
+        |it| Ok(Check::ExactStart(it.text()?)),
+    ),
+    Kind {
+        // Nothing else says that a number is outside a range.
+        negatable: true,
+        ..number(
+            "promptfoo-word-count",
+            "COMPARISON",
+            "the number of words that white space separates",
+            |it| it.number(Quantity::PromptfooWords),
+        )
+    },
+    number(
+        "promptfoo-levenshtein",
+        "TEXT COMPARISON",
+        "the edit distance to TEXT in UTF-16 units, white space included",
+        |it| {
+            let (mut texts, bound) = it.texts_and_bound()?;
+            let text = texts.swap_remove(0);
+            Ok(Check::Number(Quantity::PromptfooLevenshtein(text), bound))
+        },
+    ),
+    number(
+        "promptfoo-rouge-n",
+        "TEXT COMPARISON",
+        "ROUGE-1 as promptfoo computes it, 0 to 1",
+        |it| {
+            let (mut texts, bound) = it.texts_and_bound()?;
+            let text = texts.swap_remove(0);
+            Ok(Check::Number(Quantity::PromptfooRouge(text), bound))
+        },
+    ),
+    number(
+        "promptfoo-bleu",
+        "TEXT … COMPARISON",
+        "BLEU as promptfoo computes it, 0 to 1",
+        |it| {
+            let (texts, bound) = it.texts_and_bound()?;
+            Ok(Check::Number(Quantity::PromptfooBleu(texts), bound))
+        },
+    ),
+    number(
+        "promptfoo-gleu",
+        "TEXT … COMPARISON",
+        "GLEU as promptfoo computes it, 0 to 1",
+        |it| {
+            let (texts, bound) = it.texts_and_bound()?;
+            Ok(Check::Number(Quantity::PromptfooGleu(texts), bound))
+        },
+    ),
+];

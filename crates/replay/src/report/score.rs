@@ -1,0 +1,181 @@
+//! The score of a case: the weighted mean of the scores of its expectations, as in promptfoo.
+
+use super::{CaseReport, Failure, Verdict};
+use crate::expect::{Check, Expectation, Finding};
+use serde::{Deserialize, Serialize};
+
+/// An expectation that was checked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checked {
+    /// The file and line.
+    pub at: String,
+    /// The line as written.
+    pub source: String,
+    pub passed: bool,
+    /// From 0 to 1.
+    pub score: f64,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: f64,
+    /// The number that was compared; None for times, which differ between runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<f64>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(weight: &f64) -> bool {
+    *weight == 1.0
+}
+
+impl CaseReport {
+    /// Adds the result of an expectation. One with the weight 0 cannot fail. If `stable`, the
+    /// explanation of a failure contains no measured time or speed.
+    pub fn add(&mut self, expectation: &Expectation, finding: Finding, stable: bool) {
+        let finding = match stable && !finding.passed && expectation.is_timed() {
+            true => Finding {
+                score: finding.score,
+                why: "The measured time or speed does not fit.".to_string(),
+                ..Finding::default()
+            },
+            false => finding,
+        };
+        self.checked += 1;
+        self.remarks.extend(finding.remark);
+        let at = expectation.at.short();
+        let source = format!("expect {}", expectation.source);
+        let passed = finding.passed || expectation.weight == 0.0;
+        self.expectations.push(Checked {
+            at: at.clone(),
+            source: source.clone(),
+            passed,
+            score: finding.score,
+            weight: expectation.weight,
+            measured: finding.measured.filter(|_| !expectation.is_timed()),
+        });
+        if passed && !finding.passed {
+            self.remarks.push(format!("{at}: {}", finding.why));
+        }
+        if !passed {
+            self.failures.push(Failure {
+                at,
+                source,
+                why: finding.why,
+                measured: finding.measured,
+                expected: finding.expected,
+                actual: finding.actual,
+                difference: finding.difference,
+                golden: match &expectation.check {
+                    Check::Golden(name) => Some(name.clone()),
+                    _ => None,
+                },
+            });
+        }
+    }
+
+    /// Decides the verdict: with a threshold, the score must reach it; without one, every
+    /// expectation must pass. `at` is the place of the case.
+    pub fn decide(&mut self, threshold: Option<f64>, at: &str) {
+        let weights: f64 = self.expectations.iter().map(|it| it.weight).sum();
+        let scores = self.expectations.iter().map(|it| it.score * it.weight);
+        self.score = match (self.expectations.is_empty(), weights > 0.0) {
+            (true, _) => Some(1.0),
+            (false, true) => Some(scores.sum::<f64>() / weights),
+            (false, false) => Some(0.0),
+        };
+        self.threshold = threshold;
+        let reached = match (threshold, self.score) {
+            (Some(threshold), Some(score)) => score >= threshold,
+            _ => self.failures.is_empty(),
+        };
+        self.verdict = match (&self.error, reached) {
+            (Some(_), _) => Verdict::Error,
+            (None, true) => Verdict::Passed,
+            (None, false) => Verdict::Failed,
+        };
+        if let (Verdict::Failed, Some(threshold), Some(score)) =
+            (self.verdict, threshold, self.score)
+        {
+            let why = format!("The score is {score:.4}, but at least {threshold} is expected.");
+            let source = format!("threshold {threshold}");
+            let at = at.to_string();
+            let failure = Failure {
+                at,
+                source,
+                why,
+                measured: Some(score),
+                ..Failure::default()
+            };
+            self.failures.insert(0, failure);
+        }
+    }
+
+    /// Whether the score says more than the number of failed expectations.
+    pub(super) fn is_scored(&self) -> bool {
+        let weighted = |it: &Checked| it.weight != 1.0;
+        self.threshold.is_some() || self.expectations.iter().any(weighted)
+    }
+
+    /// The score and the threshold in words, if they say more than the number of failures.
+    pub(super) fn score_text(&self) -> Option<String> {
+        let score = self.score.filter(|_| self.is_scored())?;
+        Some(match self.threshold {
+            Some(threshold) => format!("score {score:.2} of at least {threshold}"),
+            None => format!("score {score:.2}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(scores: &[(f64, f64)], threshold: Option<f64>) -> CaseReport {
+        let mut report = CaseReport::default();
+        for (score, weight) in scores {
+            let passed = *score > 0.5 || *weight == 0.0;
+            report.expectations.push(Checked {
+                passed,
+                score: *score,
+                weight: *weight,
+                ..Checked::default()
+            });
+            if !passed {
+                report.failures.push(Failure::default());
+            }
+        }
+        report.decide(threshold, "a.illum:2");
+        report
+    }
+
+    #[test]
+    fn a_threshold_decides_instead_of_the_expectations() {
+        let all = report(&[(1.0, 1.0), (0.0, 1.0)], None);
+        assert_eq!((all.verdict, all.score), (Verdict::Failed, Some(0.5)));
+        let enough = report(&[(1.0, 3.0), (0.0, 1.0)], Some(0.75));
+        assert_eq!(
+            (enough.verdict, enough.score),
+            (Verdict::Passed, Some(0.75))
+        );
+        assert_eq!(enough.score_text().unwrap(), "score 0.75 of at least 0.75");
+        let low = report(&[(1.0, 1.0), (0.0, 1.0)], Some(0.6));
+        assert_eq!(low.verdict, Verdict::Failed);
+        assert!(low.failures[0].why.contains("at least 0.6"), "{low:?}");
+        // Scores can fall short although every expectation passed.
+        let graded = report(&[(0.7, 1.0)], Some(0.8));
+        assert_eq!(
+            (graded.verdict, graded.failures.len()),
+            (Verdict::Failed, 1)
+        );
+    }
+
+    #[test]
+    fn what_has_no_weight_is_only_reported() {
+        let case = report(&[(0.0, 0.0), (1.0, 2.0)], None);
+        assert_eq!((case.verdict, case.score), (Verdict::Passed, Some(1.0)));
+        let none = report(&[(1.0, 0.0)], None);
+        assert_eq!((none.verdict, none.score), (Verdict::Passed, Some(0.0)));
+        assert_eq!(report(&[], Some(0.5)).verdict, Verdict::Passed);
+    }
+}
