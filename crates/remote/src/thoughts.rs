@@ -84,14 +84,16 @@ impl Thoughts {
         }
     }
 
-    /// Records that the server sent a thought separately, so the text that follows is the answer.
+    /// Records that the server sent a thought in a field of its own. All text that the server sends
+    /// afterwards is then the answer.
     pub fn thought_apart(&mut self) {
         if matches!(&self.state, State::Beginning(begun) if begun.trim().is_empty()) {
             self.state = State::Gap;
         }
     }
 
-    /// Returns the text still held back at the end of the answer.
+    /// Ends the stream. Returns the text that was held back because it could have been the
+    /// beginning of a tag.
     pub fn finish(&mut self) -> Said {
         match std::mem::replace(&mut self.state, State::Answer) {
             State::Beginning(begun) => Said::answer(&begun),
@@ -109,14 +111,14 @@ impl Said {
         }
     }
 
-    /// Appends a later piece.
+    /// Appends the thought and the answer of `later`, the next piece of the stream.
     pub fn extend(&mut self, later: &Said) {
         self.thought.push_str(&later.thought);
         self.answer.push_str(&later.answer);
     }
 }
 
-/// The length of the longest suffix of `text` that is a proper prefix of `tag`.
+/// Returns the length in bytes of the longest suffix of `text` that is a proper prefix of `tag`.
 fn overlap(text: &str, tag: &str) -> usize {
     let lengths = (1..tag.len()).rev();
     let mut found = lengths.filter(|length| text.ends_with(&tag[..*length]));

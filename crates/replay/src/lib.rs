@@ -1,10 +1,10 @@
-//! Replays: scripts of what a writer types, with expectations between the lines, and reports of
-//! their runs.
+//! Replays: scripts of the lines that a writer types, with expectations about their results, and
+//! reports of running such scripts.
 //!
 //! [`script`] parses scripts, [`expect`] checks the results of a line, and [`report`] formats the
 //! reports. The program runs the lines. docs/replay.md describes the format.
 //!
-//! This crate reads script files and reads and writes goldens. It has no models, threads or
+//! This crate reads script files, and reads and writes goldens. It has no models, threads or
 //! terminals.
 
 #![warn(unreachable_pub)]
@@ -19,5 +19,5 @@ pub mod report;
 pub mod script;
 mod words;
 
-/// A first script, as `illumine replay new` writes it.
+/// The example script that `illumine replay new` writes.
 pub const FIRST_SCRIPT: &str = include_str!("first.illum");

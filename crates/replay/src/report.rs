@@ -1,4 +1,4 @@
-//! Reports of a run: as text, as JSON Lines, and as JUnit XML.
+//! The report of a replay, which can be written as text, as JSON Lines or as JUnit XML.
 
 mod junit;
 mod text;
@@ -10,7 +10,7 @@ use crate::expect::Bound;
 use crate::measure::variety::wilson_interval;
 use serde::Serialize;
 
-/// How the texts of a run were produced.
+/// How the texts of a replay were produced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunMode {
@@ -27,15 +27,15 @@ impl RunMode {
     }
 }
 
-/// One case that has ended.
+/// The report of one case that has ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CaseReport {
-    /// The script as the user named it.
+    /// The path of the script as the user wrote it.
     pub file: String,
     pub case: String,
     pub line: usize,
     pub verdict: Verdict,
-    /// The runs of a repeated case.
+    /// How many runs of a repeated case passed; None if the case is not repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs: Option<Runs>,
     /// The number of expectations that were checked.
@@ -43,36 +43,36 @@ pub struct CaseReport {
     /// The expectations that failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,
-    /// Why a line could not run, and where.
+    /// The line that could not run, and the reason; None if all lines ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-    /// Remarks, such as goldens that were written.
+    /// Remarks, for example that a golden was written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
-    /// The whole story of a failed case, so that its text is not lost.
+    /// The whole story of a failed case, so that the report preserves its text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub story: Option<String>,
-    /// The number of generated tokens.
+    /// The number of tokens that the model generated in this case.
     pub tokens: usize,
-    /// The duration in seconds; None in a stable report, which contains no times.
+    /// The duration of the case in seconds; None in a stable report, which contains no durations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
-    /// The command that runs this case alone.
+    /// The shell command that runs only this case.
     pub rerun: String,
 }
 
-/// The runs of a repeated case.
+/// The results of a repeated case.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Runs {
     pub runs: u32,
     pub passed: u32,
     /// The share of runs that passed.
     pub pass_rate: f64,
-    /// The lower end of the share's 95 % confidence interval (Wilson).
+    /// The lower end of the pass rate's 95 % confidence interval (Wilson).
     pub low: f64,
-    /// The upper end of the share's 95 % confidence interval.
+    /// The upper end of the pass rate's 95 % confidence interval (Wilson).
     pub high: f64,
     /// The comparison that the script expects the pass rate to satisfy.
     pub expected: String,
@@ -103,12 +103,12 @@ pub enum Verdict {
     Error,
 }
 
-/// An expectation that failed, or a line that could not run.
+/// The report of an expectation that failed, or of a line that could not run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Failure {
-    /// The file and line.
+    /// The file and line number, as `file:line`.
     pub at: String,
-    /// The line as written.
+    /// The line of the script as written.
     pub source: String,
     /// What went wrong, in one sentence.
     pub why: String,
@@ -118,14 +118,14 @@ pub struct Failure {
     pub expected: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actual: Option<String>,
-    /// The expected and the actual text in one, with the words that differ marked:
-    /// `[-expected-]{+actual+}`.
+    /// The expected and the actual text merged into one text, in which the words that differ are
+    /// marked: `[-expected-]{+actual+}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
 }
 
 impl Failure {
-    /// The texts that explain the failure, with their names.
+    /// The name and content of each text that explains the failure.
     fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = [
             ("expected", &self.expected),
@@ -137,15 +137,15 @@ impl Failure {
     }
 }
 
-/// A whole run.
+/// The report of a whole replay: the totals of all cases.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunReport {
     pub mode: RunMode,
-    /// The program and its version.
+    /// The name and version of the program.
     pub build: String,
     /// The models that wrote the texts, each with its checksum and backend.
     pub models: Vec<String>,
-    /// Whether the same run gives the same text again.
+    /// Whether running the replay again produces the same texts.
     pub reproducible: bool,
     pub passed: usize,
     pub failed: usize,
@@ -155,7 +155,7 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Counts a case.
+    /// Adds a case with this verdict to the totals.
     pub fn count(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Passed => self.passed += 1,

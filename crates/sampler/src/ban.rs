@@ -1,4 +1,4 @@
-//! Banned phrases, and how to find them in text while it is generated.
+//! Banned phrases, and the search for them in text that is being generated.
 
 use base::search::spellings;
 use regex::{Regex, RegexBuilder};
@@ -8,9 +8,9 @@ use std::ops::Range;
 /// A banned phrase or regex, and the strength of the ban.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ban {
-    /// Words, or a regex between slashes; case-insensitive.
+    /// The banned words, or a regex between slashes. Upper and lower case are not distinguished.
     pub phrase: String,
-    /// The amount subtracted once from the logit of the phrase's first token; None bans the phrase
+    /// The amount subtracted once from the logit of the phrase's first token. None bans the phrase
     /// entirely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<f32>,

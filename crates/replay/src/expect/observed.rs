@@ -1,4 +1,4 @@
-//! What an expectation is checked against.
+//! The results of a typed line, against which expectations are checked.
 
 use std::sync::Arc;
 use story::Status;
@@ -8,11 +8,11 @@ pub struct Observed<'a> {
     /// The last passage of the current story.
     pub text: &'a str,
     pub story: &'a str,
-    /// The answer to the last command, with any notices.
+    /// The answer to the last command, together with any notices.
     pub answer: &'a str,
-    /// The message with which the last line was refused, if it was.
+    /// The error message, if the last line was refused.
     pub refused: Option<&'a str>,
-    /// How the last passage ended.
+    /// The status with which the last passage ended.
     pub status: Option<Status>,
     /// The number of tokens in the last passage.
     pub tokens: Option<usize>,
@@ -23,6 +23,6 @@ pub struct Observed<'a> {
     /// The bytes of each picture that the last line drew. Expectations about a picture check the
     /// last one.
     pub pictures: Vec<Arc<[u8]>>,
-    /// The text of a passage, named as in `/goto`.
+    /// A function that returns the text of a passage, given the passage's place as in `/goto`.
     pub passage: &'a dyn Fn(&str) -> Result<String, String>,
 }

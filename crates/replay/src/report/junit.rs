@@ -1,11 +1,11 @@
-//! JUnit XML, which continuous integration systems read: a suite for each script, a test for each
-//! case.
+//! Formats a report as JUnit XML, which continuous integration systems read. Each script is a test
+//! suite, and each case is a test.
 
 use super::{CaseReport, Failure, RunReport, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 
-/// The report as JUnit XML.
+/// Returns the report as JUnit XML.
 pub fn junit(run: &RunReport, cases: &[CaseReport]) -> Result<String, String> {
     let mut report = Report::new("illumine replay");
     if let Some(time) = duration(run.seconds) {

@@ -1,4 +1,4 @@
-//! Tests of parsing scripts and of the errors in them.
+//! Tests that scripts are parsed and that errors in them are reported.
 
 use super::*;
 use proptest::prelude::*;
