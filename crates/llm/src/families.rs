@@ -1,5 +1,6 @@
-//! The supported model families: one row for each, with its differences from `PLAIN`. The layers
-//! do not depend on the family's name: `transformer::Config` tells them about these differences.
+//! The supported model families: one row for each family, which lists its differences from `PLAIN`.
+//! The layers do not depend on the family's name; they read the differences from
+//! `transformer::Config`.
 //!
 //! Sources: each model's published configuration and tokenizer.
 

@@ -121,14 +121,14 @@ pub(super) fn scale_and_min(scales: &[u8], sub: usize) -> (u8, u8) {
     }
 }
 
-/// The codes, 0 to 15, of part `sub` (32 values) of a Q4K block.
+/// Returns the 32 codes, from 0 to 15, of part `sub` of a Q4K block.
 pub(super) fn codes_q4k(block: &[u8], sub: usize) -> [u8; BLOCK] {
     let bytes = &block[16 + sub / 2 * 32..][..32];
     let shift = sub % 2 * 4;
     std::array::from_fn(|j| bytes[j] >> shift & 15)
 }
 
-/// The codes, 0 to 31, of part `sub` (32 values) of a Q5K block.
+/// Returns the 32 codes, from 0 to 31, of part `sub` of a Q5K block.
 pub(super) fn codes_q5k(block: &[u8], sub: usize) -> [u8; BLOCK] {
     let fifth = &block[16..48];
     let bytes = &block[48 + sub / 2 * 32..][..32];
@@ -136,7 +136,7 @@ pub(super) fn codes_q5k(block: &[u8], sub: usize) -> [u8; BLOCK] {
     std::array::from_fn(|j| bytes[j] >> shift & 15 | (fifth[j] >> sub & 1) << 4)
 }
 
-/// The codes, 0 to 63, of part `sub` (32 values) of a Q6K block.
+/// Returns the 32 codes, from 0 to 63, of part `sub` of a Q6K block.
 pub(super) fn codes_q6k(block: &[u8], sub: usize) -> [u8; BLOCK] {
     let (part, quarter) = (sub / 4, sub % 4);
     let low = &block[part * 64 + quarter % 2 * 32..][..32];
