@@ -1,17 +1,18 @@
-//! Inserts text into a story some paragraphs before its end, in a position that keeps the KV cache
-//! valid as long as possible.
+//! Inserts text into a story some paragraphs before its end, so that the KV cache stays valid as
+//! long as possible.
 //!
-//! An anchored insert at depth `n` is at least `n` paragraphs (turns, in chat) before the end. The
-//! number of paragraphs before it is a multiple of `n` (of 4 if `n` is smaller), so it moves only
-//! once each time that many paragraphs have been added, and in between the tokens stay cached.
+//! An anchored insert at depth `n` is at least `n` paragraphs (in chat, turns) before the end. The
+//! number of paragraphs before the insert is a multiple of `n` (of 4 if `n` is smaller). The insert
+//! therefore moves only each time that this many paragraphs have been added. Between these moves,
+//! the tokens before the insert stay cached.
 
 use super::{ContextPart, Message, PartKind, Role};
 use crate::sentence::{is_stop, is_unspaced_stop};
 
-/// A text to insert near the end.
+/// A text to insert near the end of the story.
 pub(super) struct Insert {
     pub part: ContextPart,
-    /// The number of paragraphs or turns that follow the inserted text.
+    /// The minimum number of paragraphs (in chat, turns) that follow the inserted text.
     pub depth: usize,
     /// Whether the text may be placed further back, so that its place need not change; otherwise it
     /// moves with the story's end.
