@@ -14,12 +14,13 @@ pub(super) struct Insert {
     pub part: ContextPart,
     /// The minimum number of paragraphs (in chat, turns) that follow the inserted text.
     pub depth: usize,
-    /// Whether the text may be placed further back, so that its place need not change; otherwise it
-    /// moves with the story's end.
+    /// Whether the text may be placed further back than `depth`, so that its position rarely
+    /// changes. Otherwise, the text moves with the story's end.
     pub anchored: bool,
 }
 
-/// The index of the paragraph or turn, out of `count`, before which to insert.
+/// Returns the index of the paragraph or turn before which to insert. `count` is the number of
+/// paragraphs or turns.
 fn place(count: usize, insert: &Insert) -> usize {
     let before = count.saturating_sub(insert.depth);
     if !insert.anchored {
@@ -72,9 +73,9 @@ pub(super) fn insert_into_prose(words: Vec<ContextPart>, inserts: Vec<Insert>) -
     parts
 }
 
-/// The length in bytes above which a paragraph is split between sentences and counts as several.
-/// Otherwise, in a story that is one long paragraph, an insert near the end would land at the
-/// beginning.
+/// The length in bytes above which a paragraph is split at sentence ends and counts as several
+/// paragraphs. Without this, an insert near the end of a story that is one long paragraph would
+/// move to the beginning.
 const LONG: usize = 400;
 
 /// The byte offsets at which paragraphs start.
@@ -101,8 +102,8 @@ fn paragraphs(words: &[ContextPart]) -> Vec<usize> {
     starts
 }
 
-/// Inserts each text at the beginning of a turn of the writer, not as a message of its own: many
-/// templates allow a system message only at the start.
+/// Inserts each text at the beginning of one of the writer's turns. It is not a message of its own,
+/// since many templates allow a system message only at the start.
 pub(super) fn insert_into_messages(messages: &mut Vec<Message>, inserts: Vec<Insert>) {
     for insert in inserts {
         let turns = messages.iter().filter(|m| m.role != Role::System).count();
