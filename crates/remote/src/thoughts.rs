@@ -1,6 +1,6 @@
-//! Separates a model's thoughts from its answer, for servers that send both as one text.
+//! Separates a model's thoughts from its answer, for servers that send both in the same text.
 
-/// Tags that can open an answer and enclose a thought.
+/// The pairs of tags that can enclose a thought at the beginning of a text.
 const TAGS: [(&str, &str); 4] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
@@ -8,13 +8,13 @@ const TAGS: [(&str, &str); 4] = [
     ("[THINK]", "[/THINK]"),
 ];
 
-/// Separates thoughts from the answer in a text that arrives in pieces.
+/// Separates the thought from the answer in a text that arrives in pieces.
 #[derive(Debug, Default)]
 pub struct Thoughts {
     state: State,
 }
 
-/// A piece of text, divided into thought and answer.
+/// The part of a text that belongs to the thought, and the part that belongs to the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     pub thought: String,
@@ -23,11 +23,13 @@ pub struct Said {
 
 #[derive(Debug)]
 enum State {
-    /// At the beginning: the text so far, which may be part of a tag.
+    /// The text has just begun. The value is all text so far, which may be part of an opening tag.
     Beginning(String),
-    /// In a thought: its closing tag, and text that may be the beginning of that tag.
+    /// The text is within a thought. The values are the thought's closing tag, and text that may be
+    /// the beginning of this tag.
     Inside(&'static str, String),
-    /// After a thought, before the answer; white space here belongs to neither.
+    /// The thought has ended and the answer has not begun. White space here belongs to neither of
+    /// them.
     Gap,
     Answer,
 }
@@ -39,7 +41,8 @@ impl Default for State {
 }
 
 impl Thoughts {
-    /// Separates the next piece of text, holding back text that may belong to a tag.
+    /// Adds the next piece of the text. Returns the parts of the thought and the answer that are
+    /// now certain; text that may belong to a tag is held back.
     pub fn push(&mut self, piece: &str) -> Said {
         match &mut self.state {
             State::Answer => Said::answer(piece),
