@@ -35,8 +35,8 @@ pub(super) trait Dot {
     /// # Safety
     /// The processor supports this family's instructions, and sixteen codes can be read at `x`.
     unsafe fn quad(bits: u32, quad: &Quad, x: *const i8, sum: __m256i) -> __m256i;
-    /// Calls the function `integer` with this implementation, compiled for the instructions that the
-    /// implementation needs.
+    /// Calls the function `integer` with this implementation, compiled for the instructions that
+    /// the implementation needs.
     ///
     /// # Safety
     /// As for `Kernel`.
