@@ -138,15 +138,15 @@ pub enum Status {
     StopString,
     /// The model's context was full.
     ContextFull,
-    /// The writer stopped the passage; the text so far is kept.
+    /// The writer stopped the generation. The text generated until then is kept.
     Stopped,
-    /// An error occurred; the text so far is kept.
+    /// An error occurred. The text generated before the error is kept.
     Failed,
     /// The program ended while the passage was being generated.
     Interrupted,
 }
 
-/// The provenance of a passage: enough to reproduce it.
+/// The provenance of a passage: the data needed to reproduce it.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 #[serde(from = "FlatProvenance", into = "FlatProvenance")]
 pub struct Provenance {
@@ -155,32 +155,33 @@ pub struct Provenance {
     pub seed: u64,
     pub mode: super::Mode,
     pub sampling: super::Sampling,
-    /// FNV-1a 64 of the context's text in hexadecimal.
+    /// The 64-bit FNV-1a hash of the context's text, in hexadecimal.
     pub context_digest: String,
     /// The one-off instruction for this passage.
     pub instruct: Option<String>,
     /// How long the passage should be.
     pub goal: super::goal::LengthGoal,
-    /// The lore entries activated by their keys.
+    /// The ids of the lore entries that were activated by their keys.
     pub lore: Vec<super::lore::EntryId>,
     /// The tokens that the writer chose for the passage's start.
     pub begin: Vec<u32>,
-    /// The request that wrote it together with other passages, if any: its own seed was not sent.
+    /// The request for several texts that produced this passage, if there was one. The passage's
+    /// own seed was then not sent.
     pub shared: Option<SharedRequest>,
 }
 
-/// A request for several texts at once, and which of them a passage is. The seed alone does not
-/// reproduce the passage.
+/// Identifies the text that became a passage among the texts of one request. The seed alone does
+/// not reproduce that text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedRequest {
     pub seed: u64,
-    /// The number of the text, from 1.
+    /// The number of the text within the request, counted from 1.
     pub number: usize,
     pub of: usize,
 }
 
-/// Provenance as serialized: one flat object. (Parsing with serde's own flattening takes ten times
-/// as long, and every passage has provenance.)
+/// The serialized form of [`Provenance`]: one flat object. (Parsing with serde's own `flatten`
+/// attribute takes ten times as long, and every generated passage has provenance.)
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct FlatProvenance {
@@ -276,7 +277,7 @@ impl Node {
     }
 }
 
-/// A position in the story: after a passage, or inside it after a number of bytes.
+/// A position in the story: the end of a passage, or a byte offset inside the passage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The passage; None for the beginning of the story.
@@ -290,7 +291,8 @@ impl Place {
     }
 }
 
-/// A passage on a path: whole, or cut where the next one branches off.
+/// A passage on a path. If the next passage of the path branches off inside it, `text` ends at that
+/// point.
 #[derive(Clone, Copy, Debug)]
 pub struct Passage<'a> {
     pub node: &'a Node,

@@ -1,6 +1,6 @@
-//! A strict reader of comma-separated values (RFC 4180), so that no stray comma or quotation mark
-//! cuts a caption in two unnoticed. The `csv` crate accepts stray and unclosed quotation marks as
-//! text, so it cannot report them.
+//! A strict parser for comma-separated values (RFC 4180). It reports stray commas and quotation
+//! marks, which could otherwise cut a caption in two unnoticed. The `csv` crate accepts stray and
+//! unclosed quotation marks as text, and does not report them.
 //!
 //! The fields are not interpreted.
 
