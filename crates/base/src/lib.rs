@@ -1,5 +1,5 @@
-//! Basics for all other crates: decoding, cleaning and comparing text, hashing, progress reports, and
-//! finding the known name nearest to a mistyped one.
+//! Basics for all other crates: decoding, cleaning and comparing text, hashing, reporting progress,
+//! and finding the known name nearest to a mistyped one.
 //!
 //! This crate depends on no other crate of the workspace.
 

@@ -81,7 +81,7 @@ pub struct ProgressMeter {
 }
 
 impl ProgressMeter {
-    /// Formats "Downloading smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left"; `now` is the time
+    /// Formats "Downloading smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left". `now` is the time
     /// since some fixed moment.
     pub fn line(&mut self, now: Duration, progress: &Progress) -> String {
         let speed = self.speed(now, progress);
@@ -101,7 +101,8 @@ impl ProgressMeter {
         line
     }
 
-    /// The speed in bytes per second over the last few seconds, excluding data from an earlier run.
+    /// Returns the speed in bytes per second over the last few seconds. Data from an earlier,
+    /// interrupted download is not counted.
     fn speed(&mut self, now: Duration, progress: &Progress) -> Option<f64> {
         let back = self
             .recent
