@@ -1,21 +1,23 @@
-//! Computes the values of file blocks as GGML defines them: for the token embeddings, whose rows
-//! are looked up one at a time, and as the reference for packing and kernels.
+//! Computes the values of quantized blocks in files, as GGML defines them. The values are used for
+//! the token embeddings, whose rows are looked up one at a time, and as the reference in tests of
+//! packing and kernels.
 
 use half::{bf16, f16};
 
 use super::BLOCK;
 
-/// The half float at byte `at`.
+/// Reads the half float at byte offset `at` of a block.
 fn half(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-/// The 32 bits at byte `at`.
+/// Reads the 32 bits at byte offset `at` of a block.
 pub(super) fn word(block: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
 }
 
-/// Nibble `j` of 32: the low halves of 16 bytes come first, then the high ones.
+/// Returns nibble `j` of the 32 nibbles in 16 bytes. The low nibbles of all the bytes come first,
+/// then the high nibbles.
 fn nibble(bytes: &[u8], j: usize) -> u8 {
     if j < 16 {
         bytes[j] & 15
@@ -111,7 +113,7 @@ pub(super) fn f32(block: &[u8], out: &mut [f32]) {
     }
 }
 
-/// The 6-bit scale and minimum of part `sub` (32 values) of a Q4K or Q5K block.
+/// Returns the 6-bit scale and the 6-bit minimum of part `sub` (32 values) of a Q4K or Q5K block.
 pub(super) fn scale_and_min(scales: &[u8], sub: usize) -> (u8, u8) {
     if sub < 4 {
         (scales[sub] & 63, scales[sub + 4] & 63)
