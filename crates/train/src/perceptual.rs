@@ -1,5 +1,6 @@
-//! The perceptual loss: the distance between features of EfficientNet-lite1, which was trained on
-//! photographs (Johnson et al. 2016; Zhang et al. 2018; in VQ-GANs, Esser et al. 2021).
+//! The perceptual loss: the distance between the features that EfficientNet-lite1, a network
+//! trained on photographs, computes for two pictures (Johnson et al. 2016; Zhang et al. 2018; in
+//! VQ-GANs, Esser et al. 2021).
 //!
 //! Evaluation uses another network, lite0. Rows are `[batch, height, width, channels]`.
 
@@ -15,12 +16,12 @@ use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The number of stages whose features are compared. The last of them has a sixteenth of the
-/// picture's width and height.
+/// The number of stages whose features are compared. The features of the last of these stages have
+/// a sixteenth of the picture's width and height.
 const STAGES: usize = 5;
 const TINY: f64 = 1e-6;
 
-/// The network's first stages, and the weight of the loss.
+/// The first stages of EfficientNet-lite1, and the weight of the loss.
 pub struct PerceptualLoss {
     /// The weights of the first convolution: `[32, 3, 3, 3]`.
     stem: Tensor,
