@@ -19,7 +19,7 @@ use std::time::Instant;
 use story::sentence::count_noun;
 use story::{SettingOverrides, Settings, voice};
 
-/// The seed if neither the script nor the command line sets one.
+/// The seed that is used if neither the script nor the command line sets one.
 const SEED: u64 = 0;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
@@ -71,7 +71,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     finish(&run, &kept, args, &ends)
 }
 
-/// How the run ended.
+/// How a replay ended.
 #[derive(Default)]
 struct Ends {
     /// The exit code of the first line that could not run.
@@ -106,7 +106,8 @@ fn finish(run: &RunReport, cases: &[CaseReport], args: &Args, ends: &Ends) -> Re
     })
 }
 
-/// Loads all scripts; if any has an error, prints every error and runs nothing.
+/// Loads all scripts. If any script has an error, prints all errors but the last, and returns the
+/// last.
 fn load(args: &Args) -> Result<Vec<Script>, Failed> {
     let pairs = args.var.iter().map(|pair| voice::parse_assignment(pair));
     let given: Result<BTreeMap<String, String>, _> = pairs.collect();
@@ -125,7 +126,7 @@ fn load(args: &Args) -> Result<Vec<Script>, Failed> {
     Err(usage(last))
 }
 
-/// The cases to run, with their settings.
+/// Selects the cases to run, and determines the settings of each case.
 fn chosen<'a>(
     scripts: &'a [Script],
     args: &Args,
@@ -166,7 +167,7 @@ fn new_script(path: &Path, force: bool) -> Result<Exit, Failed> {
     ))
 }
 
-/// Formats the report of a case for printing, as text or JSON.
+/// Formats the report of a case as text or JSON.
 fn shown(case: &CaseReport, json: bool) -> Result<String, Failed> {
     if json {
         return json_line(case);

@@ -112,7 +112,7 @@ fn line(tally: &Tally, time: Duration) -> String {
     line
 }
 
-/// The summary of a run, in a sentence.
+/// Formats the summary of a run as one sentence.
 pub fn summary(tally: &Tally, time: Duration) -> String {
     let seconds = time.as_secs_f64().max(1e-3);
     format!(

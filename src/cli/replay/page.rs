@@ -7,15 +7,15 @@ use illumine::line::{OutputClosed, Page};
 use illumine::studio::{PictureSource, Work};
 use std::sync::Arc;
 
-/// Collects the answers, notices and pictures that one line led to.
+/// Collects the answers, notices and pictures that one line of a script produced.
 pub(super) struct ReplayPage {
     watch: Watch,
     meter: Meter,
-    /// How many cases have ended, and how many there are.
+    /// The number of cases that have ended, and the number of all cases.
     progress: (usize, usize),
-    /// Answers and notices.
+    /// The answers and notices, one below another.
     pub(super) answer: String,
-    /// The last notice: the reason if the line was refused.
+    /// The last notice. If the line was refused, this is the reason.
     pub(super) notice: String,
     pub(super) pictures: Vec<Arc<[u8]>>,
 }
@@ -39,7 +39,8 @@ impl ReplayPage {
         self.pictures.clear();
     }
 
-    /// Counts a case that has ended, and hides the progress so that its report can be printed.
+    /// Counts a case as ended, and hides the progress so that the report of the case can be
+    /// printed.
     pub(super) fn end_case(&mut self) {
         self.progress.0 += 1;
         self.meter.clear();

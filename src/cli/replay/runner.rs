@@ -1,4 +1,4 @@
-//! Runs the cases of a replay, one after the other, each in a new private session.
+//! Runs the cases of a replay one after another, each in a new private session.
 
 use super::super::Exit;
 use super::super::args::Replay as Args;
@@ -17,19 +17,19 @@ use std::time::Instant;
 use story::places::find_place;
 use story::{Reply, Settings, Status, Story};
 
-/// The state of a run.
+/// The state of a replay.
 pub(super) struct Runner<'a> {
     studio: &'a mut Studio,
     events: &'a Receiver<Reply>,
     page: ReplayPage,
     args: &'a Args,
-    /// How long the last line took, in milliseconds.
+    /// The time that the last line took, in milliseconds.
     took: f64,
-    /// The message with which the last line was refused.
+    /// The message with which the last line was refused; None if the line was accepted.
     refused: Option<String>,
 }
 
-/// Why a line could not run: a sentence, and its exit code.
+/// The reason why a line could not run, as a sentence, and the exit code.
 type Fault = (String, Exit);
 
 impl<'a> Runner<'a> {
@@ -54,7 +54,7 @@ impl<'a> Runner<'a> {
         self.page.interrupted()
     }
 
-    /// Runs a case as many times as its script says; None if it was interrupted.
+    /// Runs a case as many times as its script says. Returns None if the case was interrupted.
     pub(super) fn case(
         &mut self,
         script: &Script,
@@ -109,7 +109,7 @@ impl<'a> Runner<'a> {
         Some((report, None))
     }
 
-    /// Runs a case once; None if it was interrupted.
+    /// Runs a case once. Returns None if the case was interrupted.
     fn once(
         &mut self,
         script: &Script,
@@ -184,7 +184,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Types a line and waits for its answer.
+    /// Types a line and waits until the line has been carried out.
     fn line(&mut self, text: &str) -> Result<(), Fault> {
         self.page.begin_line();
         self.refused = None;
@@ -234,7 +234,7 @@ impl<'a> Runner<'a> {
         expectation.check(&observed, goldens)
     }
 
-    /// Adds the token count and times to a report.
+    /// Adds the token count and the times of a case to its report.
     fn measure(&self, report: &mut CaseReport, began: Instant) {
         let seconds = began.elapsed().as_secs_f64();
         let nodes = self.studio.story().nodes().iter();
@@ -246,7 +246,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Notes the loaded model for the report of the run.
+    /// Adds the name of the loaded model to the report of the replay.
     fn note_model(&self, run: &mut RunReport) {
         let Some(about) = self.studio.about() else {
             return;
@@ -260,8 +260,8 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Combines the report of a repeated case's next run with that of the runs before it. The failures
-/// reported are those of the first run that failed.
+/// Adds the next run of a repeated case to the combined report of the runs before it. The reported
+/// failures are those of the first run that failed.
 fn together(before: CaseReport, run: CaseReport) -> CaseReport {
     let sum = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
     let (tokens, seconds) = (before.tokens + run.tokens, sum(before.seconds, run.seconds));
@@ -327,7 +327,7 @@ fn text_at(story: &Story, place: &str) -> Result<String, String> {
     Ok(node.text.clone())
 }
 
-/// The command that runs a case alone, with the same options.
+/// Returns the shell command that runs only one case, with the same options.
 fn rerun(file: &str, case: &str, args: &Args) -> String {
     let mut words = vec![
         "illumine".to_string(),
@@ -363,7 +363,7 @@ fn rerun(file: &str, case: &str, args: &Args) -> String {
     words.join(" ")
 }
 
-/// A word, quoted for a POSIX shell.
+/// Quotes a word for a POSIX shell, if necessary.
 fn shell_quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
