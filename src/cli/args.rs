@@ -1,4 +1,5 @@
-//! Command-line arguments: validated, not yet resolved against configuration and environment.
+//! The command-line arguments. They are validated here, but not yet combined with the configuration
+//! and the environment.
 
 mod many;
 mod pictures;
