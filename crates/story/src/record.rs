@@ -1,4 +1,4 @@
-//! The journal's records: everything that can happen to a session, as plain data.
+//! The records of a journal. They describe everything that can happen to a session as plain data.
 //!
 //! One record is one line of `journal.jsonl`: `{"v":1,"kind":"node",…}`. Unknown kinds and fields
 //! are left untouched on disk.

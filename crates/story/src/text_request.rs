@@ -16,8 +16,8 @@ pub struct TextRequest {
     pub goal: LengthGoal,
     /// Banned phrases.
     pub bans: Vec<Ban>,
-    /// Whether to use token healing: back up over the last token of a person's text, so that an
-    /// unfinished word can be completed.
+    /// Whether to use token healing: generation backs up over the last token of a person's text, so
+    /// that an unfinished word can be completed.
     pub heal: bool,
     /// Tokens that the passage must start with.
     pub begin: Vec<u32>,

@@ -58,12 +58,12 @@ impl Story {
         &self.marks
     }
 
-    /// Whether this passage is hidden.
+    /// Whether passage `id` is hidden.
     pub fn is_hidden(&self, id: NodeId) -> bool {
         self.hidden.contains(&id)
     }
 
-    /// Whether this picture is shown on the page.
+    /// Whether picture `id` is shown on the page.
     pub fn is_shown(&self, id: NodeId) -> bool {
         self.shown.contains(&id)
     }
@@ -81,7 +81,7 @@ impl Story {
         self.children.get(index).map_or(&[], Vec::as_slice)
     }
 
-    /// All passages that start at this place, oldest first.
+    /// The ids of all passages that start at `place`, oldest first.
     pub fn passages_at(&self, place: Place) -> impl Iterator<Item = NodeId> {
         let there = match place.node {
             Some(parent) => self.children(parent),

@@ -275,7 +275,7 @@ pub fn random_shift(reach: usize, rng: &mut Rng) -> Shift {
     Shift { down, right }
 }
 
-/// How far pictures are shifted, in pixels.
+/// The distance by which pictures are shifted, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shift {
     pub down: i32,
@@ -304,7 +304,7 @@ fn sampling_weight(pictures: &Dataset, at: usize) -> f64 {
     (if ink { INK_WEIGHT } else { 1.0 }) * (if toned { TONE_WEIGHT } else { 1.0 })
 }
 
-/// The channel, row and column of each value in a picture.
+/// Iterates over the channel, row and column of each value in a picture.
 fn positions(size: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     let rows = (0..CHANNELS).flat_map(move |channel| (0..size).map(move |y| (channel, y)));
     rows.flat_map(move |(channel, y)| (0..size).map(move |x| (channel, y, x)))

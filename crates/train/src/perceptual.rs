@@ -254,8 +254,8 @@ struct Lengths {
     to: usize,
 }
 
-/// A depthwise convolution on the CPU, from `[batch, size, size, channels]` to `[batch, small,
-/// small, channels]`.
+/// A depthwise convolution on the CPU. Its input is `[batch, size, size, channels]`; its output is
+/// `[batch, small, small, channels]`, where `small` is the output size.
 struct DepthwiseForward(Arc<Depthwise>);
 
 /// The gradient of [`DepthwiseForward`] for inputs that are `size` wide and high.

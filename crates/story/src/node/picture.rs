@@ -1,4 +1,5 @@
-//! Pictures as the journal records them: file checksum, size and provenance.
+//! The form in which the journal stores pictures: the checksum of the file, the size and the
+//! provenance.
 
 use super::NodeId;
 use crate::sentence::excerpt;

@@ -1,4 +1,4 @@
-//! The places of pictures in a story.
+//! Finds the pictures of a story, their versions and their places.
 
 use super::Story;
 use crate::node::picture::Picture;

@@ -1,4 +1,4 @@
-//! The drawings of an icon set, and the concept that each drawing shows.
+//! Finds the drawings of an icon set and the concept that each drawing shows.
 
 use super::emoji::{EmojiIndex, slug};
 use super::render::Drawing;

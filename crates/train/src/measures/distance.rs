@@ -1,4 +1,4 @@
-//! Distances between two sets of pictures.
+//! Computes distances between two sets of pictures.
 
 use super::Features;
 use super::Result;
