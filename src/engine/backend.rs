@@ -91,8 +91,8 @@ pub trait Backend {
     /// 1. [`Event::Prefill`] while the prompt is evaluated, at least once with `done == reused`.
     ///    The event's `cut` says what did not fit the context, and the studio reports this.
     /// 2. [`Event::Thought`] for each piece of the model's thoughts, if any.
-    /// 3. [`Event::Piece`] for each piece of text, with the piece's token ids if they are known. The
-    ///    text is not yet cleaned; the outbox cleans it. [`Event::Rewound`] precedes text that
+    /// 3. [`Event::Piece`] for each piece of text, with the piece's token ids if they are known.
+    ///    The text is not yet cleaned; the outbox cleans it. [`Event::Rewound`] precedes text that
     ///    replaces a banned phrase; a banned phrase itself is never sent.
     ///
     /// The prompt is `request.context`, and the passage starts with the tokens `request.begin`. It
@@ -122,8 +122,8 @@ pub trait Backend {
         Err(Failure::engine("This engine cannot list its context"))
     }
 
-    /// Prefills a prompt that may be requested soon. Errors are ignored, since they occur again when
-    /// the prompt is requested.
+    /// Prefills a prompt that may be requested soon. Errors are ignored, since they occur again
+    /// when the prompt is requested.
     fn prefetch(&mut self, _request: &TextRequest, _observer: &dyn Observer) {}
 
     /// Returns the KV cache and its tokens, or None if they cannot be saved.

@@ -106,11 +106,13 @@ pub enum End {
     Stopped,
     /// The model [`Plan::model`] cannot be loaded.
     NoModel(String),
-    /// Too many cases in a row failed because of the server or model.
+    /// The run ended early because too many consecutive cases failed on account of the server or
+    /// the model.
     Hopeless(String),
 }
 
-/// Runs all cases. `take` receives the events; if it returns false, the run stops.
+/// Runs all cases. The function `take` receives the events of the run; the run stops when `take`
+/// returns false.
 pub fn run(
     loader: &mut dyn Loader,
     plan: &Plan,
@@ -147,11 +149,11 @@ struct Run<'a> {
     pool: Pool,
     dispatch: Dispatch,
     began: Instant,
-    /// The index of each model in `models`.
+    /// The index of each model in `models`, by the name of the model.
     names: HashMap<String, usize>,
     models: Vec<Result<Model, Failure>>,
     told: HashSet<String>,
-    /// How many cases in a row failed because of the server or model.
+    /// The number of consecutive cases that have just failed because of the server or the model.
     hopeless: u32,
     take: RefCell<&'a mut dyn FnMut(News) -> bool>,
 }
@@ -292,7 +294,7 @@ impl Run<'_> {
         hopeless.map_or(Ok(()), |why| Err(End::Hopeless(why)))
     }
 
-    /// Returns the index of a model in `models`; loads the model first if necessary.
+    /// Returns the index of a model in `models`. Loads the model first if necessary.
     fn load(&mut self, name: &str) -> Result<usize, End> {
         if let Some(number) = self.names.get(name) {
             let kept = match &self.models[*number] {
@@ -338,7 +340,8 @@ impl Run<'_> {
         Ok(number)
     }
 
-    /// Ends the threads: stops requests still in flight, and reports answers that have arrived.
+    /// Ends the threads of the pool. If the run ended early, requests in flight are stopped.
+    /// Answers that have arrived are still reported.
     fn finish(mut self, end: Result<(), End>) -> End {
         if end.is_err() {
             self.stop.stop();
