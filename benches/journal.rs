@@ -1,4 +1,4 @@
-//! Measures how long sessions with more and more passages take to open.
+//! Measures how long it takes to open sessions with increasing numbers of passages.
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 

@@ -1,9 +1,9 @@
 //! Measures all linear layers of a small model, for one token and for a prompt.
 //!
-//! The shapes are SmolLM2-135M's: 30 layers in Q4_1 and an output head in Q8_0, 96 MB in all.
-//! Decoding speed is given in bytes per second, and as a share of the same threads' memory
-//! bandwidth. `ILLUMINE_THREADS` sets the number of threads; by default, all of the machine's are
-//! used.
+//! The shapes are SmolLM2-135M's: 30 layers in Q4_1 and an output head in Q8_0, 96 MB in all. The
+//! decoding speed is reported in bytes per second and as a share of the memory bandwidth of the
+//! same threads. `ILLUMINE_THREADS` sets the number of threads; by default, all of the machine's
+//! are used.
 
 #![allow(
     clippy::disallowed_methods,
@@ -24,7 +24,7 @@ const WIDE: usize = 1536;
 const VOCABULARY: usize = 49_152;
 const LAYERS: usize = 30;
 
-/// Matrices that share their input.
+/// Matrices that are multiplied by the same input.
 type Step = Vec<Packed>;
 
 struct Model {
@@ -67,7 +67,8 @@ impl Model {
             .sum()
     }
 
-    /// Runs every layer for `m` rows, and the output head for `heads` of them.
+    /// Multiplies `m` input rows by the matrices of every layer, and `heads` of the rows by the
+    /// output head.
     fn run(&self, pool: &Pool, x: &[f32], m: usize, heads: usize, out: &mut [f32]) {
         for step in self.layers.iter().flatten() {
             product(pool, step, x, m, out);
@@ -90,7 +91,7 @@ fn product(pool: &Pool, step: &Step, x: &[f32], m: usize, mut rest: &mut [f32]) 
     matmul(pool, &weights, x, m, &mut outs, Write::Set).expect("shapes that fit");
 }
 
-/// Blocks of random bytes from 0 to 15, so that scales are small half floats.
+/// Creates weights from random bytes between 0 and 15, so that the scales are small half floats.
 fn weights(format: Format, rows: usize, cols: usize) -> Vec<u8> {
     let mut state = 1u32;
     let mut next = || {
@@ -109,7 +110,7 @@ fn threads() -> usize {
     wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// The time of the fastest of 30 runs, in seconds.
+/// Calls `run` 30 times and returns the shortest time in seconds.
 fn best_of(mut run: impl FnMut()) -> f64 {
     let time = |_| {
         let began = Instant::now();

@@ -1,10 +1,11 @@
 //! Simulates a million cases on a cluster, for docs/cluster.md: `cargo run --example cluster`.
 //!
 //! Each client runs the dispatcher of `illumine write --each` in simulated time. The replicas and
-//! the router are simulated too. A replica's step takes `STEP.0 + STEP.1 × batch` seconds, fitted
-//! to vLLM on two CPU cores (1.9 requests/s one at a time, 8.3 with 16 in flight, 8 tokens each).
-//! When its queue is full, the router answers 408, as vllm-router does. `speed` is how much faster
-//! a GPU is assumed to be.
+//! the router are simulated too. A step of a replica takes `STEP.0 + STEP.1 × batch` seconds. These
+//! constants are fitted to measurements of vLLM on two CPU cores: 1.9 requests per second with one
+//! request at a time, and 8.3 with 16 requests in flight, each for 8 tokens. If the queue of the
+//! router is full, the router answers 408, as vllm-router does. `speed` is how many times faster a
+//! GPU is assumed to be.
 
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 
@@ -17,15 +18,18 @@ use std::time::Duration;
 
 const CASES: usize = 1_000_000;
 const GPUS: usize = 64;
-/// The duration of a step in seconds: a constant part, and a part for each sequence in the batch.
+/// The duration of a step of a replica, in seconds: a constant part, and a part that is added for
+/// each sequence in the batch.
 const STEP: (f64, f64) = (0.0541, 0.0117);
-/// vLLM's default `--max-num-seqs`.
+/// The maximum number of sequences that a replica processes at a time: the default of vLLM's option
+/// `--max-num-seqs`.
 const SLOTS: usize = 256;
-/// The maximum length of the router's queue.
+/// The maximum number of requests in the router's queue.
 const QUEUE: usize = 100;
-/// How many seconds a request may wait in the queue.
+/// The maximum time that a request waits in the router's queue, in seconds.
 const QUEUE_TIME: f64 = 60.0;
-/// The average number of tokens per text; texts vary by up to half of it.
+/// The average number of tokens per text. The length of each text differs from the average by up to
+/// half.
 const TOKENS: f64 = 128.0;
 
 /// The kind of failure that is simulated.
@@ -38,12 +42,13 @@ enum Trouble {
     LostGpus,
 }
 
-/// How a client schedules its requests.
+/// The policy by which a client decides when to send its requests.
 #[derive(Clone, Copy, PartialEq)]
 enum Policy {
-    /// Like illumine, with an optional limit on requests in flight.
+    /// The policy of illumine. The number is an optional limit on the requests in flight.
     Dispatch(Option<usize>),
-    /// A fixed number of requests in flight; a failed one is resent at once, up to three times.
+    /// A policy with a fixed number of requests in flight. A failed request is resent immediately,
+    /// up to three times.
     Plain(usize),
 }
 
@@ -59,7 +64,7 @@ enum Client {
 #[derive(Clone, Copy)]
 struct Sent {
     client: usize,
-    /// How many times the client had been killed before it sent this request.
+    /// The number of times that the client had been killed before it sent this request.
     life: u32,
     case: usize,
     attempt: u32,
@@ -68,7 +73,8 @@ struct Sent {
 }
 
 enum What {
-    /// A request ends on a replica. If the replica has failed since, `life` no longer matches.
+    /// A request ends on a replica. If the replica has failed in the meantime, `life` differs from
+    /// the current number of failures of the replica, and the event is ignored.
     Ends {
         sent: Sent,
         gpu: usize,
@@ -85,7 +91,8 @@ enum What {
     Recovery,
 }
 
-/// An event, ordered by its time in microseconds, then by a serial number.
+/// An event with its time in microseconds and a serial number. Events are ordered by time, and then
+/// by serial number.
 struct At(u64, u64, What);
 
 impl PartialEq for At {
@@ -112,9 +119,9 @@ struct Simulation {
     events: BinaryHeap<Reverse<At>>,
     clients: Vec<Client>,
     lives: Vec<u32>,
-    /// The cases that each client has yet to start.
+    /// For each client, the cases that it has not started yet.
     left: Vec<VecDeque<usize>>,
-    /// Each client's cases in flight, which are sent again if the client is killed.
+    /// For each client, its cases in flight. If the client is killed, these cases are sent again.
     open: Vec<std::collections::HashSet<usize>>,
     busy: Vec<usize>,
     gpu_lives: Vec<u32>,
@@ -126,7 +133,7 @@ struct Simulation {
     sent: u64,
     refused: u64,
     twice: u64,
-    /// The number of requests sent in each second.
+    /// For each second, the number of requests sent in that second.
     rate: Vec<u32>,
     down: bool,
     /// The time at which the last case ended.
@@ -282,7 +289,7 @@ impl Simulation {
         }
     }
 
-    /// Schedules a refusal to arrive a moment later.
+    /// Schedules a refusal of the request, which reaches the client 5 milliseconds later.
     fn later(&mut self, sent: Sent) {
         self.at(self.now + 0.005, What::Refused { sent });
     }
@@ -305,7 +312,7 @@ impl Simulation {
         }
     }
 
-    /// Delivers an answer to its client.
+    /// Delivers an answer to the client that sent the request.
     fn answer(&mut self, sent: Sent, failure: Option<Retry>) {
         if sent.life != self.lives[sent.client] {
             return;

@@ -1,6 +1,7 @@
 //! Measures how fast a model prefills and generates on this machine.
 //!
-//! This module takes a loaded model and returns numbers. It prints and compares nothing.
+//! This module takes a loaded model and returns measurements. It prints nothing and makes no
+//! comparisons.
 
 #[cfg(feature = "train")]
 pub mod pictures;
@@ -16,33 +17,33 @@ use story::context::{ContextPart, PartKind};
 use story::message::{LengthGoal, Overflow, TextRequest};
 use story::{Context, Sampling};
 
-/// A measurement.
+/// A measurement of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Prefills a prompt into an empty cache, as llama-bench's pp does.
+    /// The speed of prefilling a prompt into an empty cache, like the test pp of llama-bench.
     Read { tokens: usize },
-    /// Generates tokens after a story of `depth` tokens, without sampling, as llama-bench's tg
-    /// does.
+    /// The speed of generating tokens after a story of `depth` tokens, without sampling, like the
+    /// test tg of llama-bench.
     Write { tokens: usize, depth: usize },
     /// The time to the first token of a short prompt, with an empty cache.
     First { line: usize },
     /// The time to the first token after a line is added to a story.
     FollowUp { story: usize, line: usize },
-    /// The time to the first token after a line is added on another branch, which shares only the
-    /// first half of the story.
+    /// The time to the first token after a line is added to another branch of a story. Only the
+    /// first half of the story belongs to both branches.
     Switch { story: usize, line: usize },
 }
 
 pub use several::measure as several;
 
-/// Why something could not be measured.
+/// The reason why a measurement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     #[error("{0}")]
     Engine(String),
 }
 
-/// Statistics over several runs.
+/// The minimum, median and maximum of several measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
     pub min: f64,
@@ -51,7 +52,7 @@ pub struct Spread {
 }
 
 impl Task {
-    /// The readable name of the measurement.
+    /// The name of the measurement, as shown to the user.
     pub fn name(&self) -> String {
         match self {
             Task::Read { tokens } => format!("read {tokens} tokens"),
@@ -63,7 +64,7 @@ impl Task {
         }
     }
 
-    /// The unit: tokens per second (higher is better) or milliseconds.
+    /// The unit of the measurement: tokens per second, for which higher is better, or milliseconds.
     pub fn unit(&self) -> &'static str {
         match self {
             Task::Read { .. } | Task::Write { .. } => "tok/s",
@@ -71,7 +72,7 @@ impl Task {
         }
     }
 
-    /// Takes one measurement.
+    /// Takes one measurement and returns its value in the unit of [`Task::unit`].
     pub fn measure(&self, loaded: &mut Loaded) -> Result<f64, ModelError> {
         loaded.rewind(0);
         match *self {
@@ -105,8 +106,8 @@ impl Task {
     }
 }
 
-/// The time to the first token after a line of `line` new tokens, with the first `kept` tokens of
-/// the story in the cache.
+/// Measures the time to the first token after a line of `line` new tokens, in milliseconds. `kept`
+/// is the number of tokens of the story that stay in the cache.
 fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, ModelError> {
     let ids: Vec<u32> = (0..line)
         .map(|at| some_token(loaded, at + 99_991))
@@ -117,7 +118,8 @@ fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, Mod
     Ok(began.elapsed().as_secs_f64() * 1000.0)
 }
 
-/// A request for a passage after some words; `number` is both its passage id and its seed.
+/// Creates a request for a passage of `tokens` tokens that continues the text `words`. `number` is
+/// both the id of the passage and the seed.
 fn request(number: u64, words: &str, tokens: usize, heal: bool) -> TextRequest {
     let kind = PartKind::Story { node: 0, from: 0 };
     TextRequest {
@@ -140,7 +142,7 @@ fn request(number: u64, words: &str, tokens: usize, heal: bool) -> TextRequest {
     }
 }
 
-/// Prefills tokens `from..to` of a text that never repeats itself.
+/// Prefills the tokens from index `from` up to index `to` of an artificial text.
 fn read(loaded: &mut Loaded, from: usize, to: usize) -> Result<(), ModelError> {
     let ids: Vec<u32> = (from..to).map(|at| some_token(loaded, at)).collect();
     for slice in ids.chunks(crate::engine::SLICE) {
@@ -158,7 +160,7 @@ fn some_token(loaded: &Loaded, at: usize) -> u32 {
     ((at * 7919 + 1) % loaded.model.vocabulary()) as u32
 }
 
-/// Minimum, median and maximum; zeros if there are no values.
+/// Returns the minimum, median and maximum of values. All three are 0 if there are no values.
 pub fn spread(mut values: Vec<f64>) -> Spread {
     values.sort_by(f64::total_cmp);
     let at = |index: usize| values.get(index).copied().unwrap_or_default();

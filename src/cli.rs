@@ -1,4 +1,4 @@
-//! The command line: one module per subcommand, and shared functions.
+//! The command line. It has one module per subcommand, and functions that the subcommands share.
 
 pub mod args;
 mod backends;
@@ -58,7 +58,7 @@ use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
 use story::Reply;
 
-/// Runs the given command.
+/// Runs the command that the user gave, with logging.
 pub fn run(cli: Cli) -> Result<Exit, Failed> {
     log::begin(&cli.log, cli.name())?;
     let result = dispatch(cli);
@@ -96,13 +96,13 @@ fn dispatch(cli: Cli) -> Result<Exit, Failed> {
     }
 }
 
-/// Starts the engine on its own thread, and creates a studio that uses it. Loads no model. Returns
-/// the studio and the channel of the engine's replies.
+/// Starts the engine on its own thread, and creates a studio that uses the engine. No model is
+/// loaded yet. Returns the studio and the channel of the engine's replies.
 fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Reply>), Failed> {
     studio_with(paths, common, environment::setup(paths, common)?)
 }
 
-/// Like `studio`, but with a setup that the caller made.
+/// Like `studio`, but uses a setup that the caller supplies.
 fn studio_with(
     paths: &Paths,
     common: &Common,
@@ -113,7 +113,7 @@ fn studio_with(
     Ok((Studio::new(engine, setup), events))
 }
 
-/// Opens the named session, or creates it, and starts to load its model.
+/// Opens the session with the given name, or creates it, and starts to load the model.
 fn enter(studio: &mut Studio, session: Option<&str>) -> Result<Option<String>, Failed> {
     let said = match session.map(|name| studio.open_or_begin(name)).transpose()? {
         Some(illumine::studio::Outcome::Moved(said)) => Some(said),
@@ -123,7 +123,7 @@ fn enter(studio: &mut Studio, session: Option<&str>) -> Result<Option<String>, F
     Ok(said)
 }
 
-/// Starts loading the model, unless the opened session has requested its own.
+/// Starts to load the model, unless opening the session has already done so.
 fn start_model(studio: &mut Studio) {
     if !studio.busy() {
         studio.load_model();
@@ -141,7 +141,7 @@ fn paths_text(paths: &Paths) -> String {
     )
 }
 
-/// The error for trainer commands in a build without the trainer.
+/// Returns the error for a trainer command in a build without the trainer.
 #[cfg(not(feature = "train"))]
 fn no_trainer() -> Failed {
     Failed::new(
@@ -150,12 +150,12 @@ fn no_trainer() -> Failed {
     )
 }
 
-/// Prints an error to standard error, on one line.
+/// Prints an error message to standard error, on one line.
 pub fn complain(why: &str) {
     note(&format!("illumine: {}", base::untrusted::clean_line(why)));
 }
 
-/// Prints a line to standard error; ignores failure, since nobody may be reading.
+/// Prints a line to standard error. A failure is ignored, since there may be no reader.
 fn note(line: &str) {
     let _ = writeln!(stderr().lock(), "{line}");
 }

@@ -1,6 +1,7 @@
-//! Opens a text in the writer's own editor and reads the result.
+//! Opens a text in the writer's own editor and reads the edited text.
 //!
-//! This module uses no story and no screen; the caller must have released the terminal.
+//! This module uses no story and no screen. The caller must restore the terminal before the editor
+//! starts.
 
 use base::decode::decode;
 use std::fs::{self, OpenOptions};
@@ -8,7 +9,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Why a text was not edited.
+/// The reason why a text could not be edited.
 #[derive(Debug, thiserror::Error)]
 pub enum EditorError {
     #[error("No editor is set; set VISUAL or EDITOR, for example EDITOR=nano")]
@@ -24,13 +25,13 @@ pub enum EditorError {
 /// The writer's editor, and the folder for its temporary files.
 #[derive(Clone, Debug)]
 pub struct Editor {
-    /// The command, possibly with arguments.
+    /// The command that starts the editor, possibly with arguments.
     pub command: String,
     pub folder: PathBuf,
 }
 
 impl Editor {
-    /// Opens `text` in the editor and returns the result.
+    /// Opens `text` in the editor and returns the edited text.
     pub fn edit(&self, text: &str) -> Result<String, EditorError> {
         let mut words = self.command.split_whitespace();
         let program = words.next().ok_or(EditorError::None)?;

@@ -1,5 +1,5 @@
-//! The engine: a worker thread receives requests and sends replies; the threads share only the stop
-//! flag.
+//! The engine: a worker thread receives requests and sends replies; the only state that the threads
+//! share is the stop flag.
 //!
 //! Models are created on the worker and never leave it. The engine uses no sessions, no files
 //! except the models', and no terminal. Every request has an id, every reply carries the id of the
@@ -34,15 +34,16 @@ use std::thread::{self, JoinHandle};
 use story::message::{Reply, RequestId};
 use story::{Event, Request};
 
-/// A handle to the worker. Dropping it stops the work and joins the thread.
+/// A handle to the worker thread. Dropping the handle stops the work and joins the thread.
 pub struct Engine {
     requests: Option<mpsc::Sender<(RequestId, Request)>>,
     stop: Stop,
     worker: Option<JoinHandle<()>>,
 }
 
-/// Stops all requests submitted so far. The two counters, of submitted and of stopped requests,
-/// only increase, so there is nothing to reset and no race: later requests are not affected.
+/// Stops all requests submitted so far, but no later requests. There is one counter of submitted
+/// requests and one of stopped requests. Both only increase, so nothing has to be reset and there
+/// is no race.
 #[derive(Clone, Default)]
 pub struct Stop(Arc<Marks>);
 
@@ -53,7 +54,7 @@ struct Marks {
 }
 
 impl Engine {
-    /// Starts the worker; it waits for its first request.
+    /// Starts the worker thread, which waits for its first request.
     pub fn start(loader: impl Loader + 'static, replies: mpsc::Sender<Reply>) -> Engine {
         let (requests, inbox) = mpsc::channel();
         let stop = Stop::default();
@@ -78,7 +79,7 @@ impl Engine {
         id
     }
 
-    /// A handle with which other threads, such as a signal handler's, can stop requests.
+    /// Returns a handle with which other threads, such as a signal handler, can stop requests.
     pub fn stopper(&self) -> Stop {
         self.stop.clone()
     }
@@ -115,8 +116,8 @@ struct Outbox<'a> {
 }
 
 impl Observer for Outbox<'_> {
-    /// Reports that a model or another file is being downloaded or loaded; no other progress is
-    /// reported here.
+    /// Reports the progress of downloading or loading a model or another file. All other progress
+    /// is sent with `tell`.
     fn progress(&self, step: &str, done: u64, total: Option<u64>) {
         let what = step.to_string();
         self.tell(Event::Loading { what, done, total });

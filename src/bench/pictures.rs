@@ -1,8 +1,10 @@
-//! Evaluates the illuminator's pictures: recognition by a classifier trained on real pictures,
-//! distance to real pictures, diversity and memorization.
+//! Evaluates the pictures that the illuminator draws: how often a classifier trained on real
+//! pictures recognizes them, how far they are from real pictures, how diverse they are, and how
+//! much is memorized.
 //!
-//! Features come from EfficientNet-lite0 (`train::features`), formulas from `train::measures`.
-//! Silhouettes (the style `ink`) are excluded: each concept has only one, so none can be held out.
+//! The features come from EfficientNet-lite0 (`train::features`), and the formulas from
+//! `train::measures`. Silhouettes (the style `ink`) are excluded, since each concept has only one
+//! silhouette, so none can be held out.
 
 mod compare;
 mod features;
@@ -21,37 +23,39 @@ use train::measures::{Classifier, Features};
 /// How many pictures to evaluate, and how to draw them.
 #[derive(Clone, Copy, Debug)]
 pub struct EvaluationSettings {
-    /// The number of pictures to draw for each split: seen, held-out pairs, held-out concepts.
+    /// The number of pictures to draw for each of the three splits: seen pictures, held-out pairs
+    /// and held-out concepts.
     pub drawn: usize,
-    /// The maximum number of real pictures to fit the classifier to.
+    /// The maximum number of real pictures to which the classifier is fitted.
     pub learned: usize,
     pub seed: u64,
     pub sampling: Sampling,
-    /// The share (0 to 1) of a real picture's tokens to predict again. At 0, only encoder and
-    /// decoder are measured, which gives an upper bound for the token Transformer. If None,
-    /// pictures are drawn from captions.
+    /// The share (0 to 1) of a real picture's tokens that are predicted again. At 0, only the
+    /// encoder and the decoder are evaluated, which gives an upper bound for the token Transformer.
+    /// If None, pictures are drawn from captions instead.
     pub redrawn: Option<f64>,
 }
 
-/// The concept and style of one picture.
+/// The concept and the style of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Target {
     concept: u32,
     style: u32,
 }
 
-/// The shares of pictures that were recognized.
+/// The number of evaluated pictures, and the shares of these pictures that the classifier
+/// recognized.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Recognized {
     pub pictures: usize,
     pub top1: f64,
     pub top5: f64,
     pub style: f64,
-    /// The share of pictures whose own caption ranks first among 100.
+    /// The share of pictures for which the caption of the picture ranks first among 100 captions.
     pub r_precision: f64,
 }
 
-/// Drawn pictures, and real ones of the same concepts and styles.
+/// The recognition of drawn pictures, and of real pictures of the same concepts and styles.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Compared {
     pub drawn: Recognized,
@@ -61,14 +65,14 @@ pub struct Compared {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     pub features: &'static str,
-    /// The number of concepts that the classifier chooses among.
+    /// The number of concepts from which the classifier chooses.
     pub concepts: usize,
     pub seen: Compared,
     pub held_out_pairs: Compared,
     pub held_out_concepts: Compared,
-    /// The kernel distance from drawn to real pictures: mean and standard deviation.
+    /// The kernel distance between drawn and real pictures: its mean and standard deviation.
     pub kernel_distance: [f64; 2],
-    /// The kernel distance between two halves of the real pictures: mean and standard deviation.
+    /// The kernel distance between two sets of real pictures: its mean and standard deviation.
     pub kernel_distance_of_real: [f64; 2],
     pub frechet_distance: f64,
     pub frechet_distance_of_real: f64,
@@ -76,19 +80,19 @@ pub struct Report {
     pub entropy_score_of_real: f64,
     pub precision: f64,
     pub recall: f64,
-    /// The mean distance between drawn pictures of one prompt.
+    /// The mean distance between pictures drawn for the same prompt.
     pub diversity: f64,
-    /// The mean distance between real pictures of one concept in several styles.
+    /// The mean distance between real pictures of the same concept in different styles.
     pub diversity_of_real: f64,
     /// The share of drawn pictures whose nearest training picture has the requested concept and
     /// style.
     pub nearest_is_asked: f64,
     /// The median distance of drawn pictures from their nearest training pictures, divided by the
-    /// same median for held-out real pictures.
+    /// median distance of held-out real pictures from their nearest training pictures.
     pub nearest_distance: f64,
 }
 
-/// Why the evaluation failed.
+/// The reason why the evaluation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PicturesError {
     #[error(transparent)]
@@ -105,25 +109,26 @@ pub enum PicturesError {
     Cancelled(#[from] Cancelled),
 }
 
-/// The number of captions in the R-precision ranking.
+/// The number of captions that are ranked for each picture to compute R-precision.
 const CAPTIONS: usize = 100;
-/// The strength of the classifier's regularization.
+/// The strength of the regularization of the classifier's ridge regression.
 const STRENGTH: f64 = 30.0;
 const SILHOUETTES: &str = "ink";
 
-/// Everything the evaluation needs.
+/// The state of an evaluation: its inputs, its settings, and the concepts to choose from.
 struct Evaluation<'a> {
     pipeline: &'a ImagePipeline,
     extractor: &'a FeatureExtractor,
     pictures: &'a Dataset,
     settings: EvaluationSettings,
-    /// The concepts that the classifier chooses among, with their embeddings.
+    /// The concepts from which the classifier chooses. `embeddings` contains their embeddings in
+    /// the same order.
     concepts: Vec<u32>,
     embeddings: Vec<Vec<f32>>,
     rng: Rng,
 }
 
-/// Evaluates the pictures that a pipeline draws.
+/// Evaluates the pictures that an image pipeline draws.
 pub fn evaluate(
     pipeline: &ImagePipeline,
     extractor: &FeatureExtractor,
@@ -234,8 +239,9 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Chooses, from each split, the pictures whose concepts and styles are drawn again. Those of
-    /// the training split are removed from `trained`, so that the classifier is not fitted to them.
+    /// Chooses random pictures from each split, whose concepts and styles will be drawn. Pictures
+    /// chosen from the training split are removed from `trained`, so that the classifier is not
+    /// fitted to them.
     fn asked(&mut self, trained: &mut Vec<usize>) -> Result<[Vec<usize>; 3], PicturesError> {
         let most = self.settings.drawn;
         let (held, new) = (
@@ -255,8 +261,9 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Fits a map from a picture's features to the embedding of its concept and, for each style, a
-    /// score that should be 1 if the picture has that style and 0 otherwise.
+    /// Fits the classifier to the real pictures at `learned`. It maps the features of a picture to
+    /// the embedding of the concept and to one score for each style. The score should be 1 for the
+    /// style of the picture, and 0 for all other styles.
     fn classifier(
         &self,
         learned: &[usize],

@@ -5,8 +5,8 @@ use std::time::Instant;
 use story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
 use story::{Author, Node, Provenance, Record, Status};
 
-/// Creates the journal records of a session with `passages` passages, written alternately by a
-/// person and the model.
+/// Creates the journal records of a session with `passages` passages. A person and the model are
+/// the authors of the passages in turn.
 pub fn records(passages: u64) -> Vec<Record> {
     let mut records = Vec::new();
     for id in 0..passages {
@@ -46,7 +46,7 @@ pub fn records(passages: u64) -> Vec<Record> {
     records
 }
 
-/// Writes a session with this many passages and returns its name.
+/// Writes a session with `passages` passages, and returns the name of the session.
 pub fn write(sessions: &Sessions, passages: u64) -> Result<String, StoreError> {
     let name = format!("bench-{passages}");
     let mut journal = sessions.create(Some(&name), "2026-01-01T00:00:00Z", "bench")?;
@@ -54,7 +54,7 @@ pub fn write(sessions: &Sessions, passages: u64) -> Result<String, StoreError> {
     Ok(name)
 }
 
-/// Opens a session `runs` times and returns the milliseconds of each.
+/// Opens a session `runs` times, and returns how long each time took in milliseconds.
 pub fn open(sessions: &Sessions, name: &str, runs: u16) -> Result<Vec<f64>, StoreError> {
     let once = |_| {
         let began = Instant::now();

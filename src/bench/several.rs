@@ -1,18 +1,19 @@
-//! Measures how long it takes to write several continuations of one story: first in one batch, then
-//! one after the other.
+//! Measures how long it takes to write several continuations of the same story, first in one batch
+//! and then one after the other.
 
 use crate::engine::{Backend, Failure, Loaded};
 use base::progress::Unobserved;
 use std::time::Instant;
 use story::message::TextRequest;
 
-/// The text before the passages.
+/// The story that the passages continue.
 const STORY: &str = "The storm came in from the west a little after midnight, and by the time \
     the bells rang one o'clock the whole of the lower town was under water. Old Tobias stood at the \
     top of the slipway with a lantern in each hand and watched the river swallow the steps one by one.";
 
-/// Writes `count` passages of `tokens` tokens in one batch, and again one after the other; returns
-/// the milliseconds of both. The story before them is already in the KV cache.
+/// Writes `count` passages of `tokens` tokens in one batch, and then again one after the other.
+/// Returns both durations in milliseconds. The story is already in the KV cache when the
+/// measurement starts.
 pub fn measure(
     loaded: &mut Loaded,
     count: usize,

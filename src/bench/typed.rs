@@ -1,5 +1,5 @@
-//! Measures the time from Enter to the model's first words. It covers all stages of a passage,
-//! including the encoding of the story as tokens.
+//! Measures the time from the Enter key to the model's first words. The time covers all stages of a
+//! passage, including the encoding of the story as tokens.
 
 use super::BenchError;
 use crate::engine::{Backend, Failure, Listener, Loaded};
@@ -14,9 +14,9 @@ const SENTENCE: &str =
 const TOKENS: usize = 15;
 const LINE: &str = "Then the bells of the lower town began to ring.";
 
-/// Returns how many milliseconds the model's first words take after a line is typed. The story
-/// before the line, of about `story` tokens, is already in the KV cache. With `paused`, the line
-/// is, too, as if the writer had paused before Enter.
+/// Measures how long the model's first words take after a line is typed, in milliseconds. The story
+/// before the line has about `story` tokens and is already in the KV cache. If `paused` is true,
+/// the line is in the cache as well, as if the writer had paused before pressing Enter.
 pub fn measure(loaded: &mut Loaded, story: usize, paused: bool) -> Result<f64, BenchError> {
     loaded.rewind(0);
     let request = |words: &str| super::request(1, words, 2, true);
@@ -39,7 +39,7 @@ pub fn measure(loaded: &mut Loaded, story: usize, paused: bool) -> Result<f64, B
     Ok(first.as_secs_f64() * 1000.0)
 }
 
-/// The time at which the first words arrived.
+/// A listener that stores the time at which the first words arrived.
 #[derive(Default)]
 struct FirstPiece(Cell<Option<Instant>>);
 

@@ -1,4 +1,5 @@
-//! Command-line arguments: validated, not yet resolved against configuration and environment.
+//! The command-line arguments. They are validated here, but not yet combined with the configuration
+//! and the environment.
 
 mod many;
 mod pictures;
@@ -178,7 +179,7 @@ pub struct Common {
     pub sampling: Sampling,
 }
 
-/// The device, CPU threads and KV cache type of a model.
+/// The flags for the device, the number of CPU threads and the KV cache type of a model.
 #[derive(Args, Clone, Debug, Default)]
 pub struct On {
     /// Device to run on: auto, cpu, cuda:N or metal
@@ -350,7 +351,7 @@ pub enum Eval {
     Image(NoTrainer),
 }
 
-/// The arguments of a command that needs the trainer, in a build without it.
+/// The arguments of a command that needs the trainer, in a build without the trainer.
 #[cfg(not(feature = "train"))]
 #[derive(Args, Debug)]
 pub struct NoTrainer {
@@ -400,8 +401,8 @@ pub struct Bench {
     pub on: On,
 }
 
-/// Parses the command line. If it requests help, prints the help and returns None; a usage error
-/// becomes one sentence, like every other failure.
+/// Parses the command line. If the arguments request the help or the version, prints it and returns
+/// None. A usage error is turned into one sentence, as for every other failure.
 pub fn read() -> Result<Option<Cli>, Failed> {
     let error = match Cli::try_parse() {
         Ok(cli) => return Ok(Some(cli)),

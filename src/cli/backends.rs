@@ -20,7 +20,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// Reads the named backends in the configuration file.
+/// Reads the named backends from the configuration file.
 pub fn read(
     path: &Path,
     variable: impl Fn(&str) -> Option<String>,
@@ -93,14 +93,14 @@ fn backend(
     })
 }
 
-/// Turns a key, or the reason why there is none, into the backend's key source. A missing key is
+/// Turns a key, or the reason why no key was found, into the backend's key source. A missing key is
 /// reported only when the backend is used.
 fn found(key: Result<Key, String>) -> KeySource {
     key.map_or_else(KeySource::Missing, KeySource::Known)
 }
 
-/// Parses `key_command`, the command that prints the key: a list of words, or a string, which is
-/// split at white space.
+/// Parses `key_command`, the command that prints the key. Its value is a list of words or a string;
+/// a string is split at white space.
 fn command(fields: &Table) -> Result<Option<KeyCommand>, String> {
     let wrong = || {
         "key_command must be a program and its arguments, for example [\"pass\", \"show\", \"gpu\"]"
@@ -150,7 +150,8 @@ fn of_file(path: &Path) -> Result<Key, String> {
     key.ok_or_else(|| format!("The key file {shown} must contain only the key; correct it"))
 }
 
-/// The model named by the flags: a local one, or one on a server.
+/// Returns the name of the model that the flags select, which may be a local model or a model on a
+/// server. Returns None if no flag selects a model.
 pub fn model_of(common: &Common) -> Result<Option<String>, Failed> {
     let model = match (&common.backend, &common.model) {
         (None, model) => model.clone(),

@@ -1,4 +1,4 @@
-//! `illumine bench`: measures speed, optionally in alternation with another program's benchmark.
+//! `illumine bench`: measures speed, optionally alternating with another program's benchmark.
 
 use super::args::Bench as Args;
 use super::environment::{self, Paths};
@@ -28,14 +28,14 @@ struct Row {
     ours: Spread,
     #[serde(skip_serializing_if = "Option::is_none")]
     theirs: Option<Spread>,
-    /// illumine's speed divided by the other program's, in each run.
+    /// The ratio of illumine's speed to the other program's speed, computed for each run.
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio: Option<Spread>,
 }
 
 /// The number of passages generated in one batch.
 const SEVERAL: usize = 4;
-/// The number of tokens in a line that a writer adds.
+/// The number of tokens in a line that the writer adds to a story.
 const LINE: usize = 16;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
@@ -163,8 +163,8 @@ fn row(what: String, unit: &'static str, ours: Vec<f64>, theirs: Vec<f64>) -> Ro
     }
 }
 
-/// Runs the other program's benchmark once for the same task, and returns its speed: `avg_ts` in
-/// llama-bench's JSON (`-o json`). None for a task that llama-bench does not have.
+/// Runs the other program's benchmark once for `task`, and returns the speed: `avg_ts` in
+/// llama-bench's JSON (`-o json`). Returns None for a task that llama-bench does not have.
 fn peer(command: &str, task: &Task) -> Result<Option<f64>, Failed> {
     let (prompt, generate, depth) = match *task {
         Task::Read { tokens } => (tokens, 0, 0),

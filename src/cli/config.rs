@@ -24,7 +24,7 @@ use std::path::Path;
 use story::{Mode, Settings, sampling};
 use toml::{Table, Value};
 
-/// The maximum size of the file in bytes.
+/// The maximum size of config.toml in bytes.
 const LARGEST: u64 = 1 << 20;
 
 /// Reads the settings from the file; a missing file is not an error.
@@ -37,13 +37,13 @@ pub fn keys(path: &Path) -> Result<Keymap, Failed> {
     keymap(&table(path)?).map_err(|why| wrong(path, &why))
 }
 
-/// Whether the model prefills a line while it is being typed; on by default.
+/// Whether the model prefills a line while the writer is still typing it; true by default.
 pub fn read_ahead(path: &Path) -> Result<bool, Failed> {
     let set = table(path)?.get("read_ahead").and_then(Value::as_bool);
     Ok(set.unwrap_or(true))
 }
 
-/// How many daily backups a session keeps.
+/// The number of daily backups that are kept for each session.
 pub fn backups(path: &Path) -> Result<usize, Failed> {
     let set = table(path)?.get("backups").and_then(Value::as_integer);
     Ok(set.and_then(|set| usize::try_from(set).ok()).unwrap_or(7))

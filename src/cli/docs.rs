@@ -13,10 +13,10 @@ use std::path::Path;
 use story::command::COMMANDS;
 use story::sampling::SETTINGS;
 
-/// A table's name in its marker, and the function that makes the table.
+/// The name of a table, which also stands in its marker, and the function that generates the table.
 type Table = (&'static str, fn() -> String);
 
-/// The tables of each document.
+/// The documents with generated tables: the file name and the tables of each document.
 const DOCUMENTS: &[(&str, &[Table])] = &[
     (
         "README.md",
@@ -31,7 +31,7 @@ const DOCUMENTS: &[(&str, &[Table])] = &[
     ("GLOSSARY.md", &[("settings", settings)]),
 ];
 
-/// Flags common to all commands, left out of the table of trainer flags.
+/// The names of common flags, which the table of trainer flags leaves out.
 const COMMON: &[&str] = &[
     "help",
     "offline",
@@ -112,7 +112,7 @@ fn code(text: &str) -> String {
     format!("`{}`", escaped(text))
 }
 
-/// Escapes vertical bars.
+/// Escapes vertical bars and replaces line breaks with spaces, for a cell of a Markdown table.
 fn escaped(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }

@@ -88,8 +88,8 @@ fn drawn(studio: &Studio, id: NodeId) -> Option<Drawn<'_>> {
     })
 }
 
-/// Handles the engine's events until the pictures are drawn; returns the pictures, and the time at
-/// which the models were loaded.
+/// Handles the engine's events until the pictures are drawn. Returns the ids of the pictures and
+/// the time at which the models had been loaded.
 fn follow_events(
     studio: &mut Studio,
     replies: &Receiver<Reply>,
@@ -203,8 +203,9 @@ fn load_provenance(path: &Path) -> Result<PictureProvenance, Failed> {
     provenance(&file).map_err(|why| usage(format!("Cannot reproduce {}: {why}", path.display())))
 }
 
-/// Chooses the seeds: those of `--seeds`, or else `--n` consecutive ones. The first of these is
-/// `--seed`, or else the seed of the `--from` picture, or else random.
+/// Chooses the seeds: the seeds of `--seeds` or, without that flag, `--n` consecutive seeds. The
+/// first consecutive seed is given by `--seed` or, failing that, by the `--from` picture; otherwise
+/// it is random.
 fn seeds(args: &Args, from: Option<&PictureProvenance>) -> Result<Vec<u64>, Failed> {
     if let Some(seeds) = &args.seeds {
         return parse_seeds(seeds).ok_or_else(|| {
@@ -235,8 +236,8 @@ fn parse_seeds(text: &str) -> Option<Vec<u64>> {
     (1..=MAX_PICTURES).contains(&seeds.len()).then_some(seeds)
 }
 
-/// Writes the files. If there are several, their names contain the seeds, or numbers from 1 if
-/// some pictures share a seed.
+/// Writes the picture files and returns their paths. If there are several files, their names
+/// contain the pictures' seeds, or numbers from 1 if some pictures share a seed.
 fn save_pictures(args: &Args, drawn: &[Drawn]) -> Result<Vec<PathBuf>, Failed> {
     let seeds: HashSet<u64> = drawn
         .iter()

@@ -1,5 +1,5 @@
-//! `illumine write --each`: writes a passage for each case of a file, with many requests at once to
-//! a model server, or one after another with a local model.
+//! `illumine write --each`: writes a passage for each case of a file. A model server receives many
+//! requests at the same time; a local model writes one passage after another.
 
 mod case_file;
 mod merge;
@@ -104,7 +104,7 @@ fn say_begin(cases: &CaseFile, shard: Option<&Shard>, finished: usize) {
     }
 }
 
-/// Builds requests from rows.
+/// Builds requests from the rows of the case file.
 struct Requests {
     settings: Settings,
     template: Option<PromptTemplate>,
@@ -170,8 +170,8 @@ impl Requests {
         Ok((settings.model, request))
     }
 
-    /// The full name of a row's model. If the run uses a server, the model is one on that server,
-    /// unless `name` is itself a server's address.
+    /// Returns the full name of a row's model, given as `name`. If the run uses a server, `name`
+    /// refers to a model on that server, unless `name` is itself a server's address.
     fn model(&self, name: String) -> Result<String, String> {
         let usual = self.settings.model.as_str();
         let (server, _) = usual.split_once(':').unwrap_or((usual, ""));
@@ -191,7 +191,7 @@ impl Requests {
     }
 }
 
-/// Supplies the cases in the order of the file.
+/// Supplies the cases of a case file, one after another.
 struct Feed<'a> {
     cases: &'a CaseFile,
     requests: Requests,
@@ -216,12 +216,12 @@ impl Cases for Feed<'_> {
     }
 }
 
-/// Handles the events of a run.
+/// Handles the events of a run: writes the results and shows the progress.
 struct Sink {
     results: Results,
     progress: Progress,
     tally: Tally,
-    /// Why a result could not be written.
+    /// The first failure to write a result.
     failure: Option<Failed>,
 }
 

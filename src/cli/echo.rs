@@ -1,14 +1,14 @@
-//! Switches off the terminal's echo while it may answer queries: the answers arrive as if somebody
-//! had typed them, and would appear on the screen.
+//! Switches off the echo of the terminal while the terminal may answer queries. The answers arrive
+//! like typed input, so they would otherwise appear on the screen.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
 
-/// The terminal and its original state, while its echo is off.
+/// The terminal and its original settings while its echo is off; None while the echo is on.
 static BEFORE: Mutex<Option<(File, libc::termios)>> = Mutex::new(None);
 
-/// A guard during whose lifetime the terminal does not echo its input.
+/// A guard that restores the echo of the terminal when it is dropped.
 pub struct EchoGuard(());
 
 /// Whether the program is a shell's background job, which would be stopped if it queried the
@@ -20,7 +20,7 @@ pub fn in_background() -> bool {
     })
 }
 
-/// Switches the echo off, if there is a terminal.
+/// Switches the echo off until the guard is dropped. Does nothing if there is no terminal.
 pub fn off() -> EchoGuard {
     if let Some(terminal) = terminal() {
         // SAFETY: a termios contains only numbers, for which zero is valid.
@@ -36,7 +36,7 @@ pub fn off() -> EchoGuard {
     EchoGuard(())
 }
 
-/// Restores the echo; also called before the program exits.
+/// Restores the echo. This is also called before the program exits.
 pub fn restore() {
     let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some((terminal, before)) = before {

@@ -1,6 +1,6 @@
-//! Everything the program reads from its environment: variables, folders, the clock.
+//! Everything that the program reads from its environment: variables, folders and the clock.
 //!
-//! Libraries never look these up; this module collects everything they need once.
+//! Libraries never read the environment; this module reads everything that they need, once.
 
 use super::args::{Common, On};
 use super::exit::{Exit, Failed};
@@ -30,7 +30,7 @@ use time::format_description::well_known::Rfc3339;
 /// The program's name and version, for provenance.
 pub const BUILD: &str = concat!("illumine ", env!("CARGO_PKG_VERSION"));
 
-/// Every folder and file that illumine uses.
+/// The folders and files that illumine uses.
 pub struct Paths {
     pub sessions: PathBuf,
     pub models: PathBuf,
@@ -39,7 +39,7 @@ pub struct Paths {
     /// The input history of the editor.
     pub lines: PathBuf,
     pub config: PathBuf,
-    /// The folder of the writer's own voices.
+    /// The folder of the writer's own voices and prompt templates.
     pub prompts: PathBuf,
 }
 
@@ -87,14 +87,15 @@ fn folder(name: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// Whether `COLORTERM` says that the terminal supports true colour.
+/// Whether the variable `COLORTERM` says that the terminal supports true colour.
 pub fn all_colours() -> bool {
     let colours = variable("COLORTERM").unwrap_or_default();
     ["truecolor", "24bit"].contains(&colours.as_str())
 }
 
 /// The terminal's graphics capabilities, as far as environment variables reveal them. The terminal
-/// is queried as well, but not about kitty's protocol if it might not understand the query.
+/// is queried as well, except about kitty's protocol if the terminal might not understand that
+/// query.
 pub fn graphics() -> Graphics {
     let is = |name: &str, what: &[&str]| {
         let value = variable(name).unwrap_or_default().to_lowercase();
@@ -130,8 +131,8 @@ pub fn model_store(paths: &Paths, offline: bool) -> ModelStore {
     }
 }
 
-/// The number of compute threads: as requested, or one for each processor available to this
-/// process.
+/// The number of compute threads: `asked` if given, otherwise one for each processor available to
+/// this process.
 pub fn threads(asked: Option<u16>) -> usize {
     let there = || std::thread::available_parallelism().map_or(1, usize::from);
     asked.map_or_else(there, usize::from)
@@ -150,7 +151,7 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
     })
 }
 
-/// The servers that a model's name can refer to, with their keys.
+/// The servers that a model name can refer to, and their keys.
 pub fn backends(paths: &Paths, common: &Common) -> Result<Backends, Failed> {
     let configured = super::config::read(&paths.config)?.model;
     let given = [
@@ -171,8 +172,9 @@ pub fn backends(paths: &Paths, common: &Common) -> Result<Backends, Failed> {
     })
 }
 
-/// Possible folders of the image model's weights: the given one, or else the one next to the other
-/// models and the one in the checkout that this program was built from.
+/// The folders that may contain the image model's weights: only `named` if it is given. Otherwise
+/// these are the folder beside the text models and the `models` folders in the parent folders of
+/// this program.
 pub fn weights(paths: &Paths, named: Option<&Path>) -> Vec<PathBuf> {
     const NAME: &str = "illuminator-64";
     if let Some(named) = named {
@@ -185,7 +187,7 @@ pub fn weights(paths: &Paths, named: Option<&Path>) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The styles of the installed weights, for completion.
+/// The styles of the installed image weights, for completion.
 fn styles(paths: &Paths, common: &Common) -> Vec<String> {
     let folder = image_pipeline::find_weights(&weights(paths, common.weights.as_deref()));
     let config = folder
@@ -196,7 +198,7 @@ fn styles(paths: &Paths, common: &Common) -> Vec<String> {
     styles.iter().map(|name| clean(name).into_owned()).collect()
 }
 
-/// A loader for commands that take only device flags.
+/// Creates a model loader for commands whose only model flags are those of [`On`].
 pub fn plain_loader(paths: &Paths, on: &On) -> Result<ModelLoader, Failed> {
     let common = Common {
         on: on.clone(),
@@ -205,13 +207,14 @@ pub fn plain_loader(paths: &Paths, on: &On) -> Result<ModelLoader, Failed> {
     loader(paths, &common)
 }
 
-/// The settings of a new session: flags and variables override config.toml, which overrides the
-/// defaults.
+/// The settings of a new session. Flags and environment variables override config.toml, and
+/// config.toml overrides the defaults.
 pub fn settings(paths: &Paths, common: &Common) -> Result<Settings, Failed> {
     settings_with(paths, common, None)
 }
 
-/// Like `settings`; a template's mode and settings override config.toml, and flags override both.
+/// Like [`settings`], but with a prompt template. The template's mode and settings override
+/// config.toml, and flags override the template.
 pub fn settings_with(
     paths: &Paths,
     common: &Common,
@@ -226,7 +229,7 @@ pub fn settings_with(
     settings.map_err(usage)
 }
 
-/// The settings given by flags and variables.
+/// The settings that flags and environment variables set.
 pub fn asked(common: &Common) -> Result<SettingOverrides, Failed> {
     let flags = &common.sampling;
     let named = [
@@ -287,8 +290,8 @@ pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
     })
 }
 
-/// A random number from the operating system or, failing that, from the standard library's hash
-/// keys.
+/// Returns a random number from the operating system. If the system provides none, the number comes
+/// from the random keys of the standard library's hash function.
 pub fn entropy() -> u64 {
     getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish())
 }

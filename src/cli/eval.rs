@@ -66,7 +66,7 @@ pub fn read(file: &Path) -> Result<String, Failed> {
     decode(bytes).map_err(wrong)
 }
 
-/// Loads a model synchronously, with progress on standard error.
+/// Loads a model and shows the progress on standard error; returns when the model is loaded.
 pub fn load(loader: ModelLoader, model: Option<&str>) -> Result<Loaded, Failed> {
     let progress = Progress::of_bytes();
     let loaded = loader.load_local(model.unwrap_or_default(), &progress);

@@ -101,7 +101,7 @@ pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
     print_line(&format!("{}: {}", journal.name(), made.said))
 }
 
-/// Creates a session from a journal: a copy that a sync program left, a backup, or a journal from
+/// Creates a session from a journal, for example a conflicting copy, a backup, or a journal from
 /// another machine.
 fn import_journal(sessions: &Sessions, args: &Import) -> Result<Exit, Failed> {
     let stem = args.file.file_stem().unwrap_or_default().to_string_lossy();
@@ -125,7 +125,8 @@ fn import_journal(sessions: &Sessions, args: &Import) -> Result<Exit, Failed> {
     ))
 }
 
-/// Writes the contents of a new session: the records and, if a card was imported, its file.
+/// Writes the contents of a new session: `records` and, if a character card was imported, the
+/// card's file.
 fn fill(
     journal: &mut Journal,
     records: &[Record],
@@ -144,8 +145,8 @@ fn fill(
     written.map_err(|error| not_imported(&error))
 }
 
-/// The error if the disk fails or is full during an import. The usual message does not fit, since
-/// it says that the text is kept in memory.
+/// Creates the error for a disk that is full or fails during an import. The usual message would be
+/// wrong, since it says that the text is still in memory.
 fn not_imported(error: &StoreError) -> Failed {
     let why = match error {
         StoreError::Full { path } => format!(
@@ -161,8 +162,9 @@ fn not_imported(error: &StoreError) -> Failed {
     Failed::new(Exit::Session, why)
 }
 
-/// Creates the session under the given name or one derived from the file's. If no part of the
-/// file's name is valid, uses the imported character's name, or a number.
+/// Creates the session, named as requested or after the imported file. If no part of the file's
+/// name is valid, the session gets the name of the imported character or, without a character, a
+/// number.
 fn begin(sessions: &Sessions, args: &Import, own: Option<String>) -> Result<Journal, StoreError> {
     let now = environment::now();
     if let Some(name) = &args.name {

@@ -78,7 +78,7 @@ impl From<FailureCause> for Exit {
     }
 }
 
-/// A failure that ends the program: one sentence and an exit code.
+/// A failure that ends the program, described by one sentence and an exit code.
 #[derive(Debug)]
 pub struct Failed {
     pub exit: Exit,

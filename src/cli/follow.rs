@@ -6,8 +6,8 @@ use illumine::studio::{Notice, Studio};
 use std::sync::mpsc::Receiver;
 use story::Reply;
 
-/// Handles the engine's replies until it is idle: shows progress and warnings, and returns the
-/// first error. Passes all notices except warnings and errors to `take`.
+/// Handles the engine's replies until the engine is idle. Shows progress and warnings, returns the
+/// first error, and passes every notice except warnings and errors to `take`.
 pub fn follow(
     studio: &mut Studio,
     replies: &Receiver<Reply>,

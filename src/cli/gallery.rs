@@ -71,8 +71,9 @@ fn load_pipeline(paths: &Paths, args: &Args) -> Result<ImagePipeline, Failed> {
     Ok(ImagePipeline::new(Rc::new(encoder), illuminator))
 }
 
-/// The held-out pictures by label and style. The shipped retrieval index contains them; they must
-/// be removed for the evaluation. A held-out concept is held out in every style.
+/// Returns the held-out pictures as pairs of label and style; a held-out concept is paired with
+/// every style. These pictures must be removed from the shipped retrieval index before the
+/// evaluation.
 fn held_out(pictures: &Dataset) -> HashSet<(&str, &str)> {
     let mut held = HashSet::new();
     for at in 0..pictures.len() {

@@ -1,17 +1,18 @@
-//! Pictures between lines of text: with the terminal's graphics protocol, or with half-blocks.
+//! Shows pictures between lines of text, with the terminal's graphics protocol or as half-block
+//! characters.
 
 use super::{echo, environment};
 use image::{DynamicImage, RgbaImage, imageops};
 use imagegen::picture_file::{decode_for_terminal, scale, scale_with_hard_edges};
 use std::io::{IsTerminal, stdout};
 
-/// The width of a picture in cells.
+/// The width of a square picture, in terminal cells.
 const WIDE: u32 = 32;
-/// The width of a sheet of several pictures in cells.
+/// The width of a sheet of several pictures, in terminal cells.
 const SHEET: u32 = 60;
-/// The width and height in pixels of a picture on a sheet.
+/// The width and height of a picture on a sheet, in pixels.
 const SMALL: u32 = 128;
-/// The gap in pixels between two pictures on a sheet.
+/// The gap between two pictures on a sheet, in pixels.
 const GAP: u32 = 8;
 
 /// Whether standard output can show pictures.
@@ -19,8 +20,8 @@ pub fn can() -> bool {
     stdout().is_terminal() && environment::colour() && !echo::in_background()
 }
 
-/// Shows a picture, or several as a sheet. A failure is ignored, since the caller also describes
-/// the pictures in words.
+/// Shows one picture, or several pictures on a sheet. A failure is ignored, since the caller also
+/// describes the pictures in words.
 pub fn show<T: AsRef<[u8]>>(files: &[T]) {
     let pictures = files
         .iter()
@@ -50,19 +51,21 @@ pub fn show<T: AsRef<[u8]>>(files: &[T]) {
     let _ = viuer::print(&DynamicImage::ImageRgba8(sheet), &config);
 }
 
-/// Whether pictures are shown as half-blocks, because the terminal supports no graphics protocol.
-/// They are then scaled here: the library would draw nearly transparent pixels as opaque.
+/// Whether pictures are shown as half-block characters, because the terminal supports no graphics
+/// protocol. Such pictures are scaled in this module, since the library would draw nearly
+/// transparent pixels as opaque.
 fn in_blocks() -> bool {
     !viuer::is_iterm_supported() && viuer::get_kitty_support() == viuer::KittySupport::None
 }
 
-/// The number of rows of a picture with this many columns; a cell is twice as high as wide.
+/// Returns how many terminal rows a picture needs if it is `columns` cells wide. A cell is twice as
+/// high as it is wide.
 fn rows(picture: &RgbaImage, columns: u32) -> u32 {
     let (width, height) = picture.dimensions();
     (columns * height).div_ceil(2 * width.max(1)).max(1)
 }
 
-/// Arranges pictures in rows, the first at the top left.
+/// Arranges pictures on a sheet, row by row from the top left.
 fn sheet(pictures: &[RgbaImage]) -> RgbaImage {
     let columns = match pictures.len() as u32 {
         count @ 0..=5 => count,

@@ -1,5 +1,4 @@
-//! `--log FILE`: a log for bug reports, without the writer's words unless `--log-words` asks for
-//! them.
+//! `--log FILE`: a log for bug reports. The writer's text is logged only with `--log-words`.
 
 use super::args::Log;
 use super::environment::BUILD;
@@ -17,7 +16,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts the log, if requested, with a description of the machine.
+/// Starts the log, if requested, and logs a description of the machine.
 pub fn begin(args: &Log, command: &str) -> Result<(), Failed> {
     let Some(path) = &args.log else {
         return Ok(());
@@ -59,7 +58,7 @@ pub fn begin(args: &Log, command: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Logs how the program ended. An error may quote the writer, so its text is logged only with
+/// Logs how the program ended. The text of an error may quote the story, so it is logged only with
 /// `--log-words`.
 pub fn end(result: &Result<Exit, Failed>) {
     match result {
@@ -71,7 +70,8 @@ pub fn end(result: &Result<Exit, Failed>) {
     }
 }
 
-/// Opens the log, readable only by its owner; appends to an existing one.
+/// Opens the log file so that only its owner can read it. New lines are appended to an existing
+/// file.
 fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .append(true)
@@ -83,7 +83,7 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The processor features that the kernels use, under their names in `/proc/cpuinfo`.
+/// Returns the processor features that the kernels use, by their names in `/proc/cpuinfo`.
 fn features() -> String {
     #[cfg(target_arch = "x86_64")]
     {
@@ -103,8 +103,8 @@ fn features() -> String {
     String::new()
 }
 
-/// Writes lines, one event each, and escapes control characters, so that none of them reaches a
-/// reader's terminal.
+/// Writes each event as one line. Control characters are escaped, so that none can reach the
+/// terminal on which the log is read.
 struct Lines(File);
 
 impl Write for Lines {

@@ -106,7 +106,8 @@ fn pull(entry: &Entry, store: &ModelStore, accept: bool) -> Result<Exit, Failed>
     print(&format!("{} is in {}\n", entry.name, path.display()))
 }
 
-/// Asks for confirmation at a terminal; scripts use a flag instead.
+/// Asks at the terminal whether the writer accepts the licence. Returns false without a terminal,
+/// since scripts use a flag instead.
 fn confirm_licence(entry: &Entry) -> bool {
     if !stdin().is_terminal() || !stderr().is_terminal() {
         return false;

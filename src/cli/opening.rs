@@ -1,5 +1,5 @@
-//! Benchmarks long sessions, created in a temporary folder: the time to open them, and the time to
-//! draw a frame while text streams in.
+//! Benchmarks long sessions in a temporary folder. Measures the time to open a session, and the
+//! time to draw a frame while text is being generated.
 
 use super::environment::{self, Paths};
 use super::{Exit, Failed};
@@ -13,12 +13,12 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use story::{Command, SettingOverrides, Settings};
 
-/// The number of passages in each session that is opened.
+/// The numbers of passages in the sessions that are opened.
 const PASSAGES: [u64; 3] = [1_000, 10_000, 100_000];
 /// The number of frames drawn in a session of 1,000 passages.
 const FRAMES: usize = 200;
 
-/// Removes the temporary sessions when dropped.
+/// The folder of the temporary sessions, which is removed when this value is dropped.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
@@ -27,7 +27,7 @@ impl Drop for Folder {
     }
 }
 
-/// The measurements, in milliseconds.
+/// Runs the benchmarks. Returns the name of each measurement and its results in milliseconds.
 pub fn rows(paths: &Paths, runs: u16) -> Result<Vec<(String, Vec<f64>)>, Failed> {
     let failed = |error: &dyn std::fmt::Display| Failed::new(Exit::Session, error);
     let folder = Folder(

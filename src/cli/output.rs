@@ -1,10 +1,11 @@
-//! Standard output. Failing to write is an error, unless the reader went away.
+//! Standard output. A failed write is an error, unless the program that reads the output has closed
+//! it.
 
 use super::{Exit, Failed};
 use illumine::store::files::FileError;
 use std::io::{ErrorKind, Write, stdout};
 
-/// Writes bytes to standard output. Returns false if nobody reads it any more.
+/// Writes bytes to standard output. Returns false if the reader has closed the output.
 pub fn write(bytes: &[u8]) -> Result<bool, Failed> {
     let mut out = stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -17,7 +18,7 @@ pub fn write(bytes: &[u8]) -> Result<bool, Failed> {
     }
 }
 
-/// Prints to standard output; it is no error if the reader went away.
+/// Prints to standard output. It is not an error if the reader has closed the output.
 pub fn print(text: &str) -> Result<Exit, Failed> {
     write(text.as_bytes()).map(|_| Exit::Well)
 }

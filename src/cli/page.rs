@@ -1,4 +1,4 @@
-//! Writes the transcript to standard output and everything else to standard error.
+//! Writes the transcript to standard output, and notices and progress to standard error.
 
 use base::progress::{Cancelled, Observer};
 use base::untrusted::clean;
@@ -16,25 +16,27 @@ use super::inline;
 use super::signals::Watch;
 use super::{Failed, note, output};
 
-/// The page (see [`Page`]) that writes the transcript to standard output.
+/// A [`Page`] that writes the transcript to standard output.
 pub struct TerminalPage {
     watch: Watch,
     bar: Meter,
     dim: bool,
-    /// Whether the last line is unfinished.
+    /// Whether the last line written has no line break yet.
     open: bool,
     show_end: bool,
-    /// Why writing to standard output failed, unless its reader went away.
+    /// The error with which writing to standard output failed, unless the reader had closed the
+    /// output.
     failure: Option<Failed>,
-    /// Text that the next typed line starts with; None if the input is not a terminal.
+    /// The text that the next input line starts with; None if the input is not a terminal.
     begun: Option<TypedAhead>,
 }
 
-/// The beginning of a line that a person is about to type.
+/// Text that is put at the start of the next input line, before the person types.
 pub type TypedAhead = Rc<RefCell<String>>;
 
 impl TerminalPage {
-    /// With `show_end`, each passage ends with a line break, for a person rather than a pipe.
+    /// Creates the page. With `show_end`, each passage ends with a line break, which a person needs
+    /// and a pipe does not.
     pub fn new(watch: Watch, colour: bool, show_end: bool) -> TerminalPage {
         TerminalPage {
             watch,
@@ -47,12 +49,12 @@ impl TerminalPage {
         }
     }
 
-    /// Returns the failure to write to standard output, if there was one.
+    /// Returns the error with which writing to standard output failed, if it failed.
     pub fn outcome(&mut self) -> Result<(), Failed> {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// A handle to the text that the next typed line starts with.
+    /// Returns a shared handle to the text that the next input line starts with.
     pub fn begun(&mut self) -> TypedAhead {
         self.begun.get_or_insert_default().clone()
     }
@@ -154,7 +156,7 @@ impl Page for TerminalPage {
     }
 }
 
-/// Progress on standard error: a bar on a terminal, otherwise an occasional line.
+/// Shows progress on standard error: as a bar on a terminal, otherwise as occasional lines.
 pub struct Meter {
     bar: Option<ProgressBar>,
     /// The template of the bar.
@@ -200,7 +202,7 @@ impl Meter {
         }
     }
 
-    /// Shows the bytes downloaded or read so far.
+    /// Shows how many bytes have been downloaded or read.
     pub fn bytes(&mut self, what: &str, done: u64, total: Option<u64>) {
         if done == 0 && total.is_none() {
             return;
@@ -224,7 +226,7 @@ impl Meter {
         }
     }
 
-    /// Shows how many of `all` items are done, only on a terminal.
+    /// Shows that `done` of `all` items are finished, but only on a terminal.
     pub fn count(&mut self, what: &str, done: u64, all: u64) {
         self.bar(what, done, Some(all), THINGS);
     }
@@ -263,7 +265,7 @@ impl Meter {
     }
 }
 
-/// A meter for work that cannot be stopped; it disappears when dropped.
+/// Shows the progress of work that cannot be stopped, until this value is dropped.
 pub struct Progress {
     meter: RefCell<Meter>,
     bytes: bool,

@@ -11,10 +11,10 @@ use base::untrusted::clean_line;
 use imagegen::config::GRID;
 use std::path::Path;
 
-/// The width and height of training pictures: eight pixels per token along each side.
+/// The width and height of training pictures in pixels: a token covers 8 x 8 pixels.
 const SIZE: u32 = GRID as u32 * 8;
 
-/// The pictures of a file or folder.
+/// Loads the pictures of a dataset file or of a folder.
 pub fn read(path: &Path) -> Result<Dataset, Failed> {
     match path.is_dir() {
         true => own(path),
@@ -22,7 +22,7 @@ pub fn read(path: &Path) -> Result<Dataset, Failed> {
     }
 }
 
-/// The SHA-256 of a dataset.
+/// Computes the SHA-256 of a dataset.
 pub fn digest(pictures: &Dataset) -> Result<String, Failed> {
     let bytes = pictures.to_bytes();
     let bytes = bytes.map_err(|why| Failed::new(Exit::Usage, why))?;
@@ -55,7 +55,7 @@ fn own(path: &Path) -> Result<Dataset, Failed> {
     Ok(found.pictures)
 }
 
-/// The error that ends the program if the dataset is unusable.
+/// Turns a dataset error into the error that ends the program.
 pub fn failed(error: DataError) -> Failed {
     let exit = match error {
         DataError::Stopped => Exit::Interrupted,
@@ -70,7 +70,7 @@ pub fn failed(error: DataError) -> Failed {
     Failed::new(exit, error)
 }
 
-/// How many pictures belong to a split.
+/// Returns how many pictures belong to the split `part`.
 pub fn held(pictures: &Dataset, part: Split) -> usize {
     pictures.split.iter().filter(|own| **own == part).count()
 }

@@ -1,4 +1,4 @@
-//! Lines from a pipe or a file, with any line ending, in UTF-8 or UTF-16.
+//! Reads lines from a pipe or a file, with any line endings, in UTF-8 or UTF-16.
 
 use base::decode::{Encoding, unmarked_utf16};
 use illumine::line::{Input, LONGEST};
@@ -6,19 +6,19 @@ use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 
 type Source = Box<dyn BufRead>;
 
-/// The lines of a source, one at a time, so that each can run as soon as it arrives.
+/// Reads a source line by line, so that each line can run as soon as it arrives.
 pub struct PipedInput {
     source: Source,
     /// The name of the source in errors.
     name: &'static str,
     number: usize,
-    /// Whether `begin` has been called, so that the source starts after any byte order mark and
-    /// yields UTF-8.
+    /// Whether `begin` has been called. From then on, the source yields UTF-8 without a byte order
+    /// mark.
     begun: bool,
-    /// Whether the last line ended with a carriage return, so that a line feed right after it does
-    /// not end another.
+    /// Whether the last line ended with a carriage return. A line feed that follows it directly
+    /// belongs to the same line ending.
     after_return: bool,
-    /// Whether nothing more can be read.
+    /// Whether reading has failed, so that no more lines can be read.
     broken: bool,
 }
 
@@ -30,7 +30,7 @@ struct Line {
 }
 
 impl PipedInput {
-    /// `name`: the name of the source in errors, such as "standard input".
+    /// Creates the reader. `name` is the name of the source in errors, such as "standard input".
     pub fn new(source: Source, name: &'static str) -> PipedInput {
         PipedInput {
             source,
@@ -113,7 +113,7 @@ impl PipedInput {
         Ok(())
     }
 
-    /// The next line without its line ending; None at the end of the input.
+    /// Reads the next line, without its line ending. Returns None at the end of the input.
     fn line(&mut self) -> io::Result<Option<Line>> {
         let (mut line, mut fresh) = (Line::default(), true);
         loop {
@@ -143,7 +143,7 @@ impl PipedInput {
     }
 }
 
-/// The bytes that the source has buffered; empty at its end.
+/// Returns bytes that the source has buffered, or an empty slice at the end of the source.
 fn peek(source: &mut Source) -> io::Result<&[u8]> {
     loop {
         match source.fill_buf() {
@@ -155,19 +155,20 @@ fn peek(source: &mut Source) -> io::Result<&[u8]> {
     source.fill_buf()
 }
 
-/// Whether these bytes may be the start of a byte order mark.
+/// Whether `start` is the beginning of a byte order mark.
 fn may_be_mark(start: &[u8]) -> bool {
     let marks: [&[u8]; 3] = [&[0xef, 0xbb, 0xbf], &[0xff, 0xfe], &[0xfe, 0xff]];
     marks.iter().any(|mark| mark.starts_with(start))
 }
 
-/// Converts UTF-16 to UTF-8 as it arrives. Invalid units become bytes that are invalid in UTF-8.
+/// Converts UTF-16 to UTF-8 while it is being read. Invalid code units become bytes that are
+/// invalid in UTF-8.
 struct Recoded {
     source: Source,
     encoding: Encoding,
     /// The first byte of a code unit whose second byte has not arrived.
     half: Option<u8>,
-    /// The first half of a surrogate pair.
+    /// The first code unit of a surrogate pair whose second unit has not arrived.
     high: Option<u16>,
     done: Cursor<Vec<u8>>,
 }
@@ -235,7 +236,7 @@ impl Read for Recoded {
 mod tests {
     use super::*;
 
-    /// Yields one byte at a time, as a slow pipe may.
+    /// A source that yields one byte per read, as a slow pipe may do.
     struct Slow(Cursor<Vec<u8>>);
 
     impl Read for Slow {

@@ -1,4 +1,5 @@
-//! `illumine repl`: rustyline for a person at a terminal, plain lines for a pipe.
+//! `illumine repl`: reads lines with rustyline from a person at a terminal, or plain lines from a
+//! pipe.
 
 use super::args::Common;
 use super::environment::{self, Paths};
@@ -46,7 +47,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     Ok(exit(closing, person))
 }
 
-/// Chooses the exit code: a person has already seen the error, but a script needs the code.
+/// Chooses the exit code. A person has already seen an error, but a script needs its exit code.
 fn exit(closing: RunEnd, person: bool) -> Exit {
     match closing.fault {
         _ if closing.interrupted => Exit::Interrupted,
@@ -67,7 +68,7 @@ fn greet(studio: &Studio, said: Option<String>) -> Result<Exit, Failed> {
     }
 }
 
-/// A person at a terminal.
+/// The input of a person at a terminal.
 struct InteractiveInput {
     editor: Editor<ReplCompleter, DefaultHistory>,
     begun: TypedAhead,
@@ -86,7 +87,8 @@ impl InteractiveInput {
         Ok(typist)
     }
 
-    /// The next line; `goes_on` if it continues a line that ended with a backslash.
+    /// Reads the next line. `goes_on` says whether the line continues a line that ended with a
+    /// backslash.
     fn next(&mut self, studio: &Studio, goes_on: bool) -> Input {
         let completer = ReplCompleter(studio.completer());
         self.editor.set_helper(Some(completer));

@@ -140,7 +140,8 @@ fn finish(closed: &Closed, stopped: Option<Stopped>, interrupted: bool) -> Resul
     }
 }
 
-/// Loads all scripts; if any has an error, prints every error and runs nothing.
+/// Loads all scripts. If any script has an error, prints all errors but the last, and returns the
+/// last.
 fn load(args: &Args) -> Result<Vec<Script>, Failed> {
     let pairs = args.var.iter().map(|pair| voice::parse_assignment(pair));
     let given: Result<BTreeMap<String, String>, _> = pairs.collect();

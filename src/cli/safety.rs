@@ -7,10 +7,11 @@ use std::path::Path;
 use story::Story;
 use story::sentence::{count_noun, excerpt};
 
-/// How many passages of each story are quoted.
+/// The maximum number of passages that are quoted from each story.
 const QUOTED: usize = 5;
 
-/// Lists and compares the copies that a sync program left, or opens one as a session.
+/// Lists the copies that a sync program left and compares them with the session, or opens one copy
+/// as a new session.
 pub fn conflicts(
     sessions: &Sessions,
     name: &str,
@@ -52,7 +53,7 @@ pub fn conflicts(
     print(&text)
 }
 
-/// Quotes the passages that only one of two stories has.
+/// Formats the passages that only one of two stories has, under the heading `whose`.
 fn quoted(whose: &str, passages: &[String]) -> String {
     let mut text = format!("   {whose}: {}\n", count(passages.len()));
     for passage in passages.iter().take(QUOTED) {
@@ -72,7 +73,7 @@ fn count(passages: usize) -> String {
     }
 }
 
-/// Lists the daily backups, or creates a session from one.
+/// Lists the daily backups of a session, or creates a new session from one backup.
 pub fn restore(
     sessions: &Sessions,
     name: &str,
@@ -99,7 +100,7 @@ pub fn restore(
     print(&rows.collect::<String>())
 }
 
-/// Reads past damaged records and writes the rest to a new session.
+/// Reads a session past its damaged records, and writes the undamaged part to a new session.
 pub fn salvage(sessions: &Sessions, name: &str) -> Result<Exit, Failed> {
     let salvaged = sessions.salvage(name)?;
     if salvaged.left_out.is_empty() {
@@ -154,8 +155,9 @@ fn words(story: &Story) -> usize {
     nodes.map(|node| node.text.split_whitespace().count()).sum()
 }
 
-/// The name by which a copy is shown: its file's name or, if that is the same as the session's
-/// (`journal.jsonl`), its folder's. Safe to display.
+/// Returns the name that is shown for a conflicting copy: the name of its file or, if the file is
+/// called `journal.jsonl` like the session's, the name of its folder. The result contains no
+/// control characters.
 pub fn copy_name(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Starts the full-screen front end in the most recent session.
+//! Starts the full-screen editor, by default in the most recent session.
 
 use super::args::Common;
 use super::config;
@@ -11,7 +11,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
-/// The number of history lines that are saved.
+/// The maximum number of history lines that are loaded.
 const KEPT: usize = 1000;
 
 pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit, Failed> {
@@ -45,7 +45,8 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     })
 }
 
-/// Opens the last session, or a new one if another illumine has it open.
+/// Opens the most recent session, or starts a new one if the most recent session is open in another
+/// illumine process.
 fn resume(studio: &mut Studio) -> Result<Option<String>, Failed> {
     let names = studio.sessions().names()?;
     let Some(last) = names.first() else {
@@ -61,7 +62,8 @@ fn resume(studio: &mut Studio) -> Result<Option<String>, Failed> {
     }
 }
 
-/// Loads the input history: one JSON string per line, since an input may contain line breaks.
+/// Loads the input history. Each line of the file is a JSON string, since an input may contain line
+/// breaks.
 fn load_history(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let lines = text
@@ -71,7 +73,7 @@ fn load_history(path: &Path) -> Vec<String> {
     lines[lines.len().saturating_sub(KEPT)..].to_vec()
 }
 
-/// Saves the input history, ignoring failure.
+/// Saves the input history; a failure is ignored.
 fn save_history(path: &Path, lines: &[String]) {
     if lines.is_empty() {
         return;

@@ -1,5 +1,5 @@
-//! The models on this machine's usual server ports and on the servers in config.toml, for `illumine
-//! models list`.
+//! Finds the models of model servers, for `illumine models list`: the servers on this machine's
+//! usual ports and the servers in config.toml.
 
 use super::args::Common;
 use super::environment::{self, Paths};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// A model on a server.
 pub struct ServerModel {
-    /// The value for `--model`.
+    /// The value of `--model` that selects this model.
     name: String,
     model: String,
     flavour: &'static str,
@@ -21,7 +21,7 @@ pub struct ServerModel {
     loaded: Option<bool>,
 }
 
-/// Asks the servers, with a short timeout for each.
+/// Asks each server for its models, with a short timeout.
 pub fn find(paths: &Paths) -> Result<Vec<ServerModel>, Failed> {
     let backends = environment::backends(paths, &Common::default())?;
     let mut found = Vec::new();
@@ -93,7 +93,7 @@ fn rows(
     }
 }
 
-/// Formats models on servers as a table; empty if there are none.
+/// Formats the models of servers as a table. Returns an empty string if there are no models.
 pub fn table(models: &[ServerModel]) -> String {
     if models.is_empty() {
         return String::new();
@@ -122,7 +122,7 @@ pub fn table(models: &[ServerModel]) -> String {
 }
 
 impl ServerModel {
-    /// The row for `--json`.
+    /// Returns the object that `--json` prints for this model.
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({
             "name": self.name, "title": self.model, "server": self.server,

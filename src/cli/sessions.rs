@@ -96,7 +96,7 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
     print(&text)
 }
 
-/// Like grep, exits with 0 if anything matched and with 1 otherwise.
+/// Searches all sessions. As with grep, the exit code is 0 if anything matched and 1 otherwise.
 fn grep(sessions: &Sessions, words: &str) -> Result<Exit, Failed> {
     let wanted = Needle::new(words);
     let mut hits = 0;
@@ -122,7 +122,7 @@ fn rename(sessions: &Sessions, name: &str, to: &str) -> Result<Exit, Failed> {
     print(&format!("Renamed {name} to {to}\n"))
 }
 
-/// Prints the state of each session; exits with an error code if any is damaged.
+/// Prints the state of each session. Returns an error code if any session is damaged.
 fn check(sessions: &Sessions, name: Option<&str>) -> Result<Exit, Failed> {
     let names = match name {
         Some(name) => vec![name.to_string()],

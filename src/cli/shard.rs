@@ -1,24 +1,25 @@
 //! Chooses the part of the cases that this process writes or replays.
 //!
-//! The choice depends on a hash of each id, not on its line, so a case's part stays the same when
-//! rows are added or removed, and a run can be resumed.
+//! A case's part depends on a hash of the case's id and not on the line number. So the part stays
+//! the same when rows are added or removed, and a run can be resumed.
 
 use base::hash::split_mix;
 
-/// One of several parts of the cases.
+/// One of the parts into which the cases are divided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// The number of the part, counted from 0.
+    /// The index of the part, counted from 0.
     index: u64,
     count: u64,
-    /// The flag or variable that chose the part.
+    /// The name of the flag or environment variable that chose the part.
     pub source: &'static str,
 }
 
 const USAGE: &str = "--shard must be I/N, for example 3/8, or only N if SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX gives the part";
 
 impl Shard {
-    /// The part chosen by the flag or by a cluster's variables; None for all cases.
+    /// Finds the part chosen by `--shard` or by a cluster's environment variables. Returns None if
+    /// all cases are to be written.
     pub fn find(
         flag: Option<&str>,
         variable: impl Fn(&str) -> Option<String>,
@@ -54,12 +55,12 @@ impl Shard {
         }
     }
 
-    /// Whether a case is in this part, by the FNV-1a hash of its id.
+    /// Whether a case is in this part. `hash` is the FNV-1a hash of the case's id.
     pub fn has(&self, hash: u64) -> bool {
         split_mix(hash, 0) % self.count == self.index
     }
 
-    /// The part as text: "part 3 of 8".
+    /// Returns the part as text, for example "part 3 of 8".
     pub fn name(&self) -> String {
         format!("part {} of {}", self.index + 1, self.count)
     }

@@ -1,5 +1,5 @@
-//! Signals for the line-based front ends: Ctrl+C stops the passage; hang-up and termination end the
-//! program once the text so far is on disk.
+//! Handles signals for the line-based front ends. Ctrl+C stops the passage; SIGHUP and SIGTERM end
+//! the program as soon as the text generated so far is on disk.
 
 use super::{Exit, echo};
 use illumine::engine::Stop;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long to wait for a stopped passage to reach the disk.
+/// The maximum time to wait until a stopped passage is on disk.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// State shared by the signal thread and the front end.
@@ -22,8 +22,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Tells the signal thread whether work is in progress, such as a passage that must reach the
-    /// disk before the program ends. Once a signal is ending the program, a call with `false` does
+    /// Tells the signal thread whether work is in progress, such as a passage that must be on disk
+    /// before the program ends. If a signal is already ending the program, `working(false)` does
     /// not return, so that no new work starts.
     pub fn working(&self, working: bool) {
         self.working.store(working, Ordering::SeqCst);
@@ -32,13 +32,13 @@ impl Watch {
         }
     }
 
-    /// How many times Ctrl+C was pressed.
+    /// The number of times that Ctrl+C was pressed.
     pub fn interrupts(&self) -> u32 {
         self.interrupts.load(Ordering::SeqCst)
     }
 }
 
-/// Starts listening. If signals are unavailable, the program runs without them.
+/// Starts the signal thread. If signals are unavailable, the program runs without them.
 pub fn listen(stop: Stop) -> Watch {
     listen_with(move || stop.stop())
 }
@@ -79,8 +79,8 @@ fn wait(watch: &Watch, stop: &impl Fn()) {
     }
 }
 
-/// Silences panic messages of worker threads: the engine reports the panic as an event, and the
-/// message would appear in the middle of the story.
+/// Silences the panic messages of worker threads. The engine reports such a panic as an event, and
+/// the message would appear in the middle of the story.
 pub fn keep_quiet_about_workers() {
     let (main, said) = (std::thread::current().id(), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |info| {

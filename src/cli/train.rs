@@ -1,4 +1,4 @@
-//! `illumine train data`: builds the dataset of the image model.
+//! `illumine train`: runs the subcommands; builds the dataset and quantizes weights.
 
 use super::args::Train as Args;
 use super::environment::Paths;

@@ -1,5 +1,5 @@
-//! `illumine train gan` and `illumine train export`: training runs, shown in a live view or as
-//! lines.
+//! `illumine train gan` and `illumine train export`: trains the image model, shown in a live view
+//! or as lines, and exports its weights.
 
 use super::args::Gan as Args;
 use super::environment::{self, Paths};
@@ -94,7 +94,7 @@ pub(super) fn show(
     }
 }
 
-/// The job that the flags describe, without the perceptual network.
+/// Creates the training job that the flags describe, without the perceptual network.
 fn job(args: &Args) -> Job {
     let defaults = LossWeights::of(args.phase, args.small);
     let perceptual = args.perceptual.unwrap_or(defaults.perceptual);
@@ -129,7 +129,7 @@ fn job(args: &Args) -> Job {
     }
 }
 
-/// The file of the perceptual loss network, downloaded if missing.
+/// Returns the path of the perceptual loss network, which is downloaded if it is missing.
 fn fetch_perceptual_network(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
@@ -138,14 +138,14 @@ fn fetch_perceptual_network(paths: &Paths, offline: bool) -> Result<PathBuf, Fai
 
 type Trained = Result<RunOutcome, TrainError>;
 
-/// Whether to show the live view: the terminal is interactive and can be drawn on.
+/// Whether to show the live view. The live view needs a terminal that can draw a screen.
 fn wants_screen(plain: bool) -> bool {
     let dumb = environment::variable("TERM").as_deref() == Some("dumb");
     !plain && !dumb && stdin().is_terminal() && stdout().is_terminal()
 }
 
-/// An observer that cancels a run once the flag is set. It ignores progress, which the run reports
-/// as events.
+/// An observer that cancels a run as soon as the flag is set. It ignores progress, since the run
+/// reports progress as events.
 struct StopFlag<'a>(&'a AtomicBool);
 
 impl Observer for StopFlag<'_> {
@@ -159,8 +159,8 @@ impl Observer for StopFlag<'_> {
     }
 }
 
-/// Trains and prints lines of progress. The first Ctrl+C saves a checkpoint and ends the run, the
-/// second ends it immediately.
+/// Trains and prints lines of progress. The first Ctrl+C saves a checkpoint and ends the run; a
+/// second Ctrl+C ends the run immediately.
 fn run_with_lines(
     run: &Run,
     train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained,
@@ -176,7 +176,7 @@ fn run_with_lines(
     Ok(train(&StopFlag(&stop), &mut |event| reporter.report(event)))
 }
 
-/// Trains on a separate thread, and shows the run on the screen.
+/// Trains on a separate thread and shows the live view.
 fn run_with_screen(
     run: &Run,
     train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained + Send,
@@ -265,7 +265,8 @@ pub fn export(paths: &Paths, args: &ExportArgs) -> Result<Exit, Failed> {
     print(&format!("Wrote the weights to {}\n", args.out.display()))
 }
 
-/// The embeddings of all captions; cached in the run's folder, since there are tens of thousands.
+/// Returns the embeddings of all captions. The embeddings are cached in the run's folder, since
+/// there may be tens of thousands of captions.
 fn embed_captions(
     paths: &Paths,
     pictures: &Dataset,

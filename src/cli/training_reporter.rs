@@ -9,7 +9,7 @@ use illumine::store::picture;
 use illumine::tui::training::{Run, clock};
 use std::time::{Duration, Instant};
 
-/// How often a line is printed.
+/// The minimum time between two printed lines.
 const OFTEN: Duration = Duration::from_secs(10);
 
 pub struct TrainingReporter<'a> {
@@ -69,8 +69,8 @@ fn sheet_of(run: &Run) -> std::path::PathBuf {
     SampleSheet::path(&run.folder, &run.phase)
 }
 
-/// Saves a sample sheet next to the checkpoint. Returns the file's bytes, width and height, or why
-/// it failed.
+/// Saves a sample sheet next to the checkpoint. Returns the file's bytes and the sheet's width and
+/// height, or the reason why saving failed.
 pub fn save_sheet(run: &Run, sheet: &SampleSheet) -> Result<(Vec<u8>, (u32, u32)), String> {
     let failed = |why: &dyn std::fmt::Display| format!("Cannot write the sample sheet ({why})");
     let png = picture::sheet(&sheet.rows, sheet.size).map_err(|why| failed(&why))?;

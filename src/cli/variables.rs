@@ -1,8 +1,8 @@
-//! Environment variables that are read directly, not as defaults of flags.
+//! Reads environment variables that are not defaults of flags.
 
 use std::env;
 
-/// Returns an environment variable, unless it is unset or empty.
+/// Returns the value of an environment variable, or None if the variable is unset or empty.
 pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

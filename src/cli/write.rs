@@ -18,7 +18,7 @@ use story::message::{Overflow, PassageStats};
 use story::voice::{self, PromptTemplate};
 use story::{Command, Mode, ModelInfo, Node, Reply, Status};
 
-/// The maximum length of a prompt in bytes: no model's context is that long.
+/// The maximum length of a prompt in bytes. No model's context is long enough for such a prompt.
 const LONGEST: u64 = 16 << 20;
 
 /// The object that `--json` prints.
@@ -47,7 +47,7 @@ struct Timings {
     decode_ms: f64,
     decode_tps: f64,
     reused: usize,
-    /// The number of new tokens that were accepted draft tokens.
+    /// The number of new tokens that were draft tokens accepted by the model.
     #[serde(rename = "guessed")]
     accepted_drafts: usize,
 }
@@ -107,7 +107,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     }
 }
 
-/// The prompt argument, or all of standard input.
+/// Returns the prompt argument, or all of standard input if there is no prompt argument.
 fn prompt_text(args: &Args) -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     let prompt = match &args.prompt {
@@ -120,7 +120,7 @@ fn prompt_text(args: &Args) -> Result<String, Failed> {
     }
 }
 
-/// Reads standard input, without the line break that `echo` adds.
+/// Reads standard input, and removes the final line break, which `echo` adds.
 fn read_stdin() -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     if stdin().is_terminal() {
@@ -143,8 +143,8 @@ fn read_stdin() -> Result<String, Failed> {
     Ok(clean(text).into_owned())
 }
 
-/// Fills in the template: its voice and, if any, its opening words. `more` holds variables that
-/// override `given`.
+/// Fills in the template. Returns the voice and, if there are any, the opening words. The variables
+/// in `more` override those in `given`.
 pub fn fill_template(
     template: Option<&PromptTemplate>,
     given: &[String],
@@ -169,7 +169,7 @@ pub fn fill_template(
     Ok((Some(filled.voice), Some(own).filter(|own| !own.is_empty())))
 }
 
-/// Handles events until the passage ends.
+/// Handles notices until the passage has ended.
 fn follow_events(
     studio: &mut Studio,
     replies: &Receiver<Reply>,

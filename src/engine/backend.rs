@@ -1,10 +1,10 @@
 //! The interface that every text engine implements and the worker calls.
 //!
-//! It is one level above logits: it takes a request, which contains everything that the answer
-//! depends on, and returns pieces of text. A model in this process ([`super::local`]), a model
-//! server ([`super::remote`]) and a script ([`super::scripted`]) implement it. [`super::text`] does
-//! most of the work for a model that returns text. Neither the studio nor a front end knows which
-//! backend answers.
+//! A backend works one level above logits. It takes a request, which contains everything that the
+//! answer depends on, and returns pieces of text. The backends are a model in this process
+//! ([`super::local`]), a model server ([`super::remote`]) and a script ([`super::scripted`]).
+//! [`super::text`] does most of the work for a model that returns text. Neither the studio nor a
+//! front end knows which backend answers.
 
 use base::progress::{Cancelled, Observer, Unobserved};
 use std::time::Duration;
@@ -14,10 +14,10 @@ use story::message::{
 };
 use story::{Event, ModelInfo, NodeId, Status};
 
-/// How a request ended.
+/// How a request ended: with a status and statistics, or with a failure.
 pub type Answer = Result<(Status, PassageStats), Failure>;
 
-/// Why a request failed.
+/// The reason why a request failed, and whether a retry may succeed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
     /// The reason in one plain sentence.
@@ -31,20 +31,20 @@ pub struct Failure {
 pub enum Retry {
     #[default]
     Never,
-    /// The server or the connection to it failed.
+    /// A retry may succeed soon: the server or the connection to the server failed.
     Soon,
-    /// The server is overloaded; `after` is the wait that it requests.
+    /// The server is overloaded. `after` is the wait before a retry, if the server requests one.
     Overloaded { after: Option<Duration> },
 }
 
 impl Failure {
-    /// A failure that would occur again if the same request were retried.
+    /// Creates a failure that would occur again if the same request were retried.
     pub fn new(why: impl Into<String>, fault: FailureKind) -> Failure {
         let (why, retry) = (why.into(), Retry::Never);
         Failure { why, fault, retry }
     }
 
-    /// A failure of the engine itself.
+    /// Creates a failure of the engine itself.
     pub fn engine(why: impl Into<String>) -> Failure {
         Failure::new(why, FailureKind::Engine)
     }
@@ -52,7 +52,7 @@ impl Failure {
 
 /// An observer that also receives the events of a request.
 pub trait Listener: Observer {
-    /// Sends an event. Returns false if nobody is listening any more.
+    /// Sends an event. Returns false if the receiver no longer exists.
     fn tell(&self, event: Event) -> bool;
 }
 
@@ -62,7 +62,8 @@ impl Listener for Unobserved {
     }
 }
 
-/// A listener that drops all events and progress, and is cancelled when the inner observer is.
+/// A listener that drops all events and progress. It is cancelled when the observer that it wraps
+/// is cancelled.
 pub struct Quiet<'a, O: ?Sized>(pub &'a O);
 
 impl<O: Observer + ?Sized> Observer for Quiet<'_, O> {
@@ -88,25 +89,26 @@ pub trait Backend {
 
     /// Writes one passage. The listener receives, in this order:
     ///
-    /// 1. [`Event::Prefill`] while the prompt is evaluated, at least once with `done == reused`: its
-    ///    `cut` says what did not fit, and the studio reports it.
+    /// 1. [`Event::Prefill`] while the prompt is evaluated, at least once with `done == reused`.
+    ///    The event's `cut` says what did not fit the context, and the studio reports this.
     /// 2. [`Event::Thought`] for each piece of the model's thoughts, if any.
-    /// 3. [`Event::Piece`] for each piece of text, uncleaned (the outbox cleans it), with its token
-    ///    ids if they are known; [`Event::Rewound`] before text that replaces a banned phrase; the
-    ///    phrase itself is never sent.
+    /// 3. [`Event::Piece`] for each piece of text, with the piece's token ids if they are known.
+    ///    The text is not yet cleaned; the outbox cleans it. [`Event::Rewound`] precedes text that
+    ///    replaces a banned phrase; a banned phrase itself is never sent.
     ///
     /// The prompt is `request.context`, and the passage starts with the tokens `request.begin`. It
     /// ends at the length goal, a stop string or the end of the model's turn, or when the listener
     /// is cancelled ([`Status::Stopped`]).
     fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer;
 
-    /// Writes a passage for each request. Each except the last ends with [`Event::Ended`]; returns
-    /// how the last one ended.
+    /// Writes a passage for each request. The end of each passage except the last is reported by
+    /// [`Event::Ended`]; the end of the last passage is returned.
     fn candidates(&mut self, requests: &[TextRequest], listener: &dyn Listener) -> Answer {
         one_after_another(self, requests, listener)
     }
 
-    /// The most likely next tokens, before and after the samplers; None if stopped.
+    /// Returns the most likely next tokens, with their probabilities before and after the samplers.
+    /// Returns None if the request was stopped.
     fn alternatives(
         &mut self,
         _request: &TextRequest,
@@ -116,7 +118,7 @@ pub trait Backend {
         Err(Failure::engine(why))
     }
 
-    /// The context that the model would get for a passage, part by part.
+    /// Returns the context that the model would get for a passage, part by part.
     fn explain(&mut self, _request: &TextRequest) -> Result<ContextReport, Failure> {
         Err(Failure::engine("This engine cannot list its context"))
     }
@@ -150,29 +152,29 @@ pub trait Backend {
     /// prompt is requested.
     fn prefetch(&mut self, _request: &TextRequest, _observer: &dyn Observer) {}
 
-    /// The KV cache and its tokens; None if they cannot be saved.
+    /// Returns the KV cache and its tokens, or None if they cannot be saved.
     fn save_cache(&self) -> Option<WarmCache> {
         None
     }
 
-    /// Restores a saved KV cache; drops one that does not match the model.
+    /// Restores a saved KV cache. A cache that does not match the model is ignored.
     fn restore_cache(&mut self, _warm: &WarmCache) {}
 
     /// Clears the KV cache.
     fn clear_cache(&mut self) {}
 
-    /// Returns a source of further backends that use the same model in parallel; None if this
-    /// backend can only handle one request at a time. `most` is the maximum number of threads,
-    /// `limit` the time limit of one request.
+    /// Returns a source of further backends that use the same model in parallel. Returns None if
+    /// this backend can handle only one request at a time. `most` is the maximum number of threads,
+    /// and `limit` is the time limit of one request.
     fn replicas(&self, _most: usize, _limit: Duration) -> Option<Box<dyn Replicas>> {
         None
     }
 
-    /// The number of tokens of a text; see [`Capabilities::exact_token_counts`].
+    /// Returns the number of tokens of a text; see [`Capabilities::exact_token_counts`].
     fn count_tokens(&self, text: &str) -> Result<usize, Failure>;
 
-    /// Where the story starts in the prompt, if its beginning was dropped to fit the model's
-    /// context: the passage, and the byte offset in that passage.
+    /// Returns where the story starts in the prompt, as a passage and a byte offset in that
+    /// passage. Returns None if no part of the story was dropped to fit the model's context.
     fn context_start(&self, _request: &TextRequest) -> Result<Option<(NodeId, usize)>, Failure> {
         Ok(None)
     }
@@ -182,11 +184,11 @@ pub trait Backend {
 pub trait Replicas: Send + Sync {
     fn replica(&self) -> Box<dyn Backend + Send>;
 
-    /// Closes the connections of all replicas, so that their requests fail at once.
+    /// Closes the connections of all replicas, so that their requests fail immediately.
     fn shut_down(&self);
 }
 
-/// Writes passages one after another, for a backend that cannot write them together.
+/// Writes passages one after another, for a backend that cannot write several passages in parallel.
 pub fn one_after_another<B: Backend + ?Sized>(
     backend: &mut B,
     requests: &[TextRequest],

@@ -1,5 +1,5 @@
-//! Writes many independent cases: with many requests in flight on a model server, or one after
-//! another with a local model.
+//! Writes passages for many independent cases. A model server receives many requests at the same
+//! time; a local model writes one passage after another.
 //!
 //! The calling thread schedules requests (`dispatch.rs`, `limit.rs`) and receives all results; the
 //! threads of the pool only wait for servers.
@@ -30,38 +30,40 @@ use std::time::{Duration, Instant};
 use story::message::{FailureKind, PassageStats, TextRequest};
 use story::{ModelInfo, Status};
 
-/// The longest wait between two checks for a stop.
+/// The maximum time between two checks for a stop request.
 const TICK: Duration = Duration::from_millis(30);
-/// How many cases in a row may fail because of the server or model before the run ends.
+/// The run ends when this number of consecutive cases have failed because of the server or the
+/// model.
 const HOPELESS: u32 = 32;
 
-/// How to run the cases.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The maximum number of requests in flight; None adapts it to the server.
+    /// The maximum number of requests in flight. If None, the limit adapts to the server.
     pub jobs: Option<usize>,
-    /// How many times a failed request is retried.
+    /// The maximum number of retries of a failed request.
     pub retries: u32,
     /// The time limit of one request.
     pub limit: Duration,
-    /// The seed for random waits before retries.
+    /// The seed of the random waits before retries.
     pub entropy: u64,
-    /// The model of cases that do not name one. If it cannot be loaded, the run ends.
+    /// The model for cases that name no model. If this model cannot be loaded, the run ends.
     pub model: String,
 }
 
-/// The cases of a run, by number.
+/// A source of cases, which are identified by their indices.
 pub trait Cases {
-    /// The next case to send; None if there are no more.
+    /// Returns the index of the next case to send, or None if no cases are left.
     fn next(&mut self) -> Option<usize>;
 
-    /// The model and request of a case, or a sentence that says why the case cannot be used.
+    /// Returns the model and the request of a case, or a sentence that says why the case cannot be
+    /// used.
     fn request(&mut self, case: usize) -> Result<(String, TextRequest), String>;
 }
 
 /// An event of a run.
 pub enum News<'a> {
-    /// A model is being downloaded or loaded, or a connection to its server is being made.
+    /// A model is being downloaded or loaded, or its server is being contacted.
     Loading {
         what: &'a str,
         done: u64,
@@ -70,7 +72,7 @@ pub enum News<'a> {
     Ready(&'a ModelInfo),
     Warned(&'a str),
     Ended(Ended),
-    /// The number of requests in flight and the limit on it, reported at short intervals.
+    /// The number of requests in flight and the limit on that number, reported at short intervals.
     Pace {
         in_flight: usize,
         limit: usize,
@@ -83,7 +85,7 @@ pub struct Ended {
     pub case: usize,
     pub model: String,
     pub seed: u64,
-    /// How many requests were sent for the case.
+    /// The number of requests that were sent for the case.
     pub attempts: u32,
     /// The duration of the last request.
     pub took: Duration,
@@ -98,20 +100,22 @@ pub struct Written {
     pub stats: PassageStats,
 }
 
-/// Why a run ended.
+/// The reason why a run ended.
 #[derive(Debug)]
 pub enum End {
     /// Every case has a result.
     Complete,
-    /// The run was stopped, or its results are no longer wanted.
+    /// The run was stopped, or the function that receives the events returned false.
     Stopped,
-    /// The model of the run cannot be loaded.
+    /// The model [`Plan::model`] cannot be loaded.
     NoModel(String),
-    /// Too many cases in a row failed because of the server or model.
+    /// The run ended early because too many consecutive cases failed on account of the server or
+    /// the model.
     Hopeless(String),
 }
 
-/// Runs all cases. `take` receives the events; if it returns false, the run stops.
+/// Runs all cases. The function `take` receives the events of the run; the run stops when `take`
+/// returns false.
 pub fn run(
     loader: &mut dyn Loader,
     plan: &Plan,
@@ -148,11 +152,11 @@ struct Run<'a> {
     pool: Pool,
     dispatch: Dispatch,
     began: Instant,
-    /// The index of each model in `models`.
+    /// The index of each model in `models`, by the name of the model.
     names: HashMap<String, usize>,
     models: Vec<Result<Model, Failure>>,
     told: HashSet<String>,
-    /// How many cases in a row failed because of the server or model.
+    /// The number of consecutive cases that have just failed because of the server or the model.
     hopeless: u32,
     take: RefCell<&'a mut dyn FnMut(News) -> bool>,
 }
@@ -293,7 +297,7 @@ impl Run<'_> {
         hopeless.map_or(Ok(()), |why| Err(End::Hopeless(why)))
     }
 
-    /// Returns the index of a model in `models`; loads the model first if necessary.
+    /// Returns the index of a model in `models`. Loads the model first if necessary.
     fn load(&mut self, name: &str) -> Result<usize, End> {
         if let Some(number) = self.names.get(name) {
             let kept = match &self.models[*number] {
@@ -339,7 +343,8 @@ impl Run<'_> {
         Ok(number)
     }
 
-    /// Ends the threads: stops requests still in flight, and reports answers that have arrived.
+    /// Ends the threads of the pool. If the run ended early, requests in flight are stopped.
+    /// Answers that have arrived are still reported.
     fn finish(mut self, end: Result<(), End>) -> End {
         if end.is_err() {
             self.stop.stop();

@@ -29,13 +29,15 @@ use story::picture::{
     PromptSource, SourcePicture, StyleChoice,
 };
 
-/// Everything needed to draw, in memory.
+/// The models for drawing: the text encoder, the image model and, once a request has needed it, the
+/// upscaler.
 pub struct ImagePipeline {
     pub encoder: Rc<SentenceEncoder>,
     pub illuminator: Illuminator,
-    /// The compute backend; pictures are exactly reproducible only on the same backend.
+    /// The name of the compute backend. A picture can be reproduced exactly only on the same
+    /// backend.
     pub backend: String,
-    /// The upscaler, once a request has needed it.
+    /// The upscaler. It is loaded when a request first needs it.
     pub upscaler: OnceCell<Upscaler>,
 }
 
@@ -43,10 +45,11 @@ pub struct ImagePipeline {
 pub const MAX_PROMPT_CHARS: usize = 2000;
 /// The maximum number of pictures per request.
 pub const MAX_PICTURES: usize = 64;
-/// The number of pictures per batch; a stop takes effect between the decoding steps of a batch.
+/// The number of pictures that are drawn in one batch. A stop request takes effect between two
+/// decoding steps of a batch.
 const BATCH: usize = 4;
 
-/// Why nothing was drawn: a sentence that says what to do.
+/// The reason why nothing was drawn. The message also says what the user can do.
 #[derive(Debug, thiserror::Error)]
 pub enum DrawError {
     #[error(transparent)]
@@ -77,16 +80,18 @@ pub enum DrawError {
     Sampling,
 }
 
-/// Called between decoding steps; returns false to stop drawing.
+/// A function that is called between decoding steps and returns false to stop drawing.
 type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
-/// Designs of image models that imagegen does not contain: only the trainer's one-pass design.
+/// The loaders of image model designs that imagegen does not contain. The only such design is the
+/// one-pass design of the trainer.
 #[cfg(feature = "train")]
 const DESIGNS: &[DesignLoader] = &[train::one_pass::LOADER];
 #[cfg(not(feature = "train"))]
 const DESIGNS: &[DesignLoader] = &[];
 
-/// The first complete folder of weights.
+/// Returns the first complete folder of weights. If `places` contains only one folder, returns that
+/// folder even if it is incomplete.
 pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
     match places {
         // A folder named by the user is loaded even if incomplete: the loader reports
@@ -102,7 +107,8 @@ pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
     }
 }
 
-/// Loads a folder of weights onto a device; returns the image model and the backend's name.
+/// Loads the image model from a folder of weights. Returns the model and the name of the compute
+/// backend.
 pub fn load_illuminator(
     folder: &Path,
     choice: device::DeviceChoice,
@@ -126,7 +132,8 @@ impl ImagePipeline {
         }
     }
 
-    /// Draws the pictures of a request; progress counts finished pictures. None if stopped.
+    /// Draws the pictures of a request. The progress is the number of finished pictures. Returns
+    /// None if the request was stopped.
     pub fn draw(
         &self,
         request: &PictureRequest,
@@ -173,7 +180,7 @@ impl ImagePipeline {
         Ok(whole.then_some(done))
     }
 
-    /// Rejects a request for different weights.
+    /// Returns an error if the request needs weights other than those that are loaded.
     fn check_weights(&self, request: &PictureRequest) -> Result<(), DrawError> {
         let illuminator = &self.illuminator;
         match &request.weights {
@@ -193,7 +200,7 @@ impl ImagePipeline {
         Ok(())
     }
 
-    /// The image spec of a prompt in a style, with default sampling.
+    /// Creates the image spec for a prompt and a style, with the default sampling settings.
     pub fn image_spec(
         &self,
         words: &str,
@@ -211,8 +218,9 @@ impl ImagePipeline {
         })
     }
 
-    /// A picture's encoded form and provenance. The form is taken from the provenance if the
-    /// picture was made with these weights; otherwise the encoder computes it.
+    /// Returns the encoded form and the provenance of a picture. If the picture was drawn with the
+    /// loaded weights, the encoded form comes from the provenance; otherwise the encoder computes
+    /// it.
     fn encoded_source(
         &self,
         source: &SourcePicture,
@@ -242,7 +250,8 @@ impl ImagePipeline {
         Ok((self.illuminator.encode(&picture)?, how))
     }
 
-    /// A prompt from a file's name, if the name is close to a concept; else empty.
+    /// Returns the name of a file as a prompt if the name is similar to a concept, or else an empty
+    /// string.
     fn prompt_from_file_name(&self, name: &str) -> Result<String, DrawError> {
         let stem = Path::new(name).file_stem().unwrap_or_default();
         let words = clean_line(&stem.to_string_lossy()).replace(['-', '_'], " ");
@@ -252,7 +261,7 @@ impl ImagePipeline {
         })
     }
 
-    /// Similarity of the prompt to its nearest concept.
+    /// The similarity between a prompt and the concept nearest to it.
     fn similarity(&self, words: &str) -> Result<f32, DrawError> {
         if words.trim().is_empty() {
             return Ok(0.0);
@@ -263,7 +272,8 @@ impl ImagePipeline {
         ))
     }
 
-    /// The style numbers of a request; `own` is the source picture's style.
+    /// Returns the indices of the styles that a request needs; None means any style. `own` is the
+    /// style of the source picture.
     fn style_numbers(
         &self,
         style: &StyleChoice,
@@ -294,10 +304,11 @@ impl ImagePipeline {
     }
 }
 
-/// The style of the source picture (an inner None means any style); None without a source picture.
+/// The style of the source picture. The outer option is None if there is no source picture; the
+/// inner option is None if the picture may have any style.
 type PictureStyle<'a> = Option<Option<&'a str>>;
 
-/// The similarity above which a file's name is used as the prompt.
+/// The minimum similarity to a concept at which the name of a file is used as a prompt.
 const NAME_SIMILARITY: f32 = 0.6;
 
 fn prompt_text(words: &PromptSource) -> Result<&str, DrawError> {

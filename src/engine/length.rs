@@ -1,4 +1,5 @@
-//! Decides for every backend when a passage is long enough, from the text and a token count.
+//! Decides when a passage is long enough, from its text and its number of tokens. All backends use
+//! this module.
 
 use super::backend::Failure;
 use story::Context;
@@ -6,12 +7,13 @@ use story::context::{ContextPart, PartKind};
 use story::message::{LengthGoal, TextRequest};
 use story::sentence::sentence_ends_between;
 
-/// Below this number of tokens, the length is exact and not rounded to a sentence.
+/// The smallest length goal, in tokens, that is rounded to the end of a sentence. A smaller goal is
+/// exact.
 const EXACT: usize = 16;
-/// How many more tokens may be needed to finish a word.
+/// The number of additional tokens that may be needed to finish a word.
 const WORD: usize = 8;
 
-/// An upper bound on the number of tokens in a passage.
+/// The maximum number of tokens that a passage can have under its length goal.
 pub fn most_tokens(request: &TextRequest) -> usize {
     let wanted = request.sampling.max_tokens as usize;
     match &request.goal {
@@ -24,7 +26,7 @@ pub fn most_tokens(request: &TextRequest) -> usize {
     }
 }
 
-/// Whether the length goal allows the passage to end after this many tokens.
+/// Whether the length goal allows the passage to end after `written` tokens.
 pub fn may_end(request: &TextRequest, written: usize) -> bool {
     is_near(request, written)
         || matches!(request.goal, LengthGoal::Sentence | LengthGoal::Paragraph)
@@ -35,7 +37,8 @@ fn is_near(request: &TextRequest, written: usize) -> bool {
     request.goal == LengthGoal::Near && target >= EXACT && written * 5 >= target * 4
 }
 
-/// Whether the text so far, which is not empty, meets the goal, given that `piece` comes next.
+/// Whether a passage with the text `said`, which is not empty, meets the length goal if `piece`
+/// would come next.
 pub fn goal_met_before(request: &TextRequest, written: usize, said: &str, piece: &str) -> bool {
     let target = request.sampling.max_tokens as usize;
     // If no sentence ends, stop at a word.
@@ -47,17 +50,17 @@ pub fn goal_met_before(request: &TextRequest, written: usize, said: &str, piece:
     line || (request.goal != LengthGoal::Paragraph && sentence_ends_between(said, piece))
 }
 
-/// The byte at which `text` ends in the beginning of `stop`, but not in all of it; None if it does
-/// not.
+/// Returns the byte offset of the longest end of `text` with which `stop` begins, or None if there
+/// is no such end. An end that contains all of `stop` does not count.
 pub fn overlap(text: &str, stop: &str) -> Option<usize> {
     let longest = text.len().min(stop.len().saturating_sub(1));
     let from = text.len() - longest;
     (from..text.len()).find(|at| text.is_char_boundary(*at) && stop.starts_with(&text[*at..]))
 }
 
-/// Drops lore beyond the budget and, if the model can fill gaps (`fills`), the instruction that
-/// contains the text after the gap. Returns the titles of the dropped lore. `holds` is the context
-/// size.
+/// Drops the lore that exceeds the budget. If `fills` is true, the model can fill gaps; then the
+/// instruction that contains the text after the gap is dropped too. Returns the new context and the
+/// titles of the dropped lore. `holds` is the size of the model's context in tokens.
 pub fn within_budget<E>(
     context: &Context,
     holds: usize,
@@ -108,7 +111,7 @@ pub fn within_budget<E>(
     Ok((context, left_out))
 }
 
-/// The failure when no text precedes a passage.
+/// Creates the failure for a request in which no text precedes the passage.
 pub fn nothing_to_continue() -> Failure {
     Failure::engine("There is nothing to continue; write a first line")
 }

@@ -1,4 +1,4 @@
-//! Loads a model by name, with its tokenizer, chat template and KV cache.
+//! Loads a model by its name, together with its tokenizer, chat template and KV cache.
 
 mod fetching;
 
@@ -28,15 +28,15 @@ use story::ModelInfo;
 
 /// Loads models on the worker's thread.
 pub trait Loader: Send {
-    /// Loads a model: `model` is a catalogue name, a path, a server's address, the name of a
-    /// backend in config.toml, or empty for the default.
+    /// Loads a text model. `model` is a catalogue name, a path, a server's address, or the name of
+    /// a backend in config.toml. If `model` is empty, the default model is loaded.
     fn load(&mut self, model: &str, observer: &dyn Observer)
     -> Result<Box<dyn Backend>, LoadError>;
 
-    /// The text encoder, for retrieval and for drawing.
+    /// Loads the text encoder, which is used for retrieval and for drawing.
     fn encoder(&mut self, observer: &dyn Observer) -> Result<SentenceEncoder, LoadError>;
 
-    /// The image model, and the name of its backend.
+    /// Loads the image model. Returns the model and the name of its compute backend.
     fn illuminator(
         &mut self,
         _observer: &dyn Observer,
@@ -44,7 +44,8 @@ pub trait Loader: Send {
         Err(LoadError::Failed("No image model is loaded".into()))
     }
 
-    /// Loads the image model and the text encoder; a loader may do so in parallel.
+    /// Loads the image model and the text encoder. An implementation may load both at the same
+    /// time.
     fn illuminator_and_encoder(
         &mut self,
         observer: &dyn Observer,
@@ -52,13 +53,13 @@ pub trait Loader: Send {
         Ok((self.illuminator(observer)?, self.encoder(observer)?))
     }
 
-    /// The upscaler, for `--enlarge`.
+    /// Loads the upscaler, which `--enlarge` uses.
     fn upscaler(&mut self, _observer: &dyn Observer) -> Result<Upscaler, LoadError> {
         Err(LoadError::Failed("No upscaler is loaded".into()))
     }
 }
 
-/// A loader without models, for tests that create the engine's events themselves.
+/// A loader that cannot load any model, for tests that create the engine's events themselves.
 pub struct NoModel;
 
 impl Loader for NoModel {
@@ -78,8 +79,8 @@ pub enum LoadError {
     Failed(String),
 }
 
-/// The real loader: finds a model in the catalogue, downloads it and loads its GGUF file onto a
-/// device, or connects to a model server.
+/// The loader of the program. It finds a model in the catalogue, downloads it and loads its GGUF
+/// file onto a device, or it connects to a model server.
 pub struct ModelLoader {
     pub catalog: Catalog,
     pub store: ModelStore,
@@ -87,15 +88,17 @@ pub struct ModelLoader {
     pub threads: usize,
     /// The KV cache type on a CPU.
     pub kv: KvType,
-    /// The draft model: a name, a path or `none`; the option is None for the catalogue's choice.
+    /// The draft model: a name, a path or `none`. If this option is None, the catalogue chooses the
+    /// draft model.
     pub draft: Option<String>,
-    /// Folders that may contain the image model's weights; if there is just one, the user named it.
+    /// The folders that may contain the image model's weights. If there is only one folder, the
+    /// user named it.
     pub weights: Vec<PathBuf>,
-    /// The servers that a model's name can refer to.
+    /// The servers that a model name can refer to.
     pub backends: Backends,
 }
 
-/// The requested device settings, before the device is opened.
+/// The device, number of threads and KV cache type that a model should use.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     pub device: device::DeviceChoice,
@@ -103,9 +106,9 @@ pub struct Place {
     pub kv: KvType,
 }
 
-/// The file of a local text model.
+/// The opened file of a local text model.
 pub struct ModelFile {
-    /// The name in the catalogue, or the path.
+    /// The name in the catalogue, or the path if the model is not in the catalogue.
     pub name: String,
     pub sha256: String,
     pub gguf: Gguf,
@@ -179,8 +182,8 @@ impl Loader for ModelLoader {
 }
 
 impl ModelLoader {
-    /// A loader of these models with the default settings: one thread, and no draft model, image
-    /// model or server that was named.
+    /// Creates a loader with the default settings: one thread, and no draft model, image weights or
+    /// servers chosen by the user.
     pub fn new(catalog: Catalog, store: ModelStore) -> ModelLoader {
         ModelLoader {
             catalog,
@@ -194,7 +197,7 @@ impl ModelLoader {
         }
     }
 
-    /// Loads a model into this process, with its draft model.
+    /// Loads a model into this process, together with its draft model.
     pub fn load_local(&self, model: &str, observer: &dyn Observer) -> Result<Loaded, LoadError> {
         let file = self.find_file(model, observer)?;
         if observer.is_cancelled() {
@@ -251,8 +254,8 @@ impl ModelLoader {
         wanted.filter(|wanted| wanted != "none")
     }
 
-    /// Adds a draft model. If it cannot be loaded, the user is warned and the model runs without
-    /// it.
+    /// Adds a draft model to a loaded model. If the draft model cannot be used, the model runs
+    /// without it, and the user is warned if the user chose it.
     fn add_draft(
         &self,
         loaded: &mut Loaded,
@@ -288,8 +291,9 @@ impl ModelLoader {
         Ok(self.store.ensure(entry, &mut watching(observer))?)
     }
 
-    /// Finds and opens the file of a local text model, downloading it if necessary. `model` is a
-    /// catalogue name, a path, or empty for the default; a model on a server is an error.
+    /// Finds and opens the file of a local text model, which is downloaded if necessary. `model` is
+    /// a catalogue name or a path; if it is empty, the default model is used. A model on a server
+    /// is an error.
     pub fn find_file(&self, model: &str, observer: &dyn Observer) -> Result<ModelFile, LoadError> {
         if self.backends.find(model).is_some() {
             let why = "This needs a local model, not one on a server; choose one with --model NAME";

@@ -1,4 +1,4 @@
-//! The local backend: a model in this process, from tokens to text.
+//! The local backend: runs a model in this process.
 
 mod alternatives;
 mod build_prompt;
@@ -25,9 +25,9 @@ use story::message::{
 };
 use story::{ModelInfo, NodeId};
 
-/// The number of prompt tokens evaluated in one batch. It is fixed, because results may depend on
-/// it. Stop requests are checked between layers, so it does not limit how quickly a stop takes
-/// effect.
+/// The number of prompt tokens that are evaluated in one batch. This number is fixed, because
+/// results may depend on it. Stop requests are checked between layers, so a large batch does not
+/// delay a stop.
 pub const SLICE: usize = 128;
 
 impl Backend for Loaded {

@@ -1,8 +1,9 @@
 //! Measures the perplexity of a text, window by window.
 //!
-//! The windows are those of llama.cpp's perplexity tool (tools/perplexity/perplexity.cpp): the
-//! text is split into windows of `window` tokens, each evaluated from scratch, and the second half
-//! of each is scored: token i+1 by the logits of token i, for i from window/2 to window-2.
+//! The windows are chosen as in llama.cpp's perplexity tool (tools/perplexity/perplexity.cpp). The
+//! text is split into windows of `window` tokens, and each window is evaluated from scratch. Only
+//! the second half of each window is scored: the logits of token i score token i+1, for i from
+//! window/2 to window-2.
 
 use super::local::Loaded;
 use base::progress::{Cancelled, Observer};
@@ -30,7 +31,7 @@ pub enum PerplexityError {
     Stopped(#[from] Cancelled),
 }
 
-/// Scores `text`, window by window.
+/// Computes the perplexity of `text`, window by window.
 pub fn perplexity(
     loaded: &mut Loaded,
     text: &str,

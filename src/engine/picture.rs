@@ -1,4 +1,5 @@
-//! Drawing on the worker's thread; the image pipeline is loaded on first use and stays loaded.
+//! Draws pictures on the worker's thread. The image pipeline is loaded when it is first needed, and
+//! stays loaded.
 
 use super::backend::{Answer, Failure, Listener, Quiet};
 use super::image_pipeline::{DrawError, ImagePipeline};
@@ -30,7 +31,7 @@ impl From<DrawError> for Failure {
     }
 }
 
-/// The answer to a request whose models could not be loaded.
+/// Returns the answer to a request whose models could not be loaded.
 fn not_loaded(error: LoadError) -> Answer {
     match error {
         LoadError::Stopped => ended(Status::Stopped),
@@ -38,7 +39,7 @@ fn not_loaded(error: LoadError) -> Answer {
     }
 }
 
-/// Reports how many pictures are finished.
+/// Reports the number of finished pictures as events of the request.
 struct DrawnPicture<'a> {
     node: NodeId,
     outbox: &'a Outbox<'a>,
@@ -90,7 +91,8 @@ impl<L: Loader> Worker<L> {
         }
     }
 
-    /// The image pipeline; None if stopped.
+    /// Returns the image pipeline, which is loaded if necessary. Returns None if loading was
+    /// stopped.
     fn pipeline(&mut self, outbox: &Outbox) -> Result<Option<Rc<ImagePipeline>>, Failure> {
         if let Some(pipeline) = &self.pipeline {
             return Ok(Some(pipeline.clone()));
@@ -118,8 +120,8 @@ impl<L: Loader> Worker<L> {
         Ok(ImagePipeline::new(self.encoder(outbox)?, illuminator))
     }
 
-    /// The text model's description of a passage; empty if there is no model. Restores the KV cache
-    /// afterwards, so that the story need not be evaluated again.
+    /// Returns the text model's description of a passage, or an empty string if no text model is
+    /// loaded. Afterwards, the KV cache is restored, so that the story need not be evaluated again.
     fn line(&mut self, ask: &TextRequest, observer: &dyn Observer) -> String {
         let Some(backend) = &mut self.backend else {
             return String::new();

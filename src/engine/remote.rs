@@ -1,8 +1,9 @@
 //! The backend for a model on a server: sends prompts as text and streams the answers.
 //!
-//! `text.rs` provides most features that a server may lack (stop strings, lengths, bans by
-//! asking again); the others are reported once, before writing. The server's text is untrusted:
-//! sizes and waits are bounded, and control characters never become part of a passage.
+//! `text.rs` provides most features that a server may lack: stop strings, length goals, and bans,
+//! for which text is requested again. Other missing features are reported once, before the passage
+//! is written. The server's text is untrusted: sizes and waits are bounded, and control characters
+//! never become part of a passage.
 
 mod ahead;
 mod alternatives;
@@ -47,21 +48,22 @@ pub struct Remote {
     counts: Counts,
     /// Whether the server is on this machine.
     local: bool,
-    /// Whether answers come in one piece and failures are not retried here: the pool of replicas
-    /// retries them.
+    /// Whether each answer arrives in one piece, and failures are not retried here. This is so in a
+    /// replica, because the pool of threads retries failed requests.
     whole: bool,
-    /// Whether the server turned out not to offer raw completion.
+    /// Whether the server has turned out to offer only chats and no raw completion.
     only_chats: bool,
-    /// Whether the server refused to continue an unfinished message by the model.
+    /// Whether the server has refused to continue an unfinished message of the model.
     refuses_prefill: bool,
-    /// Sampling fields that the server refused.
+    /// The names of the sampling fields that the server has refused.
     refused: HashSet<String>,
     /// The warnings already shown to the writer, so that none is shown twice.
     said: HashSet<String>,
     /// The text of each token id that the server has reported among alternatives.
     words: HashMap<u32, String>,
     memory: Memory,
-    /// This candidate's part of a shared stream, for its first request.
+    /// For a candidate: its part of a stream that several candidates share. It is used for the
+    /// candidate's first request.
     share: OwnShare,
 }
 
@@ -167,7 +169,7 @@ impl From<RemoteError> for Failure {
     }
 }
 
-/// Whether to retry a request that failed for this reason.
+/// Whether and how soon a request may be retried after an error of this kind.
 fn retry(kind: &Kind) -> Retry {
     match kind {
         Kind::Busy { status: 502, .. } => Retry::Soon,

@@ -5,18 +5,19 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use kernels::dispatch_simd;
 use kernels::linear::KernelFamily;
 
-/// `x` `[rows, inputs]` times `weight` `[outputs, inputs]`, plus `bias` `[outputs]`.
+/// Multiplies `x` `[rows, inputs]` by the transpose of `weight` `[outputs, inputs]`, and adds
+/// `bias` `[outputs]`.
 pub fn affine(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     x.apply_op3(&weight, &bias.contiguous()?, Affine)
 }
 
-/// `x` `[m, n]` times the transpose of `y` `[k, n]`: `[m, k]`.
+/// Multiplies `x` `[m, n]` by the transpose of `y` `[k, n]`. The result is `[m, k]`.
 pub fn matmul_transposed(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     product((x, Order::RowMajor), (y, Order::RowMajor))
 }
 
-/// `x` `[m, n]` times `y` `[n, k]`.
+/// Multiplies `x` `[m, n]` by `y` `[n, k]`. The result is `[m, k]`.
 pub fn matmul(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     product((x, Order::RowMajor), (y, Order::ColumnMajor))
 }
@@ -85,7 +86,8 @@ fn sum_of_all_rows(rows: &[f32], sums: &mut [f32]) {
     }
 }
 
-/// A product without gradients; the orders determine which dimension is summed.
+/// Multiplies two matrices without gradients. Each matrix's order determines which of its
+/// dimensions is summed.
 fn product((x, one): (&Tensor, Order), (y, other): (&Tensor, Order)) -> Result<Tensor> {
     with(x, |rows| {
         with(y, |columns| {

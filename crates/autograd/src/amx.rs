@@ -8,14 +8,15 @@ use super::tiles::{SIDE, Tile};
 use kernels::tile_registers::{self, TileConfig};
 use std::arch::asm;
 
-/// Whether the CPU has the instructions and the operating system enables them.
+/// Whether the CPU has the AMX and AVX-512 instructions that this crate uses, and the operating
+/// system enables the matrix registers.
 pub fn is_supported() -> bool {
     is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512bf16")
         && tile_registers::are_available(tile_registers::BF16)
 }
 
-/// The configuration in which every tile has its full size.
+/// The configuration in which every matrix register has its full size.
 static WHOLE: TileConfig = TileConfig::new([64; 8], [16; 8]);
 
 /// Configures the registers for [`add`].
@@ -28,14 +29,15 @@ pub unsafe fn begin() {
     unsafe { tile_registers::load_config(&WHOLE) };
 }
 
-/// Adds the products of `steps` tiles of two row strips and two column strips to 32 by 32 sums,
-/// whose rows are `stride` bytes apart. Each strip is passed as its first tile and the distance in
-/// bytes to its next one; the distance is the same for both row strips, and for both column strips.
+/// Multiplies two row strips by two column strips, each `steps` tiles long, and adds the products
+/// to 32 by 32 sums. `stride` is the distance in bytes between two rows of the sums. Each strip is
+/// passed as a pointer to its first tile and the distance in bytes from one tile to the next. Both
+/// row strips must have the same distance, and so must both column strips.
 ///
 /// # Safety
 ///
-/// [`begin`] was called on this thread; each strip has `steps` tiles, and `sums` has all its
-/// rows.
+/// [`begin`] was called on this thread, each strip has `steps` tiles, and `sums` points to 32 rows
+/// of 32 sums.
 pub unsafe fn add(
     rows: [(*const Tile, usize); 2],
     columns: [(*const Tile, usize); 2],

@@ -17,8 +17,8 @@ struct Attention {
     heads: usize,
 }
 
-/// The sizes and the index of one head. In `qkv`, the row of each token holds the queries, keys and
-/// values of all heads.
+/// One attention head: its sizes and its index. A row of `qkv` holds the queries, keys and values
+/// of all heads for one token.
 #[derive(Clone, Copy)]
 struct Head {
     tokens: usize,
@@ -28,8 +28,9 @@ struct Head {
 }
 
 impl Head {
-    /// The head's queries (`part` 0), keys (1) or values (2), as a factor of a product. `order`
-    /// says whether the product sums over the head's dimensions (row-major) or over the tokens.
+    /// Views the head's queries (`part` 0), keys (1) or values (2) as a factor of a product. The
+    /// product sums over the head's dimensions if `order` is row-major, and over the tokens if it
+    /// is column-major.
     fn part<'a>(&self, qkv: &'a [f32], part: usize, order: Order) -> View<'a> {
         let first = part * self.width + self.at * self.dim;
         self.view(&qkv[first..], order, 3 * self.width)
@@ -49,7 +50,7 @@ impl Head {
         }
     }
 
-    /// Views numbers as a `[tokens, tokens]` matrix.
+    /// Views `numbers`, one for each pair of tokens, as a `[tokens, tokens]` matrix.
     fn pairs<'a>(&self, numbers: &'a [f32], order: Order) -> View<'a> {
         View {
             numbers,
@@ -64,7 +65,7 @@ impl Head {
         (self.dim as f32).sqrt().recip()
     }
 
-    /// Computes the attention weights: `[tokens, tokens]`.
+    /// Writes the head's attention weights `[tokens, tokens]` to `out`.
     fn weights(&self, qkv: &[f32], out: &mut [f32]) {
         out.fill(0.0);
         let queries = self.part(qkv, 0, Order::RowMajor);
@@ -74,8 +75,8 @@ impl Head {
         shares(KernelFamily::best(), out, self.tokens, self.scale());
     }
 
-    /// Adds the gradients of a head's queries, keys and values to `out`, which has the
-    /// layout of `qkv`.
+    /// Adds the gradients of the head's queries, keys and values to `out`, which has the layout of
+    /// `qkv`.
     fn back(&self, qkv: &[f32], gradient: &[f32], out: &mut [f32]) {
         let (tokens, width) = (self.tokens, self.width);
         let mut weights = vec![0f32; tokens * tokens];
@@ -118,12 +119,13 @@ impl Head {
 }
 
 dispatch_simd!(
-    /// Softmax of each row of scores.
+    /// Scales the scores, then replaces each row by its softmax.
     shares, shares_rows, (scores: &mut [f32], tokens: usize, scale: f32)
 );
 
 dispatch_simd!(
-    /// The softmax's gradient: turns the gradients of the weights into those of the scores.
+    /// Computes the gradient of the softmax: replaces the gradients of the attention weights by the
+    /// gradients of the scores.
     shares_back, shares_back_rows,
     (shares: &[f32], gradients: &mut [f32], tokens: usize, scale: f32)
 );

@@ -1,9 +1,9 @@
 //! Training operations with hand-written gradients, for CPUs whose matrix registers (AMX) multiply
-//! bfloat16. On these CPUs, candle computes the same in f32, one operation at a time, and takes
-//! several times as long.
+//! bfloat16. On these CPUs, candle computes the same results in f32, one operation at a time, which
+//! takes several times as long.
 //!
-//! Inputs and outputs are f32; factors are rounded to bfloat16 and summed in f32. A result depends
-//! only on its input, not on the number of threads.
+//! Inputs and outputs are f32. The factors of a product are rounded to bfloat16, and the products
+//! are summed in f32. A result depends only on its input, not on the number of threads.
 
 // Only tests may read the environment; the library receives settings as arguments (clippy.toml).
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
@@ -31,7 +31,8 @@ use candle_core::{CpuStorage, Error, Layout, Result, Tensor};
 #[cfg(target_arch = "x86_64")]
 use product::add;
 
-/// Whether the CPU has the instructions and the operating system enables them.
+/// Whether the CPU has the AMX and AVX-512 instructions that this crate uses, and the operating
+/// system enables the matrix registers.
 pub fn is_supported() -> bool {
     #[cfg(target_arch = "x86_64")]
     return amx::is_supported();
@@ -39,43 +40,43 @@ pub fn is_supported() -> bool {
     false
 }
 
-/// Stands in for `product::add` on CPUs other than x86-64. It is never called there, since
-/// [`is_supported`] is false.
+/// Stands in for `product::add` on CPUs other than x86-64, where it is never called, since
+/// [`is_supported`] returns false.
 ///
 /// # Safety
-/// Always safe: it does nothing.
+/// Always safe, since the function does nothing.
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn add(_: View, _: View, _: &mut [f32], _: usize) {}
 
-/// One factor of a product: `count` vectors of `depth` numbers, where `depth` is the summed
-/// dimension.
+/// One factor of a matrix product: `count` vectors of `depth` numbers. The product sums over
+/// `depth`.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     pub numbers: &'a [f32],
     pub count: usize,
     pub depth: usize,
     pub order: Order,
-    /// The distance between the starts of two rows, in numbers.
+    /// The distance between the starts of two consecutive rows, counted in numbers.
     pub stride: usize,
 }
 
 /// Which dimension of a [`View`] is contiguous.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The summed dimension: `[count, depth]`.
+    /// The summed dimension is contiguous. The matrix is `[count, depth]`.
     RowMajor,
-    /// The dimension that is not summed: `[depth, count]`.
+    /// The dimension that is not summed is contiguous. The matrix is `[depth, count]`.
     ColumnMajor,
 }
 
-/// The values of a contiguous tensor.
+/// Returns the values of a contiguous f32 tensor, or an error for any other tensor.
 pub fn contiguous_f32<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let apart = || Error::Msg("the tensor must be contiguous".into());
     let (from, to) = layout.contiguous_offsets().ok_or_else(apart)?;
     Ok(&storage.as_slice::<f32>()?[from..to])
 }
 
-/// Calls `work` with a tensor's values.
+/// Calls `work` with the values of `x` in contiguous order.
 fn with<T>(x: &Tensor, work: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let x = x.contiguous()?;
     let (storage, layout) = x.storage_and_layout();

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 const EPSILON: f32 = 1e-5;
 
 /// Normalizes `x` `[batch, tokens, width]` along the width to mean zero and standard deviation one,
-/// then multiplies by `1 + scale` and adds `shift`, each `[batch or 1, 1, width]`.
+/// then multiplies by `1 + scale` and adds `shift`. Both `scale` and `shift` are `[batch or 1, 1,
+/// width]`.
 pub fn modulated_norm(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     let (scale, shift) = (scale.contiguous()?, shift.contiguous()?);
     x.contiguous()?.apply_op3(&scale, &shift, Norm)
@@ -18,7 +19,7 @@ pub fn modulated_norm(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tens
 
 struct Norm;
 
-/// The mean of a row, and the inverse of its standard deviation.
+/// Returns the mean of a row and the reciprocal of the row's standard deviation.
 #[inline(always)]
 fn measure(row: &[f32]) -> (f32, f32) {
     let count = row.len() as f32;
@@ -32,7 +33,8 @@ pub fn sum_of_products(x: &[f32], y: &[f32]) -> f32 {
     sum(x, y, |x, y| x * y)
 }
 
-/// Sums `of(x, y)` over all pairs, in parallel lanes: this is fast, and the order is fixed.
+/// Sums `of(x, y)` over all pairs of elements. The sum is fast because it uses parallel lanes, and
+/// the order of summation is fixed.
 #[inline(always)]
 fn sum(x: &[f32], y: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0f32; LANES];
@@ -49,7 +51,8 @@ fn sum(x: &[f32], y: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 dispatch_simd!(
-    /// Normalizes the rows of one picture, which share scale and shift.
+    /// Normalizes, scales and shifts the rows of one picture. All the rows have the same scale and
+    /// shift.
     forth, forth_rows, (x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32])
 );
 
@@ -66,8 +69,8 @@ fn forth_rows(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
 }
 
 dispatch_simd!(
-    /// Computes the gradients of a picture's rows, and adds those of scale and shift to `sums`.
-    /// `scaled_gradients` is scratch space for a row.
+    /// Writes the gradients of a picture's rows to `of_x`, and adds the gradients of the scale and
+    /// the shift to `sums`. `scaled_gradients` is scratch space for one row.
     back, back_rows,
     (x: &[f32], gradient: &[f32], scale: &[f32], of_x: &mut [f32], sums: [&mut [f32]; 2], scaled_gradients: &mut [f32])
 );
@@ -179,7 +182,8 @@ impl CustomOp3 for Norm {
     }
 }
 
-/// The scale or shift of picture `at`. If there is only one, all pictures share it.
+/// Returns the scale or shift of picture `at`. If `given` has only one row, all pictures share that
+/// row.
 fn own(given: &[f32], at: usize, width: usize) -> &[f32] {
     let first = if given.len() == width { 0 } else { at * width };
     &given[first..][..width]

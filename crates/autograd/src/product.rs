@@ -1,4 +1,4 @@
-//! A product of two f32 matrices in bfloat16, summed in f32.
+//! Multiplies two f32 matrices in bfloat16, and sums the products in f32.
 
 use super::View;
 use super::amx;
@@ -6,15 +6,15 @@ use super::tiles::{DEPTH, SIDE, Side, Tiles};
 use kernels::tile_registers;
 use rayon::prelude::*;
 
-/// Depth of one block, chosen to fit a core's second-level cache.
+/// The maximum depth of a block, chosen so that a block fits a core's second-level cache.
 const DEEP: usize = 32 * DEPTH;
-/// The number of rows, and also of columns, that are multiplied at once.
+/// The number of rows, and also of columns, that one call of `amx::add` multiplies.
 const BOTH: usize = 2 * SIDE;
-/// With fewer sums than this, one thread computes them all.
+/// The number of results below which one thread computes the whole product.
 const FEW: usize = 128 * 128;
 
-/// Adds the product of each of `rows` and each of `columns` to `out` `[rows, columns]`, whose rows
-/// are `stride` apart.
+/// Computes the dot product of every row with every column, and adds it to `out` `[rows, columns]`.
+/// `stride` is the distance between the starts of two rows of `out`, counted in numbers.
 ///
 /// The order of summation depends only on the depth.
 ///
@@ -46,7 +46,7 @@ pub unsafe fn add(rows: View, columns: View, out: &mut [f32], stride: usize) {
 /// Computes up to 32 rows of the result.
 ///
 /// # Safety
-/// As for [`add`]; nothing else may access these rows of the result.
+/// The conditions of [`add`] apply. In addition, nothing else may access these rows of the result.
 unsafe fn strip(
     (rows, at): (&Tiles, usize),
     (columns, width): (&Tiles, usize),

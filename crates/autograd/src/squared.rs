@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 const SOME: usize = 1 << 14;
 
-/// max(x, 0)² (So et al. 2021).
+/// Computes the squared ReLU, max(x, 0)² (So et al. 2021).
 pub fn squared_relu(x: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Squared)
 }

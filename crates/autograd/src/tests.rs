@@ -2,7 +2,8 @@ use super::*;
 use candle_core::{D, DType, Device, Var};
 use candle_nn::ops;
 
-/// Numbers that are exact in bfloat16, so that their products are not rounded.
+/// Creates a variable whose values are exact in bfloat16, so that they are not rounded as factors
+/// of a product.
 fn wave(shape: &[usize], step: f32) -> Var {
     let count: usize = shape.iter().product();
     let numbers: Vec<f32> = (0..count).map(|at| (at as f32 * step).sin()).collect();
@@ -11,7 +12,7 @@ fn wave(shape: &[usize], step: f32) -> Var {
     Var::from_tensor(&rounded.to_dtype(DType::F32).unwrap()).unwrap()
 }
 
-/// The distance between two tensors, relative to their magnitude.
+/// Returns the distance between two tensors, divided by the magnitude of `other`.
 fn apart(one: &Tensor, other: &Tensor) -> f32 {
     assert_eq!(one.dims(), other.dims());
     let length = |x: Tensor| {
@@ -25,7 +26,8 @@ fn apart(one: &Tensor, other: &Tensor) -> f32 {
     (length((one - other).unwrap()) / length(other.clone())).sqrt()
 }
 
-/// Asserts that both implementations agree, including their gradients.
+/// Asserts that our result and candle's result differ by less than `near`, relative to their
+/// magnitude, and that the gradients of `inputs` do too.
 fn alike(inputs: &[&Var], near: f32, ours: Tensor, candles: Tensor) {
     assert!(apart(&ours, &candles) < near, "{}", apart(&ours, &candles));
     let pull = wave(ours.dims(), 0.9);
@@ -40,8 +42,9 @@ fn alike(inputs: &[&Var], near: f32, ours: Tensor, candles: Tensor) {
     }
 }
 
-/// Reports that a test did not run, in a line on the raw standard error, which the test harness
-/// does not capture, so that a runner can count it; with `ILLUMINE_NO_SKIP=1` the test fails.
+/// Reports that a test did not run. The report is a line on the raw standard error, which the test
+/// harness does not capture, so that a runner can count the skipped tests. With
+/// `ILLUMINE_NO_SKIP=1`, the test fails instead.
 fn skip(reason: &str) {
     use std::io::Write;
     let strict = std::env::var("ILLUMINE_NO_SKIP").is_ok_and(|value| value == "1");
@@ -51,7 +54,7 @@ fn skip(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
 }
 
-/// The tolerance if intermediate results are rounded to bfloat16's eight bits.
+/// The tolerance for results whose intermediate values are rounded to bfloat16's eight bits.
 const ROUGH: f32 = 2e-2;
 const EXACT: f32 = 1e-5;
 

@@ -1,23 +1,24 @@
 //! Matrices cut into bfloat16 tiles for the matrix registers.
 //!
-//! A row tile is 16 rows of 32 numbers. A column tile is 32 numbers of each of 16 columns: 16 rows,
-//! each with a pair of numbers for every column. Tiles are zero-padded beyond the matrix.
+//! A row tile holds 16 rows of 32 numbers. A column tile holds 32 numbers from each of 16 columns.
+//! It is stored as 16 rows, each with a pair of numbers for every column. A tile that extends
+//! beyond the matrix is padded with zeros.
 
 use super::{Order, View};
 use rayon::prelude::*;
 use std::arch::x86_64::*;
 
-/// Rows of a row tile, columns of a column tile.
+/// The number of rows in a row tile, and of columns in a column tile.
 pub const SIDE: usize = 16;
-/// Numbers per row of a row tile, and per column of a column tile.
+/// The length of each row of a row tile, and of each column of a column tile.
 pub const DEPTH: usize = 32;
-/// Numbers in a tile.
+/// The count of numbers in a tile.
 pub const TILE: usize = SIDE * DEPTH;
 
-/// With fewer tiles than this, one thread cuts them all.
+/// The number of tiles below which one thread cuts all of them.
 const FEW: usize = 64;
 
-/// The factor that a tile belongs to: rows or columns of the product.
+/// Whether a tile belongs to the left factor of a product (rows) or to the right factor (columns).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Rows,
@@ -29,10 +30,11 @@ pub enum Side {
 #[derive(Clone, Copy)]
 pub struct Tile([u16; TILE]);
 
-/// Strips of 16 rows or columns, each with as many tiles as the depth needs.
+/// One factor of a product, cut into strips of 16 rows or columns. Each strip has as many tiles as
+/// the depth needs.
 pub struct Tiles {
     tiles: Vec<Tile>,
-    /// The number of strips; always even.
+    /// The number of strips, which is always even.
     pub strips: usize,
     pub steps: usize,
     order: Order,
@@ -76,7 +78,8 @@ impl Tiles {
         }
     }
 
-    /// The first tile of a strip, and the distance in bytes to the next one.
+    /// Returns a pointer to the first tile of a strip, and the distance in bytes from one tile of
+    /// the strip to the next.
     pub fn strip(&self, at: usize) -> (*const Tile, usize) {
         let (first, jump) = match self.order {
             Order::RowMajor => (at * self.steps, 1),
@@ -86,7 +89,8 @@ impl Tiles {
     }
 }
 
-/// Fills a zeroed tile with the numbers `from..to` of 16 rows or columns, starting at `first`.
+/// Fills a zeroed tile from the 16 rows or columns that start at index `first`. The tile takes the
+/// numbers `from..to` of each row or column, but at most 32.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &mut Tile) {
     let count = SIDE.min(view.count.saturating_sub(first));
@@ -137,7 +141,7 @@ fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &
     }
 }
 
-/// The order that interleaves the first sixteen numbers with the second sixteen.
+/// The permutation that interleaves the first sixteen numbers of a row with the last sixteen.
 static MINGLED: [u16; DEPTH] = {
     let mut order = [0; DEPTH];
     let mut at = 0;
@@ -148,7 +152,7 @@ static MINGLED: [u16; DEPTH] = {
     order
 };
 
-/// A 16-bit mask with the lowest `count` bits set.
+/// Returns a 16-bit mask whose lowest `count` bits are set.
 fn lowest(count: usize) -> u16 {
     match count {
         0..SIDE => (1 << count) - 1,
@@ -156,8 +160,8 @@ fn lowest(count: usize) -> u16 {
     }
 }
 
-/// Transposes a `[16, 16]` matrix of pairs in four steps, each of which exchanges blocks twice as
-/// large as the step before.
+/// Transposes a `[16, 16]` matrix of pairs of numbers in four steps. The blocks that a step
+/// exchanges are twice as large as in the step before.
 #[target_feature(enable = "avx512f")]
 fn transpose(tile: &mut Tile) {
     let at = tile.0.as_mut_ptr().cast::<__m512i>();

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-/// The byte order mark, with which some editors and PowerShell start UTF-8 files.
+/// The byte order mark, which some editors and PowerShell write at the start of UTF-8 files.
 pub const MARK: &str = "\u{feff}";
 
-/// Why bytes could not be decoded. Each message is the rest of a sentence that begins with the name
-/// of the source.
+/// Why bytes could not be decoded. Each message completes a sentence that begins with the name of
+/// the source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     #[error("is not UTF-8 (at byte {0}); save it as UTF-8, or convert it, for example with iconv")]
@@ -31,7 +31,8 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The encoding according to a leading byte order mark, and the mark's length.
+    /// Returns the encoding that a leading byte order mark indicates, and the length of the mark in
+    /// bytes. Without a mark, the encoding is UTF-8 and the length is 0.
     pub fn of_mark(start: &[u8]) -> (Encoding, usize) {
         match start {
             [0xef, 0xbb, 0xbf, ..] => (Encoding::Utf8, 3),
@@ -41,7 +42,7 @@ impl Encoding {
         }
     }
 
-    /// The code unit stored in two bytes.
+    /// Returns the UTF-16 code unit stored in two bytes.
     pub fn unit(self, pair: [u8; 2]) -> u16 {
         match self {
             Encoding::Utf16Be => u16::from_be_bytes(pair),
@@ -75,7 +76,7 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, DecodeError> {
     }
 }
 
-/// The text with CR LF and lone CR line endings replaced by line feeds.
+/// Replaces CR LF and lone CR line endings by line feeds.
 pub fn unix_lines(text: &str) -> Cow<'_, str> {
     match text.contains('\r') {
         true => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
@@ -83,8 +84,8 @@ pub fn unix_lines(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The name of the UTF-16 encoding that bytes without a mark seem to use, if every other byte is
-/// zero.
+/// Returns the name of the UTF-16 encoding that bytes without a byte order mark seem to use. They
+/// seem to use UTF-16 if every second byte is zero.
 pub fn unmarked_utf16(bytes: &[u8]) -> Option<&'static str> {
     let (pairs, _) = bytes[..bytes.len().min(64)].as_chunks::<2>();
     let all = |zero: usize| {

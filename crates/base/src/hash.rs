@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 in hexadecimal.
+/// Returns the SHA-256 of `bytes` in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
@@ -13,14 +13,15 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// FNV-1a 64 (Fowler, Noll and Vo).
+/// Computes the 64-bit FNV-1a hash of a text (Fowler, Noll and Vo).
 pub fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// The `number`th output of SplitMix64 (Steele, Lea and Flood 2014) seeded with `seed`.
+/// Returns output `number`, counted from 0, of the random number generator SplitMix64 (Steele, Lea
+/// and Flood 2014) with the seed `seed`.
 pub fn split_mix(seed: u64, number: u64) -> u64 {
     let golden = 0x9e37_79b9_7f4a_7c15_u64;
     let mut z = seed.wrapping_add(golden.wrapping_mul(number.wrapping_add(1)));
@@ -33,7 +34,8 @@ pub fn split_mix(seed: u64, number: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// Published values: FNV's test suite, and the first outputs of SplitMix64 from 0 and 1234567.
+    /// Compares [`fnv1a`] with values from FNV's test suite, and [`split_mix`] with the published
+    /// first outputs for the seeds 0 and 1234567.
     #[test]
     fn as_published() {
         assert_eq!(fnv1a(""), 0xcbf2_9ce4_8422_2325);

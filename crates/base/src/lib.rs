@@ -1,7 +1,7 @@
-//! Basics for all other crates: decoding, cleaning and comparing text, hashes, and finding the known
-//! name nearest to a mistyped one.
+//! Basics for all other crates: decoding, cleaning and comparing text, hashing, reporting progress,
+//! and finding the known name nearest to a mistyped one.
 //!
-//! Depends on no other crate of the workspace.
+//! This crate depends on no other crate of the workspace.
 
 #![warn(unreachable_pub)]
 
@@ -13,6 +13,6 @@ pub mod progress;
 pub mod search;
 pub mod untrusted;
 
-/// The minimum cosine similarity for a concept to count as the subject of a prompt: such a concept
-/// conditions the picture and is named to the user.
+/// The minimum cosine similarity between a prompt and a concept for the concept to count as the
+/// prompt's subject. Such a concept conditions the picture and is named to the user.
 pub const KNOWN_SIMILARITY: f32 = 0.35;

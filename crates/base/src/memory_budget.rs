@@ -1,9 +1,9 @@
-//! Limits the memory that a library without a limit of its own may use for untrusted input: a chat
-//! template, for example, may double a string 40 times.
+//! Limits the memory that a library may use for untrusted input, if the library itself has no
+//! limit. A chat template, for example, may double a string 40 times.
 //!
 //! Each computation has its own thread. An allocator must not panic, so a thread that exceeds its
-//! budget is put to sleep forever: it costs at most the budget, and the program continues. The
-//! limit applies only if [`Allocator`] is the program's global allocator.
+//! budget is put to sleep forever. The sleeping thread uses no more memory than its budget, and the
+//! program continues. The limit applies only if [`Allocator`] is the program's global allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,7 +12,8 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The system's allocator, with accounting for threads that have a budget.
+/// The system's allocator, extended to charge each allocation to the budget of the current thread,
+/// if the thread has a budget.
 pub struct Allocator;
 
 /// Why a computation has no result.
@@ -26,12 +27,12 @@ pub enum NoResult {
     Thread,
 }
 
-/// The budget of a thread.
+/// The memory budget of a thread.
 #[derive(Clone, Copy)]
 struct Budget {
     left: usize,
-    /// Whether the thread must stop: it has exceeded its budget, or the caller no longer waits for
-    /// it.
+    /// Whether the thread must stop, either because it has exceeded its budget or because the
+    /// caller no longer waits for its result.
     exceeded: &'static AtomicBool,
 }
 
@@ -39,11 +40,12 @@ thread_local! {
     static BUDGET: Cell<Option<Budget>> = const { Cell::new(None) };
 }
 
-/// How often to check whether a computation has exceeded its budget.
+/// The interval at which the caller checks whether a computation has exceeded its budget.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Runs `compute` on a thread that may have at most `bytes` allocated at a time, and waits for at
-/// most `time`. A thread whose time is up sleeps from its next allocation on.
+/// Runs `compute` on a new thread that may have at most `bytes` bytes allocated at any moment, and
+/// waits at most `time` for the result. If the time runs out, the thread is put to sleep forever at
+/// its next allocation.
 pub fn within<T: Send + 'static>(
     bytes: usize,
     time: Duration,
@@ -77,7 +79,7 @@ pub fn within<T: Send + 'static>(
     }
 }
 
-/// Takes `size` bytes from the budget of this thread, if it has one.
+/// Subtracts `size` bytes from the budget of the current thread, if the thread has a budget.
 fn charge(size: usize) {
     // A thread that is ending may no longer have a budget.
     let _ = BUDGET.try_with(|budget| {
@@ -99,7 +101,7 @@ fn charge(size: usize) {
     });
 }
 
-/// Returns `size` freed bytes to the budget of this thread, if it has one.
+/// Adds `size` freed bytes to the budget of the current thread, if the thread has a budget.
 fn refund(size: usize) {
     let _ = BUDGET.try_with(|budget| {
         if let Some(Budget { left, exceeded }) = budget.get() {

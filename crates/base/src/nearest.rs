@@ -2,13 +2,14 @@
 
 use strsim::osa_distance;
 
-/// The maximum length to compare; a longer input is not a typo.
+/// The maximum length, in bytes, of an input to compare. A longer input is not a typo.
 const LONGEST: usize = 80;
 
-/// The name nearest to `typed`, if it is near enough.
+/// Returns the name nearest to `typed`, or None if no name is near enough.
 ///
-/// A name is near enough if it starts with `typed`, or if the optimal string alignment distance
-/// (Levenshtein with transpositions) is at most a third of the longer one's length.
+/// A name is near enough if it starts with `typed`, or if its distance from `typed` is at most a
+/// third of the length of the longer of the two. The distance is the optimal string alignment
+/// distance (Levenshtein with transpositions).
 pub fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if typed.len() > LONGEST {
         return None;

@@ -1,16 +1,17 @@
 //! Progress reports of long tasks, and requests to stop them.
 
-/// The user stopped the work.
+/// The error of a task that the user has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Stopped")]
 pub struct Cancelled;
 
 /// Receives the progress of a task, and may cancel the task.
 pub trait Observer {
-    /// Reports that `done` of `total` units of `step` are complete; `total` is None while unknown.
+    /// Reports that `done` of `total` units of `step` are complete. `total` is None if the total is
+    /// unknown.
     fn progress(&self, step: &str, done: u64, total: Option<u64>);
 
-    /// Returns an error once the task is cancelled, so that `?` ends it.
+    /// Returns an error if the task is cancelled, so that the caller can end the task with `?`.
     fn check(&self) -> Result<(), Cancelled>;
 
     /// Whether the task is cancelled.

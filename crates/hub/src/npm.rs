@@ -1,6 +1,7 @@
-//! Downloads npm packages with the installed npm, and opens them.
+//! Downloads npm packages with the installed npm, and extracts files from the packages.
 //!
-//! npm finds the registry, its mirrors and its settings. The callers verify checksums.
+//! npm is used because it finds the registry, the mirrors and the user's settings. This module
+//! verifies no checksums; its callers do.
 
 use base::progress::{Cancelled, Observer};
 use flate2::read::GzDecoder;
@@ -13,23 +14,25 @@ use std::time::Duration;
 /// Why a package could not be downloaded.
 #[derive(Debug)]
 pub enum NpmError {
-    /// npm is not installed.
+    /// npm could not be started, presumably because it is not installed.
     Missing,
-    /// npm failed; this is its last message.
+    /// npm failed. The text is the last line that npm wrote to standard error.
     Failed(String),
     Cancelled(Cancelled),
 }
 
-/// The maximum size of a package member.
+/// The maximum size of a package member, in bytes.
 const LARGEST: u64 = 256 << 20;
 
-/// The file name of a package's archive: without the scope's `@`, and with `-` instead of `/`.
+/// Returns the file name of a package's archive. The package name in it lacks the `@` of a scope,
+/// and has `-` instead of `/`.
 pub fn file_name(package: &str, version: &str) -> String {
     let name = package.trim_start_matches('@').replace('/', "-");
     format!("{name}-{version}.tgz")
 }
 
-/// Has npm write a package's archive into the folder; the observer may cancel it.
+/// Has npm write a package's archive into the folder, and returns the archive's path. The observer
+/// may cancel the download.
 pub fn pack(
     package: &str,
     version: &str,
@@ -75,7 +78,8 @@ fn last_words(child: &mut Child) -> String {
         .collect()
 }
 
-/// The bytes of a file in the package; an error if it is missing or the archive is damaged.
+/// Returns the bytes of a file in the package, or an error if the file is missing or the archive is
+/// damaged.
 pub fn member(archive: &Path, name: &str) -> io::Result<Vec<u8>> {
     let mut files = tar::Archive::new(GzDecoder::new(File::open(archive)?));
     let wanted = Path::new("package").join(name);

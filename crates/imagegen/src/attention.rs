@@ -1,8 +1,8 @@
 //! Attention among the tokens of a picture, on a CPU without gradients.
 //!
-//! Eight queries are multiplied by sixteen keys at once, so that each loaded number is used in
-//! several products. **Invariant:** sums are added in the same order on every CPU, with any number
-//! of threads and whatever other pictures are in the batch.
+//! Eight queries are multiplied by sixteen keys at a time, so that each loaded number is used in
+//! several products. **Invariant:** the order of summation depends neither on the CPU, nor on the
+//! number of threads, nor on the other pictures in the batch.
 
 use kernels::linear::Pool;
 use kernels::math::{LANES, softmax};
@@ -11,16 +11,16 @@ use std::cell::RefCell;
 /// The shape of one picture within a batch.
 #[derive(Clone, Copy)]
 pub struct Shape {
-    /// Tokens per picture.
+    /// The number of tokens per picture.
     pub tokens: usize,
     pub width: usize,
     pub heads: usize,
 }
 
-/// How many queries are computed at once.
+/// The number of queries that are computed at a time.
 const QUERIES: usize = 8;
 
-/// Sums for [`QUERIES`] tokens, sixteen for each.
+/// Sixteen sums for each of [`QUERIES`] queries.
 type Sums = [[f32; LANES]; QUERIES];
 
 /// Computes attention among all tokens of each picture. Maps `qkv` `[batch * tokens, 3 width]` to
@@ -49,21 +49,21 @@ pub fn attend(pool: &Pool, shape: Shape, qkv: &[f32]) -> Vec<f32> {
 }
 
 thread_local! {
-    /// Reused to avoid allocations.
+    /// Each thread's scratch space, reused to avoid allocations.
     static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
 
-/// One head's numbers, laid out for the kernels, zero-padded to whole registers.
+/// The data of one head in the layout that the kernels need, padded with zeros to whole registers.
 struct Scratch {
-    /// `[dim, keys]`.
+    /// The keys, `[dim, keys]`.
     keys: Vec<f32>,
-    /// `[tokens, dim]`.
+    /// The values, `[tokens, dim]`.
     values: Vec<f32>,
-    /// `[dim, QUERIES]`.
+    /// The queries, `[dim, QUERIES]`.
     queries: Vec<[f32; QUERIES]>,
-    /// `[QUERIES, keys]`.
+    /// The attention scores, `[QUERIES, keys]`.
     scores: Vec<f32>,
-    /// Softmax of the scores, `[tokens, QUERIES]`.
+    /// The unnormalized softmax of the scores, `[tokens, QUERIES]`.
     weights: Vec<[f32; QUERIES]>,
 }
 
@@ -126,12 +126,14 @@ fn attend_rows_avx2(
     attend_rows(shape, qkv, first, out, scratch, combine);
 }
 
-/// Computes the attention of all heads for some of a picture's tokens, starting at `first`. `qkv`
-/// covers the whole picture.
+/// Computes the attention of all heads for consecutive tokens of a picture, starting at token
+/// `first`. `qkv` contains all tokens of the picture; `out` determines for how many the attention
+/// is computed.
 ///
-/// `combine(x, stride, by)` multiplies the first sixteen numbers of each row of `x` (rows are
-/// `stride` apart) by each of the [`QUERIES`] numbers in the same row of `by`, and sums over the
-/// rows: `[QUERIES, 16]`. It adds row by row, with one rounding per step (fused multiply-add).
+/// `combine(x, stride, by)` multiplies the first sixteen numbers of each row of `x` by each of the
+/// [`QUERIES`] numbers in the same row of `by`, and sums the products over the rows. The result is
+/// `[QUERIES, 16]`. Rows of `x` are `stride` numbers apart. The sums are added row by row, with one
+/// rounding per addition (fused multiply-add).
 #[inline(always)]
 fn attend_rows(
     shape: Shape,
@@ -190,7 +192,8 @@ fn attend_rows(
     }
 }
 
-/// Lays out a head's keys and values, and makes room for scores and weights.
+/// Copies a head's keys and values into `scratch` in the kernels' layout, and resizes the buffers
+/// for scores and weights.
 fn lay_out(
     shape: Shape,
     qkv: &[f32],
@@ -221,7 +224,8 @@ fn lay_out(
     }
 }
 
-/// The first sixteen numbers of each row of `x`, with the row of `by` that they are multiplied by.
+/// Iterates over the rows of `x` and `by`. Each item is the first sixteen numbers of a row of `x`,
+/// and the row of `by` with the same index.
 #[inline(always)]
 fn rows<'a>(
     x: &'a [f32],
@@ -334,9 +338,9 @@ mod tests {
         }
     }
 
-    /// For sizes that do not fill registers, and with more or fewer pictures than threads, the
-    /// result equals that of plain loops, and that of the first picture is bit-identical to the one
-    /// computed for it alone.
+    /// Tests sizes that do not fill registers, with more or fewer pictures than threads. The result
+    /// must equal that of plain loops, and the first picture's result must be bit-identical to the
+    /// result for that picture alone.
     #[test]
     fn odd_sizes_are_right_and_a_picture_does_not_depend_on_others() {
         for (tokens, width, heads, pictures) in [(69, 40, 2, 1), (5, 12, 3, 7), (64, 32, 1, 3)] {

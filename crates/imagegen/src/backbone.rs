@@ -1,6 +1,6 @@
 //! The Transformer body that the token Transformer ([`super::tokens`]) and the refiner
-//! ([`super::refiner`]) share; its inputs are conditioning, retrieved examples and a picture's
-//! tokens.
+//! ([`super::refiner`]) have in common. Its inputs are conditioning, retrieved examples and a
+//! picture's tokens.
 
 use super::conditioning::{ConditionEncoder, Conditioning};
 use super::config::{Config, TOKENS};
@@ -11,8 +11,8 @@ use super::retrieval_index::RetrievedExamples;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{Error, Result, Tensor};
 
-/// The number of prefix tokens for the text; one more for style and mirroring follows them, then
-/// the picture's tokens.
+/// The number of prefix tokens for the text. They are followed by one prefix token for style and
+/// mirroring, and then by the picture's tokens.
 const WORDS: usize = 4;
 const PREFIX: usize = WORDS + 1;
 
@@ -31,14 +31,14 @@ pub struct Backbone {
     use_autograd: bool,
 }
 
-/// Everything that stays the same from one decoding step to the next.
+/// The encoded conditioning and examples, which stay the same from one decoding step to the next.
 pub struct BackboneInput {
-    /// `[batch, 5, width]`.
+    /// The prefix tokens, `[batch, 5, width]`.
     prefix: Tensor,
     modulations: Vec<Modulation>,
-    /// The weight of each example style, if there are examples: `[batch, styles + 1]`.
+    /// The weight of each style of examples, `[batch, styles + 1]`; None if there are no examples.
     style_weights: Option<Tensor>,
-    /// The encoded examples: `[batch, 64, width]` or `[1, width]`.
+    /// The encoded examples, `[batch, 64, width]`, or `[1, width]` if there are none.
     retrieved: Tensor,
 }
 
@@ -90,13 +90,13 @@ impl Backbone {
         })
     }
 
-    /// The null text embedding, which is used if there is no prompt: `[width of text]`.
+    /// The null text embedding `[width of text]`, which is used if there is no prompt.
     pub fn null_text(&self) -> &Tensor {
         self.condition.null_text()
     }
 
-    /// Encodes the conditioning and the retrieved examples of each picture (`retrieved` may be
-    /// empty).
+    /// Encodes the conditioning and the retrieved examples of each picture. `retrieved` may be
+    /// empty.
     pub fn prepare(
         &self,
         conditioning: &Conditioning,
@@ -120,7 +120,8 @@ impl Backbone {
         })
     }
 
-    /// The hidden states of `tokens` `[batch, 64, width]`, which come from [`Backbone::embed`].
+    /// Computes the hidden states `[batch, 64, width]` of `tokens` `[batch, 64, width]`, which
+    /// [`Backbone::embed`] returned.
     pub fn hidden(
         &self,
         prepared: &BackboneInput,
@@ -136,7 +137,8 @@ impl Backbone {
         layer_norm(&x.narrow(1, PREFIX, TOKENS)?.contiguous()?)
     }
 
-    /// Each token as the sum of its codes' embeddings: `[batch, 64, width]`.
+    /// Embeds each token as the sum of the embeddings of its codes. The result is `[batch, 64,
+    /// width]`.
     pub fn embed(&self, tokens: &FsqCodes) -> Result<Tensor> {
         let codes = self.levels.len();
         let batch = tokens.0.len() / codes / TOKENS;
@@ -162,8 +164,8 @@ impl Backbone {
     }
 }
 
-/// The sum of each token's rows in a table, as one product with a matrix of zeros and ones:
-/// `[batch * 64, width]`.
+/// Sums the table rows of each token's codes. The result is `[batch * 64, width]`, computed as one
+/// product of a matrix of zeros and ones with the table.
 pub fn sum_of_code_rows(
     table: &Tensor,
     tokens: &FsqCodes,

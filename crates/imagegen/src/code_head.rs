@@ -1,6 +1,6 @@
 //! The code head: a small network on top of the token Transformer that predicts a token's FSQ codes
-//! one after the other. It computes in plain numbers, since tensor operations have too much
-//! overhead for so little arithmetic.
+//! one after the other. The code head computes with plain slices of numbers, since tensor
+//! operations have too much overhead for so little arithmetic.
 //!
 //! Training does the same computation with tensors (`TokenTransformer::logits`).
 
@@ -8,26 +8,26 @@
 pub struct CodeHead {
     pub levels: Vec<usize>,
     pub hidden: usize,
-    /// `[code values, codes * hidden]`: what each code value adds to the inputs of the
-    /// codes after it.
+    /// What each code value adds to the inputs of the later codes: `[code values, codes * hidden]`.
     pub before: Vec<f32>,
-    /// For each code, `[levels, hidden]`.
+    /// The weights of each code's logits, `[levels, hidden]` per code.
     pub weights: Vec<Vec<f32>>,
-    /// For each code, `[levels]`.
+    /// The biases of each code's logits, `[levels]` per code.
     pub biases: Vec<Vec<f32>>,
 }
 
-/// How many numbers are summed in parallel; this fixes the order of summation and lets the compiler
-/// vectorize it.
+/// The count of numbers that are summed in parallel. It determines the order of summation and lets
+/// the compiler vectorize the sum.
 const LANES: usize = 16;
 
 impl CodeHead {
-    /// How many numbers the Transformer passes on per token.
+    /// The count of numbers per token that the Transformer passes to the code head.
     pub fn width(&self) -> usize {
         self.levels.len() * self.hidden
     }
 
-    /// Logits `[levels]` of code `at`, after [`CodeHead::apply`] for every code before it.
+    /// Computes the logits `[levels]` of the code with index `at`. [`CodeHead::apply`] must have
+    /// been called for every earlier code of the token.
     pub fn logits(&self, token: &[f32], at: usize, logits: &mut Vec<f64>) {
         let own = &token[at * self.hidden..][..self.hidden];
         let rows = self.weights[at].chunks_exact(self.hidden);
@@ -36,8 +36,8 @@ impl CodeHead {
         logits.extend(values.map(|(row, bias)| f64::from(squared_product(own, row) + bias)));
     }
 
-    /// Adds the effect of code `at` having the value `code` to the inputs of the codes
-    /// after it.
+    /// Adds the effect of one code to the inputs of the later codes. `at` is the index of the code,
+    /// and `code` is its value.
     pub fn apply(&self, token: &mut [f32], at: usize, code: usize) {
         let start: usize = self.levels[..at].iter().sum();
         let row = &self.before[(start + code) * self.width()..][..self.width()];
@@ -47,7 +47,7 @@ impl CodeHead {
     }
 }
 
-/// The dot product of `row` and the squared ReLU of `x`.
+/// Computes the dot product of `row` and the squared ReLU of `x`.
 fn squared_product(x: &[f32], row: &[f32]) -> f32 {
     let mut sums = [0f32; LANES];
     let (x, row) = (x.chunks(LANES), row.chunks(LANES));

@@ -1,7 +1,8 @@
-//! Concepts: everything the weights have a name and an embedding for. Prompts are matched to them.
+//! Concepts: the things for which the weights have a name and an embedding. Prompts are matched to
+//! concepts.
 //!
-//! Each concept has aliases (its label and its own tags), each with an embedding. A prompt's
-//! similarity to a concept is its similarity to the nearest alias.
+//! Each concept has aliases, which are its label and its own tags. Each alias has an embedding. The
+//! similarity of a prompt to a concept is its similarity to the concept's nearest alias.
 
 use super::config::Config;
 use ::safetensors::SafeTensors;
@@ -10,11 +11,11 @@ use candle_core::{DType, Device, safetensors};
 /// The table of concepts.
 pub struct Concepts {
     labels: Vec<String>,
-    /// The concept of each alias.
+    /// The index of the concept of each alias.
     concept: Vec<u32>,
-    /// The unit embeddings of the aliases, flat.
+    /// The unit embeddings of the aliases, one after another.
     embeddings: Vec<f32>,
-    /// The first alias of each concept, which is its label.
+    /// The index of the first alias of each concept. The first alias is the concept's label.
     first: Vec<u32>,
     width: usize,
 }
@@ -27,27 +28,29 @@ pub struct Match {
     pub(super) concept: u32,
 }
 
-/// The similarity of the best match; 0 without matches.
+/// The similarity of the best match, or 0 if there are no matches.
 pub fn best_similarity(found: &[Match]) -> f32 {
     found.first().map_or(0.0, |nearest| nearest.similarity)
 }
 
 /// The maximum number of matches per prompt.
 const MATCHES: usize = 4;
-/// The sharpness of the softmax over matches.
+/// The factor by which similarities are multiplied before the softmax over the matches.
 const SHARPNESS: f32 = 20.0;
-/// Concepts are ranked by the similarity of their nearest alias plus this factor times the
-/// similarity of their label.
+/// The weight of a label's similarity in the ranking score. The score of a concept is the
+/// similarity of the concept's nearest alias plus this weight times the similarity of the concept's
+/// label.
 const LABEL_WEIGHT: f32 = 0.3;
-/// The amount subtracted from the ranking score of concepts that the requested style does not
+/// The amount subtracted from the ranking score of a concept that the requested style does not
 /// cover.
 const STYLE_MISS_PENALTY: f32 = 0.15;
-/// The share of the prompt itself in the blended embedding.
+/// The weight of the prompt's own embedding in the blended embedding. The labels of the matches
+/// have the remaining weight.
 const PROMPT_SHARE: f32 = 0.5;
 
 impl Concepts {
-    /// Parses `concepts.safetensors`: `embeddings` `[aliases, width]`, `concept`
-    /// `[aliases]`, and the labels in its header.
+    /// Parses `concepts.safetensors`. The file contains the tensors `embeddings` `[aliases, width]`
+    /// and `concept` `[aliases]`, and the labels in its header.
     pub fn parse(bytes: &[u8], config: &Config) -> Result<Concepts, String> {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|why| why.to_string())?;
         let labels = header
@@ -83,15 +86,17 @@ impl Concepts {
         &self.labels
     }
 
-    /// Every alias: the label of its concept and its unit embedding.
+    /// Iterates over all aliases. Each item is the label of the alias's concept and the unit
+    /// embedding of the alias.
     pub fn aliases(&self) -> impl Iterator<Item = (&str, &[f32])> {
         let labels = self.concept.iter().map(|at| &self.labels[*at as usize]);
         let embeddings = self.embeddings.chunks_exact(self.width);
         labels.map(String::as_str).zip(embeddings)
     }
 
-    /// The concepts nearest to a unit embedding, best first. A concept for which `fits` is false
-    /// ranks lower than its similarity alone would place it, and is left out if the first one fits.
+    /// Returns the concepts nearest to a unit embedding, best first. `fits` says whether the
+    /// requested style covers a concept. Concepts that do not fit rank lower, and are left out if
+    /// the best concept fits.
     pub fn nearest(&self, embedding: &[f32], fits: &dyn Fn(u32) -> bool) -> Vec<Match> {
         let mut best = vec![f32::NEG_INFINITY; self.labels.len()];
         let aliases = self.embeddings.chunks_exact(self.width);
@@ -124,7 +129,8 @@ impl Concepts {
         found.collect()
     }
 
-    /// The table without some concepts, and the new number of each concept that stays.
+    /// Returns a copy of the table without the concepts whose label satisfies `removed`, and the
+    /// new index of each concept. The new index of a removed concept is None.
     pub fn without(&self, removed: &dyn Fn(&str) -> bool) -> (Concepts, Vec<Option<u32>>) {
         let (mut labels, mut numbers) = (Vec::new(), Vec::new());
         for label in &self.labels {
@@ -150,8 +156,8 @@ impl Concepts {
         (kept, numbers)
     }
 
-    /// The embedding that conditions the networks: half the prompt, half the labels of its
-    /// matches.
+    /// Computes the embedding that conditions the networks. It is half the embedding of the prompt
+    /// and half a weighted mean of the embeddings of the matches' labels, scaled to length one.
     pub fn blend(&self, embedding: &[f32], nearest: &[Match]) -> Vec<f32> {
         let best = nearest.first().map_or(0.0, |first| first.similarity);
         let weight = |m: &Match| (SHARPNESS * (m.similarity - best)).exp();
@@ -168,8 +174,8 @@ impl Concepts {
     }
 }
 
-/// The first alias of each concept, `u32::MAX` for one without; None if an alias refers to a
-/// concept that does not exist.
+/// Returns the index of the first alias of each concept, or `u32::MAX` for a concept without
+/// aliases. Returns None if an alias refers to a concept that does not exist.
 fn first_aliases(concept: &[u32], concepts: usize) -> Option<Vec<u32>> {
     let mut first = vec![u32::MAX; concepts];
     for (alias, concept) in concept.iter().enumerate().rev() {

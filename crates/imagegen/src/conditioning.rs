@@ -17,8 +17,9 @@ pub struct ConditionEncoder {
     styles: usize,
 }
 
-/// The inputs that steer each picture of a batch: `text` `[batch, width]` (normalized prompt
-/// embeddings), each picture's style (None: any) and whether the picture is flipped horizontally.
+/// The inputs that steer each picture of a batch. `text` `[batch, width]` contains the normalized
+/// prompt embeddings, `style` each picture's style (None for any style), and `flip` whether each
+/// picture is flipped horizontally.
 #[derive(Clone)]
 pub struct Conditioning {
     pub text: Tensor,
@@ -27,14 +28,15 @@ pub struct Conditioning {
 }
 
 impl Conditioning {
-    /// `[batch]`: rows of the style table, whose last row stands for any style.
+    /// Returns each picture's row in the style table, `[batch]`. `any` is the last row, which
+    /// stands for any style.
     pub fn style_rows(&self, any: usize) -> Result<Tensor> {
         let row = |style: &Option<u32>| style.unwrap_or(any as u32);
         let rows: Vec<u32> = self.style.iter().map(row).collect();
         Tensor::new(rows, self.text.device())
     }
 
-    /// `[batch]`: rows of the flip table.
+    /// Returns each picture's row in the flip table, `[batch]`.
     pub fn flip_rows(&self) -> Result<Tensor> {
         let rows: Vec<u32> = self.flip.iter().map(|flip| u32::from(*flip)).collect();
         Tensor::new(rows, self.text.device())
@@ -70,7 +72,7 @@ impl ConditionEncoder {
         })
     }
 
-    /// `[batch, width]`: the condition vectors.
+    /// Computes the condition vectors, `[batch, width]`.
     pub fn forward(&self, conditioning: &Conditioning) -> Result<Tensor> {
         let style = self
             .style
@@ -82,7 +84,7 @@ impl ConditionEncoder {
         leaky_relu(&self.out.forward(&x)?)
     }
 
-    /// `[width of text]`: the null text, which replaces the embedding if there is no prompt.
+    /// The null text embedding `[width of text]`, which is used if there is no prompt.
     pub fn null_text(&self) -> &Tensor {
         &self.none
     }

@@ -1,4 +1,5 @@
-//! The config of a set of weights: sizes and styles, from its `config.json`.
+//! The configuration of a set of weights, parsed from `config.json`: the sizes of the networks, and
+//! the styles.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,15 +7,16 @@ use serde::{Deserialize, Serialize};
 pub const GRID: usize = 8;
 /// The number of tokens in a picture.
 pub const TOKENS: usize = GRID * GRID;
-/// Channels of a picture: premultiplied red, green and blue, and alpha.
+/// The number of channels of a picture: premultiplied red, green and blue, and alpha.
 pub const CHANNELS: usize = 4;
 
-/// Sizes of all networks, validated before use.
+/// The configuration of a set of weights, validated before use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// The width and height in pixels.
+    /// The width and the height of a picture, in pixels.
     pub size: usize,
-    /// FSQ levels: the number of values of each code; odd, so that zero is one of them.
+    /// The FSQ levels: the number of values that each code can take. Each number is odd, so that
+    /// one of the values is zero.
     pub levels: Vec<usize>,
     /// The styles that `--style` can name, in the order of the style tables.
     pub styles: Vec<String>,
@@ -30,11 +32,12 @@ pub struct Config {
     pub generator: Generator,
     pub tokens: Tokens,
     pub discriminator: Discriminator,
-    /// The section of a design other than the token design; its loader parses it.
+    /// The section of the configuration for a design other than the token design. The loader of
+    /// that design parses the section.
     #[serde(default, rename = "direct", skip_serializing_if = "Option::is_none")]
     pub other_design: Option<serde_json::Value>,
-    /// The SHA-256 checksums of weights that differ from these only in how matrices are stored, and
-    /// therefore draw the same pictures on a CPU.
+    /// The SHA-256 checksums of other weights that draw the same pictures as these on a CPU, since
+    /// they differ only in how matrices are stored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub same_pictures_as: Vec<String>,
 }
@@ -47,19 +50,19 @@ pub struct Stack {
     pub blocks: usize,
 }
 
-/// The generator: one stack on the tokens, one on the 2 by 2 parts of each token, then
-/// convolutions.
+/// The sizes of the generator. It has one stack for the tokens and one for the 2 by 2 parts of each
+/// token, followed by convolutions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generator {
     pub coarse: Stack,
     pub fine: Stack,
-    /// Channels at half the picture's size.
+    /// The number of channels at half the picture's width and height.
     pub mid: usize,
-    /// Channels at the picture's size.
+    /// The number of channels at the picture's full width and height.
     pub last: usize,
 }
 
-/// The token Transformer.
+/// The sizes of the token Transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     pub stack: Stack,
@@ -67,21 +70,22 @@ pub struct Tokens {
     pub hidden: usize,
 }
 
-/// The discriminator, which is only used in training.
+/// The sizes of the discriminator, which is used only in training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discriminator {
-    /// The channels at the start and after each of three halvings.
+    /// The number of channels at the start and after each of the three stages that halve the
+    /// picture.
     pub stages: [usize; 4],
-    /// The width of the projections of picture and conditioning.
+    /// The width of the vectors to which picture and conditioning are projected.
     pub width: usize,
 }
 
-/// The maximum for any size in a valid file.
+/// The largest value that any size in a valid file may have.
 const MAX_SIZE: usize = 4096;
 
 impl Config {
-    /// The sizes of the shipped weights: a CPU draws a picture in a moment, and a GPU trains the
-    /// networks in hours.
+    /// Returns the sizes of the shipped weights. A CPU draws a picture in a moment, and a GPU
+    /// trains the networks in hours.
     pub fn full(styles: Vec<String>, text_mean: Vec<f32>, text_scale: f32) -> Config {
         let stack = |width, heads, blocks| Stack {
             width,
@@ -116,7 +120,8 @@ impl Config {
         }
     }
 
-    /// Sizes for experiments: a CPU trains the networks in a few minutes on a few hundred pictures.
+    /// Returns sizes for experiments. A CPU trains the networks in a few minutes on a few hundred
+    /// pictures.
     pub fn small(styles: Vec<String>, text_mean: Vec<f32>, text_scale: f32) -> Config {
         let stack = |width, blocks| Stack {
             width,
@@ -145,7 +150,8 @@ impl Config {
         }
     }
 
-    /// Parses `config.json`. The error is only the reason; the caller makes a sentence of it.
+    /// Parses `config.json`. The error contains only the reason, and the caller completes the
+    /// sentence.
     pub fn parse(json: &[u8]) -> Result<Config, String> {
         let config: Config = serde_json::from_slice(json).map_err(|why| why.to_string())?;
         config.validate()?;
@@ -215,7 +221,8 @@ impl Config {
         self.levels.iter().sum()
     }
 
-    /// An embedding normalized as in training: centred, with standard deviation one.
+    /// Normalizes an embedding as in training: subtracts the mean and divides by the standard
+    /// deviation of the training captions' embeddings.
     pub fn normalize_text(&self, embedding: &[f32]) -> Vec<f32> {
         let pairs = embedding.iter().zip(&self.text_mean);
         pairs

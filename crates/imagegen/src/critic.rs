@@ -1,5 +1,6 @@
 //! A discriminator on the features of a pretrained network (Projected GANs, Sauer et al. 2021,
-//! arXiv 2111.01007): it learns in minutes what one trained from scratch learns in hours.
+//! arXiv 2111.01007). It learns in minutes what a discriminator trained from scratch learns in
+//! hours.
 //!
 //! It is used only in training. Features are `[batch, height, width, channels]`.
 
@@ -8,17 +9,18 @@ use super::layers::leaky_relu;
 use super::weights::{Linear, Weights};
 use candle_core::{D, Error, Result, Tensor};
 
-/// The channels of the input features: EfficientNet-lite1's second, third and fifth stages.
+/// The number of channels of each input feature map. The maps come from the second, third and fifth
+/// stages of EfficientNet-lite1.
 pub const CHANNELS: [usize; 3] = [24, 40, 112];
-/// The number of places in the last feature map of a 64-pixel picture: 4 by 4.
+/// The number of positions in the last feature map of a 64-pixel picture: 4 by 4.
 const PLACES: usize = TOKENS / 4;
 const WIDTH: usize = 96;
 const WHOLE: usize = 192;
-/// The sharpness of the caption-contrastive logits.
+/// The factor by which cosine similarities are multiplied to get the caption-contrastive logits.
 const SHARPNESS: f64 = 12.0;
 
-/// Patch scores at three sizes and a score of the whole picture, each conditioned on text and
-/// style by projection (Miyato and Koyama 2018).
+/// Scores the patches of a picture at three sizes, and the whole picture. Each score is conditioned
+/// on text and style by projection (Miyato and Koyama 2018).
 pub struct Critic {
     places: Vec<[Linear; 2]>,
     text: Linear,
@@ -29,11 +31,11 @@ pub struct Critic {
     manner: Tensor,
 }
 
-/// Scores and a whole-picture embedding.
+/// The scores of a batch of pictures, and an embedding of each whole picture.
 pub struct CriticOutput {
-    /// The scores at three sizes and of the whole picture, each `[batch]`.
+    /// The patch scores at three sizes, then the scores of the whole pictures, each `[batch]`.
     pub scores: Vec<Tensor>,
-    /// Embeddings of the whole pictures: `[batch, 192]`.
+    /// The embeddings of the whole pictures, `[batch, 192]`.
     pub whole: Tensor,
 }
 
@@ -56,7 +58,8 @@ impl Critic {
         })
     }
 
-    /// Scores a batch. `features` have [`CHANNELS`]; `text` is `[batch, text]`, `style` `[batch]`.
+    /// Scores a batch of pictures. `features` are three feature maps with [`CHANNELS`] channels,
+    /// `text` is `[batch, text]`, and `style` is `[batch]`.
     pub fn forward(
         &self,
         features: &[Tensor],
@@ -81,21 +84,21 @@ impl Critic {
         Ok(CriticOutput { scores, whole })
     }
 
-    /// For each picture, the logits of the captions in the batch, one of which is the picture's
-    /// own: `[batch, batch]` (as in XMC-GAN, Zhang et al. 2021).
+    /// Computes, for each picture, the logits of all captions in the batch. One of the captions is
+    /// the picture's own. The result is `[batch, batch]` (as in XMC-GAN, Zhang et al. 2021).
     pub fn caption_logits(&self, whole: &Tensor, text: &Tensor) -> Result<Tensor> {
         let words = direction(&self.subject.forward(text)?)?;
         direction(whole)?.matmul(&words.t()?)? * SHARPNESS
     }
 }
 
-/// Normalizes rows to length one.
+/// Scales each row to length one.
 fn direction(rows: &Tensor) -> Result<Tensor> {
     let length = (rows.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?;
     rows.broadcast_div(&length)
 }
 
-/// Normalizes features to a mean square of one at each place.
+/// Scales the features at each position so that the mean of their squares is one.
 fn unit(features: &Tensor) -> Result<Tensor> {
     let mean = (features.sqr()?.mean_keepdim(D::Minus1)? + 1e-6)?;
     features.broadcast_div(&mean.sqrt()?)

@@ -1,8 +1,8 @@
-//! The interface between the illuminator and an image design, which encodes pictures and generates
-//! them from conditioning.
+//! The interface between the illuminator and an image design. A design encodes pictures, and
+//! generates pictures from conditioning.
 //!
-//! The token design (`super::token_design`) is the one that ships. The trainer has another, which
-//! it passes in as a [`DesignLoader`].
+//! The shipped weights use the token design (`super::token_design`). The trainer has another
+//! design, which it passes in as a [`DesignLoader`].
 
 use super::conditioning::Conditioning;
 use super::config::Config;
@@ -14,27 +14,29 @@ use crate::ImageError;
 use candle_core::{Device, Result, Tensor};
 use sampler::rng::{Rng, derive};
 
-/// The networks of a set of weights.
+/// An image design: the networks of a set of weights.
 pub trait Design {
-    /// The settings as the design uses them: those that it does not support are set to values that
-    /// turn them off.
+    /// Returns the settings that the design will use. Settings that the design does not support are
+    /// set to values that turn them off.
     fn supported_sampling(&self, sampling: Sampling) -> Sampling {
         sampling
     }
 
-    /// Whether a concept can be drawn in a style; None means any style.
+    /// Whether a concept can be drawn in a style. A style of None means any style.
     fn covers(&self, _concept: u32, _style: Option<u32>) -> bool {
         true
     }
 
-    /// Keeps only the stored drawings whose concept and style get new numbers, and renumbers them.
-    /// `counts`: how many concepts and styles remain.
+    /// Removes the stored drawings for which `_renumber` returns None, and renumbers the concepts
+    /// and styles of the remaining drawings. `_counts` are the numbers of concepts and styles that
+    /// are left.
     fn remove_drawings(&mut self, _renumber: Renumber, _counts: (usize, usize)) {}
 
     /// Generates one picture for each seed.
     fn generate(&self, input: &DesignInput, keep_going: KeepGoing) -> Generated;
 
-    /// Generates one variation of a picture for each seed; `amount`: 0 (the same picture) to 1.
+    /// Generates one variation of a picture for each seed. `amount` is the share of the picture to
+    /// change, from 0 (none) to 1 (all).
     fn vary(
         &self,
         input: &DesignInput,
@@ -43,7 +45,7 @@ pub trait Design {
         keep_going: KeepGoing,
     ) -> Generated;
 
-    /// Draws the picture in another style, once for each seed.
+    /// Draws the picture in the style of `input`, once for each seed.
     fn restyle(
         &self,
         input: &DesignInput,
@@ -51,8 +53,8 @@ pub trait Design {
         keep_going: KeepGoing,
     ) -> Generated;
 
-    /// The picture at a position (0 to 1) between two others; `between` holds the interpolated
-    /// text, and the nearer end's style and seeds.
+    /// Generates the picture at position `_at` (0 to 1) between two other pictures, the `_ends`.
+    /// `between` contains the interpolated text, and the style and the seeds of the nearer end.
     fn interpolate(
         &self,
         _ends: [&DesignInput; 2],
@@ -63,31 +65,34 @@ pub trait Design {
         self.generate(between, keep_going)
     }
 
-    /// The encoded form of a picture `[1, 4, size, size]` with premultiplied values from -1 to 1.
+    /// Encodes a picture `[1, 4, size, size]`, whose values are premultiplied and range from -1 to
+    /// 1.
     fn encode(&self, picture: &Tensor) -> std::result::Result<EncodedPicture, ImageError>;
 
     /// Whether these weights could have produced an encoded picture.
     fn accepts(&self, picture: &EncodedPicture) -> bool;
 }
 
-/// Called between decoding steps; returning false ends generation with None.
+/// A function that is called between decoding steps. If it returns false, generation stops with the
+/// result None.
 pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
-/// The new numbers of a concept and a style; None if the drawing is to be removed.
+/// A function that maps the concept index and style index of a drawing to new indices. It returns
+/// None if the drawing is to be removed.
 pub type Renumber<'a> = &'a dyn Fn(u32, u32) -> Option<(u32, u32)>;
 
-/// The result of generation; None if it was stopped.
+/// The result of generation. It is None if generation was stopped.
 pub type Generated = std::result::Result<Option<DesignOutput>, ImageError>;
 
 /// The pictures that a design generated.
 pub struct DesignOutput {
-    /// `[batch, 4, size, size]`: premultiplied values from -1 to 1.
+    /// The pixels `[batch, 4, size, size]`: premultiplied values from -1 to 1.
     pub pixels: Tensor,
     /// The encoded form of each picture.
     pub encoded: Vec<EncodedPicture>,
 }
 
-/// The input of a design.
+/// The input from which a design generates pictures.
 pub struct DesignInput<'a> {
     pub spec: &'a ImageSpec,
     pub text: &'a TextCondition,
@@ -96,8 +101,8 @@ pub struct DesignInput<'a> {
 }
 
 impl DesignInput<'_> {
-    /// The conditioning of one network. `null_text`, which belongs to the network, replaces the
-    /// embedding of an empty prompt.
+    /// Returns the conditioning for a network. `null_text` is the network's embedding for an empty
+    /// prompt.
     pub fn conditioning(&self, null_text: &Tensor) -> Result<Conditioning> {
         let count = self.spec.seeds.len();
         let embedding = &self.text.embedding;
@@ -112,7 +117,7 @@ impl DesignInput<'_> {
         })
     }
 
-    /// One random stream per picture; a `purpose` selects separate streams.
+    /// Returns one random stream for each picture. Each `purpose` has its own streams.
     pub fn rngs(&self, purpose: Option<u64>) -> Vec<Rng> {
         let seeds = self.spec.seeds.iter().map(|seed| match purpose {
             None => *seed,
@@ -122,15 +127,15 @@ impl DesignInput<'_> {
     }
 }
 
-/// Loads the weights of a design that this crate does not contain.
+/// Loads the weights of a design that is not part of this crate.
 pub struct DesignLoader {
-    /// The names of all weights files of the design.
+    /// The names of the weights files of the design.
     pub files: &'static [&'static str],
     /// Whether weights with this config belong to the design.
     pub owns: fn(&Config) -> bool,
     pub load: LoadDesign,
 }
 
-/// Loads the networks of a design.
+/// A function that loads the networks of a design.
 pub type LoadDesign =
     fn(&mut WeightsFolder, &Config) -> std::result::Result<Box<dyn Design>, ImageError>;

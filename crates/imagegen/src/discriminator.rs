@@ -1,8 +1,8 @@
-//! The discriminator: scores whether a picture is a real drawing of a text in a style. It is used
-//! only in training.
+//! The discriminator, which scores whether a picture is a real drawing of a text in a style. It is
+//! used only in training.
 //!
-//! Text and style enter by projection (Miyato and Koyama 2018), once for the whole picture and once
-//! for each patch.
+//! The scores are conditioned on text and style by projection (Miyato and Koyama 2018), both for
+//! the whole picture and for each patch.
 
 use super::config::{CHANNELS, Config};
 use super::layers::leaky_relu;
@@ -10,7 +10,7 @@ use super::patches::pixel_unshuffle;
 use super::weights::{Conv, Linear, Weights};
 use candle_core::{D, Result, Tensor};
 
-/// The stage whose output is scored per patch.
+/// The index of the stage whose output is scored patch by patch.
 const PATCHED: usize = 1;
 
 pub struct Discriminator {
@@ -29,11 +29,11 @@ struct Stage {
     skip: Conv,
 }
 
-/// Scores, and the features they were computed from.
+/// The scores of a batch of pictures, and the features from which the scores were computed.
 pub struct DiscriminatorOutput {
-    /// `[batch]`: high for a real drawing that matches its conditioning.
+    /// The scores, `[batch]`. A score is high for a real drawing that matches its conditioning.
     pub scores: Tensor,
-    /// The output of each stage, for feature matching.
+    /// The output of each stage, which the feature matching loss compares.
     pub features: Vec<Tensor>,
 }
 
@@ -62,7 +62,7 @@ impl Discriminator {
         })
     }
 
-    /// Scores `pictures` `[batch, 4, size, size]`, given their `text` `[batch, width]` and `style`
+    /// Scores `pictures` `[batch, 4, size, size]`. `text` is `[batch, width]`, and `style` is
     /// `[batch]`.
     pub fn forward(
         &self,
@@ -86,7 +86,7 @@ impl Discriminator {
         Ok(DiscriminatorOutput { scores, features })
     }
 
-    /// The mean score of all patches: `[batch]`.
+    /// Computes the mean score of the patches of each picture, `[batch]`.
     fn by_patch(&self, x: &Tensor, conditioning: &Tensor) -> Result<Tensor> {
         let patches = self
             .patch
@@ -100,7 +100,8 @@ impl Discriminator {
     }
 }
 
-/// The scaled dot product of the two vectors in each row: `[batch]`.
+/// Computes the dot product of each row of `x` and the same row of `conditioning`, divided by the
+/// square root of the width. The result is `[batch]`.
 fn matched(x: &Tensor, conditioning: &Tensor) -> Result<Tensor> {
     (x * conditioning)?.sum(D::Minus1)? * (conditioning.dim(1)? as f64).sqrt().recip()
 }

@@ -1,33 +1,33 @@
-//! 8-bit matrices: GGML's Q8_0 blocks, and their form in weights files.
+//! 8-bit matrices, which consist of GGML's Q8_0 blocks, and their form in weights files.
 //!
-//! On a CPU the matrices of a network are packed to 8 bits. Weights may also store them in this
-//! form: a matrix `[outputs, inputs]` named `weight` is then a u8 tensor `weight.q8_0` of
-//! `[outputs, inputs / 32 * 34]`, with the same blocks that packing the floats would produce.
-//! Pictures on a CPU are therefore bit-identical.
+//! On a CPU the matrices of a network are packed to 8 bits. Weights files may also store the
+//! matrices in this form. A matrix `[outputs, inputs]` named `weight` is then stored as a u8 tensor
+//! `weight.q8_0` of `[outputs, inputs / 32 * 34]`, with the same blocks that packing the floats
+//! would produce. Both forms of the weights therefore draw bit-identical pictures on a CPU.
 
 use candle_core::{Device, Error, Result, Tensor};
 use kernels::linear::Pool;
 
-/// The suffix in the name of a matrix stored in 8 bits.
+/// The suffix of the name of a matrix that is stored in 8 bits.
 pub const SUFFIX: &str = ".q8_0";
 
-/// How many inputs share a scale.
+/// The number of inputs in a block, which have a common scale.
 pub const BLOCK: usize = 32;
 
-/// How many bytes a block has: its scale in half precision, then a signed byte for each input.
+/// The size of a block in bytes: a half-precision scale, then a signed byte for each input.
 const BYTES: usize = 2 + BLOCK;
 
-/// The number of bytes of a row with this many inputs.
+/// Returns the size in bytes of a row with this many inputs.
 pub fn row_bytes(inputs: usize) -> usize {
     inputs / BLOCK * BYTES
 }
 
-/// Whether a matrix of these sizes is packed.
+/// Whether a matrix with this many inputs and outputs is packed.
 pub fn fits(inputs: usize, outputs: usize) -> bool {
     inputs.is_multiple_of(BLOCK) && outputs >= BLOCK
 }
 
-/// Converts values to blocks.
+/// Converts values to Q8_0 blocks.
 pub fn quantize(values: &[f32], pool: &Pool) -> Vec<u8> {
     let blocks = values.len() / BLOCK;
     let mut bytes = vec![0; blocks * BYTES];
@@ -64,7 +64,7 @@ fn quantize_block(block: &[f32], bytes: &mut [u8]) {
         .for_each(|(to, x)| *to = code(x));
 }
 
-/// A stored matrix as floats `[outputs, inputs]`, on a device.
+/// Converts a stored matrix to floats `[outputs, inputs]` on the given device.
 pub fn dequantize(stored: &Tensor, device: &Device) -> Result<Tensor> {
     let (outputs, bytes) = stored.dims2()?;
     if !bytes.is_multiple_of(BYTES) {

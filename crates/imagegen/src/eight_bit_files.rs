@@ -1,4 +1,4 @@
-//! Converts a network's tensors to and from 8-bit matrices, for files of weights.
+//! Converts a network's tensors to and from 8-bit matrices, for weights files.
 
 use super::eight_bit::{SUFFIX, dequantize, quantize, row_bytes};
 use super::weights::Weights;
@@ -8,7 +8,8 @@ use kernels::linear::Pool;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The tensors, with every 8-bit matrix as floats under its original name.
+/// Converts every 8-bit matrix to floats under its original name, and leaves the other tensors
+/// unchanged.
 pub fn dequantize_all(tensors: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let one = |(name, tensor): (String, Tensor)| match name.strip_suffix(SUFFIX) {
         Some(plain) => Ok((plain.to_string(), dequantize(&tensor, tensor.device())?)),
@@ -17,7 +18,7 @@ pub fn dequantize_all(tensors: BTreeMap<String, Tensor>) -> Result<BTreeMap<Stri
     tensors.into_iter().map(one).collect()
 }
 
-/// Converts to 8 bits every matrix that `network` would pack, and leaves the other tensors
+/// Converts every matrix that `network` would pack to 8 bits, and leaves the other tensors
 /// unchanged.
 pub fn quantize_all<N>(
     tensors: BTreeMap<String, Tensor>,
@@ -70,7 +71,8 @@ mod tests {
         }
     }
 
-    /// The scale is so small that requantizing the stored values would round it.
+    /// Tests a usual scale, and a scale so small that quantizing the stored values again would
+    /// round it.
     #[test]
     fn a_matrix_stored_in_8_bits_multiplies_as_the_packed_floats_do() {
         let mut rng = Rng::new(1);

@@ -1,9 +1,9 @@
-//! The encoded form of a picture, and how provenance records it.
+//! The encoded form of a picture, and the text with which provenance records it.
 
 use super::quantizer::FsqCodes;
 
-/// Everything a picture was generated from besides its conditioning, as bytes; in the token design,
-/// one byte for each FSQ code.
+/// The data from which a picture was generated, apart from its conditioning, as bytes. In the token
+/// design, each byte is an FSQ code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedPicture(pub Vec<u8>);
 
@@ -14,12 +14,12 @@ impl From<FsqCodes> for EncodedPicture {
 }
 
 impl EncodedPicture {
-    /// Formats bytes in hexadecimal.
+    /// Formats the bytes in hexadecimal.
     pub fn to_hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The inverse of [`EncodedPicture::to_hex`]; None for anything else.
+    /// Parses the text that [`EncodedPicture::to_hex`] writes. Returns None for any other text.
     pub fn from_hex(text: &str) -> Option<EncodedPicture> {
         let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !digits || !text.len().is_multiple_of(2) {

@@ -1,4 +1,4 @@
-//! The encoder: turns pictures into tokens. It is the first half of the autoencoder.
+//! The encoder, which turns pictures into tokens. It is the first half of the autoencoder.
 
 use super::config::{CHANNELS, Config, GRID, TOKENS};
 use super::layers::{Block, Dropout, layer_norm};
@@ -6,7 +6,8 @@ use super::patches::patchify;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{Result, Tensor};
 
-/// Patches of 8 by 8 pixels, then a stack of Transformer blocks.
+/// The encoder's network: it cuts pictures into patches of 8 by 8 pixels, and passes the patches
+/// through a stack of Transformer blocks.
 pub struct Encoder {
     patch: Linear,
     position: Tensor,
@@ -19,7 +20,7 @@ impl Encoder {
         Encoder::with_depth(weights, config, config.codes_per_token())
     }
 
-    /// `depth`: how many numbers to output at each of the 64 places.
+    /// Creates an encoder with `depth` outputs for each of the 64 patches.
     pub fn with_depth(weights: &Weights, config: &Config, depth: usize) -> Result<Encoder> {
         let stack = config.encoder;
         let side = config.size / GRID;
@@ -36,8 +37,8 @@ impl Encoder {
         })
     }
 
-    /// Maps `[batch, 4, size, size]`, premultiplied values from -1 to 1, to `[batch, 64, depth]`,
-    /// not yet quantized.
+    /// Maps pictures `[batch, 4, size, size]`, with premultiplied values from -1 to 1, to values
+    /// `[batch, 64, depth]` that are not yet quantized.
     pub fn forward(&self, pictures: &Tensor) -> Result<Tensor> {
         let x = self
             .patch

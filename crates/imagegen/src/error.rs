@@ -1,4 +1,4 @@
-//! Errors of image generation; each is a sentence that says what to do.
+//! The errors of image generation. Each message is a sentence that says what to do.
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {

@@ -14,14 +14,16 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The maximum size of a file in bytes; the largest network here has about a hundredth of that.
+/// The maximum size of a file in bytes, about a hundred times the size of the largest network's
+/// file.
 const LARGEST: u64 = 1 << 30;
 
 /// Reads the files of a folder and hashes them.
 pub struct WeightsFolder<'a> {
     path: &'a Path,
     device: &'a Device,
-    /// The thread pool for products with packed matrices; None on a GPU.
+    /// The thread pool for products with packed matrices. None on a GPU, where matrices are not
+    /// packed.
     pool: Option<Arc<Pool>>,
     digest: Sha256,
 }
@@ -41,7 +43,7 @@ impl WeightsFolder<'_> {
         self.path.join(name).is_file()
     }
 
-    /// The bytes of a file.
+    /// Reads and hashes a file, and returns its bytes.
     pub fn read_file(&mut self, name: &str) -> std::result::Result<Vec<u8>, ImageError> {
         let bytes = self.bytes(name)?;
         self.digest.update(&bytes);
@@ -59,7 +61,7 @@ impl WeightsFolder<'_> {
         }
     }
 
-    /// Builds a network from the tensors of a file, hashing the file at the same time.
+    /// Builds a network from the tensors in a file, and hashes the file at the same time.
     pub fn load_network<N>(
         &mut self,
         name: &str,
@@ -77,7 +79,7 @@ impl WeightsFolder<'_> {
         network.map_err(|why| self.unreadable(name, &why))
     }
 
-    /// The error for a file that cannot be used.
+    /// Returns the error for a file that cannot be used.
     pub fn unreadable(&self, name: &str, why: &dyn Display) -> ImageError {
         let path = self.path.join(name);
         // The library's message, on one line and without control characters.
@@ -85,7 +87,7 @@ impl WeightsFolder<'_> {
         ImageError::Illuminator(format!("{}: {why}", path.display()))
     }
 
-    /// SHA-256 of all files read, in hexadecimal.
+    /// Returns the SHA-256 of all files read, in hexadecimal.
     pub fn sha256(self) -> String {
         hexadecimal(&self.digest.finalize())
     }
@@ -95,7 +97,8 @@ impl WeightsFolder<'_> {
 mod tests {
     use super::*;
 
-    /// Loads a file of tensors that has this header.
+    /// Writes a file of tensors with this header and tries to load the file. `length` is the
+    /// header's length according to the file.
     fn load(header: &[u8], length: u64) -> std::result::Result<(), ImageError> {
         let folder = tempfile::tempdir().unwrap();
         let bytes = [&length.to_le_bytes()[..], header, &[0; 8]].concat();

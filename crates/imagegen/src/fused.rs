@@ -1,5 +1,5 @@
-//! A Transformer block on a CPU without gradients: few passes over plain numbers instead of many
-//! small tensor operations.
+//! Computes a Transformer block on a CPU without gradients, in a few passes over slices of numbers
+//! instead of many small tensor operations.
 //!
 //! **Invariant:** a picture's values do not depend on the other pictures in the batch, the number
 //! of threads or the CPU.
@@ -18,13 +18,13 @@ pub struct Matrices<'a> {
     pub down: &'a Linear,
 }
 
-/// Scale and shift of a norm, `[batch or 1, width]` each.
+/// The scale and the shift of a norm, `[batch or 1, width]` each.
 pub struct Norm {
     pub scale: Vec<f32>,
     pub shift: Vec<f32>,
 }
 
-/// Maps `x` `[batch, tokens, width]` to the same shape.
+/// Applies a Transformer block to `x` `[batch, tokens, width]`. The result has the same shape.
 pub fn block(
     pool: &Pool,
     matrices: &Matrices,
@@ -59,7 +59,7 @@ fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
-/// Normalizes rows to mean zero and standard deviation one, then scales and shifts them.
+/// Normalizes each row to mean zero and standard deviation one, then scales and shifts it.
 fn norm(pool: &Pool, shape: Shape, norm: &Norm, x: &[f32]) -> Vec<f32> {
     let Shape { tokens, width, .. } = shape;
     let mut out = x.to_vec();
@@ -116,7 +116,8 @@ fn norm_row(row: &mut [f32], scale: &[f32], shift: &[f32]) {
     }
 }
 
-/// Sums in lanes, then folds the lanes in halves, so that the order is the same on every CPU.
+/// Sums `of(x)` over a row in parallel lanes, then sums the lanes in a fixed order, so that the
+/// result is the same on every CPU.
 #[inline(always)]
 fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0f32; LANES];

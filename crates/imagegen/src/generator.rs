@@ -1,5 +1,5 @@
-//! The decoder, called generator when trained against a discriminator: turns tokens and
-//! conditioning into pixels. It is the second half of the autoencoder.
+//! The decoder, which turns tokens and conditioning into pixels. It is called the generator when it
+//! is trained against a discriminator. It is the second half of the autoencoder.
 
 use super::conditioning::{ConditionEncoder, Conditioning};
 use super::config::{CHANNELS, Config, GRID, TOKENS};
@@ -8,8 +8,9 @@ use super::patches::{pixel_shuffle, split, unpatchify, unwindows, windows};
 use super::weights::{Conv, Linear, Weights, normal};
 use candle_core::{Result, Tensor};
 
-/// A stack on the 64 tokens, one on the 2 by 2 parts of each token (separately in each quarter
-/// of the picture), then convolutions at half and at full size.
+/// The decoder's network. One stack of Transformer blocks processes the 64 tokens. A second stack
+/// processes the 2 by 2 parts of each token, separately in each quarter of the picture.
+/// Convolutions follow at half and at full size.
 pub struct Generator {
     condition: ConditionEncoder,
     into: Linear,
@@ -29,7 +30,7 @@ impl Generator {
         Generator::with_depth(weights, config, config.codes_per_token())
     }
 
-    /// `depth`: how many input numbers each of the 64 places has.
+    /// Creates a generator with `depth` inputs for each of the 64 tokens.
     pub fn with_depth(weights: &Weights, config: &Config, depth: usize) -> Result<Generator> {
         let super::config::Generator {
             coarse,
@@ -72,7 +73,7 @@ impl Generator {
         })
     }
 
-    /// The null text embedding, which is used if there is no prompt: `[width of text]`.
+    /// The null text embedding `[width of text]`, which is used if there is no prompt.
     pub fn null_text(&self) -> &Tensor {
         self.condition.null_text()
     }
@@ -83,13 +84,13 @@ impl Generator {
         self.forward_conditioned(values, &self.condition(conditioning)?)
     }
 
-    /// The condition vectors: `[batch, condition]`.
+    /// Computes the condition vectors, `[batch, condition]`.
     pub fn condition(&self, conditioning: &Conditioning) -> Result<Tensor> {
         self.condition.forward(conditioning)
     }
 
-    /// Like [`Generator::forward`], but for values `[batch, 64, depth]` and condition vectors from
-    /// [`Generator::condition`].
+    /// Like [`Generator::forward`], but takes values `[batch, 64, depth]`, and condition vectors
+    /// that [`Generator::condition`] returned.
     pub fn forward_conditioned(&self, values: &Tensor, condition: &Tensor) -> Result<Tensor> {
         let mut x = self.into.forward(values)?.broadcast_add(&self.position)?;
         for block in &self.blocks {
@@ -115,7 +116,7 @@ impl Generator {
     }
 }
 
-/// Repeats each row four times, once for each window of a picture.
+/// Repeats each row four times, once for each quarter of a picture.
 fn four_times(x: &Tensor) -> Result<Tensor> {
     let (batch, width) = x.dims2()?;
     let four = x.unsqueeze(1)?.broadcast_as((batch, 4, width))?;

@@ -1,6 +1,7 @@
-//! The decoding order of a picture's places. It follows the Halton sequence (1960) in bases 2 and
-//! 3: a place's turn comes when a point of the sequence first falls into it (Halton-MaskGIT,
-//! Besnier et al. 2025). Any prefix of the order is spread over the whole picture.
+//! The order in which the tokens of a picture are decoded. The order follows the Halton sequence
+//! (1960) in bases 2 and 3: tokens are sorted by the first point of the sequence that falls into
+//! their square of the picture (Halton-MaskGIT, Besnier et al. 2025). Any prefix of the order is
+//! spread over the whole picture.
 
 use super::config::{GRID, TOKENS};
 use std::sync::LazyLock;
@@ -20,14 +21,15 @@ static ORDER: LazyLock<Vec<usize>> = LazyLock::new(|| {
     order
 });
 
-/// All places of a picture, starting at number `first` of the order, which wraps around.
+/// Iterates over the indices of all tokens of a picture in decoding order. The iteration starts at
+/// position `first` of the order and wraps around.
 pub fn halton_order(first: usize) -> impl Iterator<Item = usize> {
     let order = ORDER.iter().copied();
     order.cycle().skip(first % TOKENS).take(TOKENS)
 }
 
-/// The radical inverse of a number: its digits in a base, mirrored at the radix point; at least 0
-/// and less than 1.
+/// Computes the radical inverse of a number: the digits of the number in a base, mirrored at the
+/// radix point. The result is at least 0 and less than 1.
 fn radical_inverse(mut number: usize, base: usize) -> f64 {
     let (mut sum, mut worth) = (0.0, 1.0);
     while number > 0 {

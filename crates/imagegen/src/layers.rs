@@ -1,7 +1,7 @@
 //! Norms and Transformer blocks.
 //!
-//! Every operation has a gradient in candle. Tensors without gradient tracking use fused operations
-//! instead.
+//! On tensors that track gradients, the layers use only operations for which candle has gradients.
+//! On other tensors, they use fused operations.
 
 use super::fused::{self, Matrices, Norm};
 use super::weights::{Linear, Weights, normal};
@@ -34,8 +34,8 @@ pub fn leaky_relu(x: &Tensor) -> Result<Tensor> {
     ops::leaky_relu(x, 0.2)
 }
 
-/// A pre-norm Transformer block whose norms are scaled and shifted by the condition (AdaLN, Peebles
-/// and Xie 2022) or by their own parameters.
+/// A pre-norm Transformer block. Its norms are scaled and shifted either as the condition
+/// determines (AdaLN, Peebles and Xie 2022) or by parameters of the block.
 pub struct Block {
     heads: usize,
     qkv: Linear,
@@ -46,9 +46,9 @@ pub struct Block {
 }
 
 enum Norms {
-    /// Scale and shift are computed from the condition.
+    /// The layer computes scale and shift from the condition.
     Conditioned(Linear),
-    /// Parameters of the block, `[2, width]` each.
+    /// Scale and shift are parameters of the block, `[2, width]` each.
     Own { scale: Tensor, shift: Tensor },
 }
 
@@ -58,8 +58,8 @@ pub struct Modulation([Tensor; 4]);
 const MLP_RATIO: usize = 3;
 
 impl Block {
-    /// `condition`: the width of the condition vector; None gives the norms their own
-    /// parameters.
+    /// Creates a block. `condition` is the width of the condition vector; if it is None, the scale
+    /// and shift of the norms are parameters of the block.
     pub fn new(
         weights: &Weights,
         width: usize,
@@ -93,8 +93,8 @@ impl Block {
         })
     }
 
-    /// Scale and shift of the norms for a condition `[batch, condition]`; the same for all
-    /// tokens.
+    /// Returns the scale and the shift of the two norms for a condition `[batch, condition]`. They
+    /// are the same for all tokens.
     pub fn modulation(&self, condition: Option<&Tensor>) -> Result<Modulation> {
         let four = match (&self.norms, condition) {
             (Norms::Conditioned(linear), Some(condition)) => linear
@@ -118,8 +118,8 @@ impl Block {
         ))
     }
 
-    /// Maps `x` `[batch, tokens, width]` to the same shape; `drop` is applied to both residual
-    /// branches.
+    /// Applies the block to `x` `[batch, tokens, width]`. The result has the same shape. `drop` is
+    /// applied to both residual branches.
     pub fn forward(&self, x: &Tensor, by: &Modulation, drop: &Dropout) -> Result<Tensor> {
         let [scale1, shift1, scale2, shift2] = &by.0;
         if let Some(pool) = self.packed().filter(|_| !x.track_op()) {
@@ -185,11 +185,11 @@ fn modulate(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     x.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift)
 }
 
-/// Dropout in training; none when drawing.
+/// The dropout to apply: random masks in training, and none when drawing.
 pub enum Dropout<'a> {
     None,
-    /// Makes a mask of the given shape: 0 for each dropped element, 1 / (1 - dropout rate) for the
-    /// others.
+    /// The function makes a mask of the given shape. A dropped element of the mask is 0; any other
+    /// element is 1 / (1 - dropout rate).
     Masks(&'a dyn Fn(&[usize]) -> Result<Tensor>),
 }
 

@@ -1,14 +1,15 @@
-//! Interpolation: pictures between two others, by moving the conditioning from one to the other.
+//! Interpolation: draws pictures between two others by moving the conditioning from one to the
+//! other.
 
 use super::design::KeepGoing;
 use super::{GeneratedImages, Illuminator, ImageSpec, TextCondition};
 use crate::ImageError;
 
 impl Illuminator {
-    /// The picture at a position (0 to 1) between those of two specs. At 0 and 1 it is the picture
-    /// that [`Illuminator::draw`] draws from the first or second spec; in between, the text
-    /// condition lies on the great circle between theirs, and style and seeds are those of the
-    /// nearer end.
+    /// Draws the picture at a position (0 to 1) between the pictures of two specs. At 0 and 1, the
+    /// result is the picture that [`Illuminator::draw`] draws from the first or the second spec. In
+    /// between, the text condition lies on the great circle between the two specs' text conditions,
+    /// and the style and the seeds are those of the nearer spec.
     pub fn interpolate(
         &self,
         from: &ImageSpec,
@@ -27,8 +28,8 @@ impl Illuminator {
         self.finish(output, text)
     }
 
-    /// The text condition at a position (0 to 1) between two others, with the concepts nearest to
-    /// it.
+    /// Computes the text condition at position `at` (0 to 1) between two text conditions, and finds
+    /// the concepts nearest to the result.
     fn interpolate_text(
         &self,
         from: &TextCondition,
@@ -53,8 +54,8 @@ impl Illuminator {
     }
 }
 
-/// The vector at a position (0 to 1) on the great circle between two others (Shoemake 1985); its
-/// length is interpolated as well.
+/// Returns the vector at position `at` (0 to 1) on the great circle between two vectors (Shoemake
+/// 1985). The length of the vector is interpolated as well.
 pub fn slerp(one: &[f32], other: &[f32], at: f32) -> Vec<f32> {
     let (x, y) = (unit(one), unit(other));
     let cosine: f32 = x.iter().zip(&y).map(|(a, b)| a * b).sum();
@@ -67,7 +68,7 @@ pub fn slerp(one: &[f32], other: &[f32], at: f32) -> Vec<f32> {
     one.iter().zip(other).map(|(x, y)| a * x + b * y).collect()
 }
 
-/// A vector scaled to length one.
+/// Scales a vector to length one.
 fn unit(x: &[f32]) -> Vec<f32> {
     let length = x.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
     x.iter().map(|x| x / length).collect()

@@ -70,17 +70,18 @@ use sampling::Sampling;
 use std::path::Path;
 use token_design::TokenDesign;
 
-/// A set of weights in memory, ready to draw.
+/// A set of weights in memory, with which pictures can be drawn.
 pub struct Illuminator {
     pub config: Config,
     pub concepts: Concepts,
-    /// SHA-256 of all files, in hexadecimal; provenance records it.
+    /// The SHA-256 of all weights files in hexadecimal, which provenance records.
     pub sha256: String,
     design: Box<dyn Design>,
     device: Device,
 }
 
-/// A picture: rows from the top, premultiplied RGBA, `size * size * 4` bytes.
+/// A picture of premultiplied RGBA pixels, `size * size * 4` bytes. The rows are stored from top to
+/// bottom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     pub size: usize,
@@ -90,9 +91,10 @@ pub struct Picture {
 /// The specification of one or more pictures that differ only in their seeds.
 #[derive(Clone, Debug)]
 pub struct ImageSpec {
-    /// The prompt's unit embedding; empty without a prompt.
+    /// The prompt's unit embedding, which is empty if there is no prompt.
     pub embedding: Vec<f32>,
-    /// The unit embedding of the prompt's subject; empty if the subject is the whole prompt.
+    /// The unit embedding of the prompt's subject, which is empty if the subject is the whole
+    /// prompt.
     pub subject: Vec<f32>,
     /// The index of the style to draw in; None for any style.
     pub style: Option<u32>,
@@ -101,7 +103,7 @@ pub struct ImageSpec {
     pub sampling: Sampling,
 }
 
-/// Generated pictures with their encoded forms.
+/// The generated pictures and their encoded forms.
 #[derive(Clone, Debug)]
 pub struct GeneratedImages {
     pub pictures: Vec<Picture>,
@@ -110,15 +112,15 @@ pub struct GeneratedImages {
     pub concepts: Vec<Match>,
 }
 
-/// The embedding that conditions the networks (empty without a prompt), and the concepts matched to
-/// the prompt.
+/// The embedding that conditions the networks, and the concepts matched to the prompt. Both are
+/// empty if there is no prompt.
 #[derive(Clone, Debug, Default)]
 pub struct TextCondition {
     pub embedding: Vec<f32>,
     pub concepts: Vec<Match>,
 }
 
-/// The weights files of the token design.
+/// The names of the required weights files of the token design.
 pub const FILES: [&str; 6] = [
     "config.json",
     "concepts.safetensors",
@@ -128,10 +130,10 @@ pub const FILES: [&str; 6] = [
     "memory.safetensors",
 ];
 
-/// An optional file of the token design.
+/// The name of an optional weights file of the token design.
 pub const REFINER_FILE: &str = "refiner.safetensors";
 
-/// Whether a folder has all the weights files of the token design or of one of `designs`.
+/// Whether a folder contains all required weights files of the token design or of one of `designs`.
 pub fn is_complete(folder: &Path, designs: &[DesignLoader]) -> bool {
     let has = |name: &&str| folder.join(name).is_file();
     let config = || {
@@ -144,13 +146,13 @@ pub fn is_complete(folder: &Path, designs: &[DesignLoader]) -> bool {
     FILES.iter().all(has) || designs.iter().any(other)
 }
 
-/// If the subject is more similar to a concept than the whole prompt by this margin, the subject
-/// alone decides the concepts.
+/// The minimum amount by which the subject's best similarity to a concept must exceed that of the
+/// whole prompt for the concepts to be chosen by the subject alone.
 const SUBJECT_MARGIN: f32 = 0.02;
 
 impl Illuminator {
-    /// Loads a folder of weights; on a CPU matrices are packed to 8 bits. `designs` are designs
-    /// that this crate does not contain.
+    /// Loads a folder of weights. On a CPU, matrices are packed to 8 bits. `designs` are the
+    /// supported designs that are not part of this crate.
     pub fn load(
         path: &Path,
         device: &Device,
@@ -182,14 +184,14 @@ impl Illuminator {
     }
 
     /// Whether these weights draw the same pictures as weights with this SHA-256. Weights stored in
-    /// 8 bits list the float weights they were made from. On a CPU, those draw the same pictures,
-    /// since packing them gives the same 8-bit values.
+    /// 8 bits list the checksums of the float weights from which they were made. On a CPU, the
+    /// float weights draw the same pictures, since packing converts them to the same 8-bit values.
     pub fn reproduces(&self, sha256: &str) -> bool {
         let other = || self.config.same_pictures_as.iter().any(|own| own == sha256);
         self.sha256 == sha256 || (self.device.is_cpu() && other())
     }
 
-    /// The index of a style by name.
+    /// Returns the index of the style with this name, ignoring case.
     pub fn style(&self, name: &str) -> Option<u32> {
         let named = |style: &String| style.eq_ignore_ascii_case(name);
         self.config
@@ -211,8 +213,8 @@ impl Illuminator {
         self.finish(output, text)
     }
 
-    /// The settings as these weights use them: those that the design does not support are set to
-    /// values that turn them off.
+    /// Returns the settings that these weights will use. Settings that the design does not support
+    /// are set to values that turn them off.
     pub fn supported_sampling(&self, sampling: Sampling) -> Sampling {
         self.design.supported_sampling(sampling)
     }
@@ -226,7 +228,7 @@ impl Illuminator {
         }
     }
 
-    /// The output of the design, with its pictures as bytes; None if stopped.
+    /// Converts the output of the design to pictures. The result is None if generation was stopped.
     fn finish(
         &self,
         output: Option<DesignOutput>,
@@ -242,7 +244,7 @@ impl Illuminator {
         }))
     }
 
-    /// The text condition of a spec.
+    /// Computes the text condition of a spec.
     fn text_condition(&self, spec: &ImageSpec) -> Result<TextCondition, ImageError> {
         if spec.embedding.is_empty() {
             return Ok(TextCondition::default());
@@ -269,14 +271,16 @@ impl Illuminator {
         })
     }
 
-    /// The concepts nearest to an embedding; those that the style covers rank first.
+    /// Returns the concepts nearest to an embedding, best first. Concepts that the style does not
+    /// cover rank lower.
     fn nearest(&self, embedding: &[f32], style: Option<u32>) -> Vec<Match> {
         let covers = |concept| self.design.covers(concept, style);
         self.concepts.nearest(embedding, &covers)
     }
 
-    /// Removes drawings from the retrieval index (by label and style), and concepts without any
-    /// drawing left, as if the weights had never seen them.
+    /// Removes the drawings for which `which` returns true from the retrieval index. `which`
+    /// receives the label and the style of a drawing. Concepts without any remaining drawing are
+    /// removed too, as if they had never been in the weights.
     pub fn remove_drawings(&mut self, which: &dyn Fn(&str, &str) -> bool) {
         let styles = self.config.styles.clone();
         let gone = |label: &str| styles.iter().all(|style| which(label, style));
@@ -292,7 +296,8 @@ impl Illuminator {
         self.concepts = concepts;
     }
 
-    /// Parses the encoded picture from a picture's provenance; None if other weights made it.
+    /// Parses the encoded picture in a picture's provenance. Returns None if these weights could
+    /// not have produced it.
     pub fn encoded_from_hex(&self, text: &str) -> Option<EncodedPicture> {
         EncodedPicture::from_hex(text).filter(|picture| self.design.accepts(picture))
     }
@@ -306,7 +311,7 @@ impl Illuminator {
         }
     }
 
-    /// Converts `[batch, 4, size, size]`, -1 to 1, to pictures.
+    /// Converts pixels `[batch, 4, size, size]`, with values from -1 to 1, to pictures.
     fn pictures(&self, pixels: &Tensor) -> Result<Vec<Picture>, ImageError> {
         let pixels = pixels.permute((0, 2, 3, 1))?.flatten_from(1)?;
         let rows = pixels.to_vec2::<f32>()?;
@@ -317,7 +322,7 @@ impl Illuminator {
         Ok(rows.into_iter().map(picture).collect())
     }
 
-    /// The encoded form of a picture of the weights' size.
+    /// Encodes a picture, which must have the size that the weights draw.
     pub fn encode(&self, picture: &Picture) -> Result<EncodedPicture, ImageError> {
         let shape = (1, self.config.size, self.config.size, CHANNELS);
         let numbers = picture

@@ -1,18 +1,18 @@
-//! Mixing: keeps half of one picture's encoded form and generates the rest with another's
-//! conditioning.
+//! Mixing: keeps half of the tokens of one picture, and generates the other half with the
+//! conditioning of another picture.
 
 use super::design::KeepGoing;
 use super::encoded::EncodedPicture;
 use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 
-/// The share of the tokens that is sampled again. Merely decoding a picture's tokens with other
-/// conditioning would hardly change the picture.
+/// The share of the tokens that is sampled again. Merely decoding all of a picture's tokens with
+/// different conditioning would hardly change the picture.
 pub const MIX_SHARE: f64 = 0.5;
 
 impl Illuminator {
-    /// For each seed, a picture that keeps half of the tokens of `picture`; the others are sampled
-    /// again with the conditioning of `spec`.
+    /// Draws, for each seed, a picture that has half of the tokens of `picture`. The other half is
+    /// sampled again with the conditioning of `spec`.
     pub fn mix(
         &self,
         spec: &ImageSpec,

@@ -8,14 +8,14 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, Rgba, RgbaImage};
 use std::io::Cursor;
 
-/// The largest file that can be decoded, in bytes.
+/// The maximum size of a file to decode, in bytes.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
-/// The largest picture that can be decoded, in pixels; enough for a high-resolution camera.
+/// The maximum size of a picture to decode, in pixels. It is enough for a high-resolution camera.
 const MAX_PIXELS: u64 = 64_000_000;
-/// How many bytes decoding may allocate.
+/// The maximum number of bytes that decoding may allocate.
 const MAX_ALLOCATION: u64 = 512 << 20;
 
-/// Why a file cannot be decoded. Each message is a clause, in which "it" is the file.
+/// Why a file cannot be decoded. Each message is a clause in which "it" refers to the file.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureFileError {
     #[error("it is larger than {} MB", MAX_FILE_BYTES >> 20)]
@@ -26,7 +26,8 @@ pub enum PictureFileError {
     Unreadable,
 }
 
-/// The picture in a file, scaled to fit a square of `size` pixels; the rest stays transparent.
+/// Decodes the picture in a file and scales it to fit a square of `size` pixels. The remaining part
+/// of the square is transparent.
 pub fn decode_square(file: &[u8], size: usize) -> Result<Picture, PictureFileError> {
     let whole = premultiplied(decode(file)?);
     let side = size as u32;
@@ -52,8 +53,8 @@ pub fn decode_square(file: &[u8], size: usize) -> Result<Picture, PictureFileErr
     Ok(Picture { size, pixels })
 }
 
-/// Scales a picture in premultiplied colours, so that transparent pixels do not bleed into
-/// others.
+/// Scales a picture in premultiplied colours, so that the colours of transparent pixels do not
+/// bleed into their neighbours.
 pub fn scale(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
     let whole = premultiplied(picture.clone());
     let mut small = resize(&whole, width, height, FilterType::Triangle);
@@ -66,9 +67,10 @@ pub fn scale(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
     small
 }
 
-/// Scales a picture for half-cell rendering, where a pixel is either opaque or absent.
+/// Scales a picture for half-cell rendering, in which each pixel must be either opaque or fully
+/// transparent.
 pub fn scale_with_hard_edges(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
-    /// The minimum opacity of a pixel that counts as opaque.
+    /// The minimum opacity (0 to 255) of a pixel that counts as opaque.
     const SEEN: u8 = 110;
     let mut small = scale(picture, width, height);
     for Rgba([.., opacity]) in small.pixels_mut() {
@@ -77,7 +79,7 @@ pub fn scale_with_hard_edges(picture: &RgbaImage, width: u32, height: u32) -> Rg
     small
 }
 
-/// Decodes a file to straight RGBA.
+/// Decodes a file to RGBA that is not premultiplied.
 pub fn decode(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     if file.len() > MAX_FILE_BYTES {
         return Err(PictureFileError::TooLarge);
@@ -107,8 +109,8 @@ pub fn decode(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     read().ok_or(PictureFileError::Unreadable)
 }
 
-/// The pixels of a file for a terminal whose background is unknown: a picture that is dark or
-/// bright all over gets a paper background, since it might otherwise be invisible.
+/// Decodes a file for a terminal whose background is unknown. If the picture is dark on average or
+/// bright on average, it might be invisible there, so it is drawn on a paper-coloured background.
 pub fn decode_for_terminal(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     const PAPER: [u16; 3] = [0xf2, 0xe8, 0xd5];
     let mut picture = decode(file)?;

@@ -1,20 +1,21 @@
 //! Finite scalar quantization (Mentzer et al. 2023, "Finite Scalar Quantization: VQ-VAE Made
-//! Simple"): values to FSQ codes and back.
+//! Simple"): converts values to FSQ codes and back.
 //!
-//! A token is a few codes, each with an odd number of levels. Code d of n levels stands for the
-//! value (d - h) / h with h = (n - 1) / 2: from -1 to 1, zero among them.
+//! A token consists of a few codes, each with an odd number of levels. A code d with n levels
+//! stands for the value (d - h) / h, where h = (n - 1) / 2. The values range from -1 to 1 and
+//! include zero.
 
 use super::config::TOKENS;
 use candle_core::{Device, Result, Tensor};
 
-/// FSQ codes of pictures, flat: `[batch][64][codes]`.
+/// The FSQ codes of the tokens of one or more pictures, in the order `[batch][64][codes]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FsqCodes(pub Vec<u8>);
 
-/// The levels of each code, on a device.
+/// Converts between values and FSQ codes on a device.
 #[derive(Clone, Debug)]
 pub struct Quantizer {
-    /// `[codes]`: half the range of each code, h = (n - 1) / 2.
+    /// The h of the module's formula for each code, `[codes]`. With n levels, h = (n - 1) / 2.
     halves: Tensor,
 }
 
@@ -26,21 +27,21 @@ impl Quantizer {
         })
     }
 
-    /// Rounds any numbers `[.., codes]` to the nearest values; the gradient passes straight through
-    /// the rounding.
+    /// Maps arbitrary numbers `[.., codes]` to -1 to 1 by tanh, and rounds them to the nearest
+    /// values of the levels. The gradient ignores the rounding.
     pub fn quantize(&self, z: &Tensor) -> Result<Tensor> {
         let bounded = z.tanh()?.broadcast_mul(&self.halves)?;
         let step = (bounded.round()? - &bounded)?.detach();
         (bounded + step)?.broadcast_div(&self.halves)
     }
 
-    /// Maps values to codes, as floats.
+    /// Converts values to codes, which are returned as floats.
     pub fn codes(&self, values: &Tensor) -> Result<Tensor> {
         let codes = values.broadcast_mul(&self.halves)?;
         codes.broadcast_add(&self.halves)?.round()
     }
 
-    /// The values of pictures' tokens: `[batch, 64, codes]`.
+    /// Converts the codes of tokens to values `[batch, 64, codes]`.
     pub fn token_values(&self, tokens: &FsqCodes, device: &Device) -> Result<Tensor> {
         let numbers: Vec<f32> = tokens.0.iter().map(|code| f32::from(*code)).collect();
         let codes = self.halves.dim(0)?;
@@ -48,7 +49,7 @@ impl Quantizer {
         self.values(&Tensor::from_vec(numbers, shape, device)?)
     }
 
-    /// Maps codes, as floats, to values.
+    /// Converts codes, which are given as floats, to values.
     pub fn values(&self, codes: &Tensor) -> Result<Tensor> {
         let centred = codes.broadcast_sub(&self.halves)?;
         centred.broadcast_div(&self.halves)

@@ -1,9 +1,9 @@
-//! The refiner: corrects all tokens of a sampled picture in one pass, before the decoder.
+//! The refiner, which corrects all tokens of a sampled picture in one pass, before the decoder.
 //!
-//! The token Transformer learns one token at a time, so where it is unsure, each place is plausible
-//! by itself but the places do not fit together. The refiner sees all tokens with the same
-//! conditioning and examples, and is trained together with the generator against a critic of whole
-//! pictures.
+//! The token Transformer is trained to predict each token separately. If it is unsure, each token
+//! is plausible by itself, but the tokens do not fit together. The refiner sees all tokens with the
+//! same conditioning and examples, and is trained together with the generator against a critic of
+//! whole pictures.
 
 use super::backbone::Backbone;
 use super::conditioning::Conditioning;
@@ -21,7 +21,7 @@ pub struct Refiner {
 }
 
 impl Refiner {
-    /// A refiner trained from scratch starts as the identity.
+    /// Creates a refiner. A refiner that is not trained yet leaves its input unchanged.
     pub fn new(weights: &Weights, config: &Config) -> Result<Refiner> {
         let (width, none) = (config.tokens.stack.width, Init::Const(0.0));
         let out = weights.pp("out").unpacked();
@@ -31,13 +31,13 @@ impl Refiner {
         })
     }
 
-    /// The null text embedding, which is used if there is no prompt: `[width of text]`.
+    /// The null text embedding `[width of text]`, which is used if there is no prompt.
     pub fn null_text(&self) -> &Tensor {
         self.backbone.null_text()
     }
 
-    /// Maps `tokens` and their `values` `[batch, 64, codes]`, -1 to 1, to the decoder's input
-    /// values.
+    /// Corrects the `values` `[batch, 64, codes]` of `tokens`, which range from -1 to 1. The result
+    /// is the input of the decoder.
     pub fn forward(
         &self,
         (tokens, values): (&FsqCodes, &Tensor),

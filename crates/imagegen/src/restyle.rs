@@ -1,7 +1,7 @@
-//! Restyling: the same picture in another style.
+//! Restyling: draws the same picture in another style.
 //!
-//! The token design passes the picture to the token Transformer as the only retrieved example,
-//! since it was trained on drawings of one concept in several styles.
+//! The token design passes the picture to the token Transformer as the only retrieved example. The
+//! token Transformer was trained on drawings of one concept in several styles.
 
 use super::design::{DesignInput, Generated, KeepGoing};
 use super::encoded::EncodedPicture;
@@ -11,7 +11,7 @@ use super::token_design::{TokenDesign, TokenInput};
 use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 
-/// The number of the random stream that samples the tokens.
+/// The identifier of the random stream for sampling the tokens.
 const SAMPLE: u64 = 3;
 
 impl Illuminator {
@@ -31,7 +31,7 @@ impl Illuminator {
 }
 
 impl TokenDesign {
-    /// Samples all tokens with the picture as the only example.
+    /// Samples all tokens of a new picture, with `picture` as the only retrieved example.
     pub(super) fn redraw(
         &self,
         input: &DesignInput,

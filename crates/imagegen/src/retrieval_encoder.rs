@@ -1,8 +1,8 @@
-//! Encodes retrieved examples as one vector for each of the 64 places.
+//! Encodes retrieved examples as one vector for each of a picture's 64 tokens.
 //!
-//! Each token of an example is the sum of its codes' rows in a table that has separate rows for
-//! every style; the relevance of one style to another is learned. Training computes with tensors;
-//! drawing sums the few rows in plain numbers.
+//! A token of an example is encoded as the sum of table rows, one for each of its codes. The table
+//! has separate rows for every style. The relevance of one style to another is learned. Training
+//! uses tensor operations. Drawing adds up the few rows directly.
 
 use super::conditioning::Conditioning;
 use super::config::{Config, TOKENS};
@@ -13,17 +13,18 @@ use crate::autograd;
 use candle_core::{Error, Result, Tensor};
 use candle_nn::Init;
 
-/// Multiplies the learned style similarities before the softmax, so that they can change fast
-/// enough: an optimizer step changes every parameter by about the same small amount.
+/// The factor by which the learned style similarities are multiplied before the softmax. An
+/// optimizer step changes every parameter by about the same small amount, so without the factor the
+/// similarities would change too slowly.
 const SIMILARITY_TEMPERATURE: f64 = 8.0;
 
 pub struct RetrievalEncoder {
-    /// `[(styles + 1) * code values, width]`.
+    /// The rows that encode each code in each style, `[(styles + 1) * code values, width]`.
     table: Tensor,
-    /// `[styles + 1, styles + 1]`: similarity of each requested style (row) to each example
-    /// style.
+    /// The similarity of each requested style (row) to each example style (column), `[styles + 1,
+    /// styles + 1]`.
     nearness: Tensor,
-    /// `[width]`: used if there is no example.
+    /// The vector `[width]` that is used if there is no example.
     empty: Tensor,
     levels: Vec<usize>,
     styles: usize,
@@ -31,7 +32,7 @@ pub struct RetrievalEncoder {
 }
 
 impl RetrievalEncoder {
-    /// `use_autograd`: whether to train with the [`autograd`] crate.
+    /// Creates an encoder. `use_autograd` says whether to train with the [`autograd`] crate.
     pub fn new(weights: &Weights, config: &Config, use_autograd: bool) -> Result<RetrievalEncoder> {
         let (width, styles) = (config.tokens.stack.width, config.styles.len());
         let rows = (styles + 1) * config.code_values();
@@ -45,8 +46,8 @@ impl RetrievalEncoder {
         })
     }
 
-    /// Encodes the examples as `[batch, 64, width]`, or as `[1, width]` if no picture has an
-    /// example.
+    /// Encodes the examples. The result is `[batch, 64, width]`, or `[1, width]` if no picture has
+    /// an example.
     pub fn forward(
         &self,
         style_weights: Option<&Tensor>,
@@ -61,8 +62,8 @@ impl RetrievalEncoder {
         }
     }
 
-    /// The weight of each example style, summing to one per picture: `[batch, styles + 1]`; None if
-    /// no picture has an example.
+    /// Computes the weight of each example style, `[batch, styles + 1]`. The weights of a picture
+    /// sum to one. The result is None if no picture has an example.
     pub fn style_weights(
         &self,
         conditioning: &Conditioning,
@@ -155,8 +156,8 @@ impl RetrievalEncoder {
     }
 }
 
-/// Samples one example for each picture by its random number (0 to 1), in proportion to
-/// `style_weights` `[batch, styles + 1]`.
+/// Samples one example for each picture with the probabilities `style_weights` `[batch, styles +
+/// 1]`. `chances` contains one random number (0 to 1) for each picture.
 pub fn sample_example<'a>(
     style_weights: &Tensor,
     retrieved: &'a [RetrievedExamples],
@@ -175,7 +176,7 @@ pub fn sample_example<'a>(
     Ok(rows.map(one).collect())
 }
 
-/// The rows of a token's codes in a table that has one row for each code value.
+/// Returns the rows of a token's codes in a table that has one row for each code value.
 pub fn code_rows<'a>(codes: &'a [u8], levels: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
     let starts = levels.iter().scan(0, |next, levels| {
         *next += levels;
@@ -187,7 +188,7 @@ pub fn code_rows<'a>(codes: &'a [u8], levels: &'a [usize]) -> impl Iterator<Item
         .map(|(code, start)| start + usize::from(*code))
 }
 
-/// Rows `[count, rows]` times a table `[rows, width]`.
+/// Multiplies `rows` `[count, rows]` by a table `[rows, width]`.
 pub fn matmul_table(rows: &Tensor, table: &Tensor, use_autograd: bool) -> Result<Tensor> {
     if !use_autograd {
         return rows.matmul(table);
@@ -196,7 +197,8 @@ pub fn matmul_table(rows: &Tensor, table: &Tensor, use_autograd: bool) -> Result
     autograd::affine(rows, &table.t()?, &empty)
 }
 
-/// Selects rows of `yes` `[batch, 64, width]` where `rows` is true, and `no` `[width]` elsewhere.
+/// Selects a row for each token: the token's row of `yes` `[batch, 64, width]` if `rows` is true
+/// for the token, and `no` `[width]` if it is false.
 pub fn select_rows(rows: &[bool], yes: &Tensor, no: &Tensor) -> Result<Tensor> {
     let share: Vec<f32> = rows.iter().map(|row| f32::from(u8::from(*row))).collect();
     let share = Tensor::from_vec(share, (yes.dim(0)?, TOKENS, 1), yes.device())?;

@@ -1,10 +1,10 @@
-//! The retrieval index: the tokens of all known drawings, by concept and style. It also holds
-//! drawings that were held out of training.
+//! The retrieval index: the tokens of all known drawings, by concept and style. The index includes
+//! drawings that were not used in training.
 //!
 //! The token Transformer sees retrieved drawings of the same concept in other styles (retrieval
 //! augmentation, Blattmann et al. 2022, arXiv 2204.11824), so that a small model need not store
 //! five thousand concepts in its weights. A drawing in the requested style itself is never
-//! retrieved, in training or in drawing, so nothing is copied.
+//! retrieved, neither in training nor when a picture is drawn, so nothing is copied.
 
 use super::config::{Config, TOKENS};
 use super::quantizer::FsqCodes;
@@ -12,10 +12,10 @@ use ::safetensors::SafeTensors;
 use candle_core::{Device, Tensor, safetensors};
 use std::collections::BTreeMap;
 
-/// The drawings retrieved for one picture, at most one per style. Each is the row of its style in
-/// the style table ([`unknown_style`] if the style is not in the weights) and its tokens. One of
-/// them, chosen at random by style weight, biases the logits; only this choice depends on their
-/// order.
+/// The drawings retrieved for one picture, at most one per style. Each drawing has the index of its
+/// style in the style table ([`unknown_style`] if the style is not in the weights) and its tokens.
+/// One of the drawings, chosen at random by style weight, biases the logits. Only this choice
+/// depends on the order of the drawings.
 pub type RetrievedExamples = Vec<(usize, FsqCodes)>;
 
 /// The row of the style table for drawings whose style is not in the weights.
@@ -23,13 +23,13 @@ pub fn unknown_style(config: &Config) -> usize {
     config.styles.len()
 }
 
-/// The tokens of each drawing, by concept number and style number.
+/// The tokens of each drawing, by concept index and style index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetrievalIndex(BTreeMap<(u32, u32), [u32; TOKENS]>);
 
 impl RetrievalIndex {
-    /// Adds the tokens of a drawing; an entry that already exists for the concept and style
-    /// stays.
+    /// Adds the tokens of a drawing, unless the index already has a drawing for the concept and
+    /// style.
     pub fn insert(&mut self, (concept, style): (u32, u32), codes: &[u8], config: &Config) {
         let mut tokens = [0; TOKENS];
         for (token, codes) in tokens
@@ -41,7 +41,7 @@ impl RetrievalIndex {
         self.0.entry((concept, style)).or_insert(tokens);
     }
 
-    /// The drawings of a concept in the styles that `keep` allows.
+    /// Returns the drawings of a concept in the styles for which `keep` returns true.
     pub fn examples(
         &self,
         concept: u32,
@@ -57,13 +57,13 @@ impl RetrievalIndex {
         spelled.collect()
     }
 
-    /// The concept and style of each drawing.
+    /// Iterates over the concept index and style index of each drawing.
     pub fn keys(&self) -> impl Iterator<Item = (u32, u32)> {
         self.0.keys().copied()
     }
 
-    /// The same drawings under new concept and style numbers; those without a number are
-    /// dropped.
+    /// Returns an index of the same drawings with new concept and style indices. Drawings for which
+    /// `number` returns None are removed.
     pub fn renumbered(&self, number: impl Fn(u32, u32) -> Option<(u32, u32)>) -> RetrievalIndex {
         let kept = self.0.iter();
         RetrievalIndex(
@@ -74,17 +74,17 @@ impl RetrievalIndex {
         )
     }
 
-    /// Adds the entries of `other` that this index lacks.
+    /// Adds the drawings of `other` whose concept and style this index does not contain.
     pub fn extend(&mut self, other: RetrievalIndex) {
         for (key, tokens) in other.0 {
             self.0.entry(key).or_insert(tokens);
         }
     }
 
-    /// Parses `memory.safetensors`: `tokens` `[pictures, 64]` (each token as one number,
-    /// its first code least significant), `concept` and `style` `[pictures]`
-    /// ([`unknown_style`] is a valid style); all u32. Every concept, style and token is
-    /// checked against the given counts and levels.
+    /// Parses `memory.safetensors`. The file contains the tensors `tokens` `[pictures, 64]`,
+    /// `concept` `[pictures]` and `style` `[pictures]`, all of type u32. A token is one number, in
+    /// which the first code is least significant. Every concept, style and token is checked against
+    /// the given counts and levels; [`unknown_style`] is a valid style.
     pub fn parse(
         bytes: &[u8],
         (concepts, styles): (usize, usize),
@@ -117,7 +117,7 @@ impl RetrievalIndex {
         Ok(RetrievalIndex(keys.zip(tokens).collect()))
     }
 
-    /// The named tensors that [`RetrievalIndex::parse`] reads.
+    /// Returns the named tensors that [`RetrievalIndex::parse`] expects.
     pub fn to_tensors(&self) -> candle_core::Result<Vec<(String, Tensor)>> {
         let count = self.0.len();
         let (concept, style): (Vec<u32>, Vec<u32>) = self.0.keys().copied().unzip();
@@ -134,7 +134,8 @@ impl RetrievalIndex {
     }
 }
 
-/// A token as one number; [`Config::validate`] ensures that it fits 32 bits.
+/// Combines the codes of a token to one number. [`Config::validate`] ensures that the number fits
+/// 32 bits.
 fn token_number(codes: &[u8], levels: &[usize]) -> u32 {
     let pairs = codes.iter().zip(levels).rev();
     pairs.fold(0, |number, (code, levels)| {
@@ -142,7 +143,7 @@ fn token_number(codes: &[u8], levels: &[usize]) -> u32 {
     })
 }
 
-/// The FSQ codes of a token.
+/// Splits the number that [`token_number`] returns into the FSQ codes of the token.
 fn codes_of(number: u32, levels: &[usize]) -> impl Iterator<Item = u8> {
     levels.iter().scan(number, |rest, levels| {
         let code = *rest % *levels as u32;
@@ -160,7 +161,7 @@ mod tests {
         Config::parse(json).unwrap()
     }
 
-    /// Dragons in two styles and a castle in one.
+    /// An index with drawings of a dragon in two styles and of a castle in one style.
     fn some() -> RetrievalIndex {
         let mut index = RetrievalIndex::default();
         for (key, first) in [((0, 0), 1), ((0, 1), 2), ((1, 1), 3)] {

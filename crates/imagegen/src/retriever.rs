@@ -1,9 +1,10 @@
-//! The retrieval policy: which stored drawings are examples for a picture, and how strongly they
-//! count.
+//! The retrieval policy, which determines the stored drawings that are examples for a picture, and
+//! how strongly they bias it.
 //!
 //! Training follows [`may_be_example`] too, and shows the networks random subsets of the allowed
-//! examples; a [`Retriever`] may therefore choose differently among them without retraining. There
-//! is at most one example per style, since the encoder would add up two of the same style.
+//! examples. The rule by which a [`Retriever`] chooses among the allowed examples can therefore be
+//! changed without retraining. There is at most one example per style, since the encoder would add
+//! up two examples of the same style.
 
 use super::concepts::Match;
 use super::config::Config;
@@ -11,15 +12,16 @@ use super::design::Renumber;
 use super::retrieval_index::{RetrievalIndex, RetrievedExamples};
 use super::style_coverage::StyleCoverage;
 
-/// The factor that weakens retrieval in two cases. If no example is in a style that shares concepts
-/// with the requested one, full strength would copy too much: silhouettes would stay black, and a
-/// restyled picture would not change. If only part of a picture is sampled again, the examples must
-/// not outweigh the rest of the picture, which that part must fit.
+/// The factor that weakens retrieval in two cases. The first is that no example is in a style that
+/// shares concepts with the requested style. Full strength would then copy too much: silhouettes
+/// would stay black, and a restyled picture would not change. The second is that only a part of a
+/// picture is sampled again. The part must fit the rest of the picture, so the examples must not
+/// outweigh the rest.
 const UNRELATED: f64 = 0.4;
 
-/// Whether a drawing of a concept in a style may be an example for a picture of the `wanted` concept
-/// and style: only if the concepts are the same and the styles are not, so that nothing is copied.
-/// Drawing and training both follow this rule.
+/// Whether a drawing may be an example for a picture. Both are given as concept and style. The
+/// concepts must be the same, and the styles must differ, so that nothing is copied. Drawing and
+/// training both follow this rule.
 pub fn may_be_example(drawing: (u32, u32), wanted: (u32, Option<u32>)) -> bool {
     drawing.0 == wanted.0 && Some(drawing.1) != wanted.1
 }
@@ -30,7 +32,7 @@ pub struct Retriever {
 }
 
 impl Retriever {
-    /// `counts`: how many concepts and styles there are.
+    /// Creates a retriever. `counts` are the numbers of concepts and styles.
     pub fn new(index: RetrievalIndex, counts: (usize, usize)) -> Retriever {
         Retriever {
             coverage: StyleCoverage::new(&index, counts),
@@ -38,9 +40,9 @@ impl Retriever {
         }
     }
 
-    /// The drawings of the prompt's concept, if any, in styles other than the requested one. If
-    /// some of those styles share concepts with the requested one, only drawings in such styles are
-    /// returned.
+    /// Returns the stored drawings of the prompt's concept, if any, in styles other than the
+    /// requested style. If some of the drawings are in styles that share concepts with the
+    /// requested style, only those drawings are returned.
     pub fn retrieve(
         &self,
         concepts: &[Match],
@@ -64,8 +66,8 @@ impl Retriever {
         }
     }
 
-    /// The factor by which the retrieval strength is multiplied. `partly` says whether only a part of
-    /// the picture is sampled.
+    /// Returns the factor by which the retrieval strength is multiplied. `partly` says whether only
+    /// a part of the picture is sampled.
     pub fn strength(&self, examples: &RetrievedExamples, style: Option<u32>, partly: bool) -> f64 {
         match partly || !self.any_related(examples, style) {
             true => UNRELATED,
@@ -73,13 +75,14 @@ impl Retriever {
         }
     }
 
-    /// Whether the style, or one that shares concepts with it, has a drawing of the concept.
+    /// Whether the concept can be drawn in the style. A style of None means any style.
     pub fn covers(&self, concept: u32, style: Option<u32>) -> bool {
         self.coverage.covers(concept, style)
     }
 
-    /// Removes drawings. `renumber` gives the new indices of the concepts; `counts` are the numbers of
-    /// concepts and styles that are left.
+    /// Removes the drawings for which `renumber` returns None, and renumbers the concepts and
+    /// styles of the remaining drawings. `counts` are the numbers of concepts and styles that are
+    /// left.
     pub fn remove_drawings(&mut self, renumber: Renumber, counts: (usize, usize)) {
         self.index = self.index.renumbered(renumber);
         self.coverage = StyleCoverage::new(&self.index, counts);

@@ -1,12 +1,12 @@
 //! Decoding: samples a picture's tokens in several decoding steps, in a fixed order that is spread
 //! over the whole picture (`super::halton`).
 //!
-//! The order does not depend on the model's confidence: the model is most confident about empty
-//! areas, and pictures that start with those stay empty. A retrieved example biases the logits:
-//! each code value becomes less likely the further it is from the example's code (as in kNN-LM,
-//! Khandelwal et al. 2020; codes are steps on a scale, so distance is counted per code). A
-//! confident model overrides the bias. Every picture has its own random stream and is computed in
-//! plain numbers, so that it does not depend on the pictures drawn with it.
+//! The order does not depend on the model's confidence. The model is most confident about empty
+//! areas, and a picture that starts with empty areas stays empty. A retrieved example biases the
+//! logits (as in kNN-LM, Khandelwal et al. 2020): the further a code value is from the example's
+//! code, the less likely it becomes. Codes are steps on a scale, so the distance is measured for
+//! each code separately. A confident model overrides the bias. Every picture has its own random
+//! stream, so that the picture does not depend on the other pictures drawn at the same time.
 
 use super::code_head::CodeHead;
 use super::conditioning::Conditioning;
@@ -22,14 +22,16 @@ use sampler::rng::Rng;
 /// Sampling settings of the token Transformer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// Decoding steps; each fixes some of the tokens.
+    /// The number of decoding steps. Each step fixes some of the tokens.
     pub steps: usize,
-    /// Sampling temperature: 0 is greedy, 1 samples as trained.
+    /// The sampling temperature. 0 is greedy, and 1 samples from the distribution that the model
+    /// has learned.
     pub temperature: f64,
-    /// Classifier-free guidance scale: 1 is the conditional model, 0 the unconditional one.
+    /// The classifier-free guidance scale. 1 uses only the conditional logits, and 0 only the
+    /// unconditional logits.
     pub guidance: f64,
-    /// Retrieval strength: how much less likely (in nats) a code becomes for each step of
-    /// distance from the retrieved example's code; 0 turns the bias off.
+    /// The retrieval strength: the amount subtracted from a code's logit for each step of distance
+    /// from the retrieved example's code. 0 turns the bias off.
     pub retrieval_strength: f64,
 }
 
@@ -45,7 +47,8 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// The defaults, overridden by the given values; None if a value is out of range.
+    /// Returns the default settings with the given values in place of the defaults. Returns None if
+    /// a value is out of range.
     pub fn with(
         [temperature, guidance, retrieval_strength]: [Option<f64>; 3],
         steps: Option<usize>,
@@ -64,16 +67,16 @@ impl Sampling {
     }
 }
 
-/// Tokens known from the start, such as those a variation keeps.
+/// Tokens that are known before sampling, such as the unchanged tokens of a variation.
 pub struct KnownTokens<'a> {
     pub tokens: &'a FsqCodes,
-    /// `[batch * 64]`.
+    /// Whether each token is known, `[batch * 64]`.
     pub known: &'a [bool],
 }
 
-/// Samples the tokens of `conditioning.len()` pictures, picture n with `rngs[n]` and the examples
-/// `retrieved[n]`, if any are given. `keep_going` is called before each decoding step; if it
-/// returns false, the result is None.
+/// Samples the tokens of `conditioning.len()` pictures. Picture n is sampled with `rngs[n]` and the
+/// examples `retrieved[n]`; `retrieved` may be empty. `keep_going` is called before each decoding
+/// step. If it returns false, the result is None.
 pub fn generate_tokens(
     model: &TokenTransformer,
     conditioning: &Conditioning,
@@ -148,7 +151,8 @@ pub fn generate_tokens(
     Ok(Some(tokens))
 }
 
-/// The conditioning of each picture, then the same again without text and style.
+/// Doubles the batch: returns the conditioning of each picture, followed by the same conditioning
+/// without text and style.
 fn with_and_without_text(
     model: &TokenTransformer,
     conditioning: &Conditioning,
@@ -164,14 +168,14 @@ fn with_and_without_text(
     })
 }
 
-/// A picture's masked places in decoding order.
+/// Returns the indices of a picture's masked tokens in decoding order.
 fn masked_places((known, rng): (&[bool], &mut Rng)) -> Vec<usize> {
     let first = (rng.next_f64() * TOKENS as f64) as usize;
     halton_order(first).filter(|place| !known[*place]).collect()
 }
 
-/// Samples the tokens of some places, each as its codes. Random numbers are drawn in the order
-/// of the places, so that the result does not depend on the number of threads.
+/// Samples the tokens at the given `places`, and returns each token's codes. Random numbers are
+/// drawn in the order of the places, so that the result does not depend on the number of threads.
 fn sample_tokens(
     model: &TokenTransformer,
     head: &CodeHead,
@@ -225,8 +229,8 @@ fn sample_tokens(
     Ok(drafted)
 }
 
-/// A token to be sampled: a random number per code, the example's codes at its place, and the
-/// code head's inputs, conditional and unconditional.
+/// The data from which a token is sampled: a random number for each code, the codes of the
+/// example's token, and the conditional and unconditional inputs of the code head.
 type TokenDraft<'a> = (
     Vec<f64>,
     Option<&'a [u8]>,
@@ -265,16 +269,17 @@ fn sample_codes(
     codes
 }
 
-/// Lowers each logit by `strength` times its distance from the example's code.
+/// Subtracts `strength` times the distance from the example's code from the logit of each code
+/// value.
 fn bias_towards(row: &mut [f64], examples: u8, strength: f64) {
     for (code, x) in row.iter_mut().enumerate() {
         *x -= strength * code.abs_diff(usize::from(examples)) as f64;
     }
 }
 
-/// How many of the `unknown` tokens masked at the start are still masked when the share `left` of
-/// the steps remains. This is MaskGIT's cosine schedule, but the first step already fixes at least
-/// one token.
+/// Returns the number of tokens that are still masked when the share `left` of the decoding steps
+/// remains. `unknown` is the number of tokens masked at the start. The schedule is MaskGIT's cosine
+/// schedule, but even the first step fixes at least one token.
 fn masked_after(unknown: usize, left: f64) -> usize {
     let still = (std::f64::consts::FRAC_PI_2 * (1.0 - left)).cos();
     let still = if left <= 0.0 {
@@ -292,7 +297,7 @@ fn log_softmax(row: &mut [f64]) {
     row.iter_mut().for_each(|x| *x -= all);
 }
 
-/// Samples an index from logits at a temperature.
+/// Samples an index from logits at a temperature. `chance` is a random number from 0 to 1.
 fn sample_index(row: &[f64], temperature: f64, chance: f64) -> usize {
     let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
     if temperature <= 1e-3 {

@@ -1,22 +1,25 @@
 //! Style coverage: which concepts can be drawn in which style.
 //!
-//! Most styles share their concepts, and a concept known in one of them can be drawn in the others.
-//! A style is exclusive if most of its concepts exist in no other style, as with silhouettes: a
-//! concept known only in an exclusive style fits no other. A concept without any drawing fits every
-//! style.
+//! Most styles share their concepts, so that a concept known in one of these styles can be drawn in
+//! any of them. A style is exclusive if most of its concepts exist in no other style; the
+//! silhouettes are an example. A concept known only in an exclusive style can be drawn in no other
+//! style. A concept without any drawing can be drawn in every style.
 
 use super::retrieval_index::RetrievalIndex;
 
 #[derive(Debug, Default)]
 pub struct StyleCoverage {
-    /// For each concept, whether the index has it in each style.
+    /// For each concept and each style, whether the index has a drawing of the concept in the
+    /// style.
     known: Vec<Vec<bool>>,
-    /// For each style, whether most of its concepts exist in no other style.
+    /// For each style, whether the style is exclusive, since most of its concepts exist in no other
+    /// style.
     exclusive: Vec<bool>,
 }
 
 impl StyleCoverage {
-    /// Computes the coverage from the index, for this many concepts and styles.
+    /// Computes the coverage from the drawings in the index. The second parameter is the number of
+    /// concepts and the number of styles.
     pub fn new(index: &RetrievalIndex, (concepts, styles): (usize, usize)) -> StyleCoverage {
         let mut known = vec![vec![false; styles]; concepts];
         for (concept, style) in index.keys() {
@@ -36,7 +39,8 @@ impl StyleCoverage {
         }
     }
 
-    /// Whether a concept can be drawn in the requested style; None means any style.
+    /// Whether a concept can be drawn in the requested style. A requested style of None means any
+    /// style.
     pub fn covers(&self, concept: u32, wanted: Option<u32>) -> bool {
         let known = self.known.get(concept as usize);
         let Some(known) = known.filter(|known| known.contains(&true)) else {
@@ -46,8 +50,8 @@ impl StyleCoverage {
         styles.any(|(style, _)| Some(style as u32) == wanted || self.shares_concepts(style, wanted))
     }
 
-    /// Whether a style shares its concepts with the requested one; None stands for any
-    /// style that is not exclusive.
+    /// Whether a style and the requested style share their concepts, which is so if neither is
+    /// exclusive. A requested style of None counts as not exclusive.
     pub fn shares_concepts(&self, style: usize, wanted: Option<u32>) -> bool {
         let shares = |style: usize| self.exclusive.get(style) == Some(&false);
         shares(style) && wanted.is_none_or(|wanted| shares(wanted as usize))

@@ -1,5 +1,6 @@
-//! The token design: a token Transformer samples a picture's tokens, a refiner (if the weights have
-//! one) corrects them, a decoder renders them, and an encoder turns pictures into tokens.
+//! The token design. A token Transformer samples a picture's tokens, a refiner (if the weights
+//! contain one) corrects the tokens, and a decoder converts them to pixels. An encoder turns
+//! pictures into tokens.
 
 use super::concepts::Concepts;
 use super::config::{Config, TOKENS};
@@ -31,11 +32,11 @@ pub struct TokenDesign {
     levels: Vec<usize>,
 }
 
-/// The input for sampling tokens, besides conditioning.
+/// The inputs for sampling tokens apart from the conditioning.
 #[derive(Default)]
 pub struct TokenInput<'a> {
     pub known: Option<KnownTokens<'a>>,
-    /// Replaces the examples from the retrieval index.
+    /// The examples to use instead of the drawings in the retrieval index, if any.
     pub examples: Option<RetrievedExamples>,
 }
 
@@ -67,7 +68,7 @@ impl TokenDesign {
         })
     }
 
-    /// Samples, refines and decodes tokens.
+    /// Samples tokens, refines them and decodes them to pictures.
     pub fn sample(
         &self,
         input: &DesignInput,

@@ -1,10 +1,11 @@
-//! The token Transformer: predicts a picture's masked tokens in parallel from conditioning,
+//! The token Transformer, which predicts a picture's masked tokens in parallel from conditioning,
 //! retrieved examples and the known tokens (MaskGIT, Chang et al. 2022).
 //!
-//! The code head on top samples a token's codes one after the other, each conditioned on those
-//! before it, so that together they amount to one choice among all possible tokens. Retrieved
-//! examples ([`super::retrieval_index`]) enter as their tokens at the same places; restyling passes
-//! the writer's own picture as the example.
+//! The code head samples a token's codes one after the other. Each code is conditioned on the
+//! earlier codes, so that the codes together are one choice among all possible tokens. For each
+//! position of the picture, the input includes the tokens of the retrieved examples
+//! ([`super::retrieval_index`]) at this position. Restyling passes the writer's own picture as the
+//! only example.
 
 use super::backbone::{Backbone, BackboneInput, sum_of_code_rows};
 use super::code_head::CodeHead;
@@ -63,13 +64,13 @@ impl TokenTransformer {
         self.levels.len()
     }
 
-    /// The null text embedding, which is used if there is no prompt: `[width of text]`.
+    /// The null text embedding `[width of text]`, which is used if there is no prompt.
     pub fn null_text(&self) -> &Tensor {
         self.backbone.null_text()
     }
 
-    /// Encodes the conditioning and the retrieved examples of each picture (`retrieved` may be
-    /// empty).
+    /// Encodes the conditioning and the retrieved examples of each picture. `retrieved` may be
+    /// empty.
     pub fn prepare(
         &self,
         conditioning: &Conditioning,
@@ -78,8 +79,8 @@ impl TokenTransformer {
         self.backbone.prepare(conditioning, retrieved)
     }
 
-    /// Hidden states `[batch, 64, width]`, given the known tokens; `known` `[batch * 64]`
-    /// marks them.
+    /// Computes the hidden states `[batch, 64, width]` from the known tokens. `known` `[batch *
+    /// 64]` says whether each token is known.
     pub fn hidden(
         &self,
         prepared: &BackboneInput,
@@ -91,7 +92,7 @@ impl TokenTransformer {
         self.backbone.hidden(prepared, &tokens, drop)
     }
 
-    /// A copy of the code head in plain numbers.
+    /// Copies the weights of the code head from tensors to vectors.
     pub fn code_head(&self) -> Result<CodeHead> {
         let numbers = self.logits.iter().map(Linear::to_vecs);
         let numbers: Vec<(Vec<f32>, Vec<f32>)> = numbers.collect::<Result<_>>()?;
@@ -105,21 +106,22 @@ impl TokenTransformer {
         })
     }
 
-    /// The thread pool of packed matrices; None if they are not packed.
+    /// The thread pool for products with packed matrices, or None if the matrices are not packed.
     pub fn pool(&self) -> Option<&Arc<Pool>> {
         self.head.pool()
     }
 
-    /// Inputs of the code head: `[.., codes * hidden]`.
+    /// Computes the inputs of the code head, `[.., codes * hidden]`.
     pub fn head_inputs(&self, hidden: &Tensor) -> Result<Tensor> {
         self.head.forward(hidden)
     }
 
-    /// Teacher-forced logits: each code sees the true codes before it. Maps `heads` `[batch * 64,
-    /// codes * hidden]` to one tensor `[batch * 64, levels]` per code.
+    /// Computes teacher-forced logits: each code is conditioned on the true earlier codes in
+    /// `tokens`. Maps `heads` `[batch * 64, codes * hidden]` to one tensor `[batch * 64, levels]`
+    /// per code.
     ///
-    /// Two products with block matrices compute the logits of all codes at once. Separate products
-    /// would go through memory once for each code.
+    /// Two products with block matrices compute the logits of all codes together. With a separate
+    /// product for each code, memory would be read many times.
     pub fn logits(&self, heads: &Tensor, tokens: &FsqCodes) -> Result<Vec<Tensor>> {
         let (rows, wide) = (self.levels.iter().sum::<usize>(), heads.dim(D::Minus1)?);
         let mut later = Vec::with_capacity(rows * wide);

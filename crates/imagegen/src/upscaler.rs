@@ -1,6 +1,6 @@
-//! The upscaler: enlarges pictures to four times their width and height. It is "ESRGAN slim" of the
-//! npm package @upscalerjs/esrgan-slim 1.0.0 (MIT), a small residual dense network (Wang et al.
-//! 2018, after Zhang et al. 2018), trained on photographs by its authors.
+//! The upscaler, which enlarges pictures to four times their width and height. It is "ESRGAN slim"
+//! of the npm package @upscalerjs/esrgan-slim 1.0.0 (MIT), a small residual dense network (Wang et
+//! al. 2018, after Zhang et al. 2018), trained on photographs by its authors.
 //!
 //! The graph follows the package's `model.json`: twelve convolutions, with a fourfold
 //! nearest-neighbour enlargement before the last. Values range from 0 to 255.
@@ -9,12 +9,12 @@ use crate::ImageError;
 use candle_core::{Device, Result, Tensor};
 use std::path::Path;
 
-/// The factor by which width and height grow.
+/// The factor by which the upscaler multiplies the width and the height of a picture.
 pub const SCALE: usize = 4;
 
-/// Each layer's name, kernel side, input and output channels, in the order of the weights' file.
-/// For each layer the file holds the kernel `[side, side, in, out]` and then the bias, as
-/// little-endian f32.
+/// The layers in the order of the weights file. Each has a name, the side of its kernel, and its
+/// numbers of input and output channels. For each layer, the weights file contains the kernel
+/// `[side, side, in, out]` and then the bias, as little-endian f32.
 const LAYERS: [(&str, usize, usize, usize); 12] = [
     ("F_0", 3, 64, 64),
     ("F_1_1", 3, 64, 4),
@@ -30,16 +30,16 @@ const LAYERS: [(&str, usize, usize, usize); 12] = [
     ("UPN3", 3, 32, 48),
 ];
 
-/// The loaded network.
+/// The upscaler's network, with its weights.
 pub struct Upscaler {
     layers: Vec<Convolution>,
     device: Device,
 }
 
 struct Convolution {
-    /// `[out, in, side, side]`.
+    /// The kernel of the convolution, `[out, in, side, side]`.
     kernel: Tensor,
-    /// `[1, out, 1, 1]`.
+    /// The bias of the convolution, `[1, out, 1, 1]`.
     bias: Tensor,
     side: usize,
 }
@@ -88,8 +88,9 @@ impl Upscaler {
         })
     }
 
-    /// Upscales premultiplied RGBA, rows from the top, of a square picture of `size` pixels to
-    /// `SCALE * size`. Opacity goes through the network as a separate grey picture.
+    /// Upscales a square picture of `size` by `size` pixels to `SCALE * size` by `SCALE * size`
+    /// pixels. The pixels are premultiplied RGBA, with rows from top to bottom. The network
+    /// upscales the opacity separately, as a grey picture.
     pub fn upscale(&self, pixels: &[u8], size: usize) -> std::result::Result<Vec<u8>, ImageError> {
         let places = size * size;
         let plane = |channel: usize| pixels.iter().skip(channel).step_by(4);
@@ -111,8 +112,8 @@ impl Upscaler {
         Ok((0..places).flat_map(pixel).collect())
     }
 
-    /// Upscales `[batch, 3, height, width]`, values from 0 to 255, to `[batch, 3, 4 height, 4
-    /// width]`.
+    /// Upscales pictures `[batch, 3, height, width]` to `[batch, 3, 4 height, 4 width]`. The values
+    /// range from 0 to 255.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let apply = |name: &str, x: &Tensor| self.named(name)?.apply(x);
         let first = apply("F_m1", x)?;

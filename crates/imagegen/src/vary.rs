@@ -1,6 +1,7 @@
-//! Variations: a picture with a part of it sampled again.
+//! Variations: samples a part of a picture again.
 //!
-//! The token design masks a share of the tokens and predicts them again; the others stay.
+//! The token design masks a share of the tokens and predicts them again. The other tokens do not
+//! change.
 
 use super::config::TOKENS;
 use super::design::{DesignInput, Generated, KeepGoing};
@@ -12,14 +13,14 @@ use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 use sampler::rng::{Rng, derive};
 
-/// The number of the random stream that chooses the masked tokens.
+/// The identifier of the random stream that chooses the masked tokens.
 const MASK: u64 = 1;
-/// The number of the random stream that samples the masked tokens.
+/// The identifier of the random stream for sampling the masked tokens.
 const SAMPLE: u64 = 2;
 
 impl Illuminator {
-    /// One variation of a picture for each seed, with the conditioning of `spec`; `amount`: 0 (the
-    /// same picture) to 1.
+    /// Draws one variation of a picture for each seed, with the conditioning of `spec`. `amount` is
+    /// the share of the picture to change, from 0 (none) to 1 (all).
     pub fn vary(
         &self,
         spec: &ImageSpec,
@@ -36,7 +37,7 @@ impl Illuminator {
 }
 
 impl TokenDesign {
-    /// Samples the share `amount` of a picture's tokens again.
+    /// Samples a share of a picture's tokens again. `amount` is the share, from 0 to 1.
     pub(super) fn resample(
         &self,
         input: &DesignInput,
@@ -59,8 +60,8 @@ impl TokenDesign {
     }
 }
 
-/// Which tokens stay when `masked` tokens are removed, all with equal probability (Fisher and
-/// Yates).
+/// Chooses `masked` tokens at random, all with equal probability (Fisher and Yates). Returns, for
+/// each token, whether it was not chosen and therefore stays.
 fn kept(seed: u64, masked: usize) -> Vec<bool> {
     let mut rng = Rng::new(derive(seed, MASK));
     let mut places: Vec<usize> = (0..TOKENS).collect();

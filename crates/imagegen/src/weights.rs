@@ -1,7 +1,7 @@
 //! A network's tensors, and the layers that multiply by them.
 //!
-//! If no gradients are needed, matrices may be packed to 8 bits for illumine's own kernels, and
-//! files may store them in that form ([`super::eight_bit`]).
+//! If no gradients are needed, matrices may be packed to 8 bits for illumine's own kernels. Files
+//! may also store matrices in 8 bits ([`super::eight_bit`]).
 
 use super::eight_bit::{self, SUFFIX};
 use crate::autograd;
@@ -13,26 +13,27 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// The source of a network's tensors, and the form of its matrices.
+/// The source from which a network loads its tensors. It also determines how the network's matrices
+/// are stored in memory.
 #[derive(Clone)]
 pub struct Weights<'a> {
     tensors: VarBuilder<'a>,
     packing: Option<Packing>,
-    /// Whether to train with the [`autograd`] crate, on CPUs that support it.
+    /// Whether to train with the [`autograd`] crate. False if the CPU does not support the crate.
     use_autograd: bool,
 }
 
-/// Packs matrices to 8 bits for illumine's own kernels, when drawing on a CPU.
+/// The means of packing matrices to 8 bits for illumine's own kernels, which draw on a CPU.
 #[derive(Clone)]
 struct Packing {
     pool: Arc<Pool>,
     arena: Rc<RefCell<Arena>>,
-    /// The matrices packed so far.
+    /// The names of the matrices packed so far.
     names: Rc<RefCell<BTreeSet<String>>>,
 }
 
 impl<'a> Weights<'a> {
-    /// Plain tensors, for any device.
+    /// Creates weights whose matrices are ordinary tensors, on any device.
     pub fn plain(tensors: VarBuilder<'a>) -> Weights<'a> {
         Weights {
             tensors,
@@ -41,8 +42,8 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// The same tensors, for training with the [`autograd`] crate if the CPU supports it. That
-    /// crate's products round their factors to bfloat16.
+    /// Returns the same weights, set to train with the [`autograd`] crate if the CPU supports the
+    /// crate. The factors of products are then rounded to bfloat16.
     pub fn with_autograd(&self) -> Weights<'a> {
         Weights {
             use_autograd: self.tensors.device().is_cpu() && autograd::is_supported(),
@@ -50,7 +51,7 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Packs matrices to 8 bits.
+    /// Creates weights whose matrices are packed to 8 bits.
     pub fn packed(tensors: VarBuilder<'a>, pool: Arc<Pool>) -> Weights<'a> {
         Weights {
             tensors,
@@ -63,7 +64,8 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// The weights as drawing uses them: on a CPU packed to 8 bits, with this many threads.
+    /// Returns the same weights for drawing. On a CPU, matrices are packed to 8 bits, and products
+    /// use this many threads.
     pub fn for_inference(&self, threads: usize) -> Weights<'a> {
         match self.tensors.device().is_cpu() {
             true => Weights::packed(self.tensors.clone(), Arc::new(Pool::new(threads))),
@@ -71,12 +73,12 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// The same tensors, without packing.
+    /// Returns the same weights without packing.
     pub fn unpacked(&self) -> Weights<'a> {
         Weights::plain(self.tensors.clone())
     }
 
-    /// The weights under a name prefix.
+    /// Returns the weights whose names start with the given prefix.
     pub fn pp(&self, name: impl ToString) -> Weights<'a> {
         Weights {
             tensors: self.tensors.pp(name),
@@ -85,13 +87,14 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// The names of the matrices packed so far; empty if matrices are not packed.
+    /// Returns the names of the matrices packed so far. The result is empty if matrices are not
+    /// packed.
     pub fn packed_names(&self) -> BTreeSet<String> {
         let names = self.packing.as_ref().map(|packing| packing.names.borrow());
         names.map(|names| names.clone()).unwrap_or_default()
     }
 
-    /// The blocks of a matrix that is stored in 8 bits.
+    /// Returns the blocks of the matrix if it is stored in 8 bits, and None otherwise.
     fn stored(&self, inputs: usize, outputs: usize) -> Result<Option<Tensor>> {
         let name = format!("weight{SUFFIX}");
         if !eight_bit::fits(inputs, outputs) || !self.tensors.contains_tensor(&name) {
@@ -105,12 +108,14 @@ impl<'a> Weights<'a> {
         Ok(Some(blocks))
     }
 
-    /// A tensor; `init` creates it when training starts from scratch.
+    /// Loads the tensor with the given name. If training starts from scratch, `init` determines the
+    /// values of the new tensor.
     pub fn get(&self, shape: &[usize], name: &str, init: Init) -> Result<Tensor> {
         self.tensors.get_with_hints(shape, name, init)
     }
 
-    /// An embedding table `[rows, width]`.
+    /// Loads an embedding table `[rows, width]`. In a new table, `deviation` is the standard
+    /// deviation of the values.
     pub fn embedding_table(
         &self,
         rows: usize,
@@ -136,7 +141,7 @@ pub fn normal(stdev: f64) -> Init {
     Init::Randn { mean: 0.0, stdev }
 }
 
-/// Uniform between -1/√n and 1/√n for n inputs.
+/// Returns the initialization of a layer with n inputs: uniform between -1/√n and 1/√n.
 fn uniform(inputs: usize) -> Init {
     let bound = (inputs as f64).sqrt().recip();
     Init::Uniform {
@@ -152,9 +157,10 @@ pub struct Linear {
 }
 
 enum Matrix {
-    /// `[outputs, inputs]`.
+    /// The matrix is an ordinary tensor `[outputs, inputs]`.
     Plain(Tensor),
-    /// `[outputs, inputs]`; the [`autograd`] crate computes the products.
+    /// The matrix is a tensor `[outputs, inputs]`, and the [`autograd`] crate computes the
+    /// products.
     Autograd(Tensor),
     Packed(Packed, Arc<Pool>, Vec<f32>),
 }
@@ -165,7 +171,8 @@ impl Linear {
         Linear::with_init(weights, inputs, outputs, uniform(inputs), bias)
     }
 
-    /// The last layer of a residual branch: initialized at half scale, with a zero bias.
+    /// Creates the last layer of a residual branch, which is initialized at half scale and with a
+    /// zero bias.
     pub fn half_scale(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear> {
         let bound = (inputs as f64).sqrt().recip() / 2.0;
         let half = Init::Uniform {
@@ -224,7 +231,7 @@ impl Linear {
 }
 
 impl Linear {
-    /// The thread pool of a packed matrix; None for any other.
+    /// The thread pool for products with the matrix if it is packed, and None otherwise.
     pub fn pool(&self) -> Option<&Arc<Pool>> {
         match &self.matrix {
             Matrix::Packed(_, pool, _) => Some(pool),
@@ -237,7 +244,7 @@ impl Linear {
         matches!(self.matrix, Matrix::Autograd(_))
     }
 
-    /// The matrix `[outputs, inputs]` and the bias, unless packed.
+    /// Returns the matrix `[outputs, inputs]` and the bias, or an error if the matrix is packed.
     pub fn tensors(&self) -> Result<(&Tensor, &Tensor)> {
         match &self.matrix {
             Matrix::Plain(weight) | Matrix::Autograd(weight) => Ok((weight, &self.bias)),
@@ -245,13 +252,15 @@ impl Linear {
         }
     }
 
-    /// The matrix `[outputs, inputs]` and the bias as vectors, unless packed.
+    /// Returns the matrix `[outputs, inputs]` and the bias as vectors, or an error if the matrix is
+    /// packed.
     pub fn to_vecs(&self) -> Result<(Vec<f32>, Vec<f32>)> {
         let (weight, bias) = self.tensors()?;
         Ok((weight.flatten_all()?.to_vec1()?, bias.to_vec1()?))
     }
 
-    /// Plain rows times a packed matrix, plus the bias.
+    /// Multiplies rows by the packed matrix, adds the bias and applies `activation`. Returns an
+    /// error if the matrix is not packed.
     pub fn forward_rows(&self, x: &[f32], activation: Activation) -> Result<Vec<f32>> {
         match &self.matrix {
             Matrix::Packed(packed, pool, bias) => product(x, packed, pool, bias, activation),
@@ -260,7 +269,7 @@ impl Linear {
     }
 }
 
-/// The shape of `x` with another width.
+/// Returns the shape of `x` with the last dimension replaced by `width`.
 fn shape_of(x: &Tensor, width: usize) -> Vec<usize> {
     let mut shape = x.dims().to_vec();
     shape.pop();
@@ -268,11 +277,13 @@ fn shape_of(x: &Tensor, width: usize) -> Vec<usize> {
     shape
 }
 
-/// A product of fewer rows is padded to this many: BLAS may sum a single row in another order, and
-/// a picture must not depend on the others in its batch.
+/// The number of rows to which a smaller product is padded. Without padding, BLAS may sum a single
+/// row in a different order than the rows of a batch, but a picture must not depend on the other
+/// pictures in its batch.
 const MIN_ROWS: usize = 64;
 
-/// Rows of `x` times the matrix, as one product whatever the dimensions of `x`.
+/// Multiplies the rows of `x`, which may have any number of dimensions, by the transposed matrix as
+/// one product.
 fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let shape = shape_of(x, weight.dim(0)?);
     let rows = x.reshape(((), weight.dim(1)?))?;
@@ -291,15 +302,15 @@ fn multiply(x: &Tensor, packed: &Packed, pool: &Pool, bias: &[f32]) -> Result<Te
     Tensor::from_vec(rows, shape_of(x, packed.rows()), x.device())
 }
 
-/// A function applied to a product after its bias.
+/// The function that is applied to a product after the bias is added.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     Identity,
-    /// max(x, 0)².
+    /// The squared ReLU, max(x, 0)².
     SquaredRelu,
 }
 
-/// Multiplies rows of `x` by the matrix and adds the bias.
+/// Multiplies the rows of `x` by the matrix, adds the bias, and applies the activation.
 fn product(
     x: &[f32],
     packed: &Packed,
@@ -325,7 +336,7 @@ fn product(
     Ok(out)
 }
 
-/// Applies `work` to rows of `width` numbers, spread over the threads.
+/// Calls `work` for each row of `width` numbers. The rows are distributed over the threads.
 pub fn for_each_row(
     pool: &Pool,
     x: &mut [f32],
@@ -362,7 +373,7 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// `side`: 1 or 3.
+    /// Creates a convolution whose kernel is `side` by `side`, where `side` is 1 or 3.
     pub fn new(weights: &Weights, inputs: usize, outputs: usize, side: usize) -> Result<Conv> {
         let init = uniform(inputs * side * side);
         Ok(Conv {
@@ -372,7 +383,7 @@ impl Conv {
         })
     }
 
-    /// Maps `[batch, inputs, h, w]` to `[batch, outputs, h, w]`.
+    /// Applies the convolution to `[batch, inputs, h, w]`. The result is `[batch, outputs, h, w]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = x.conv2d(&self.weight, self.padding, 1, 1, 1)?;
         y.broadcast_add(&self.bias.reshape((1, (), 1, 1))?)

@@ -1,10 +1,10 @@
-//! Kernel families: the instruction sets that kernels are written for. The best is chosen at run
-//! time.
+//! Kernel families: the instruction sets for which there are kernels. The best family is chosen at
+//! run time.
 
-/// An instruction set that kernels are written for.
+/// An instruction set for which there are kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KernelFamily {
-    /// AVX-512 with matrix registers for bytes: Intel servers since Sapphire Rapids.
+    /// AVX-512 with matrix registers (AMX) for bytes: Intel servers since Sapphire Rapids.
     Amx,
     /// AVX-512 with VNNI: Intel since Ice Lake, AMD since Zen 4.
     Avx512Vnni,
@@ -17,7 +17,7 @@ pub enum KernelFamily {
 }
 
 impl KernelFamily {
-    /// Every family, best first.
+    /// All kernel families, from best to worst.
     pub const ALL: [KernelFamily; 5] = [
         KernelFamily::Amx,
         KernelFamily::Avx512Vnni,
@@ -26,7 +26,7 @@ impl KernelFamily {
         KernelFamily::Portable,
     ];
 
-    /// The best family of this processor.
+    /// Returns the best kernel family that this processor supports.
     pub fn best() -> KernelFamily {
         Self::ALL
             .into_iter()
@@ -34,7 +34,7 @@ impl KernelFamily {
             .unwrap_or(KernelFamily::Portable)
     }
 
-    /// The size of a full group: the number of input rows that the kernels take at once.
+    /// The number of input rows in a full group, which the kernels process together.
     pub(crate) fn group_rows(self) -> usize {
         if self == KernelFamily::Amx { 16 } else { 8 }
     }

@@ -1,49 +1,53 @@
 //! Vectors of sixteen floats in a kernel family's registers.
 //!
-//! All operations give the same bits everywhere: loads, products, fused multiply-adds. Code that
-//! uses only these gives bit-identical results in every family.
+//! Every operation (loading, storing, multiplying, fused multiply-add) has bit-identical results in
+//! every family. The same is therefore true of code that uses only these operations.
 
 use crate::linear::Pod;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
-/// Operations on 16 floats, implemented for each family. All are safe if the processor supports the
-/// family's instructions and the pointers are valid for 16 elements.
+/// Operations on 16 floats, implemented for each kernel family. They are safe if the processor
+/// supports the family's instructions and the pointers are valid for 16 elements.
 pub trait Lanes {
     type Vector: Copy;
-    /// Sets all sixteen floats to one value.
+    /// Returns a vector of sixteen floats that all have the same value.
     ///
     /// # Safety
-    /// The processor supports these lanes' instructions.
+    /// The processor supports the instructions of this type.
     unsafe fn splat(value: f32) -> Self::Vector;
     /// Loads sixteen floats.
     ///
     /// # Safety
-    /// The processor supports these lanes' instructions, and sixteen floats can be read at `at`.
+    /// The processor supports the instructions of this type, and sixteen floats can be read at
+    /// `at`.
     unsafe fn load(at: *const f32) -> Self::Vector;
-    /// Loads sixteen half floats.
+    /// Loads sixteen half floats and converts them to floats.
     ///
     /// # Safety
-    /// The processor supports these lanes' instructions, and sixteen numbers can be read at `at`.
+    /// The processor supports the instructions of this type, and sixteen numbers can be read at
+    /// `at`.
     unsafe fn load_f16(at: *const u16) -> Self::Vector;
-    /// Loads sixteen integers.
+    /// Loads sixteen signed bytes and converts them to floats.
     ///
     /// # Safety
-    /// The processor supports these lanes' instructions, and sixteen numbers can be read at `at`.
+    /// The processor supports the instructions of this type, and sixteen numbers can be read at
+    /// `at`.
     unsafe fn load_i8(at: *const i8) -> Self::Vector;
-    /// `a * b + c`, rounded once.
+    /// Computes `a * b + c` with a single rounding.
     ///
     /// # Safety
-    /// The processor supports these lanes' instructions.
+    /// The processor supports the instructions of this type.
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// `a * b`.
+    /// Computes `a * b`.
     ///
     /// # Safety
-    /// The processor supports these lanes' instructions.
+    /// The processor supports the instructions of this type.
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Stores sixteen floats.
     ///
     /// # Safety
-    /// The processor supports these lanes' instructions, and sixteen floats may be written at `at`.
+    /// The processor supports the instructions of this type, and sixteen floats may be written at
+    /// `at`.
     unsafe fn store(at: *mut f32, value: Self::Vector);
 }
 
@@ -61,29 +65,31 @@ pub(crate) fn prefetch<N>(at: *const N) {
     let _ = at;
 }
 
-/// An element of the KV cache: a float, or a code that shares its scale with others.
+/// An element of the KV cache: a float, or an integer code that has a common scale with other
+/// codes.
 pub trait KvElement: Pod + Send + Sync + 'static {
-    /// Whether converting to a float takes more than a load, so that many rows should share one
-    /// conversion.
+    /// Whether converting an element to a float is more than a load, so that it pays to convert it
+    /// once for many rows.
     const NARROW: bool;
-    /// Whether elements have scales.
+    /// Whether elements of this type have scales.
     const SCALED: bool = false;
-    /// Rounds each of `values` to the nearest element; returns the scale that they share.
+    /// Rounds each of `values` to the nearest element and writes the elements to `to`. Returns the
+    /// common scale of the elements.
     fn quantize(values: &[f32], to: &mut [Self]) -> f32;
-    /// Loads sixteen elements whose scales are contiguous.
+    /// Loads sixteen elements with sixteen contiguous scales, one for each element.
     ///
     /// # Safety
     /// The processor supports the instructions of `L`, and sixteen numbers and as many scales can
     /// be read.
     unsafe fn load<L: Lanes>(at: *const Self, scales: *const f32) -> L::Vector;
-    /// Loads sixteen elements that share one scale.
+    /// Loads sixteen elements that have a common scale.
     ///
     /// # Safety
     /// The processor supports the instructions of `L`; sixteen numbers and one scale can be read.
     unsafe fn load_shared_scale<L: Lanes>(at: *const Self, scale: *const f32) -> L::Vector;
 }
 
-/// How many elements share a scale, if there are scales.
+/// The number of elements that have a common scale, if the element type has scales.
 pub(crate) const SCALE_GROUP: usize = 32;
 
 impl KvElement for f32 {
@@ -107,7 +113,7 @@ impl KvElement for f32 {
     }
 }
 
-/// A half float, as its bits.
+/// A half float, stored as its bits.
 impl KvElement for u16 {
     const NARROW: bool = true;
 
@@ -130,7 +136,8 @@ impl KvElement for u16 {
     }
 }
 
-/// An 8-bit code, as in GGML's Q8_0: 32 share the scale max |x| / 127, here an f32.
+/// An 8-bit code, as in GGML's Q8_0. Every 32 codes have a common scale, max |x| / 127, which is
+/// stored as an f32.
 impl KvElement for i8 {
     const NARROW: bool = true;
     const SCALED: bool = true;

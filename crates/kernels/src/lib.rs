@@ -1,8 +1,8 @@
 //! Kernels for CPUs: quantized matrix products, attention over a KV cache and the row operations of
 //! a Transformer, for each instruction set that a processor may support.
 //!
-//! **Invariant:** outputs are bit-identical for one row or many, any number of threads and every
-//! kernel family. There are no tensors, models or files here.
+//! **Invariant:** outputs are bit-identical for any number of rows, any number of threads and every
+//! kernel family. This crate contains no tensors or models, and accesses no files.
 
 #![warn(unreachable_pub)]
 

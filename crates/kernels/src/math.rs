@@ -1,19 +1,22 @@
-//! The operations on a row of floats between two matrix products: norms, activations, softmax.
+//! Operations on a row of floats between two matrix products: norms, activation functions and
+//! softmax.
 //!
-//! **Invariant:** results are bit-identical in every kernel family, and for a row alone or in a
-//! batch, because sums have 16 lanes everywhere and e^x is computed by a function of our own.
+//! **Invariant:** the results are bit-identical in every kernel family, and whether a row is
+//! processed alone or in a batch. This is because every sum is computed in 16 lanes, and e^x by a
+//! function of our own.
 
-/// The lanes of a sum: one AVX-512 register or two AVX2 registers.
+/// The number of lanes in which a sum is computed: one AVX-512 register or two AVX2 registers.
 pub const LANES: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     Silu,
-    /// The tanh approximation of GELU.
+    /// GELU, computed by its tanh approximation.
     Gelu,
 }
 
-/// Defines a function that runs `$body`, compiled for the instructions of the given family.
+/// Defines a function that calls `$body`, compiled for the instructions of the kernel family
+/// `family`.
 #[macro_export]
 macro_rules! dispatch_simd {
     ($(#[$doc:meta])* $name:ident, $body:ident, ($($arg:ident: $kind:ty),*)) => {
@@ -45,17 +48,18 @@ macro_rules! dispatch_simd {
 }
 
 dispatch_simd!(
-    /// RMSNorm of a row (Zhang & Sennrich 2019): `out = x / sqrt(mean(x^2) + eps) * weight`.
+    /// Computes the RMSNorm of a row (Zhang & Sennrich 2019): `out = x / sqrt(mean(x^2) + eps) *
+    /// weight`.
     rms_norm, rms_norm_row, (x: &[f32], weight: &[f32], eps: f32, out: &mut [f32])
 );
 
 dispatch_simd!(
-    /// RMSNorm of a row in place.
+    /// Replaces a row by its RMSNorm.
     rms_norm_in_place, rms_norm_row_in_place, (x: &mut [f32], weight: &[f32], eps: f32)
 );
 
 dispatch_simd!(
-    /// `out = activation(gate) * up`.
+    /// Computes `out = activation(gate) * up`, element by element.
     gated, gated_row, (activation: Activation, gate: &[f32], up: &[f32], out: &mut [f32])
 );
 
@@ -99,8 +103,8 @@ fn gated_row(activation: Activation, gate: &[f32], up: &[f32], out: &mut [f32]) 
     }
 }
 
-/// GELU's tanh approximation (Hendrycks & Gimpel 2016), 0.5 x (1 + tanh(u)), computed as x
-/// sigmoid(2u).
+/// Computes the tanh approximation of GELU (Hendrycks & Gimpel 2016), which is 0.5 x (1 + tanh(u)),
+/// as x sigmoid(2u).
 #[inline(always)]
 fn gelu(x: f32) -> f32 {
     const ROOT: f32 = 0.797_884_6;
@@ -108,7 +112,7 @@ fn gelu(x: f32) -> f32 {
     x * sigmoid(2.0 * u)
 }
 
-/// 1 / (1 + e^-x).
+/// Computes the logistic function 1 / (1 + e^-x).
 #[inline(always)]
 fn sigmoid(x: f32) -> f32 {
     let e = exp(-x.abs());
@@ -116,7 +120,8 @@ fn sigmoid(x: f32) -> f32 {
     above / (1.0 + e)
 }
 
-/// Turns scores into e^(score - max) and returns their sum.
+/// Replaces each score by e^(score - max), where max is the highest score. Returns the sum of the
+/// new values.
 #[inline(always)]
 pub fn softmax(scores: &mut [f32]) -> f32 {
     let mut most = [f32::NEG_INFINITY; LANES];
@@ -153,7 +158,7 @@ pub fn softmax(scores: &mut [f32]) -> f32 {
     sum_lanes(sums)
 }
 
-/// Sums the lanes by halving: 16 to 8 to 4 to 2 to 1.
+/// Sums 16 lanes in pairs, which leaves 8, 4, 2 and then 1.
 #[inline(always)]
 pub fn sum_lanes(mut sums: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
@@ -166,9 +171,9 @@ pub fn sum_lanes(mut sums: [f32; LANES]) -> f32 {
     sums[0]
 }
 
-/// e^x for x <= 0, to about 2 units in the last place: Cody-Waite reduction by ln 2 and the
-/// polynomial of Cephes' expf (Moshier 1989). The system's function is not used, so that all
-/// machines agree.
+/// Computes e^x for x <= 0, to about 2 units in the last place, by Cody-Waite reduction by ln 2 and
+/// the polynomial of Cephes' expf (Moshier 1989). The system's function is not used, so that the
+/// results are the same on all machines.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     let x = x.max(-87.0);

@@ -1,4 +1,5 @@
-//! The processor's tile registers (AMX): detection, permission and configuration.
+//! Detects and configures the processor's tile registers (AMX), and requests permission to use
+//! them.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
@@ -6,13 +7,13 @@ use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
 use std::sync::OnceLock;
 
-/// The bit of `cpuid` leaf 7 for products of signed bytes.
+/// The bit of `cpuid` leaf 7 that says whether the tile registers can multiply signed bytes.
 pub const INT8: u32 = 1 << 25;
-/// The bit of `cpuid` leaf 7 for products of bfloat16.
+/// The bit of `cpuid` leaf 7 that says whether the tile registers can multiply bfloat16 values.
 pub const BF16: u32 = 1 << 22;
 
-/// Whether the CPU supports AMX with the given products ([`INT8`], [`BF16`] or both), and the
-/// operating system permits it.
+/// Whether the tile registers can be used for the products `products` ([`INT8`], [`BF16`] or both):
+/// the CPU supports them, and the operating system permits this process to use them.
 pub fn are_available(products: u32) -> bool {
     has(products) && are_permitted()
 }
@@ -23,8 +24,9 @@ fn has(products: u32) -> bool {
     __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & wanted == wanted
 }
 
-/// Whether the process may use the registers. Linux grants them on request (`ARCH_REQ_XCOMP_PERM`
-/// of arch_prctl, Documentation/arch/x86/xstate.rst); this requests them once.
+/// Whether the operating system permits this process to use the tile registers. Linux grants the
+/// permission on request (`ARCH_REQ_XCOMP_PERM` of arch_prctl, Documentation/arch/x86/xstate.rst),
+/// so the first call requests it.
 #[cfg(target_os = "linux")]
 fn are_permitted() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
@@ -48,7 +50,7 @@ fn are_permitted() -> bool {
     false
 }
 
-/// The shape of every tile register, as `ldtilecfg` loads it.
+/// The shape of every tile register, in the form that the instruction `ldtilecfg` loads.
 #[repr(C, align(64))]
 pub struct TileConfig {
     palette: u8,
@@ -59,7 +61,8 @@ pub struct TileConfig {
 }
 
 impl TileConfig {
-    /// A configuration of the eight registers, each with its bytes per row and its number of rows.
+    /// Creates a configuration of the eight registers from the bytes per row and the number of rows
+    /// of each register.
     pub const fn new(row_bytes: [u16; 8], rows: [u8; 8]) -> TileConfig {
         let mut shapes = TileConfig {
             palette: 1,
@@ -78,7 +81,7 @@ impl TileConfig {
     }
 }
 
-/// Loads the configuration of the registers.
+/// Loads the shapes of the tile registers.
 ///
 /// # Safety
 /// The registers are available ([`are_available`]).
@@ -88,7 +91,8 @@ pub unsafe fn load_config(shapes: &'static TileConfig) {
     unsafe { asm!("ldtilecfg [{}]", in(reg) shapes, options(nostack, preserves_flags)) };
 }
 
-/// Releases the registers, whose contents would otherwise be saved at every thread switch.
+/// Releases the tile registers. Otherwise, the system would save their contents at every thread
+/// switch.
 ///
 /// # Safety
 /// The registers are available ([`are_available`]).

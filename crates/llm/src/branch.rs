@@ -1,13 +1,14 @@
-//! Branches: continuations of one story. They share the KV cache up to the point where they
-//! diverge; each stores the state of its own tokens.
+//! Branches are alternative continuations of one story. All branches share the KV cache up to the
+//! point where they diverge; each branch stores the state of its own tokens.
 
 use kernels::attention::KvBlocks;
 
-/// A continuation of the KV cache as it was when the branch was created; CPUs only.
+/// A continuation of the tokens that were in the KV cache when the branch was created. Branches are
+/// supported only on CPUs.
 pub struct Branch {
-    /// How many tokens at the start of the KV cache the branch shares.
+    /// The number of tokens at the start of the KV cache that the branch shares.
     pub(crate) shared: usize,
-    /// How many tokens the branch adds.
+    /// The number of tokens that the branch adds.
     pub(crate) len: usize,
     /// The state of the branch's own tokens, layer by layer.
     pub(crate) layers: Vec<BranchState>,
@@ -16,15 +17,15 @@ pub struct Branch {
 /// The state of a branch's own tokens in one layer.
 pub(crate) enum BranchState {
     Attention(KvBlocks),
-    /// Rows of a convolution, `[tokens, channels]`.
+    /// The rows that a convolution layer stores, `[tokens, channels]`.
     Convolution(Vec<f32>),
 }
 
 /// The positions of the tokens of one forward pass.
 pub(crate) enum Positions<'a> {
-    /// Consecutive positions, starting with this one.
+    /// Consecutive positions. The number is the position of the first token.
     Sequence(usize),
-    /// One token at the end of each branch.
+    /// One token per branch, at the end of the branch.
     Branches(&'a mut [Branch]),
 }
 
@@ -36,7 +37,7 @@ impl Branch {
 }
 
 impl Positions<'_> {
-    /// The position of token `index` of the forward pass.
+    /// Returns the position of the token with index `index` in the forward pass.
     pub(crate) fn of(&self, index: usize) -> usize {
         match self {
             Positions::Sequence(position) => position + index,

@@ -1,9 +1,9 @@
-//! The compute device: the one named by a flag, or else the best one available.
+//! The compute device: the device that a flag names, or else the best available device.
 
 use crate::error::ModelError;
 use candle_core::Device;
 
-/// The device that the user chose.
+/// The user's choice of a compute device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// A GPU if this build supports one and it is available, otherwise the CPU.
@@ -36,7 +36,8 @@ impl std::str::FromStr for DeviceChoice {
     }
 }
 
-/// Opens the device. A GPU that the user named must be present; `Auto` falls back to the CPU.
+/// Opens the chosen device. Returns an error if the user named a GPU that is not present; `Auto`
+/// falls back to the CPU.
 pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
@@ -51,7 +52,7 @@ pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
     }
 }
 
-/// `cpu`, `cuda:0` or `metal`, as recorded in provenance.
+/// Returns the device's name as recorded in provenance: `cpu`, `cuda:0` or `metal`.
 pub fn name(device: &Device) -> String {
     match device.location() {
         candle_core::DeviceLocation::Cpu => "cpu".to_string(),

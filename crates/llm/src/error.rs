@@ -1,9 +1,9 @@
-//! Model errors.
+//! The errors of loading and running a model.
 
 use crate::gguf::GgufError;
 use kernels::linear::LinearError;
 
-/// A model error: one sentence with advice.
+/// An error of loading or running a model. The message is one sentence with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error(transparent)]

@@ -1,5 +1,6 @@
-//! The supported model families: one row for each, with its differences from `PLAIN`. The layers
-//! do not depend on the family's name: `transformer::Config` tells them about these differences.
+//! The supported model families: one row for each family, which lists its differences from `PLAIN`.
+//! The layers do not depend on the family's name; they read the differences from
+//! `transformer::Config`.
 //!
 //! Sources: each model's published configuration and tokenizer.
 
@@ -11,35 +12,39 @@ pub struct Family {
     /// The value of `general.architecture` in the family's GGUF files.
     pub name: &'static str,
     pub rope_layout: RopeLayout,
-    /// RoPE's base if the file does not state it.
+    /// The base of RoPE for files that do not state it.
     pub rope_base: f64,
-    /// The name of the tensor with RoPE's per-frequency divisors, which some files lack.
+    /// The name of the tensor that contains RoPE's per-frequency divisors. Some files do not have
+    /// this tensor.
     pub rope_divisors: &'static str,
-    /// The activation of the feed-forward network. [`Activation::Gelu`] is the tanh approximation;
-    /// exact GELU would need a new variant.
+    /// The activation function of the feed-forward network. [`Activation::Gelu`] is the tanh
+    /// approximation of GELU; the exact function would need a new variant.
     pub activation: Activation,
     /// Whether embeddings are multiplied by the square root of their width.
     pub scales_embeddings: bool,
-    /// In models with a sliding window, n if every n-th layer still has full attention; 0 if no
-    /// layer has.
+    /// In models with a sliding window, n if every n-th layer has full attention instead of the
+    /// window; 0 if every layer has the window.
     pub full_attention_every: usize,
-    /// RoPE's base in layers with a sliding window, if it differs and files do not state it.
+    /// The base of RoPE in layers with a sliding window, for files that do not state it. None if
+    /// the base is the same in all layers.
     pub local_rope_base: Option<f64>,
-    /// The number of layers by which to recognize the one model in the family that scales queries
-    /// by hidden size over heads instead of by head width; GGUF files do not state this.
+    /// The number of layers of the one model in the family that divides queries by the square root
+    /// of (hidden size / heads) instead of the square root of the head width. The model is
+    /// recognized by this number, because GGUF files do not state the scale.
     pub wide_query_layers: Option<usize>,
 }
 
 /// Which two dimensions of a head are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopeLayout {
-    /// Pairs (2i, 2i+1): the layout of llama's GGUF files.
+    /// The dimensions 2i and 2i + 1 form a pair. GGUF files of the family llama use this layout.
     Interleaved,
-    /// Half-split: (i, i + dim/2), as in NeoX.
+    /// The dimensions i and i + dim/2 form a pair. GPT-NeoX uses this layout.
     HalfSplit,
 }
 
-/// The tensor of Phi 3's RoPE divisors for contexts up to the original length.
+/// The name of the tensor that contains Phi 3's RoPE divisors for contexts up to the original
+/// length.
 pub const SHORT_DIVISORS: &str = "rope_factors_short.weight";
 
 /// The values that most families share.
@@ -55,7 +60,7 @@ const PLAIN: Family = Family {
     wide_query_layers: None,
 };
 
-/// All families that can be loaded.
+/// All families that illumine can load.
 pub const FAMILIES: &[Family] = &[
     Family {
         name: "llama",
@@ -101,7 +106,7 @@ pub const FAMILIES: &[Family] = &[
     },
 ];
 
-/// Names of tokens that always end generation ("EOG" in llama.cpp's llama-vocab.cpp).
+/// The names of the tokens that always end generation ("EOG" in llama.cpp's llama-vocab.cpp).
 pub const END_TOKENS: &[&str] = &[
     "<|im_end|>",
     "<|eot_id|>",
@@ -116,10 +121,10 @@ pub const END_TOKENS: &[&str] = &[
     "</s>",
 ];
 
-/// Turn tokens whose names lack the bars of `<|im_end|>`.
+/// The names of turn tokens that lack the bars of names like `<|im_end|>`.
 pub const TURN_TOKENS: &[&str] = &["<start_of_turn>", "<end_of_turn>", "<EOT>", "_<EOT>"];
 
-/// How a tokenizer splits text into words before merging tokens within each.
+/// How a tokenizer splits text into words. Tokens are merged only within a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WordSplit {
     Gpt2,
@@ -129,7 +134,7 @@ pub enum WordSplit {
     Tekken,
 }
 
-/// The split for each value of `tokenizer.ggml.pre` (llama.cpp's llama-vocab.cpp).
+/// The way to split text for each value of `tokenizer.ggml.pre` (llama.cpp's llama-vocab.cpp).
 const WORD_SPLITS: &[(WordSplit, &[&str])] = &[
     (WordSplit::Gpt2, &["gpt-2", "gpt2", "default", ""]),
     (WordSplit::SmolLm, &["smollm"]),
@@ -151,8 +156,8 @@ const WORD_SPLITS: &[(WordSplit, &[&str])] = &[
     (WordSplit::Tekken, &["tekken"]),
 ];
 
-/// Metadata keys of factors and limits that illumine does not implement; a value of 0 or 1 has no
-/// effect.
+/// Metadata keys of factors and limits that illumine does not implement. A model is refused if one
+/// of them has a value other than 0 or 1, which have no effect.
 pub const UNSUPPORTED: &[&str] = &[
     "attention.scale",
     "attn_logit_softcapping",
@@ -163,12 +168,13 @@ pub const UNSUPPORTED: &[&str] = &[
     "residual_scale",
 ];
 
-/// The family with this name.
+/// Returns the family that has the given name.
 pub fn find(name: &str) -> Option<&'static Family> {
     FAMILIES.iter().find(|family| family.name == name)
 }
 
-/// The split for a value of `tokenizer.ggml.pre`, if the value is known.
+/// Returns the way to split text for a value of `tokenizer.ggml.pre`, or None if the value is
+/// unknown.
 pub fn split_of(pre: &str) -> Option<WordSplit> {
     let named = WORD_SPLITS.iter().find(|(_, names)| names.contains(&pre));
     named.map(|(split, _)| *split)

@@ -29,10 +29,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use value::Value;
 
-/// How many bytes are read from the start of a file to identify its type.
+/// The number of bytes at the start of a file by which its type is identified.
 const START: u64 = 512;
 
-/// An open GGUF file. Strings and tensors stay in the mapped file until they are used.
+/// An open GGUF file. Strings and tensors remain in the mapped file until they are used.
 pub struct Gguf {
     map: Mmap,
     path: PathBuf,
@@ -126,7 +126,7 @@ impl Gguf {
         numbers?.collect()
     }
 
-    /// The error for missing required metadata.
+    /// Returns the error for a file in which the required metadata `key` is missing.
     pub fn missing(&self, key: &str) -> GgufError {
         GgufError::Missing {
             path: self.path.clone(),
@@ -142,7 +142,7 @@ impl Gguf {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// Refuses a file with a tensor in an unsupported format.
+    /// Returns an error if any tensor of the file has an unsupported format.
     pub fn check_formats(&self) -> Result<(), GgufError> {
         let mut kinds = self.tensors.values().map(|tensor| tensor.kind);
         match kinds.find(|kind| kind.candle().is_none()) {
@@ -154,19 +154,20 @@ impl Gguf {
         }
     }
 
-    /// The tensor's raw blocks in the file.
+    /// The bytes of a tensor's blocks, as they are in the file.
     pub fn data(&self, tensor: &TensorInfo) -> &[u8] {
         &self.map[tensor.bytes.clone()]
     }
 
-    /// Lets the system evict pages returned by [`Gguf::data`]; they remain readable.
+    /// Allows the system to evict the memory pages of `data`, which [`Gguf::data`] returned. The
+    /// data remains readable, since the system loads the pages again when they are read.
     pub fn release(&self, data: &[u8]) {
         let start = data.as_ptr() as usize - self.map.as_ptr() as usize;
         pages::release(&self.map, start..start + data.len());
     }
 
-    /// Applies `take` to each value of an array. Arrays are parsed only here, since most are never
-    /// used.
+    /// Applies `take` to each value of the array `key`. An array is parsed only when it is used,
+    /// since most arrays never are.
     fn array<'a, T: 'a>(
         &'a self,
         key: &str,
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A header with one string, one array and one F32 tensor [2, 3].
+    /// Returns a small GGUF file with one string, one array and one F32 tensor `[2, 3]`.
     fn small() -> Vec<u8> {
         let mut file = b"GGUF".to_vec();
         file.extend(3u32.to_le_bytes());

@@ -30,7 +30,7 @@ pub fn load_text(gguf: Arc<Gguf>, placement: &Placement) -> Result<Box<dyn TextM
     Ok(Box::new(Transformer::load(gguf, placement)?))
 }
 
-/// Refuses a file whose architecture or weight formats are not supported.
+/// Returns an error if the file's architecture or the format of a weight is not supported.
 pub fn check_supported(gguf: &Gguf) -> Result<(), ModelError> {
     let architecture = gguf.text("general.architecture").unwrap_or_default();
     if families::find(&architecture).is_none() {

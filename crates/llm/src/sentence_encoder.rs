@@ -1,8 +1,8 @@
-//! The text encoder: turns a sentence into an embedding.
+//! The text encoder, which turns a text into an embedding. Texts with similar meanings have similar
+//! embeddings.
 //!
-//! all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Wang et al. 2020): BERT, mean pooling, then
-//! normalization. Phrases with similar meanings have similar embeddings. It does not handle
-//! pictures.
+//! The model is all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Wang et al. 2020): BERT, followed by
+//! mean pooling and normalization. It does not handle pictures.
 
 use crate::error::ModelError;
 use ahash::AHashMap;
@@ -16,19 +16,20 @@ use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 
-/// The width of an embedding.
+/// The number of values in an embedding.
 pub const WIDTH: usize = 384;
-/// The maximum number of tokens that the encoder was trained on; the rest of a longer text is
+/// The maximum number of tokens that the encoder was trained on. The rest of a longer text is
 /// ignored.
 const LONGEST: usize = 256;
-/// How many characters of a text are tokenized: more than enough for the maximum number of tokens.
+/// The number of characters of a text that are tokenized, which is more than enough for [`LONGEST`]
+/// tokens.
 const LETTERS: usize = 8 * LONGEST;
 
-/// The encoder's vocabulary, one word piece per line, in order of id.
+/// The encoder's vocabulary: one word piece per line, in order of token id.
 const VOCABULARY: &str = include_str!("../../../models/all-minilm-l6-v2/vocab.txt");
-/// The id of `[CLS]`, which comes before the input.
+/// The id of the token `[CLS]`, which is placed before the text.
 const BEGIN: u32 = 101;
-/// The id of `[SEP]`, which comes after the input.
+/// The id of the token `[SEP]`, which is placed after the text.
 const END: u32 = 102;
 
 /// The loaded text encoder.
@@ -39,7 +40,8 @@ pub struct SentenceEncoder {
 }
 
 impl SentenceEncoder {
-    /// Loads `model.safetensors` of all-MiniLM-L6-v2.
+    /// Loads the text encoder from `path`, which is the file `model.safetensors` of
+    /// all-MiniLM-L6-v2.
     pub fn load(path: &Path, device: &Device) -> Result<SentenceEncoder, ModelError> {
         let unreadable = |why: String| ModelError::Encoder(base::untrusted::clean_key(&why));
         let file = File::open(path).map_err(|why| unreadable(why.to_string()))?;
@@ -63,14 +65,14 @@ impl SentenceEncoder {
         SentenceEncoder::load(path, &super::device::open(choice)?)
     }
 
-    /// The normalized embedding of a text: [`WIDTH`] numbers.
+    /// Returns the normalized embedding of a text, which has [`WIDTH`] values.
     pub fn embed(&self, text: &str) -> Result<Vec<f32>, ModelError> {
         let mut rows = self.forward(&[self.ids(text)?])?;
         Ok(rows.pop().unwrap_or_default())
     }
 
-    /// The embeddings of many texts: `[texts, WIDTH]`. `go_on` receives the number of finished
-    /// texts; if it returns false, the result is None.
+    /// Returns the embeddings of many texts, `[texts, WIDTH]`. Before each batch, `go_on` is called
+    /// with the number of finished texts; if it returns false, this function returns None.
     pub fn embed_all(
         &self,
         texts: &[String],
@@ -99,7 +101,8 @@ impl SentenceEncoder {
         Ok(Some(all))
     }
 
-    /// Embeds rows of token ids, all of the same length.
+    /// Embeds several texts. `ids` contains one row of token ids per text; all rows have the same
+    /// length.
     fn forward(&self, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, ModelError> {
         let tokens = ids.first().map_or(0, Vec::len);
         let ids = Tensor::from_vec(ids.concat(), (ids.len(), tokens), &self.device)?;
@@ -123,7 +126,7 @@ impl SentenceEncoder {
     }
 }
 
-/// config.json of all-MiniLM-L6-v2.
+/// Returns the configuration of all-MiniLM-L6-v2, from its config.json.
 fn config() -> Config {
     Config {
         vocab_size: 30522,
@@ -139,8 +142,9 @@ fn config() -> Config {
     }
 }
 
-/// Tokenizes text: lower case without accents, split at spaces and punctuation, then into word
-/// pieces. Control tokens such as `[CLS]` are never parsed from text.
+/// Creates the tokenizer. It converts text to lower case, removes accents, splits the text at
+/// spaces and punctuation, and splits the resulting words into word pieces. Control tokens such as
+/// `[CLS]` are never parsed from text.
 fn tokenizer() -> Result<tokenizers::Tokenizer, ModelError> {
     let vocabulary = VOCABULARY.lines().enumerate();
     let vocabulary: AHashMap<_, _> = vocabulary

@@ -1,7 +1,8 @@
 //! The chat template of a GGUF file, rendered by minijinja.
 //!
-//! Templates are untrusted: they may loop or raise errors, and they see only the messages. A
-//! writer's words are guarded before rendering, so that they cannot pose as control tokens.
+//! Templates are untrusted: they may loop or raise errors, and they see only the messages. The
+//! names of control tokens in a writer's text are replaced before rendering, so that the text
+//! cannot inject control tokens.
 
 use super::tokenizer::Tokenizer;
 use crate::error::ModelError;
@@ -12,35 +13,36 @@ use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// One message of a chat, as templates receive it.
+/// One message of a chat, in the form that chat templates take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatMessage {
-    /// `system`, `user` or `assistant`.
+    /// The role of the message's author: `system`, `user` or `assistant`.
     pub role: &'static str,
     pub content: String,
 }
 
 pub struct ChatTemplate {
     environment: Arc<Environment<'static>>,
-    /// The limit that the template has exceeded, if any. The thread that exceeded it still holds
-    /// its memory, so the template is not rendered again.
+    /// The error for the limit that the template exceeded, if it exceeded one. The thread that
+    /// rendered the template then retains its memory, so the template is not rendered again.
     over_limit: OnceLock<NoResult>,
 }
 
-/// The number of steps after which a template counts as endless.
+/// The maximum number of steps of a template. A template that takes more steps is treated as
+/// endless.
 const FUEL: u64 = 5_000_000;
 
-/// The memory in bytes that a template may use, apart from what the text of the chat takes.
+/// The memory that a template may use in addition to the text of the chat, in bytes.
 const MEMORY: usize = 64 << 20;
 
-/// How long a template may take.
+/// The maximum time that rendering a template may take.
 const TIME: Duration = Duration::from_secs(20);
 
-/// How many bytes a template may add to the text of a chat.
+/// The maximum number of bytes that a template may add to the text of the chat.
 const LONGEST: usize = 4 << 20;
 
 impl ChatTemplate {
-    /// Compiles the file's template.
+    /// Compiles the chat template `source`.
     pub fn new(source: String) -> Result<ChatTemplate, ModelError> {
         let mut environment = Environment::new();
         // The Hugging Face convention for chat templates.
@@ -64,8 +66,8 @@ impl ChatTemplate {
         })
     }
 
-    /// Renders the messages in the model's format, with guarded text (see [`Tokenizer::guard`]), up
-    /// to the start of the model's next turn.
+    /// Renders the messages in the model's format, up to the start of the model's next turn. Names
+    /// of control tokens in the messages are guarded (see [`Tokenizer::guard`]).
     pub fn render(
         &self,
         tokenizer: &Tokenizer,
@@ -81,8 +83,8 @@ impl ChatTemplate {
         }
     }
 
-    /// The messages as the model was trained to see them, then the start of a turn by `role`, so
-    /// that the model writes that turn instead of its own.
+    /// Renders the messages in the model's format, then the start of a turn by `role`, so that the
+    /// model writes the text of that turn instead of its own.
     pub fn render_open_turn(
         &self,
         tokenizer: &Tokenizer,
@@ -118,7 +120,7 @@ impl ChatTemplate {
         self.render_bounded(context, LONGEST.saturating_add(words.saturating_mul(4)))
     }
 
-    /// Renders at most `most` bytes.
+    /// Renders the template. Returns an error if the result would be longer than `most` bytes.
     fn render_bounded(&self, context: Value, most: usize) -> Result<String, ModelError> {
         let environment = self.environment.clone();
         let render = move || {
@@ -147,7 +149,7 @@ impl ChatTemplate {
     }
 }
 
-/// A prompt being rendered, whose length is limited.
+/// The buffer to which a prompt is rendered. Its length is limited to `most` bytes.
 struct Bounded {
     bytes: Vec<u8>,
     most: usize,

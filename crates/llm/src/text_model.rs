@@ -1,4 +1,5 @@
-//! The interface of text models, their placement, and the selection of logits.
+//! The interface of text models, the settings of where a model computes, and the selection of
+//! logits.
 
 use crate::branch::Branch;
 use crate::error::ModelError;
@@ -9,34 +10,35 @@ use kernels::linear::KernelFamily;
 /// Which rows of logits a forward pass returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logits {
-    /// No rows: the tokens are only evaluated into the KV cache.
+    /// No row. The tokens are only evaluated into the KV cache.
     Skip,
-    /// The row of the last token.
+    /// Only the row of the last token.
     Last,
     /// The rows of all tokens.
     All,
-    /// The row of the last token, if only its k highest logits are needed. A device from which it
-    /// is faster to copy few logits sets the others to `-inf`.
+    /// Only the row of the last token, in which only the k highest logits are exact. If copying
+    /// fewer logits from the device is faster, the remaining logits are set to `-inf`.
     TopK(usize),
 }
 
-/// Where and how a model computes.
+/// The device on which a model computes, and the settings of the computation.
 #[derive(Clone, Debug)]
 pub struct Placement {
     pub device: Device,
-    /// The number of threads on a CPU.
+    /// The number of threads, if the device is a CPU.
     pub threads: usize,
-    /// How keys and values are stored on a CPU.
+    /// The type in which keys and values are stored, if the device is a CPU.
     pub kv: KvType,
-    /// The kernel family on a CPU; `None` chooses the best.
+    /// The kernel family, if the device is a CPU. `None` selects the best family that the processor
+    /// supports.
     pub family: Option<KernelFamily>,
-    /// Whether to use candle's tensor operations even on a CPU, as on a GPU: tests compare the
-    /// kernels with them.
+    /// Whether to use candle's tensor operations on a CPU too, instead of illumine's kernels. Tests
+    /// set this to compare the kernels with candle.
     pub force_candle: bool,
 }
 
 impl Placement {
-    /// The default placement on a device.
+    /// Returns the default settings for the given device and number of threads.
     pub fn new(device: Device, threads: usize) -> Placement {
         Placement {
             device,
@@ -48,14 +50,15 @@ impl Placement {
     }
 }
 
-/// A language model with its KV cache: tokens in, logits out.
+/// A language model with its KV cache. It takes tokens and returns logits.
 pub trait TextModel {
-    /// How many tokens the KV cache can hold.
+    /// The maximum number of tokens in the KV cache.
     fn context(&self) -> usize;
 
     fn vocabulary(&self) -> usize;
 
-    /// The kernel family in use, which may affect results; empty if there is only one.
+    /// The name of the kernel family that the model uses, since the family may affect results.
+    /// Empty if the model's results do not depend on a kernel family.
     fn kernel_family(&self) -> String {
         String::new()
     }
@@ -67,12 +70,14 @@ pub trait TextModel {
         self.len() == 0
     }
 
-    /// Forgets every token after the first `keep`. A model that cannot cut its cache exactly there
-    /// forgets more: [`TextModel::len`] returns how many are left.
+    /// Removes every token after the first `keep` tokens from the KV cache. A model that cannot cut
+    /// its cache exactly there removes more tokens; [`TextModel::len`] returns the number of tokens
+    /// that remain.
     fn rewind(&mut self, keep: usize);
 
-    /// Evaluates `tokens` after those in the KV cache. Returns logits, `[rows, vocabulary]` flat,
-    /// or `None` if `stop` requested a stop: the KV cache is then unchanged.
+    /// Evaluates `tokens` as a continuation of the tokens in the KV cache. Returns the logits,
+    /// which are `[rows, vocabulary]`, as a flat list. If `stop` returns true, returns `None` and
+    /// leaves the KV cache unchanged.
     fn forward(
         &mut self,
         tokens: &[u32],
@@ -80,35 +85,38 @@ pub trait TextModel {
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError>;
 
-    /// The part of the KV cache that belongs to tokens `from..to`, as bytes for
-    /// [`TextModel::restore`]; `model` names the model (its SHA-256). `None` if the cache cannot be
-    /// saved. `transformer/snapshot.rs` documents the format; the caller saves the token ids.
+    /// Returns the part of the KV cache that belongs to the tokens `from..to`, as bytes for
+    /// [`TextModel::restore`], or `None` if the cache cannot be saved. `model` identifies the model
+    /// by its SHA-256. The format is documented in `transformer/snapshot.rs`. The bytes do not
+    /// contain the token ids, which the caller must save too.
     fn save(&self, _from: usize, _to: usize, _model: &str) -> Option<Vec<u8>> {
         None
     }
 
-    /// Loads saved tokens into the KV cache, which must reach up to their first position;
-    /// everything from there on is replaced. On an error the cache is unchanged.
+    /// Loads saved tokens into the KV cache, which must contain all tokens before the first saved
+    /// position. Tokens from that position on are replaced. If loading fails, the cache is
+    /// unchanged.
     fn restore(&mut self, _bytes: &[u8], _model: &str) -> Result<(), ModelError> {
         Err(ModelError::Snapshot("this model cannot load one"))
     }
 
-    /// Whether evaluating tokens in a batch gives logits bit-identical to evaluating them one by
-    /// one.
+    /// Whether the logits are bit-identical when tokens are evaluated in a batch and when they are
+    /// evaluated one by one.
     fn is_batch_invariant(&self) -> bool {
         false
     }
 
-    /// A new branch after the tokens in the KV cache; `None` if the model cannot evaluate several
-    /// branches side by side.
+    /// Creates a branch that continues the tokens in the KV cache. Returns `None` if the model
+    /// cannot evaluate several branches together.
     fn branch(&self) -> Option<Branch> {
         None
     }
 
-    /// Evaluates one token at the end of each branch; the KV cache must still hold the tokens that
-    /// the branches share. Returns logits, `[branches, vocabulary]` flat, bit-identical to those of
-    /// [`TextModel::forward`] for each branch alone, or `None` if `stop` requested a stop: the
-    /// branches are then unchanged.
+    /// Evaluates one token at the end of each branch. The KV cache must still contain the tokens
+    /// that the branches share. Returns the logits, which are `[branches, vocabulary]`, as a flat
+    /// list. For each branch, the logits are bit-identical to the logits that
+    /// [`TextModel::forward`] would return. If `stop` returns true, returns `None` and leaves the
+    /// branches unchanged.
     fn forward_branches(
         &mut self,
         _branches: &mut [Branch],
@@ -118,6 +126,6 @@ pub trait TextModel {
         Ok(None)
     }
 
-    /// Moves a branch's own tokens into the KV cache, after those that it shares.
+    /// Copies the branch's own tokens into the KV cache, after the tokens that the branch shares.
     fn adopt(&mut self, _branch: &Branch) {}
 }

@@ -1,18 +1,19 @@
-//! The address of a model server, as a writer types it: `http://host:8080`, optionally with
+//! The address of a model server as a writer types it: `http://host:8080`, optionally followed by
 //! `#MODEL`.
 
 use ureq::http::Uri;
 
-/// Where a server is, and which of its models to use.
+/// The address of a model server and the name of a model on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// Scheme, host, port and path, without `/v1` or a trailing slash.
+    /// The scheme, host, port and path of the server, without `/v1` and without a trailing slash.
     pub root: String,
-    /// The model; `None` lets the server choose.
+    /// The name of the model. If it is `None`, the server chooses a model.
     pub model: Option<String>,
 }
 
-/// Why a text is not an address. The text may contain a secret, so it is not quoted.
+/// The reason why a text is not a valid address. The message does not quote the text, since the
+/// text may contain a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     #[error(
@@ -25,7 +26,7 @@ pub enum AddressError {
     Secret,
 }
 
-/// Endings of addresses that name a route rather than the server.
+/// The endings of addresses that name a route of the server rather than the server.
 const ROUTES: [&str; 8] = [
     "/v1/chat/completions",
     "/v1/completions",
@@ -37,7 +38,7 @@ const ROUTES: [&str; 8] = [
     "/v1",
 ];
 
-/// Whether a model's name is really a server's address.
+/// Whether a text that was given as the name of a model is the address of a server.
 pub fn is_address(name: &str) -> bool {
     let starts = |scheme: &str| {
         name.get(..scheme.len())
@@ -101,7 +102,7 @@ trait LowercaseHost {
 }
 
 impl LowercaseHost for String {
-    /// Lowercases the scheme and host, but not the path.
+    /// Converts the scheme and the host to lower case, but not the path.
     fn to_lowercase_host(self) -> String {
         let start = self.find("://").map_or(0, |at| at + 3);
         let end = self[start..].find('/').map_or(self.len(), |at| start + at);

@@ -1,23 +1,23 @@
-//! Parses an event: its text, whether and why the text ended, and statistics.
+//! Parses an event of an answer: its text, the reason why the text ended, and statistics.
 
 use super::error::said;
 use super::flavour::Protocol;
 use serde_json::Value;
 
-/// Why a text ended.
+/// The reason why a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// The model ended the text.
+    /// The model decided to end the text.
     Complete,
-    /// The text reached the requested length.
+    /// The text reached the maximum length of the request.
     Length,
     /// The text reached a stop string.
     StopString,
-    /// The context was full.
+    /// The text filled the model's context.
     ContextFull,
     /// The service withheld the rest of the text.
     Filtered,
-    /// The server gave up.
+    /// The server stopped because of an error or an interruption.
     Aborted,
 }
 
@@ -25,22 +25,22 @@ pub enum Finish {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chunk {
     pub text: String,
-    /// The model's thoughts; not part of the answer.
+    /// The part of the model's thoughts in this event. Thoughts do not belong to the answer.
     pub thought: String,
     pub finish: Option<Finish>,
-    /// Whether this is the last event.
+    /// Whether this is the last event of the answer.
     pub last: bool,
     pub prompt_tokens: Option<usize>,
-    /// The number of the prompt's tokens that were already in the server's KV cache.
+    /// The number of tokens of the prompt that were already in the server's KV cache.
     pub cached: Option<usize>,
     pub new_tokens: Option<usize>,
     pub prompt_ms: Option<f64>,
     pub progress: Option<Progress>,
-    /// The most likely tokens at the first position of `text`.
+    /// The tokens that were most likely at the beginning of `text`.
     pub likely: Vec<Likely>,
 }
 
-/// How much of the prompt has been prefilled, in tokens.
+/// The progress of prefilling a prompt. All numbers are in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     pub done: usize,
@@ -48,7 +48,7 @@ pub struct Progress {
     pub cached: usize,
 }
 
-/// A token that could come next.
+/// One of the most likely tokens at a position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Likely {
     /// The id of the token, if the server reports it.
@@ -57,12 +57,14 @@ pub struct Likely {
     pub log_probability: f64,
 }
 
-/// Parses an event. The error is the server's own message, or `None` if the event is malformed.
+/// Parses an event. The error contains the server's own message, or `None` if the event is
+/// malformed.
 pub fn decode(protocol: Protocol, event: &str) -> Result<Chunk, Option<String>> {
     decode_choice(protocol, event, 0)
 }
 
-/// Parses one choice's part of an event, for a request with several choices.
+/// Parses the part of an event that belongs to the text with index `choice`, for a request for
+/// several texts.
 pub fn decode_choice(
     protocol: Protocol,
     event: &str,
@@ -102,14 +104,15 @@ fn count(json: &Value) -> Option<usize> {
     json.as_u64().and_then(|it| usize::try_from(it).ok())
 }
 
-/// The first nonempty text: some servers send a thought under two names.
+/// Returns the first text that is not empty, since some servers send the same thought in two
+/// fields.
 fn thought<const N: usize>(places: [&Value; N]) -> String {
     let texts = places.into_iter().filter_map(Value::as_str);
     let mut texts = texts.filter(|text| !text.is_empty());
     texts.next().unwrap_or_default().to_string()
 }
 
-/// How much of the prompt llama-server reports as evaluated.
+/// Parses llama-server's report of how much of the prompt has been evaluated.
 fn progress(json: &Value) -> Option<Progress> {
     let progress = &json["prompt_progress"];
     count(&progress["total"]).map(|total| Progress {

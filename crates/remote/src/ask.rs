@@ -1,4 +1,4 @@
-//! A request for text, in the form that each protocol expects.
+//! A request for text, converted to the form that each protocol expects.
 
 use super::events::Framing;
 use super::flavour::{Flavour, Prefill, Protocol};
@@ -6,25 +6,26 @@ use super::samplers::fields;
 use sampler::Sampling;
 use serde_json::{Map, Value, json};
 
-/// A request for text.
+/// A request to a model server for text.
 #[derive(Clone, Debug)]
 pub struct Ask<'a> {
     pub model: &'a str,
     pub prompt: Prompt,
     pub sampling: &'a Sampling,
     pub seed: u64,
-    /// The maximum number of tokens to write.
+    /// The maximum number of tokens that the model may write.
     pub most: usize,
     pub stop: Vec<String>,
-    /// How many of the most likely tokens to report at each position.
+    /// The number of most likely tokens that the server should report at each position.
     pub likely: usize,
-    /// Tokens to make more or less likely.
+    /// The ids of tokens to make more or less likely, each with the amount added to the token's
+    /// logit.
     pub bias: Vec<(u32, f32)>,
-    /// Phrases never to write, for a server that bans phrases itself.
+    /// The phrases that the model must never write. Only some servers ban phrases themselves.
     pub banned: Vec<String>,
-    /// How many texts to write, if the server can write several at once.
+    /// The number of texts that one request should return, if the server supports more than one.
     pub choices: usize,
-    /// The context size to reserve, for servers that take it from the request.
+    /// The size of the context in tokens, for servers that take this size from the request.
     pub context: usize,
     pub stream: bool,
 }
@@ -33,8 +34,8 @@ pub struct Ask<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Prompt {
     Text(String),
-    /// Turns for the server's chat template; with `open`, the last turn is the model's, to be
-    /// continued.
+    /// Messages that the server renders with its chat template. If `open` is true, the last message
+    /// is the beginning of the model's message, which the model continues.
     Turns {
         turns: Vec<Turn>,
         open: bool,
@@ -44,12 +45,12 @@ pub enum Prompt {
 /// A message in a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// `system`, `user` or `assistant`.
+    /// The role of the message's author: `system`, `user` or `assistant`.
     pub role: &'static str,
     pub text: String,
 }
 
-/// A request as it is sent.
+/// An HTTP request to a model server, and the form of its answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     pub path: &'static str,
@@ -58,10 +59,10 @@ pub struct Call {
     pub protocol: Protocol,
 }
 
-/// The maximum number of stop strings that some servers allow.
+/// The maximum number of stop strings in a request to a server that limits this number.
 const STOPS: usize = 4;
 
-/// The HTTP request for `ask`, in the form that the flavour expects.
+/// Converts `ask` to the HTTP request that a server of the given flavour expects.
 pub fn call(flavour: Flavour, ask: &Ask) -> Call {
     let protocol = match &ask.prompt {
         Prompt::Text(_) => flavour.prose().unwrap_or(Protocol::OpenAiText),

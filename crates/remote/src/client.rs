@@ -1,8 +1,10 @@
-//! HTTP to a model server: calls and streams. ureq blocks, so each request has its own thread,
-//! except in a pool (`whole.rs`), whose threads call it directly. Stopping a request closes its
-//! connection at once.
+//! An HTTP client for model servers, with calls (which return the whole answer) and streams.
 //!
-//! Redirects are never followed: a key belongs to one server.
+//! The library `ureq` blocks until an answer arrives, so each request runs on a thread of its own.
+//! The exception is a pool of threads (`whole.rs`), whose threads send their requests themselves.
+//! When a request is stopped, its connection is closed immediately.
+//!
+//! Redirects are never followed, because a key must be sent to no other server.
 
 mod retry_after;
 mod roots;
@@ -30,20 +32,21 @@ use ureq::http::Response;
 use ureq::tls::TlsConfig;
 use ureq::typestate::AgentScope;
 
-/// How often a waiting call checks whether to stop.
+/// The interval at which a waiting call checks whether it should stop.
 const TICK: Duration = Duration::from_millis(30);
-/// The size limit of an answer that is not a stream, in bytes.
+/// The maximum size of an answer that is not a stream, in bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// How long each step of a request may take.
+/// The time limits for the steps of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub connect: Duration,
-    /// The limit for an answer that is not a stream.
+    /// The time limit for an answer that is not a stream.
     pub answer: Duration,
-    /// The limit from the request to the first token, while the server prefills the prompt.
+    /// The time limit from the request to the first token. During this time, the server prefills
+    /// the prompt.
     pub first: Duration,
-    /// The limit from one token to the next.
+    /// The time limit between two tokens.
     pub between: Duration,
 }
 
@@ -58,29 +61,29 @@ impl Default for Limits {
     }
 }
 
-/// The network settings from the environment.
+/// The network settings that the environment and config.toml determine.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
-    /// A PEM file of certificates to trust instead of the system's.
+    /// The path of a PEM file with certificates to trust instead of the system's certificates.
     pub certificates: Option<PathBuf>,
     pub limits: Limits,
-    /// The clock, for servers that say until when to wait but do not send their own time.
+    /// The clock to use if a server states until what time to wait but does not send its own time.
     pub clock: Option<fn() -> SystemTime>,
 }
 
-/// One server, and how to talk to it.
+/// A client for one model server.
 #[derive(Clone, Debug)]
 pub struct Client {
     root: String,
     key: Option<Key>,
-    /// Whether the key is sent in `x-api-key`.
+    /// Whether the key is sent in the header `x-api-key` instead of `authorization`.
     own_header: bool,
-    /// Whether the server is on this machine; if so, proxies are bypassed.
+    /// Whether the server is on this machine. Requests to such a server bypass proxies.
     local: bool,
     tls: Option<TlsConfig>,
     limits: Limits,
     clock: Option<fn() -> SystemTime>,
-    /// Shared by all calls, so that connections are reused.
+    /// The HTTP agent, which all calls share so that connections are reused.
     agent: Agent,
 }
 
@@ -88,15 +91,15 @@ pub struct Client {
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
     pub status: u16,
-    /// The names of the headers.
+    /// The names of the answer's headers.
     pub headers: Vec<String>,
-    /// The value of the `server` header.
+    /// The value of the answer's `server` header.
     pub server: String,
     pub body: String,
 }
 
 impl Client {
-    /// A client for a server; with `local`, it bypasses proxies.
+    /// Creates a client for the server at `root`. If `local` is true, the client bypasses proxies.
     pub fn new(root: &str, key: Option<Key>, local: bool, network: &Network) -> Client {
         let limits = network.limits;
         let tls = root
@@ -116,7 +119,7 @@ impl Client {
         }
     }
 
-    /// Adapts the client to a flavour: Anthropic expects the key in its own header.
+    /// Returns the client adapted to a flavour: Anthropic expects the key in a header of its own.
     pub fn speaking(mut self, flavour: Option<Flavour>) -> Client {
         self.own_header = flavour == Some(Flavour::Anthropic);
         self
@@ -137,12 +140,13 @@ impl Client {
         }
     }
 
-    /// Sends GET and waits for the whole answer, whatever its status.
+    /// Sends a GET request and waits for the whole answer. Returns an answer with any status.
     pub fn get(&self, path: &str, stopped: &dyn Fn() -> bool) -> Result<Reply, RemoteError> {
         self.ask(path, None, stopped)
     }
 
-    /// Sends POST and waits for the whole answer; an error status is returned as an error.
+    /// Sends a POST request and waits for the whole answer. Returns an error if the status is an
+    /// error.
     pub fn post(
         &self,
         path: &str,
@@ -193,7 +197,7 @@ impl Client {
         }
     }
 
-    /// Sends POST and returns its answer event by event.
+    /// Sends a POST request and returns a stream of the answer's events.
     pub fn stream(
         &self,
         path: &str,
@@ -232,7 +236,7 @@ impl Client {
         Ok(Stream::new(self.clone(), agent, receiver, framing))
     }
 
-    /// The function that sends the request; it can be called on another thread.
+    /// Returns a function that sends the request. The function can be called on another thread.
     fn sender(
         &self,
         agent: Agent,
@@ -274,7 +278,7 @@ impl Client {
         headers
     }
 
-    /// Turns an error status into an error.
+    /// Returns an error if the status of the answer is an error.
     pub(crate) fn checked(
         &self,
         status: u16,
@@ -293,7 +297,7 @@ impl Client {
         error.map_or(Ok(()), Err)
     }
 
-    /// A server's message, with the key removed.
+    /// Returns a server's message in a form that can be quoted, without the key.
     pub fn quoted(&self, said: &str) -> String {
         self.key
             .as_ref()
@@ -326,7 +330,7 @@ impl Client {
     }
 }
 
-/// The settings of every connection; `silence` is the timeout of a single read.
+/// Returns the settings of a connection. `silence` is the timeout of a single read.
 fn settings(
     limits: Limits,
     local: bool,
@@ -369,7 +373,7 @@ impl Reply {
         }
     }
 
-    /// The body as JSON, if the request succeeded.
+    /// Parses the body as JSON. Returns None if the request failed or the body is not JSON.
     pub fn json(&self) -> Option<Value> {
         let well = (200..300).contains(&self.status);
         well.then(|| serde_json::from_str(&self.body).ok())

@@ -1,9 +1,10 @@
-//! Handles servers that send all text so far with each event, instead of only the new text.
+//! Supports servers whose events contain all text written so far instead of only the new text.
 
 /// Extracts the new text from each piece that a server sends.
 ///
-/// If each of the first three pieces begins with the one before it, the server sends all text so
-/// far each time. A second piece that begins with the first is held back until the third.
+/// If the second piece begins with the first and the third piece begins with the second, the server
+/// sends all text so far in each piece. If the second piece begins with the first, it is held back
+/// until the third piece arrives.
 #[derive(Debug, Default)]
 pub struct Deltas {
     state: State,
@@ -13,20 +14,22 @@ pub struct Deltas {
 enum State {
     #[default]
     Fresh,
-    /// The first piece, already passed on.
+    /// The server has sent one piece, which [`Deltas::push`] has returned.
     First(String),
-    /// The first piece, and a second one that begins with it.
+    /// The server has sent two pieces, and the second begins with the first. The second piece is
+    /// held back.
     Suspect(String, String),
     Plain,
-    /// The text so far.
+    /// Each piece contains all text so far. The value is this text.
     Whole(String),
 }
 
-/// A repeated beginning of at least this many bytes is not taken for a coincidence.
+/// The number of bytes from which a first piece that is repeated at the beginning of the second is
+/// not considered a coincidence.
 const LONG: usize = 12;
 
 impl Deltas {
-    /// The new text in a piece.
+    /// Returns the new text in the piece `piece`.
     pub fn push(&mut self, piece: &str) -> String {
         if piece.is_empty() {
             return String::new();
@@ -54,7 +57,7 @@ impl Deltas {
         new
     }
 
-    /// The text still held back when the answer has ended.
+    /// Returns the text that was held back when the answer ended.
     pub fn finish(&mut self) -> String {
         match std::mem::take(&mut self.state) {
             State::Suspect(first, second) if first.len() >= LONG => {

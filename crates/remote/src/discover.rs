@@ -1,10 +1,10 @@
-//! Finds servers on this machine, on their usual ports.
+//! Finds model servers on this machine, on the ports that they use by default.
 
 use super::client::{Client, Limits, Network};
 use super::probe::{Server, probe};
 use std::time::Duration;
 
-/// The usual ports, and the servers that use them.
+/// The default ports of model servers, each with the names of the servers that use the port.
 pub const LOCAL_PORTS: [(u16, &str); 7] = [
     (8080, "llama-server"),
     (8000, "vLLM, llama-cpp-python, transformers serve"),
@@ -15,14 +15,14 @@ pub const LOCAL_PORTS: [(u16, &str); 7] = [
     (4000, "LiteLLM"),
 ];
 
-/// A server that answered.
+/// A model server that answered on this machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoundServer {
     pub root: String,
     pub server: Server,
 }
 
-/// Probes all the addresses in `roots` at once, without a key and with short time limits.
+/// Probes all addresses in `roots` in parallel, without a key and with short time limits.
 pub fn look_around(roots: &[String]) -> Vec<FoundServer> {
     let limits = Limits {
         connect: Duration::from_millis(300),

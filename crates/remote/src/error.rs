@@ -1,4 +1,4 @@
-//! What can go wrong with a server. Each error is one sentence that says what to do.
+//! The errors of model servers. The message of an error is one sentence with advice.
 
 use base::untrusted::clean_line;
 use serde_json::Value;
@@ -14,10 +14,10 @@ pub struct RemoteError {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// The request was stopped.
+    /// The user or the program stopped the request.
     Stopped,
     Unreachable(String),
-    /// The server was silent for too long.
+    /// The server sent nothing for longer than a time limit.
     Silent {
         doing: &'static str,
         after: Duration,
@@ -26,9 +26,9 @@ pub enum Kind {
     Unauthorized {
         had_key: bool,
     },
-    /// The server has no such route or model.
+    /// The server has no such route, or no such model.
     NotFound(String),
-    /// The server does not have the named model.
+    /// The server does not have the model that the user named.
     NoModel {
         name: String,
         has: Vec<String>,
@@ -48,23 +48,23 @@ pub enum Kind {
         status: u16,
         said: String,
     },
-    /// The server redirects to another address.
+    /// The server redirected the request to another address.
     Redirects(String),
     /// The server's answer does not have the expected form.
     Garbage,
     /// The server's answer was empty.
     Empty,
-    /// The server reported an error while writing.
+    /// The server reported an error after it had begun its answer.
     Broke(String),
-    /// The connection ended before the text did.
+    /// The connection ended before the text was complete.
     Gone,
 }
 
-/// The maximum number of characters to quote from a server's message.
+/// The maximum number of characters of a server's message that are quoted.
 const QUOTED: usize = 200;
 
 impl RemoteError {
-    /// The error for an HTTP status and body; `None` for success.
+    /// Returns the error that an HTTP status and body mean, or `None` if the request succeeded.
     pub(crate) fn of_status(
         server: &str,
         status: u16,
@@ -93,7 +93,7 @@ impl RemoteError {
     }
 }
 
-/// Whether a body says that the prompt does not fit.
+/// Whether the body of an error says that the prompt does not fit the context.
 fn is_too_long(body: &str) -> bool {
     let body = body.to_lowercase();
     [
@@ -109,7 +109,8 @@ fn is_too_long(body: &str) -> bool {
     .any(|words| body.contains(words))
 }
 
-/// The server's message in an error body: from JSON of any shape, or the text itself.
+/// Returns the server's message in the body of an error. The body may be JSON of any shape or plain
+/// text.
 pub(crate) fn said(body: &str) -> String {
     let json: Value = serde_json::from_str(body).unwrap_or_default();
     let error = &json["error"];

@@ -1,31 +1,32 @@
-//! Splits bytes into events: server-sent events, or one JSON value per line.
+//! Splits the bytes of an answer into events, which are server-sent events or lines of JSON.
 //!
-//! `sseer`'s parser, which uses no threads or I/O, splits the lines; this module assembles their
-//! fields into events, within limits that keep a hostile server from filling memory.
+//! The parser of the crate `sseer`, which uses no threads or I/O, splits the lines into fields.
+//! This module assembles the fields into events. It limits the size of lines and events, so that a
+//! hostile server cannot fill the memory.
 
 use bytes::BytesMut;
 use sseer::parser::{RawEventLineOwned, parse_line_from_buffer};
 use std::collections::VecDeque;
 
-/// How a body is divided into events.
+/// The way in which the body of an answer is divided into events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// Server-sent events.
+    /// The body consists of server-sent events.
     Sse,
-    /// One JSON value per line.
+    /// Each line of the body is a JSON value and an event.
     Lines,
-    /// A single JSON value.
+    /// The body is a single JSON value and a single event.
     Whole,
 }
 
-/// The size limit of one line or event, in bytes.
+/// The maximum size of a line or an event, in bytes.
 const LARGEST: usize = 4 << 20;
 
-/// A line or event exceeded the size limit.
+/// The error that a line or an event exceeds the maximum size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
-/// Divides a body into events, however its bytes arrive.
+/// Divides a body into events. The bytes of the body may arrive in parts of any size.
 #[derive(Clone, Debug)]
 pub struct Events {
     framing: Framing,
@@ -69,13 +70,13 @@ impl Events {
         }
     }
 
-    /// The next event's data.
+    /// Returns the data of the next complete event, if there is one.
     pub fn next_event(&mut self) -> Option<String> {
         self.ready.pop_front()
     }
 
-    /// The event still pending when the body ends, if it is complete: a server may omit the last
-    /// line break.
+    /// Returns the event that is pending when the body has ended, if its data is complete, since a
+    /// server may omit the last line break.
     pub fn rest(&mut self) -> Option<String> {
         let mut rest = std::mem::take(&mut self.data);
         let line = std::mem::take(&mut self.buffer);
@@ -92,8 +93,8 @@ impl Events {
         (whole && !text.is_empty()).then_some(text)
     }
 
-    /// Checks the first bytes: a body that is one JSON value is not a stream, whatever its header
-    /// says.
+    /// Checks the first bytes of a body. If the body is a single JSON value, it is not a stream,
+    /// whatever its header states.
     fn begin(&mut self) {
         const BOM: &[u8] = b"\xef\xbb\xbf";
         if BOM.starts_with(&self.buffer) && self.buffer.len() < BOM.len() {

@@ -1,6 +1,6 @@
-//! The flavours of model servers, which differ in how they take the same request.
+//! The flavours of model servers, which expect the same request in different forms.
 
-/// A kind of server.
+/// A kind of model server, which determines the form of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flavour {
     LlamaServer,
@@ -15,37 +15,38 @@ pub enum Flavour {
     OpenAi,
     Anthropic,
     OpenRouter,
-    /// Any other OpenAI-compatible server.
+    /// Any OpenAI-compatible server without a flavour of its own.
     Compatible,
 }
 
-/// The format of one request and its answer.
+/// The format of a request and of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// llama-server's `/completion`.
+    /// The route `/completion` of llama-server.
     LlamaText,
-    /// `/v1/completions`.
+    /// The route `/v1/completions` of OpenAI-compatible servers.
     OpenAiText,
-    /// `/v1/chat/completions`.
+    /// The route `/v1/chat/completions` of OpenAI-compatible servers.
     OpenAiChat,
-    /// Ollama's `/api/generate` with `raw`.
+    /// The route `/api/generate` of Ollama, with the option `raw`.
     OllamaText,
-    /// Ollama's `/api/chat`.
+    /// The route `/api/chat` of Ollama.
     OllamaChat,
-    /// KoboldCpp's `/api/extra/generate/stream`.
+    /// The route `/api/extra/generate/stream` of KoboldCpp.
     KoboldText,
-    /// `/v1/messages`.
+    /// The route `/v1/messages` of Anthropic.
     AnthropicChat,
 }
 
-/// How to make the model continue its own message.
+/// The way to make the model continue a message that it has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefill {
-    /// The server continues a final assistant message.
+    /// The server continues the last message if its role is `assistant`.
     LastMessage,
-    /// The server continues a final assistant message only with `continue_final_message`.
+    /// The server continues the last message if its role is `assistant` and the request sets
+    /// `continue_final_message`.
     Flag,
-    /// The server cannot continue a message; an instruction must ask the model to do it.
+    /// The server cannot continue a message. Instead, an instruction asks the model to continue it.
     Instruction,
 }
 
@@ -66,7 +67,7 @@ impl Flavour {
         Flavour::Compatible,
     ];
 
-    /// The name in config.toml and on the screen.
+    /// The name of the flavour in config.toml and on the screen.
     pub fn name(self) -> &'static str {
         match self {
             Flavour::LlamaServer => "llama-server",
@@ -90,7 +91,7 @@ impl Flavour {
         Flavour::ALL.into_iter().find(|one| one.name() == name)
     }
 
-    /// The flavour of a well-known service, by its host name.
+    /// Returns the flavour of a well-known service by its host name, or None for an unknown host.
     pub fn of_host(host: &str) -> Option<Flavour> {
         match host {
             "api.openai.com" => Some(Flavour::OpenAi),
@@ -100,7 +101,7 @@ impl Flavour {
         }
     }
 
-    /// How to continue prose; `None` if the server supports only chat.
+    /// The protocol for continuing prose. `None` if the server supports only chat.
     pub fn prose(self) -> Option<Protocol> {
         match self {
             Flavour::LlamaServer => Some(Protocol::LlamaText),
@@ -151,7 +152,7 @@ impl Flavour {
         }
     }
 
-    /// Whether raw completion reports the most likely tokens.
+    /// Whether raw completion on such a server reports the most likely tokens.
     pub fn tells_likely(self) -> bool {
         match self {
             Flavour::LlamaServer | Flavour::LlamaCppPython | Flavour::Vllm | Flavour::Sglang => {
@@ -194,7 +195,8 @@ impl Flavour {
         self.tells_likely()
     }
 
-    /// Whether one request can produce several texts (`n`), streamed side by side.
+    /// Whether one request to such a server can return several texts (`n`), which are streamed in
+    /// parallel.
     pub fn takes_choices(self) -> bool {
         match self {
             Flavour::Vllm | Flavour::Sglang | Flavour::OpenAi => true,
@@ -212,12 +214,14 @@ impl Flavour {
         }
     }
 
-    /// Whether requests must run one after another: a second would end the first or be refused.
+    /// Whether such a server must receive its requests one after another, because a second request
+    /// would end the first or be refused.
     pub fn answers_one_at_a_time(self) -> bool {
         matches!(self, Flavour::LlamaCppPython | Flavour::KoboldCpp)
     }
 
-    /// Whether each event of a stream is one token, so that events can be counted.
+    /// Whether each event in a stream of such a server contains exactly one token, so that events
+    /// can be counted as tokens.
     pub fn streams_tokens(self) -> bool {
         !matches!(
             self,

@@ -1,13 +1,14 @@
-//! A server's key, which is never printed.
+//! The secret key for a model server. It is never printed.
 
 use std::fmt;
 
-/// A server's key.
+/// The secret key for a model server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key(String);
 
 impl Key {
-    /// A key from a variable or file; `None` if it is empty or not valid in a header.
+    /// Creates a key from the contents of an environment variable or file. Returns `None` if the
+    /// key is empty or not valid in an HTTP header.
     pub fn new(text: &str) -> Option<Key> {
         let text = text.trim();
         let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -18,7 +19,7 @@ impl Key {
         &self.0
     }
 
-    /// Removes the key from a text, in case a server repeats it.
+    /// Returns `text` without the key, in case a server's message repeats it.
     pub(crate) fn strike_from(&self, text: &str) -> String {
         text.replace(&self.0, "(the key)")
     }

@@ -1,25 +1,27 @@
-//! Detects which flavour of server answers at an address, and which models it has.
+//! Detects the flavour of the model server at an address, and the models on the server.
 
 use super::client::{Client, Reply};
 use super::error::{Kind, RemoteError};
 use super::flavour::Flavour;
 use serde_json::{Value, json};
 
-/// A server, as it describes itself.
+/// The description that a model server gives of itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     pub flavour: Flavour,
-    /// The model to use; empty if the server has only one and does not name it.
+    /// The name of the model to use. Empty if the server has only one model and does not report its
+    /// name.
     pub model: String,
     pub models: Vec<ListedModel>,
     /// The size of the context in tokens, if the server reports it.
     pub context: Option<usize>,
     pub vocabulary: Option<usize>,
-    /// What the server says about the model, to distinguish it from other models.
+    /// The properties that the server reports about the model, as a text by which the model can be
+    /// distinguished from other models.
     pub fingerprint: String,
 }
 
-/// A model that a server offers.
+/// One model in a server's list of models.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListedModel {
     pub name: String,
@@ -32,7 +34,8 @@ pub struct ListedModel {
 
 type Stopped<'a> = &'a dyn Fn() -> bool;
 
-/// Asks a server what it is. `flavour` and `model` are the writer's choices, if any.
+/// Asks a server for its flavour and models. `flavour` and `model` are what the writer chose, if
+/// anything.
 pub fn probe(
     client: &Client,
     flavour: Option<Flavour>,
@@ -78,7 +81,8 @@ pub fn probe(
     Ok(server)
 }
 
-/// Whether a listed model is the wanted one, whose name may omit Ollama's tag `:latest`.
+/// Whether the name `listed` in a server's list means the model `wanted`. Ollama's tag `:latest`
+/// may be missing in `wanted`.
 fn same(listed: &str, wanted: &str) -> bool {
     listed == wanted || listed.strip_suffix(":latest") == Some(wanted)
 }
@@ -152,7 +156,7 @@ fn name(json: &Value) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// The models that a server offers.
+/// Returns the models that a server offers.
 fn models(
     client: &Client,
     flavour: Flavour,
@@ -220,7 +224,8 @@ fn models(
         .collect())
 }
 
-/// Adds the details that the list of models lacks and the flavour's other routes report.
+/// Adds details that the server's list of models does not contain, from other routes of the
+/// flavour.
 fn details(client: &Client, server: &mut Server, stopped: Stopped) -> Result<(), RemoteError> {
     match server.flavour {
         Flavour::LlamaServer => {
@@ -270,8 +275,9 @@ fn details(client: &Client, server: &mut Server, stopped: Stopped) -> Result<(),
     Ok(())
 }
 
-/// Counts a text's tokens with the server's tokenizer, and returns the count and the token ids
-/// (none if the server reports only the count); `None` if the server cannot count tokens.
+/// Counts the tokens of a text with the server's tokenizer. Returns the count and the token ids,
+/// which are empty if the server reports only the count. Returns `None` if the server cannot count
+/// tokens.
 pub fn count_tokens(
     client: &Client,
     flavour: Flavour,

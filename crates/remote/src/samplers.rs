@@ -1,7 +1,7 @@
-//! The sampling settings under each flavour's names.
+//! Translates the sampling settings to the names that each flavour uses.
 //!
-//! Every setting that a flavour takes is always sent; otherwise a server would silently use its own
-//! default, such as a repetition penalty of 1.1.
+//! Every setting that a flavour supports is always sent. Otherwise, a server would silently use its
+//! own default, for example a repetition penalty of 1.1.
 
 mod rows;
 
@@ -10,7 +10,7 @@ use rows::{Effect, KOBOLD_OFF, KOBOLD_ORDER, LLAMA_ORDER, rows};
 use sampler::Sampling;
 use serde_json::{Map, Value, json};
 
-/// The sampling fields of a request.
+/// Returns the fields of a request that contain the sampling settings.
 pub(crate) fn fields(
     flavour: Flavour,
     protocol: Protocol,
@@ -42,7 +42,8 @@ pub(crate) fn fields(
     fields
 }
 
-/// The settings that would have an effect but that the flavour does not support.
+/// Returns the names of the settings that would have an effect on the text but are not supported by
+/// the flavour.
 pub fn ignored(flavour: Flavour, sampling: &Sampling) -> Vec<&'static str> {
     // At temperature 0, sampling is greedy, so cuts have no effect.
     let greedy = sampling.temperature <= 0.0;
@@ -57,7 +58,7 @@ pub fn ignored(flavour: Flavour, sampling: &Sampling) -> Vec<&'static str> {
     names.collect()
 }
 
-/// The settings that the flavour does not support, whatever their values.
+/// Returns the names of all settings that the flavour does not support, whatever their values.
 pub fn unsupported(flavour: Flavour) -> Vec<&'static str> {
     let rows = rows(flavour, &Sampling::default(), 0).into_iter();
     let missing = rows.filter(|row| row.effect != Effect::Part);

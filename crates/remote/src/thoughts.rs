@@ -1,6 +1,6 @@
-//! Separates a model's thoughts from its answer, for servers that send both as one text.
+//! Separates a model's thoughts from its answer, for servers that send both in the same text.
 
-/// Tags that can open an answer and enclose a thought.
+/// The pairs of tags that can enclose a thought at the beginning of a text.
 const TAGS: [(&str, &str); 4] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
@@ -8,13 +8,13 @@ const TAGS: [(&str, &str); 4] = [
     ("[THINK]", "[/THINK]"),
 ];
 
-/// Separates thoughts from the answer in a text that arrives in pieces.
+/// Separates the thought from the answer in a text that arrives in pieces.
 #[derive(Debug, Default)]
 pub struct Thoughts {
     state: State,
 }
 
-/// A piece of text, divided into thought and answer.
+/// The part of a text that belongs to the thought, and the part that belongs to the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     pub thought: String,
@@ -23,11 +23,13 @@ pub struct Said {
 
 #[derive(Debug)]
 enum State {
-    /// At the beginning: the text so far, which may be part of a tag.
+    /// The text has just begun. The value is all text so far, which may be part of an opening tag.
     Beginning(String),
-    /// In a thought: its closing tag, and text that may be the beginning of that tag.
+    /// The text is within a thought. The values are the thought's closing tag, and text that may be
+    /// the beginning of this tag.
     Inside(&'static str, String),
-    /// After a thought, before the answer; white space here belongs to neither.
+    /// The thought has ended and the answer has not begun. White space here belongs to neither of
+    /// them.
     Gap,
     Answer,
 }
@@ -39,7 +41,8 @@ impl Default for State {
 }
 
 impl Thoughts {
-    /// Separates the next piece of text, holding back text that may belong to a tag.
+    /// Adds the next piece of the text. Returns the parts of the thought and the answer that are
+    /// now certain; text that may belong to a tag is held back.
     pub fn push(&mut self, piece: &str) -> Said {
         match &mut self.state {
             State::Answer => Said::answer(piece),
@@ -84,14 +87,16 @@ impl Thoughts {
         }
     }
 
-    /// Records that the server sent a thought separately, so the text that follows is the answer.
+    /// Records that the server sent a thought in a field of its own. All text that the server sends
+    /// afterwards is then the answer.
     pub fn thought_apart(&mut self) {
         if matches!(&self.state, State::Beginning(begun) if begun.trim().is_empty()) {
             self.state = State::Gap;
         }
     }
 
-    /// Returns the text still held back at the end of the answer.
+    /// Ends the stream. Returns the text that was held back because it could have been the
+    /// beginning of a tag.
     pub fn finish(&mut self) -> Said {
         match std::mem::replace(&mut self.state, State::Answer) {
             State::Beginning(begun) => Said::answer(&begun),
@@ -109,14 +114,14 @@ impl Said {
         }
     }
 
-    /// Appends a later piece.
+    /// Appends the thought and the answer of `later`, the next piece of the stream.
     pub fn extend(&mut self, later: &Said) {
         self.thought.push_str(&later.thought);
         self.answer.push_str(&later.answer);
     }
 }
 
-/// The length of the longest suffix of `text` that is a proper prefix of `tag`.
+/// Returns the length in bytes of the longest suffix of `text` that is a proper prefix of `tag`.
 fn overlap(text: &str, tag: &str) -> usize {
     let lengths = (1..tag.len()).rev();
     let mut found = lengths.filter(|length| text.ends_with(&tag[..*length]));

@@ -1,5 +1,6 @@
-//! Real servers' answers, cut at every position and split at every byte, cause no panic and no lost
-//! or doubled words. `streams/README.md` lists the recordings.
+//! Tests that recorded answers of real servers cause no panic and no lost or doubled words,
+//! wherever the stream ends early and wherever it is split into parts. `streams/README.md` lists
+//! the recordings.
 
 #![allow(clippy::expect_used, reason = "test helpers may fail as tests do")]
 
@@ -9,8 +10,8 @@ const NATIVE: Protocol = Protocol::LlamaText;
 const TEXT: Protocol = Protocol::OpenAiText;
 const CHAT: Protocol = Protocol::OpenAiChat;
 
-/// Each recording: its name, its protocol, the text at its beginning and end, and why the model
-/// stopped.
+/// The recordings. Each row contains the recording's name, its protocol, the text with which the
+/// answer begins and ends, and the reason why the model stopped.
 const STREAMS: &[(&str, Protocol, &str, &str, Option<Finish>)] = &[
     (
         "llama-server-native-stream",
@@ -122,7 +123,7 @@ const STREAMS: &[(&str, Protocol, &str, &str, Option<Finish>)] = &[
     ),
 ];
 
-/// The text in some events, and why it ended.
+/// Decodes the events of a stream. Returns their text and the reason why the model stopped.
 fn read(protocol: Protocol, events: &[String]) -> (String, Option<Finish>) {
     let (mut deltas, mut text, mut finish) = (Deltas::default(), String::new(), None);
     for event in events {
@@ -134,7 +135,7 @@ fn read(protocol: Protocol, events: &[String]) -> (String, Option<Finish>) {
     (text, finish)
 }
 
-/// The events of a body that arrives in parts.
+/// Returns the events in a response body that arrives in the given parts.
 fn events(parts: &[&[u8]]) -> Vec<String> {
     let mut events = Events::new(Framing::Sse);
     let mut found = Vec::new();

@@ -1,5 +1,5 @@
-//! Tests that thoughts and answer are separated, with nothing lost or doubled, wherever the bytes
-//! of a server's stream are split.
+//! Tests that thoughts are separated from the answer and that no text is lost or doubled, wherever
+//! the bytes of a server's stream are split.
 
 #![allow(clippy::expect_used, reason = "test helpers may fail as tests do")]
 
@@ -8,7 +8,7 @@ use remote::{Deltas, Events, Finish, Framing, Protocol, Said, Thoughts, decode};
 const THOUGHT: &str = "They want a colour: Blüe? <b>No</b>.";
 const ANSWER: &str = "Red, I think — like a <think>er.";
 
-/// The name, protocol, framing and body of each stream.
+/// The streams. Each row contains a stream's name, protocol, framing and body.
 const STREAMS: &[(&str, Protocol, Framing, &str)] = &[
     (
         "vLLM and llama-server: reasoning_content",
@@ -76,7 +76,8 @@ const STREAMS: &[(&str, Protocol, Framing, &str)] = &[
     ),
 ];
 
-/// The thoughts and answer in a body that arrives in parts, and why the model stopped.
+/// Decodes a response body that arrives in the given parts. Returns its thoughts and answer, and
+/// the reason why the model stopped.
 fn read(protocol: Protocol, framing: Framing, parts: &[&[u8]]) -> (Said, Option<Finish>) {
     let mut events = Events::new(framing);
     let (mut deltas, mut thoughts) = (Deltas::default(), Thoughts::default());

@@ -1,6 +1,7 @@
-//! Expectations: what a script says about a passage, the story, an answer or a picture.
+//! Expectations: what a script requires of a passage, the story, an answer or a picture.
 //!
-//! [`kinds::all`] lists all expectations, for parsing, errors and docs/replay.md.
+//! [`kinds::KINDS`] is the table of all expectations. The parser, the error messages and
+//! docs/replay.md use it.
 
 mod arguments;
 mod bound;
@@ -22,21 +23,21 @@ use fancy_regex::Regex;
 use schema::Schema;
 use story::Status;
 
-/// One `expect` line.
+/// An expectation: one `expect` line of a script.
 #[derive(Debug)]
 pub struct Expectation {
     pub at: Position,
-    /// The line as written, without `expect`.
+    /// The text of the line as written, without the word `expect`.
     pub source: String,
     /// How much it counts in the score of its case; with 0 it cannot fail.
     pub weight: f64,
     pub target: Target,
-    /// Whether the opposite is expected (`not-`).
+    /// Whether the name begins with `not-`, so that the opposite is expected.
     pub negated: bool,
     pub check: Check,
 }
 
-/// The text that an expectation is about.
+/// Which text an expectation is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Target {
     /// The last passage of the current story.
@@ -44,12 +45,12 @@ pub enum Target {
     Text,
     /// The current story from its beginning.
     Story,
-    /// The answer to the last command, with any notices.
+    /// The answer to the last command, together with any notices.
     Answer,
 }
 
 impl Target {
-    /// Every target with its name in a script.
+    /// Every target, with its name in scripts.
     pub const ALL: &[(&str, Target)] = &[
         ("text", Target::Text),
         ("story", Target::Story),
@@ -57,11 +58,12 @@ impl Target {
     ];
 }
 
-/// What is checked.
+/// What an expectation checks.
 #[derive(Debug)]
 pub enum Check {
     Equals(String),
-    /// The text contains all of `texts`, or, unless `all` is set, at least one of them.
+    /// If `all` is set, the text must contain every one of `texts`; otherwise, at least one of
+    /// them.
     Contains {
         texts: Vec<String>,
         all: bool,
@@ -79,7 +81,7 @@ pub enum Check {
     Finish(Status),
     /// The last line was refused with a message that contains this text.
     Refused(String),
-    /// The text equals another passage, named as in `/goto`.
+    /// The text equals that of another passage, which is named by its place as in `/goto`.
     SameAs(String),
     /// The text has more words than another passage.
     LongerThan(String),
@@ -113,17 +115,17 @@ pub enum Quantity {
     Levenshtein(String),
     Bleu(Vec<String>),
     Rouge(Rouge, Vec<String>),
-    /// The share of repeated n-grams.
+    /// The share of a text's n-grams that repeat an earlier n-gram; the value is n.
     Repetition(usize),
-    /// The share of distinct n-grams.
+    /// The share of a text's n-grams that are distinct; the value is n.
     Distinct(usize),
     SelfBleu,
-    /// Milliseconds from the line to the end of its answer.
+    /// The time in milliseconds from when the line is typed to the end of its answer.
     Latency,
     TokensPerSecond,
-    /// How many pictures the last line drew.
+    /// The number of pictures that the last line drew.
     Pictures,
-    /// The distance to a picture with this perceptual hash.
+    /// The distance between the perceptual hash of the last picture and this hash.
     PictureHash(u64),
     /// The similarity of the last picture's concepts to this text.
     PictureShows(String),

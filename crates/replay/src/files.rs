@@ -1,11 +1,12 @@
-//! Reads a file of limited size.
+//! Reads a file whose size is limited.
 
 use base::untrusted::clean_key;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The file's bytes, or one sentence about why they cannot be read.
+/// Reads a file of at most `largest` bytes. The error is one sentence that says why the file cannot
+/// be read.
 pub(crate) fn read(path: &Path, largest: u64) -> Result<Vec<u8>, String> {
     let name = || clean_key(&path.to_string_lossy());
     let mut bytes = Vec::new();

@@ -1,15 +1,15 @@
-//! Goldens: texts that earlier runs produced. Each has its own file beside the script, so that
-//! version control shows how it changes.
+//! Goldens: passages of earlier runs, with which new passages are compared. Each golden is a file
+//! beside the script, so that version control shows how it changes.
 
 use base::decode::{decode, unix_lines};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The maximum length of a golden's name.
+/// The maximum length of a golden's name, in bytes.
 const LONGEST: usize = 80;
 
-/// Checks that a name can be a file's name on every system.
+/// Checks that the name of a golden is a valid file name on every operating system.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.#".contains(c);
     let sound = !name.is_empty() && name.len() <= LONGEST && !name.starts_with('.');
@@ -22,11 +22,11 @@ pub fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// The goldens of one script: `goldens/<script>/<name>.txt`.
+/// The goldens of one script. Each golden is the file `goldens/<script>/<name>.txt`.
 #[derive(Clone, Debug)]
 pub struct Goldens {
     folder: PathBuf,
-    /// Whether to write the texts instead of comparing them.
+    /// Whether to replace missing and different goldens by the new texts.
     update: bool,
 }
 
@@ -34,15 +34,16 @@ pub struct Goldens {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
     Same,
-    /// The golden was written with this text.
+    /// The golden was missing or different, and the new text was written as the golden.
     Written,
-    /// The golden's text, which differs.
+    /// The text differs from the golden; the value is the golden's text.
     Different(String),
     Missing,
 }
 
 impl Goldens {
-    /// The goldens of the script at `path`.
+    /// Returns the goldens of the script at `path`. `update` says whether missing and different
+    /// goldens are written.
     pub fn of(path: &Path, update: bool) -> Goldens {
         let script = path.file_stem().unwrap_or_default();
         Goldens {
@@ -51,7 +52,7 @@ impl Goldens {
         }
     }
 
-    /// The file of a golden.
+    /// The path of the file that contains the golden called `name`.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.txt"))
     }
@@ -81,7 +82,8 @@ impl Goldens {
         }
     }
 
-    /// Writes a golden. The file gets its name only once it is complete.
+    /// Writes a golden. The text is written to a temporary file first, which is renamed once it is
+    /// complete.
     pub fn write(&self, name: &str, text: &str) -> Result<(), String> {
         let path = self.path(name);
         let failed = |error: std::io::Error| format!("Cannot write {}: {error}", path.display());

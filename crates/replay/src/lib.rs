@@ -1,12 +1,12 @@
-//! Replays: scripts of what a writer types, with expectations between the lines, and reports of
-//! their runs.
+//! Replays: scripts of the lines that a writer types, with expectations about their results, and
+//! reports of running such scripts.
 //!
 //! [`script`] parses scripts, [`expect`] checks the results of a line, and [`report`] formats the
 //! reports. The program runs the lines. docs/replay.md describes the format.
 //! [`cassette`] stores what an engine answered.
 //!
-//! This crate reads script files and reads and writes goldens and cassettes. It has no models,
-//! threads or terminals.
+//! This crate reads script files, and reads and writes goldens. It has no models, threads or
+//! terminals.
 
 #![warn(unreachable_pub)]
 
@@ -24,5 +24,5 @@ pub mod script;
 mod words;
 mod yaml;
 
-/// A first script, as `illumine replay new` writes it.
+/// The example script that `illumine replay new` writes.
 pub const FIRST_SCRIPT: &str = include_str!("first.illum");

@@ -1,4 +1,4 @@
-//! Measures of texts and pictures, each with its source.
+//! Measures of texts and pictures, each with a reference to its definition.
 
 pub mod bleu;
 pub mod json;
@@ -12,28 +12,29 @@ use std::collections::HashMap;
 use story::sentence::sentence_ends;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The number of words, by the rules of Unicode (UAX #29), without punctuation.
+/// Counts the words of a text by the rules of Unicode (UAX #29). Punctuation is not counted.
 pub fn word_count(text: &str) -> usize {
     text.unicode_words().count()
 }
 
-/// The number of sentences, as in `/continue sent`.
+/// Counts the sentences of a text by the same rules as `/continue sent`.
 pub fn sentence_count(text: &str) -> usize {
     sentence_ends(text.trim()).len()
 }
 
-/// The number of characters as a reader counts them (grapheme clusters).
+/// Counts the characters that a reader sees (grapheme clusters).
 pub fn character_count(text: &str) -> usize {
     text.graphemes(true).count()
 }
 
-/// The Levenshtein distance: how many characters to insert, delete or replace.
+/// The Levenshtein distance: the smallest number of characters that must be inserted, deleted or
+/// replaced to turn one text into the other.
 pub fn levenshtein(a: &str, b: &str) -> usize {
     strsim::levenshtein(a, b)
 }
 
-/// The number of n-grams that two texts share, where `a` and `b` count the n-grams of each text.
-/// For each n-gram, the smaller of its two counts is added.
+/// Counts the n-grams that two texts share. `a` and `b` contain how often each n-gram occurs in
+/// each text; an n-gram counts as often as in the text that has fewer of it.
 fn shared_ngrams(a: &HashMap<&[&str], usize>, b: &HashMap<&[&str], usize>) -> usize {
     let both = a
         .iter()
@@ -41,7 +42,7 @@ fn shared_ngrams(a: &HashMap<&[&str], usize>, b: &HashMap<&[&str], usize>) -> us
     both.sum()
 }
 
-/// How often each n-gram occurs.
+/// Counts how often each n-gram occurs in `words`.
 fn ngram_counts<'a>(words: &'a [&'a str], n: usize) -> HashMap<&'a [&'a str], usize> {
     let mut counts = HashMap::new();
     for ngram in words.windows(n) {

@@ -1,4 +1,4 @@
-//! Positions in a script, and errors at such positions.
+//! Positions in a script, and errors with such a position.
 
 use base::untrusted::clean_line;
 use std::fmt;
@@ -7,14 +7,14 @@ use std::sync::Arc;
 /// A position in a script file; lines and columns count from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The file as the user named it.
+    /// The path of the file as the user wrote it.
     pub file: Arc<str>,
     pub line: usize,
     pub column: usize,
 }
 
 impl Position {
-    /// A position on the same line.
+    /// Returns the position with this column on the same line.
     pub fn at_column(&self, column: usize) -> Position {
         Position {
             column,
@@ -22,7 +22,7 @@ impl Position {
         }
     }
 
-    /// The file and line, for a report.
+    /// Returns the file and line as `file:line`, for reports.
     pub fn short(&self) -> String {
         format!("{}:{}", clean_line(&self.file), self.line)
     }
@@ -34,7 +34,8 @@ impl fmt::Display for Position {
     }
 }
 
-/// An error in a script: where, and one sentence about what to write instead.
+/// An error in a script: its position, and one sentence that says what is wrong and how to correct
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {why}")]
 pub struct ScriptError {

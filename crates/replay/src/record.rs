@@ -1,5 +1,6 @@
-//! Turns a session into a script: the lines that lead to its current story, and a golden for each
-//! generated passage. The seeds are set so that the same model writes the same passages again.
+//! Turns a session into a script. The script contains the lines that lead to the session's current
+//! story, and expects a golden for each generated passage. It also sets the seeds, so that the same
+//! model writes the same passages again.
 
 use crate::script::HEADER;
 use base::untrusted::clean_line;
@@ -9,30 +10,30 @@ use story::goal::LengthGoal;
 use story::sampling::SETTINGS;
 use story::{Author, Mode, Passage, Provenance, Sampling, Settings, Status, Story};
 
-/// A recorded session.
+/// The script made from a session, with its goldens.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recording {
     pub script: String,
-    /// The goldens that the script expects: their names and texts.
+    /// The name and text of each golden that the script expects.
     pub goldens: Vec<(String, String)>,
-    /// What could not be recorded, in sentences.
+    /// Sentences that say what could not be recorded.
     pub remarks: Vec<String>,
 }
 
-/// The state that the script has reached.
+/// Writes the script, and tracks the state that a replay has after the lines written so far.
 struct Recorder<'a> {
     story: &'a Story,
     settings: &'a Settings,
     recording: Recording,
-    /// The memory and the author's note, as set so far.
+    /// The memory and the author's note that the recorded lines have set so far.
     frame: Frame,
     sampling: Sampling,
     mode: Mode,
-    /// The id that the replay's next passage will have.
+    /// The id that the next passage will have in the replay.
     next: u64,
 }
 
-/// Records a session.
+/// Turns a session into a script. `name` is the name of the session.
 pub fn record(name: &str, story: &Story, settings: &Settings) -> Recording {
     let path = story.path();
     let first = path.iter().find_map(|passage| passage.provenance.as_ref());
@@ -101,7 +102,8 @@ impl Recorder<'_> {
         self.line("");
     }
 
-    /// Sets the memory and the note with which the model wrote a passage, if a script can do that.
+    /// Writes the lines that set the memory and the author's note with which the model wrote a
+    /// passage. Returns an error if a script cannot reproduce them.
     fn set_frame(&mut self, passage: &Passage, how: &Provenance) -> Result<(), String> {
         let whole = self.story.frame();
         let frame = |memory: bool, note: bool| {
@@ -158,8 +160,8 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// Changes the recorder's settings to `wanted`, except for the seed, and returns those that
-    /// changed.
+    /// Changes the recorder's settings to `wanted`, except for the seed. Returns the name and new
+    /// value of each setting that changed.
     fn changes(&mut self, wanted: &Sampling) -> Vec<(&'static str, String)> {
         let wanted = Sampling {
             seed: self.sampling.seed,
@@ -172,8 +174,8 @@ impl Recorder<'_> {
         changed
     }
 
-    /// Records the passages. Stops with an error at the first one that a script cannot reproduce,
-    /// for example because it was edited.
+    /// Records the passages of a path. Stops with an error at the first passage that a script
+    /// cannot reproduce, for example because the passage was edited.
     fn passages(&mut self, path: &[Passage]) -> Result<(), String> {
         let mut passages = path.iter().peekable();
         let mut last: Option<&Passage> = None;
@@ -206,7 +208,7 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// Records a generated passage and the line that it answers.
+    /// Records a generated passage. `line` is the line of the script that generates the passage.
     fn generated(&mut self, passage: &Passage, line: &str) -> Result<(), String> {
         let id = passage.id;
         let how = passage.provenance.as_ref();
@@ -247,7 +249,7 @@ impl Recorder<'_> {
     }
 }
 
-/// The line that generates a passage after another generated one.
+/// Returns the line that generates a passage directly after another generated passage.
 fn line_of(passage: &Passage, last: Option<&Passage>) -> Result<String, String> {
     let how = passage.provenance.as_ref();
     let how = how.ok_or_else(|| format!("passage {} was imported", passage.id))?;
@@ -268,7 +270,8 @@ fn line_of(passage: &Passage, last: Option<&Passage>) -> Result<String, String> 
     })
 }
 
-/// The writer's text as it was typed: without the space that joins it to the text before it.
+/// Returns the text of a passage as the writer typed it, without the space that was added to join
+/// it to the preceding text.
 fn own_words(passage: &Passage, last: Option<&Passage>) -> String {
     let text = passage.text;
     let apart = last.is_some_and(|last| !last.text.ends_with(char::is_whitespace));
@@ -282,7 +285,8 @@ fn own_words(passage: &Passage, last: Option<&Passage>) -> String {
     }
 }
 
-/// The line of a script that types this text or command. Line breaks become continuation lines.
+/// Returns the line of a script that types this text or command. Each line break in the text begins
+/// a continuation line.
 fn typed(text: &str) -> String {
     let text = text.replace("{{", "\\{{").replace('\n', "\\\n");
     match text.starts_with('/') && !text.starts_with("//") {
@@ -291,7 +295,7 @@ fn typed(text: &str) -> String {
     }
 }
 
-/// A value as one word.
+/// Returns a value as a single word of a script, in quotes if necessary.
 fn quoted(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+".contains(c);
     match !value.is_empty() && value.chars().all(plain) {

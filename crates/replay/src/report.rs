@@ -1,5 +1,4 @@
-//! Reports of a run: as text, as JSON Lines, as JUnit XML, as TAP, as a page, and in the formats of
-//! Inspect and lm-evaluation-harness.
+//! The report of a replay, which can be written as text, as JSON Lines or as JUnit XML.
 
 mod html;
 mod inspect;
@@ -23,7 +22,7 @@ use crate::measure::variety::wilson_interval;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// How the texts of a run were produced.
+/// How the texts of a replay were produced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunMode {
@@ -71,12 +70,12 @@ impl Entry {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CaseReport {
-    /// The script as the user named it.
+    /// The path of the script as the user wrote it.
     pub file: String,
     pub case: String,
     pub line: usize,
     pub verdict: Verdict,
-    /// The runs of a repeated case.
+    /// How many runs of a repeated case passed; None if the case is not repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs: Option<Runs>,
     /// The number of expectations that were checked.
@@ -93,18 +92,18 @@ pub struct CaseReport {
     /// The expectations that failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,
-    /// Why a line could not run, and where.
+    /// The line that could not run, and the reason; None if all lines ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-    /// Remarks, such as goldens that were written.
+    /// Remarks, for example that a golden was written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
-    /// The whole story of a failed case, so that its text is not lost.
+    /// The whole story of a failed case, so that the report preserves its text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub story: Option<String>,
-    /// The number of generated tokens.
+    /// The number of tokens that the model generated in this case.
     pub tokens: usize,
-    /// The duration in seconds; None in a stable report, which contains no times.
+    /// The duration of the case in seconds; None in a stable report, which contains no durations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,9 +138,9 @@ pub struct Runs {
     pub passed: u32,
     /// The share of runs that passed.
     pub pass_rate: f64,
-    /// The lower end of the share's 95 % confidence interval (Wilson).
+    /// The lower end of the pass rate's 95 % confidence interval (Wilson).
     pub low: f64,
-    /// The upper end of the share's 95 % confidence interval.
+    /// The upper end of the pass rate's 95 % confidence interval (Wilson).
     pub high: f64,
     /// The comparison that the script expects the pass rate to satisfy.
     pub expected: String,
@@ -175,9 +174,9 @@ pub enum Verdict {
 /// An expectation that failed, or a line that could not run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The file and line.
+    /// The file and line number, as `file:line`.
     pub at: String,
-    /// The line as written.
+    /// The line of the script as written.
     pub source: String,
     /// What went wrong, in one sentence.
     pub why: String,
@@ -187,8 +186,8 @@ pub struct Failure {
     pub expected: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actual: Option<String>,
-    /// The expected and the actual text in one, with the words that differ marked:
-    /// `[-expected-]{+actual+}`.
+    /// The expected and the actual text merged into one text, in which the words that differ are
+    /// marked: `[-expected-]{+actual+}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
     /// The name of the golden that differs or is missing.
@@ -197,7 +196,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The texts that explain the failure, with their names.
+    /// The name and content of each text that explains the failure.
     fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = [
             ("expected", &self.expected),
@@ -209,7 +208,7 @@ impl Failure {
     }
 }
 
-/// A whole run.
+/// The report of a whole replay: the totals of all cases.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunReport {
     pub mode: RunMode,
@@ -223,7 +222,7 @@ pub struct RunReport {
     pub build: String,
     /// The models that wrote the texts, each with its checksum and backend.
     pub models: Vec<String>,
-    /// Whether the same run gives the same text again.
+    /// Whether running the replay again produces the same texts.
     pub reproducible: bool,
     pub passed: usize,
     pub failed: usize,
@@ -252,7 +251,7 @@ pub struct Verified {
 }
 
 impl RunReport {
-    /// Counts a case.
+    /// Adds a case with this verdict to the totals.
     pub fn count(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Passed => self.passed += 1,

@@ -1,4 +1,5 @@
-//! Scripts: cases of lines and expectations, parsed before anything runs.
+//! Scripts, which consist of cases. All lines and expectations of a script are parsed before any of
+//! them runs.
 
 mod digest;
 mod gather;
@@ -15,31 +16,31 @@ use story::SettingOverrides;
 /// The first line of every script.
 pub const HEADER: &str = "illumine-replay 1";
 
-/// The cases of one file.
+/// A script file, parsed into its cases.
 #[derive(Debug)]
 pub struct Script {
     pub path: PathBuf,
     pub cases: Vec<Case>,
 }
 
-/// A case: it starts with an empty story and these settings.
+/// A case: its settings, and the steps that are run from an empty story.
 #[derive(Debug)]
 pub struct Case {
     pub name: String,
     pub at: Position,
     pub settings: SettingOverrides,
-    /// How many times the case runs; None if only once.
+    /// How often the case is repeated; None if it runs once.
     pub repeat: Option<Repeat>,
     /// The score from which it passes, whatever fails.
     pub threshold: Option<f64>,
     pub steps: Vec<Step>,
 }
 
-/// How many times a case runs, each time with another seed.
+/// The repetition of a case, which runs several times, each time with a different seed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Repeat {
     pub times: u32,
-    /// The expected share of runs that pass.
+    /// The comparison that the share of passed runs must satisfy.
     pub pass_rate: Bound,
 }
 
@@ -62,8 +63,8 @@ pub enum Step {
     Expect(Expectation),
 }
 
-/// Loads a script and the files that it includes. `given` are variables from the command line,
-/// which override those of the script. Returns every error that it finds.
+/// Loads a script and the files that it includes. `given` contains the variables from the command
+/// line, which override the script's own. Returns all the errors that were found.
 pub fn load(path: &Path, given: &BTreeMap<String, String>) -> Result<Script, Vec<ScriptError>> {
     parse::Parser::new(given).load(path)
 }

@@ -1,24 +1,25 @@
-//! Splits the arguments of a script line into words, quoted or not, and fills in variables.
+//! Splits the arguments of a script line into words, which may be quoted, and replaces variables by
+//! their values.
 
 use crate::position::{Position, ScriptError};
 use base::nearest::nearest;
 use base::untrusted::clean_key;
 use std::collections::BTreeMap;
 
-/// The variables of a script.
+/// The variables of a script: each name with its value.
 pub(crate) type Variables = BTreeMap<String, String>;
 
-/// A word of a line, and where it starts.
+/// A word of a script line, and the position at which it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Word {
     pub(crate) text: String,
     pub(crate) at: Position,
-    /// Whether the word was in quotes, so that it is text even if it looks like a number or an
+    /// Whether the word was quoted. A quoted word is text even if it looks like a number or an
     /// operator.
     pub(crate) quoted: bool,
 }
 
-/// The rest of a line after its first word, with its position.
+/// The part of a script line that is not yet parsed, with its position.
 #[derive(Clone, Debug)]
 pub(crate) struct Rest<'a> {
     pub(crate) text: &'a str,
@@ -30,7 +31,7 @@ impl<'a> Rest<'a> {
         Rest { text, at }.trimmed()
     }
 
-    /// Removes white space at the start and the end.
+    /// Removes white space at the start and the end of the text.
     fn trimmed(self) -> Rest<'a> {
         let start = self.text.trim_start();
         let spaces = self.text[..self.text.len() - start.len()].chars().count();
@@ -40,8 +41,8 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// Splits off the first word, which ends at white space even inside quotes; returns it and the
-    /// rest.
+    /// Splits the text at the first white space, even if it is inside quotes. Returns the word
+    /// before it and the text after it.
     pub(crate) fn split(&self) -> (&'a str, Rest<'a>) {
         let end = self.text.find(char::is_whitespace);
         let (word, rest) = self.text.split_at(end.unwrap_or(self.text.len()));
@@ -49,8 +50,8 @@ impl<'a> Rest<'a> {
         (word, Rest::new(rest, self.at.at_column(column)))
     }
 
-    /// The rest of the line as one text: without the quotes if it is a single quoted word, otherwise
-    /// as written.
+    /// Returns the rest of the line as one text with its variables replaced. A single quoted word
+    /// is returned without its quotes.
     pub(crate) fn one_text(&self, variables: &Variables) -> Result<String, ScriptError> {
         if self.text.starts_with('"') {
             let words = self.words(variables)?;
@@ -66,7 +67,8 @@ impl<'a> Rest<'a> {
         fill(self.text, &self.at, variables)
     }
 
-    /// The words of the rest: separated by white space, or quoted with escapes as in JSON.
+    /// Splits the text into words and replaces their variables. Words are separated by white space,
+    /// or quoted with escapes as in JSON.
     pub(crate) fn words(&self, variables: &Variables) -> Result<Vec<Word>, ScriptError> {
         let mut words = self.raw_words()?;
         for word in &mut words {
@@ -75,7 +77,7 @@ impl<'a> Rest<'a> {
         Ok(words)
     }
 
-    /// The words of the rest, with their variables not yet filled in.
+    /// Splits the text into words, but does not replace their variables.
     pub(crate) fn raw_words(&self) -> Result<Vec<Word>, ScriptError> {
         let mut found = Vec::new();
         let mut rest = self.clone();
@@ -104,7 +106,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// The length in bytes of the quoted word at the start, with its quotes.
+/// The length in bytes of the quoted word at the start of the text, including its quotes.
 fn quoted_length(rest: &Rest) -> Result<usize, ScriptError> {
     let mut escaped = false;
     for (at, c) in rest.text.char_indices().skip(1) {
@@ -126,10 +128,10 @@ fn unquoted(word: &str, at: &Position) -> Result<String, ScriptError> {
     })
 }
 
-/// The maximum length in bytes of a text with its variables filled in.
+/// The maximum length in bytes of a text after its variables are replaced.
 const LONGEST: usize = 4 << 20;
 
-/// Replaces each `{{ name }}` by the variable's value; `\{{` stands for `{{`.
+/// Replaces each `{{ name }}` by the value of the variable. `\{{` is replaced by a literal `{{`.
 pub(crate) fn fill(
     text: &str,
     at: &Position,

@@ -1,8 +1,8 @@
-//! BLEU and ROUGE, compared with the scores of sacrebleu 2.6.0 and rouge-score 0.1.2.
+//! Compares BLEU and ROUGE with the scores of sacrebleu 2.6.0 and rouge-score 0.1.2.
 //!
-//! `overlap.jsonl` contains 200 texts, each with its references, its BLEU from
+//! Each row of `overlap.jsonl` contains a text, its references, its BLEU score from
 //! `sacrebleu.sentence_bleu`, and its F-measures from `rouge_scorer` without stemming (the highest
-//! over the references).
+//! over the references). There are 200 rows.
 
 use replay::measure::bleu::bleu;
 use replay::measure::rouge::{Rouge, rouge};

@@ -1,4 +1,4 @@
-//! Banned phrases, and how to find them in text while it is generated.
+//! Banned phrases, and the search for them in text that is being generated.
 
 use base::search::spellings;
 use regex::{Regex, RegexBuilder};
@@ -8,29 +8,30 @@ use std::ops::Range;
 /// A banned phrase or regex, and the strength of the ban.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ban {
-    /// Words, or a regex between slashes; case-insensitive.
+    /// The banned words, or a regex between slashes. Upper and lower case are not distinguished.
     pub phrase: String,
-    /// The amount subtracted once from the logit of the phrase's first token; None bans the phrase
+    /// The amount subtracted once from the logit of the phrase's first token. None bans the phrase
     /// entirely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<f32>,
 }
 
-/// Bans compiled for searching.
+/// A list of bans, compiled for searching.
 #[derive(Debug, Default)]
 pub struct Bans {
     words: Vec<(usize, String)>,
     patterns: Vec<(usize, Regex)>,
 }
 
-/// How many bytes at the end of a text may still be the start of a regex match.
+/// The number of bytes at the end of a text that may still be the beginning of a regex match.
 pub const REACH: usize = 80;
 const LARGEST: usize = 1 << 20;
 
-/// The highest strength that can be given; a larger number belongs to the phrase.
+/// The highest strength of a ban. A larger number at the end of the input, such as a year, belongs
+/// to the phrase.
 const STRONGEST: f32 = 100.0;
 
-/// Why a phrase cannot be banned, in one sentence.
+/// The reason why a phrase cannot be banned, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BanError(String);
@@ -145,7 +146,8 @@ impl Bans {
         self.words.is_empty() && self.patterns.is_empty()
     }
 
-    /// The first banned phrase in `text`: the index of the ban, and the range.
+    /// Finds the first banned phrase in `text`. Returns the index of the ban and the byte range of
+    /// the phrase.
     pub fn find(&self, text: &str) -> Option<(usize, Range<usize>)> {
         let words = self
             .words
@@ -158,8 +160,8 @@ impl Bans {
         words.chain(patterns).min_by_key(|(_, range)| range.start)
     }
 
-    /// The byte offset from which `text` may be the beginning of a banned phrase whose rest is
-    /// still to come; the length of `text` if it cannot be.
+    /// Returns the byte offset from which the end of `text` may be the beginning of a banned
+    /// phrase; the length of `text` if there is none.
     pub fn uncertain_from(&self, text: &str) -> usize {
         let mut from = text.len();
         for (_, words) in &self.words {
@@ -181,7 +183,8 @@ impl Bans {
     }
 }
 
-/// Finds `words` (in lower case) in `text`, ignoring case; returns the byte range in `text`.
+/// Finds `words`, which are in lower case, in `text`, ignoring the case of `text`. Returns the byte
+/// range of the match.
 fn find_ignoring_case(text: &str, words: &str) -> Option<Range<usize>> {
     text.char_indices().find_map(|(at, _)| {
         let len = matched(&text[at..], words)?;
@@ -189,7 +192,8 @@ fn find_ignoring_case(text: &str, words: &str) -> Option<Range<usize>> {
     })
 }
 
-/// The number of bytes of `text` that match `words`, if `text` starts with them.
+/// Returns the length in bytes of the beginning of `text` that matches `words`; None if `text` does
+/// not start with `words`.
 fn matched(text: &str, words: &str) -> Option<usize> {
     let mut words = words.chars().peekable();
     for (at, c) in text.char_indices() {
@@ -205,7 +209,7 @@ fn matched(text: &str, words: &str) -> Option<usize> {
     words.peek().is_none().then_some(text.len())
 }
 
-/// Whether `text` is a proper prefix of `words`.
+/// Whether `text`, in lower case, is a proper prefix of `words`.
 fn begins_ignoring_case(text: &str, words: &str) -> bool {
     let mut words = words.chars();
     let same = text

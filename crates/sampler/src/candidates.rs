@@ -1,7 +1,7 @@
-//! The candidate tokens, selected from a model's logits.
+//! The candidate tokens, which are selected by a model's logits.
 //!
-//! Between stages, candidates are in ascending order of id, so that sums over them have the same
-//! order on every machine. This module does not depend on the settings.
+//! Between stages, the candidates are in ascending order of id, so that sums over them are added in
+//! the same order on every machine. This module does not depend on the settings.
 
 use std::cmp::Ordering;
 
@@ -10,24 +10,26 @@ use std::cmp::Ordering;
 pub(crate) struct Candidate {
     pub token: u32,
     pub logit: f32,
-    /// The candidate's weight, as computed by the current stage; see [`super::temperature::weigh`].
+    /// The candidate's weight in the current stage; see [`super::temperature::weigh`].
     pub weight: f64,
 }
 
-/// How many logits are compared at once: the compiler turns such a block into vector code.
+/// The number of logits in a block. The compiler turns the comparisons within a block into vector
+/// instructions.
 const BLOCK: usize = 16;
 
-/// The floor that excludes nothing.
+/// The logit floor that excludes no token.
 pub(crate) const ALL: f64 = f64::NEG_INFINITY;
 
-/// Orders the better candidate first: the higher logit or, if equal, the lower id.
+/// Orders candidates from best to worst: by descending logit and, if the logits are equal, by
+/// ascending id.
 pub(crate) fn better(a: &Candidate, b: &Candidate) -> Ordering {
     let by_logit = b.logit.partial_cmp(&a.logit).unwrap_or(Ordering::Equal);
     by_logit.then(a.token.cmp(&b.token))
 }
 
-/// Copies the logits so that arithmetic on them is safe: a NaN rules its token out like `-inf`, and
-/// `+inf` becomes the largest number.
+/// Copies the logits without values that make arithmetic unsafe. A NaN becomes `-inf`, which rules
+/// the token out, and `+inf` becomes the largest finite number.
 pub(crate) fn clean(logits: &[f32], copy: &mut Vec<f32>) {
     copy.clear();
     copy.extend(logits.iter().map(|&logit| match logit {
@@ -37,7 +39,7 @@ pub(crate) fn clean(logits: &[f32], copy: &mut Vec<f32>) {
     }));
 }
 
-/// The highest of some cleaned logits, or `-inf`.
+/// The highest of the given cleaned logits; `-inf` if there are none.
 pub(crate) fn highest(logits: &[f32]) -> f32 {
     let higher = |a: f32, b: f32| if b > a { b } else { a };
     let (blocks, rest) = logits.as_chunks::<BLOCK>();
@@ -51,7 +53,8 @@ pub(crate) fn highest(logits: &[f32]) -> f32 {
     both.fold(f32::NEG_INFINITY, |high, logit| higher(high, *logit))
 }
 
-/// The best token, the lowest id among equals; None if every token is ruled out.
+/// The token with the highest logit; if several are equal, the one with the lowest id. None if
+/// every token is ruled out.
 pub(crate) fn best(logits: &[f32]) -> Option<u32> {
     let high = highest(logits);
     if high == f32::NEG_INFINITY {
@@ -61,11 +64,13 @@ pub(crate) fn best(logits: &[f32]) -> Option<u32> {
     u32::try_from(index).ok()
 }
 
-/// Fills `items` with the `limit` best tokens (0 is all) whose logit is at least `floor`, in
-/// order of id. Ruled-out tokens are never included.
+/// Fills `items` with the `limit` tokens that have the highest logits, in order of id. Only tokens
+/// with a logit of at least `floor` are included. A `limit` of 0 includes all of them. Tokens that
+/// are ruled out are never included.
 ///
-/// With a limit, the list is cut to the best tokens each time it overflows, and the floor rises to
-/// the worst of them, so that one pass over the logits is enough.
+/// If there is a limit, the list is reduced to the best tokens whenever it becomes too long, and
+/// the floor is raised to the lowest logit in the list. One pass over the logits is therefore
+/// enough.
 pub(crate) fn gather(logits: &[f32], floor: f64, limit: usize, items: &mut Vec<Candidate>) {
     items.clear();
     let mut floor = round_up(floor);
@@ -102,7 +107,7 @@ pub(crate) fn gather(logits: &[f32], floor: f64, limit: usize, items: &mut Vec<C
     items.sort_unstable_by_key(|item| item.token);
 }
 
-/// The lowest finite f32 that is not below `floor`.
+/// Returns the lowest finite f32 that is not below `floor`.
 fn round_up(floor: f64) -> f32 {
     let nearest = (floor as f32).max(f32::MIN);
     match f64::from(nearest) < floor {
@@ -111,7 +116,7 @@ fn round_up(floor: f64) -> f32 {
     }
 }
 
-/// Leaves the `count` best, in no particular order.
+/// Removes all candidates except the `count` best, which are left in no particular order.
 fn keep_best(items: &mut Vec<Candidate>, count: usize) {
     if (1..items.len()).contains(&count) {
         items.select_nth_unstable_by(count - 1, better);
@@ -119,7 +124,7 @@ fn keep_best(items: &mut Vec<Candidate>, count: usize) {
     }
 }
 
-/// Candidates of tokens 0, 1, 2, … with the given logits.
+/// Creates candidates for the tokens 0, 1, 2, … with the given logits.
 #[cfg(test)]
 pub(crate) fn candidates(logits: &[f32]) -> Vec<Candidate> {
     let mut items = Vec::new();
@@ -127,14 +132,14 @@ pub(crate) fn candidates(logits: &[f32]) -> Vec<Candidate> {
     items
 }
 
-/// Candidates of tokens 0, 1, 2, … with the given probabilities.
+/// Creates candidates for the tokens 0, 1, 2, … with the given probabilities.
 #[cfg(test)]
 pub(crate) fn with_probabilities(probabilities: &[f64]) -> Vec<Candidate> {
     let logits: Vec<f32> = probabilities.iter().map(|p| p.ln() as f32).collect();
     candidates(&logits)
 }
 
-/// The tokens that are left.
+/// The token ids of the candidates.
 #[cfg(test)]
 pub(crate) fn tokens(items: &[Candidate]) -> Vec<u32> {
     items.iter().map(|item| item.token).collect()

@@ -1,29 +1,29 @@
-//! DRY, "don't repeat yourself": a token that would continue a verbatim repeat becomes less likely,
-//! increasingly so with the repeat's length.
+//! DRY ("don't repeat yourself"): lowers the logit of a token that would continue a verbatim
+//! repeat. The penalty grows with the length of the repeat.
 //!
-//! Source: p-e-w, text-generation-webui PR #5677; the linear-time algorithm follows koboldcpp PR
-//! #982 (pi6am). The penalties handle repeated single words.
+//! Source: p-e-w, text-generation-webui PR #5677. The linear-time algorithm follows koboldcpp PR
+//! #982 (pi6am). Repeats of single words are left to the other penalties.
 
 pub use super::sequence_breakers::SequenceBreakers;
 
 use crate::params::Sampling;
 
-/// The DRY stage: its settings, its breakers, and the state of the text so far.
+/// The DRY stage: its settings, its sequence breakers, and the state at the end of the text.
 #[derive(Clone, Debug)]
 pub struct Dry {
     multiplier: f64,
     base: f64,
     allowed: usize,
-    /// How far back to look; None for the whole context.
+    /// The number of tokens to look back; None for the whole context.
     range: Option<usize>,
     breakers: SequenceBreakers,
-    /// The last bytes of the text, in which a breaker may have begun.
+    /// The last bytes of the text, which may contain the beginning of a sequence breaker.
     tail: Vec<u8>,
-    /// How many tokens follow the last breaker.
+    /// The number of tokens after the last sequence breaker.
     unbroken: usize,
-    /// The result of [`matches`]; reused to avoid allocations.
+    /// The result of [`matches`], stored here so that its memory is reused.
     matches: Vec<usize>,
-    /// The longest match for each token; reused to avoid allocations.
+    /// Each token with the length of its longest match, stored here so that the memory is reused.
     longest: Vec<(u32, usize)>,
 }
 
@@ -43,13 +43,14 @@ impl Dry {
         }
     }
 
-    /// Whether DRY is off: at multiplier 0 and, as in llama.cpp, at a base below 1.
+    /// Whether DRY is off. It is off if its multiplier or its range is 0 and, as in llama.cpp, if
+    /// its base is below 1.
     pub(super) fn off(&self) -> bool {
         let sane = self.multiplier.is_finite() && self.base.is_finite();
         !sane || self.multiplier == 0.0 || self.base < 1.0 || self.range == Some(0)
     }
 
-    /// Records the next token.
+    /// Records the next token of the text.
     pub fn accept(&mut self, token: u32) {
         match self.breakers.ends(&mut self.tail, token) {
             true => self.unbroken = 0,
@@ -57,13 +58,14 @@ impl Dry {
         }
     }
 
-    /// Lowers the logit of each token that followed an earlier occurrence of the text's ending. If
-    /// the longest such ending has L tokens, with no breaker among them, and L ≥ allowed:
+    /// Lowers the logit z of each token that would continue a repeat. A repeat is an earlier
+    /// occurrence of the tokens at the end of the text, with no sequence breaker among them. If the
+    /// longest repeat that the token would continue has L tokens and L ≥ allowed, z becomes
     ///
     /// z − multiplier · base^(L − allowed)
     ///
-    /// A token that contains a breaker is never penalized. `history` ends with the last accepted
-    /// token.
+    /// A token that contains a sequence breaker is never penalized. `history` ends with the last
+    /// accepted token.
     pub fn apply(&mut self, history: &[u32], logits: &mut [f32]) {
         if self.off() || self.unbroken < self.allowed {
             return;
@@ -88,7 +90,8 @@ impl Dry {
         }
     }
 
-    /// Finds, for each token that followed a match in `window`, the longest such match.
+    /// For each token that followed a match in `window`, finds the length of the longest match that
+    /// it followed.
     fn collect(&mut self, window: &[u32]) {
         self.longest.clear();
         for (ago, length) in self.matches.iter().enumerate().skip(1) {
@@ -103,12 +106,12 @@ impl Dry {
     }
 }
 
-/// Sets entry k of `lengths` to the length of the longest suffix that the window has in common with
-/// the window without its last k tokens. In `a b x a b`, entry 3 is 2: without `x a b`, the window
-/// also ends with `a b`, and `x` followed. Entry 0 is the length of the window.
+/// Fills `lengths`. Entry k is the length of the longest common suffix of the window and the window
+/// without its last k tokens; entry 0 is the length of the window. In `a b x a b`, entry 3 is 2,
+/// because without `x a b` the window also ends with `a b`.
 ///
 /// This is the Z-algorithm (Gusfield, "Algorithms on Strings, Trees and Sequences", 1997, section
-/// 1.4) on the window read backwards; its time is linear, since every token is matched at most
+/// 1.4), applied to the reversed window. It takes linear time, since every token is matched at most
 /// once.
 fn matches(window: &[u32], lengths: &mut Vec<usize>) {
     let n = window.len();
@@ -133,7 +136,8 @@ fn matches(window: &[u32], lengths: &mut Vec<usize>) {
     }
 }
 
-/// The exponent beyond which the power exceeds f32, as in koboldcpp and llama.cpp.
+/// The largest exponent for which the power of `base` fits into an f32, as in koboldcpp and
+/// llama.cpp; 0 if there is no limit.
 fn largest_exponent(base: f64) -> f64 {
     let exponent = libm::log(f64::from(f32::MAX)) / libm::log(base);
     if exponent.is_finite() { exponent } else { 0.0 }
@@ -144,8 +148,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The letters that DRY penalizes after `text`, and by how much; each letter is a token, and
-    /// `|` is a breaker.
+    /// Returns each letter that DRY penalizes after `text`, with the change of its logit. Each
+    /// letter is one token.
     fn penalties(sampling: &Sampling, text: &str, breakers: &[&str]) -> Vec<(char, f32)> {
         let vocabulary = (0..128).map(|byte| (u32::from(byte), vec![byte]));
         let breakers: Vec<String> = breakers.iter().map(|s| s.to_string()).collect();
@@ -163,7 +167,8 @@ mod tests {
             .collect()
     }
 
-    /// Multiplier 0.5, base 2, allowed length 2, so that every number is exact.
+    /// DRY settings with which all penalties are exact numbers: multiplier 0.5, base 2 and allowed
+    /// length 2.
     fn halves() -> Sampling {
         Sampling {
             dry_multiplier: 0.5,

@@ -1,8 +1,9 @@
-//! From a model's logits to a token: plain numbers in, an id out.
+//! Samplers, which choose a token by a model's logits. The input is plain numbers, and the output
+//! is a token id.
 //!
-//! The stages and their order are llama.cpp's default, and they cannot be rearranged:
+//! The stages and their order are llama.cpp's default. The order cannot be changed:
 //!
-//! | stage | file | does nothing at |
+//! | stage | file | has no effect at |
 //! |---|---|---|
 //! | penalties | `penalties` | `repetition_penalty` 1, `presence_penalty` 0, `frequency_penalty` 0, or `repetition_range` 0 |
 //! | dry | `dry` | `dry_multiplier` 0, or `dry_penalty_last_n` 0 |
@@ -14,20 +15,23 @@
 //! | xtc | `xtc` | `xtc_probability` 0, or `xtc_threshold` above 0.5 |
 //! | temperature | `temperature` | 1 |
 //!
-//! Mirostat 2 replaces all cuts (top_n_sigma to xtc) and comes after the temperature. Unlike in
-//! llama.cpp, penalties and dry work with it too. At temperature 0 the best token after penalties
-//! and dry is taken: no cut applies, not even typical_p or xtc, which might remove that token.
+//! Mirostat 2 replaces all the stages from top_n_sigma to xtc and comes after the temperature.
+//! Unlike in llama.cpp, penalties and dry also apply with mirostat. At temperature 0, the best
+//! token after penalties and dry is chosen. The stages from top_n_sigma to xtc are then skipped,
+//! since typical_p or xtc might remove the best token.
 //!
 //! **Seed contract.** Each call of [`Sampler::sample`] takes exactly two numbers from the
-//! [`rng::Rng`] of its seed, first one for XTC, then one for the pick, whether or not they are
-//! used. So token number n of a passage depends on numbers 2n and 2n + 1 whatever the settings, and
-//! switching a stage on or off or changing the temperature does not shift later numbers. Equal
-//! logits, settings and seed give equal tokens on any machine: the platform's `exp` is never
-//! called, sums have a fixed order, and of equal logits the lower id counts as better.
+//! [`rng::Rng`] of its seed, whether or not they are used: the first for XTC, the second for
+//! choosing the token. So token number n of a passage depends on the random numbers 2n and 2n + 1
+//! whatever the settings. Switching a stage on or off or changing the temperature does not shift
+//! later random numbers. Equal logits, settings and seeds result in equal tokens on any machine:
+//! the platform's `exp` is never called, sums have a fixed order, and of several equal logits, the
+//! one with the lowest id counts as the best.
 //!
-//! **Cost.** Top-k, top-nσ and min-p compare logits; exponentials are computed only for the tokens
-//! they leave, unless typical-p, top-p without top-k, or mirostat need the whole vocabulary. With a
-//! vocabulary of 49,152, this takes some 40 µs per token instead of a millisecond.
+//! **Cost.** Top-k, top-nσ and min-p compare logits. Exponentials are computed only for the tokens
+//! that these stages leave, except when typical-p, top-p without top-k, or mirostat need the whole
+//! vocabulary. With a vocabulary of 49,152 tokens, this takes about 40 µs per token instead of a
+//! millisecond.
 //!
 //! This crate uses no tensors, text or story, and its seed is its only source of randomness.
 
@@ -58,8 +62,9 @@ pub use ban::Ban;
 pub use params::{DRY_BREAKERS, Sampling};
 pub use temperature::SampledToken;
 
-/// Samples the tokens of one passage: its parameters, its random numbers and the tokens so far. A
-/// clone continues as the original would, so a copy allows a return to an earlier token.
+/// Samples the tokens of one passage. A sampler contains its settings, its random numbers and the
+/// tokens so far. A clone samples the same tokens as the original, so a clone made earlier allows a
+/// return to an earlier token.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     sampling: Sampling,
@@ -69,16 +74,17 @@ pub struct Sampler {
     dry: Dry,
     mirostat: Mirostat,
     history: Vec<u32>,
-    /// The floor set by the stages that have run: tokens with a lower logit are not candidates.
+    /// The logit floor set by the stages that have run. Tokens with a lower logit are not
+    /// candidates.
     floor: f64,
-    /// Reused to avoid allocations.
+    /// The cleaned logits of the current token, stored here so that their memory is reused.
     logits: Vec<f32>,
     items: Vec<Candidate>,
 }
 
 impl Sampler {
-    /// Creates a sampler that uses `seed`; `sampling.seed` is ignored. Invalid values, which a file
-    /// may contain, count as off.
+    /// Creates a sampler that uses `seed`; `sampling.seed` is ignored. A setting with an invalid
+    /// value counts as off.
     pub fn new(sampling: &Sampling, seed: u64, breakers: SequenceBreakers) -> Sampler {
         Sampler {
             sampling: sampling.clone(),
@@ -94,27 +100,27 @@ impl Sampler {
         }
     }
 
-    /// Sets the tokens that XTC must not remove: newline and end of text.
+    /// Sets the tokens that XTC must not remove, namely newline and end of text.
     pub fn protect_from_xtc(mut self, tokens: impl IntoIterator<Item = u32>) -> Sampler {
         self.protected.extend(tokens);
         self
     }
 
-    /// Adds a token of the prompt or of the answer to the history. Sampling alone does not, since a
-    /// sampled token may still be rejected.
+    /// Adds a token of the prompt or of the answer to the history. Sampling does not add the token,
+    /// since a sampled token may still be rejected.
     pub fn accept(&mut self, token: u32) {
         self.history.push(token);
         self.penalties.accept(&self.history);
         self.dry.accept(token);
     }
 
-    /// Samples the next token. `logits` has one number for each token of the vocabulary; NaN and
-    /// `-inf` rule a token out, and if all are ruled out the result is 0.
+    /// Samples the next token. `logits` contains one number for each token of the vocabulary; NaN
+    /// and `-inf` rule a token out. If all tokens are ruled out, the result is 0.
     pub fn sample(&mut self, logits: &[f32]) -> u32 {
         self.sample_with(logits).token
     }
 
-    /// Samples the next token, with its probability.
+    /// Samples the next token. The result also contains the token's probability.
     pub fn sample_with(&mut self, logits: &[f32]) -> SampledToken {
         let (xtc_draw, draw) = (self.rng.next_f64(), self.rng.next_f64());
         candidates::clean(logits, &mut self.logits);
@@ -132,8 +138,8 @@ impl Sampler {
         temperature::pick(&self.items, total, draw)
     }
 
-    /// The candidates after all stages and their probabilities, in order of id. No random number is
-    /// used, and XTC removes nothing.
+    /// Returns the candidates after all stages, each with its probability, in order of id. No
+    /// random number is used, and XTC removes nothing.
     pub fn distribution(&self, logits: &[f32]) -> Vec<(u32, f64)> {
         let mut copy = self.clone();
         candidates::clean(logits, &mut copy.logits);
@@ -165,13 +171,13 @@ impl Sampler {
         }
     }
 
-    /// The temperature; one that is not a number counts as 0.
+    /// The sampling temperature. A value that is negative or not a number counts as 0.
     fn temperature(&self) -> f32 {
         self.sampling.temperature.max(0.0)
     }
 
-    /// Runs some stages of the chain: penalties change `logits`, cuts leave the candidates in
-    /// `items`.
+    /// Runs the given stages of the chain. The penalties change `logits`; the cuts leave the
+    /// remaining candidates in `items`.
     fn run(&mut self, stages: &[Stage], xtc_draw: f64) {
         for stage in stages {
             let s = &self.sampling;
@@ -200,7 +206,8 @@ impl Sampler {
         }
     }
 
-    /// The floor of min-p, if it may be applied before top-k.
+    /// The logit floor of min-p if min-p may run before top-k; otherwise, a floor that excludes
+    /// nothing.
     fn early_min_p(&self) -> f64 {
         let floor = || {
             let highest = f64::from(candidates::highest(&self.logits));
@@ -211,8 +218,8 @@ impl Sampler {
     }
 }
 
-/// The natural logarithm of a token's probability before any stage; `-inf` for one that is ruled
-/// out. It computes an exponential of every logit, so it is not part of sampling.
+/// The natural logarithm of a token's probability before any stage; `-inf` for a token that is
+/// ruled out. This function computes an exponential of every logit, so sampling does not use it.
 pub fn log_probability(logits: &[f32], token: u32) -> f64 {
     let mut clean = Vec::new();
     candidates::clean(logits, &mut clean);

@@ -1,12 +1,12 @@
 //! Mirostat 2: adapts the truncation so that the text's surprise stays near a target.
 //!
-//! Its only state is one number.
+//! Its only state is the number μ.
 
 use super::candidates::{Candidate, better};
 use super::temperature::{SampledToken, pick, weigh};
 use crate::params::Sampling;
 
-/// The target τ, the rate η, and the cut μ, all in bits.
+/// Mirostat's target τ, learning rate η and cut μ. τ and μ are in bits.
 #[derive(Clone, Debug)]
 pub(crate) struct Mirostat {
     tau: f64,
@@ -15,7 +15,7 @@ pub(crate) struct Mirostat {
 }
 
 impl Mirostat {
-    /// μ starts at 2τ, as in the paper.
+    /// Creates the state for a new passage. μ starts at 2τ, as in the paper.
     pub(crate) fn new(sampling: &Sampling) -> Mirostat {
         let tau = f64::from(sampling.mirostat_tau);
         Mirostat {
@@ -25,12 +25,12 @@ impl Mirostat {
         }
     }
 
-    /// Removes the tokens whose surprise −log2 p is above μ (the best always stays), samples from
-    /// the rest, and moves the cut: μ ← μ − η (s − τ), where s is the surprise of the sampled
+    /// Removes the tokens whose surprise −log2 p is above μ, except the best token, and samples
+    /// from the rest. Then moves the cut: μ ← μ − η (s − τ), where s is the surprise of the sampled
     /// token.
     ///
     /// Basu et al., "Mirostat", ICLR 2021, arXiv:2007.14966, algorithm 2. As in llama.cpp, s is
-    /// computed among the tokens that are left, and the probabilities are those at `temperature`.
+    /// computed among the remaining tokens, and the probabilities are those at `temperature`.
     pub(crate) fn choose(
         &mut self,
         items: &mut Vec<Candidate>,

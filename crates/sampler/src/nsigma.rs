@@ -1,17 +1,18 @@
-//! Top-nσ: the noise in a model's logits is roughly normal, and outliers are signal.
+//! Top-nσ: removes the tokens whose logits are far below the highest. It assumes that the noise in
+//! a model's logits is roughly normal, and that the outliers are the signal.
 //!
-//! It works on the logits alone and so depends neither on the temperature nor on the tokens' ids.
+//! The stage uses only the logits, so it does not depend on the temperature or on the tokens' ids.
 
 use super::candidates::highest;
 
-/// How many logits are summed side by side; this affects the result, since it fixes the order of
-/// summation.
+/// The number of partial sums that are computed side by side. It affects the result, since it
+/// determines the order of summation.
 const LANES: usize = 8;
 
-/// The lowest logit that stays: max − n·σ, with σ the standard deviation (over N, not N − 1) of all
-/// logits that are not ruled out. None if it is off (n ≤ 0).
+/// The lowest logit that stays: max − n·σ. σ is the standard deviation (over N, not N − 1) of all
+/// logits that are not ruled out. None if the stage is off (n ≤ 0).
 ///
-/// Tang et al., "Top-nσ: Not All Logits Are You Need", 2024, arXiv:2411.07641; llama.cpp likewise
+/// Tang et al., "Top-nσ: Not All Logits Are You Need", 2024, arXiv:2411.07641. llama.cpp also
 /// ignores tokens that are already ruled out.
 pub(crate) fn floor(logits: &[f32], n: f32) -> Option<f64> {
     if !(n > 0.0 && n.is_finite()) {
@@ -22,8 +23,9 @@ pub(crate) fn floor(logits: &[f32], n: f32) -> Option<f64> {
     some.then(|| highest - f64::from(n) * deviation(logits, highest))
 }
 
-/// The square root of E(d²) − E(d)², where d is the distance from the highest logit: in one pass,
-/// and with numbers small enough that the subtraction loses nothing significant.
+/// The standard deviation of the logits, computed in one pass as the square root of E(d²) − E(d)²,
+/// where d is the distance of a logit from the highest one. These distances are so small that the
+/// subtraction loses no significant digits.
 fn deviation(logits: &[f32], highest: f64) -> f64 {
     let mut lanes = [Moments::default(); LANES];
     let (blocks, rest) = logits.as_chunks::<LANES>();

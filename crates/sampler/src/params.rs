@@ -1,20 +1,22 @@
 //! Every parameter of the sampler chain, with its default.
 //!
-//! The parameters are plain data, saved with each passage so that it can be reproduced.
+//! The parameters are plain data. They are saved with each passage, so that the passage can be
+//! reproduced.
 
 use crate::ban::Ban;
 use serde::{Deserialize, Serialize};
 
-/// The sequence breakers of the original DRY (textgen PR #5677): a repeat ends at each of them, so
-/// the layout of lines, speech and lists is not penalized.
+/// The sequence breakers of the original DRY (textgen PR #5677). A repeat ends at each sequence
+/// breaker, so the layout of lines, speech and lists is not penalized.
 pub const DRY_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
 
-/// All settings of the sampler chain. Each stage has a value at which it is off, given below.
-/// Ranges count tokens back from the end; `-1` is the whole context and `0` is off.
+/// All settings of the sampler chain. The comment of each field says at which value the stage is
+/// off. Ranges count tokens back from the end; `-1` is the whole context and `0` is off.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sampling {
-    /// Divides the logits, as the last stage; 0 is greedy, 1 is neutral.
+    /// The number by which the last stage divides the logits. 0 always chooses the most likely
+    /// token, and 1 changes nothing.
     pub temperature: f32,
     /// Keep this many of the most likely tokens. 0 is off.
     pub top_k: u32,
@@ -32,55 +34,58 @@ pub struct Sampling {
     pub xtc_probability: f32,
     /// The strength of DRY. 0 is off.
     pub dry_multiplier: f32,
-    /// The growth of the DRY penalty with each further token of a repeat.
+    /// The factor by which the DRY penalty grows with each further token of a repeat.
     pub dry_base: f32,
     /// The minimum length in tokens of a repeat that is penalized.
     pub dry_allowed_length: u32,
-    /// How many tokens DRY looks back.
+    /// The number of tokens that DRY looks back.
     pub dry_penalty_last_n: i32,
     /// The sequence breakers of DRY.
     pub dry_sequence_breakers: Vec<String>,
-    /// Makes tokens in the range less likely by a factor. 1 is off.
+    /// The factor by which tokens in the range become less likely. 1 is off.
     pub repetition_penalty: f32,
-    /// How many tokens the repetition, presence and frequency penalties look back.
+    /// The number of tokens that the repetition, presence and frequency penalties look back.
     pub repetition_range: i32,
     /// The amount subtracted once from the logit of every token in the range. 0 is off.
     pub presence_penalty: f32,
-    /// The amount subtracted from the logit of a token for each occurrence in the range. 0 is off.
+    /// The amount subtracted from a token's logit for each occurrence of the token in the range. 0
+    /// is off.
     pub frequency_penalty: f32,
-    /// 2 holds the surprise at a target instead of truncating; 0 is off.
+    /// Whether mirostat is used: 2 keeps the surprise near a target instead of truncating; 0 is
+    /// off.
     pub mirostat: u8,
     /// Mirostat's target surprise in bits.
     pub mirostat_tau: f32,
     /// Mirostat's learning rate.
     pub mirostat_eta: f32,
-    /// The seed; None for a new one each time.
+    /// The seed. None chooses a new seed each time.
     pub seed: Option<u64>,
     /// The maximum number of new tokens.
     pub max_tokens: u32,
-    /// Stop before any of these texts.
+    /// The stop sequences: generation stops before any of these texts.
     pub stop: Vec<String>,
-    /// Whether to stop at a sentence end near `max_tokens` instead of after exactly that many
-    /// tokens.
+    /// Whether to stop at the end of a sentence near `max_tokens` instead of after exactly that
+    /// many tokens.
     pub whole_sentences: bool,
     /// Whether to let the model complete an unfinished last word (token healing).
     pub heal: bool,
-    /// How many old passages and lore entries semantic retrieval puts back into the context. 0 is
-    /// off. The setting is called `retrieve`; journals keep this older name.
+    /// The number of old passages and lore entries that semantic retrieval puts back into the
+    /// context. 0 is off. The setting is called `retrieve`, but journals use the older name
+    /// `recall`.
     pub recall: u32,
     /// Banned phrases.
     pub banned_phrases: Vec<Ban>,
 }
 
-/// The "prose" preset.
+/// The defaults, which are the "prose" preset.
 ///
-/// The cut is min-p 0.05 and nothing else: it follows the model's own certainty, whereas a fixed
-/// count or mass is too wide after "once upon a" and too narrow at a paragraph's start. Looping,
-/// the worst habit of small models, is left to DRY at its author's recommended values, since the
-/// multiplicative penalty also punishes names and articles. Temperature is 0.8 and not 1: a model
-/// of a hundred million parameters is unsure of too much, and min-p still leaves it a wide choice,
-/// the lower half of which is often ungrammatical; 0.8 widens every gap in log odds by a quarter.
-/// For a large model, 1 is fine.
+/// The only cut is min-p 0.05. It adapts to the model's certainty, whereas a fixed number of tokens
+/// or a fixed total probability leaves too many tokens after "once upon a" and too few at the start
+/// of a paragraph. Small models tend to loop. This is left to DRY with its author's recommended
+/// values, since the repetition penalty also punishes names and articles. The temperature is 0.8
+/// instead of 1, because a model of a hundred million parameters is often uncertain: min-p leaves
+/// it many tokens, and the less likely of these are often ungrammatical. For a large model, 1 is
+/// fine.
 impl Default for Sampling {
     fn default() -> Sampling {
         Sampling {
@@ -116,8 +121,8 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Always the most likely token: no truncation, no penalty. For benchmarks and for comparing
-    /// machines; small models loop with it.
+    /// The preset that always chooses the most likely token, with no truncation and no penalty. It
+    /// is meant for benchmarks and for comparing machines; small models loop with it.
     pub fn greedy() -> Sampling {
         Sampling {
             temperature: 0.0,
@@ -127,9 +132,9 @@ impl Sampling {
         }
     }
 
-    /// For instruction-tuned models: the truncation of llama.cpp's default chain, with a lower
-    /// temperature, because an answer must be right before it is original. DRY stays on but allows
-    /// longer repeats, since an answer must be able to quote the question.
+    /// The preset for instruction-tuned models. It uses the truncation of llama.cpp's default
+    /// chain, and a lower temperature, because an answer must be right before it is original. DRY
+    /// stays on but allows longer repeats, since an answer must be able to quote the question.
     pub fn chat() -> Sampling {
         Sampling {
             temperature: 0.6,
@@ -195,7 +200,7 @@ pub(crate) mod random {
     }
 
     prop_compose! {
-        /// Settings as a broken file might contain them.
+        /// Generates settings as a broken file might contain them.
         pub(crate) fn any_sampling()(
             n in prop::collection::vec(any_number(), 14),
             top_k in prop_oneof![0u32..5, any::<u32>()],

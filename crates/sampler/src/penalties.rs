@@ -1,19 +1,20 @@
-//! Repetition, presence and frequency penalties: tokens already used become less likely.
+//! Repetition, presence and frequency penalties, which make tokens less likely that were already
+//! used.
 //!
-//! All three look at the same range of recent tokens, in prompt and output alike. DRY handles
-//! sequences.
+//! All three penalties look at the same range of recent tokens, which may belong to the prompt or
+//! to the output. Repeated sequences of tokens are left to DRY.
 
 use std::collections::BTreeMap;
 
 use crate::params::Sampling;
 
-/// Counts the tokens in the range as they enter and leave it.
+/// The settings of the penalties, and the number of occurrences of each token in the range.
 #[derive(Clone, Debug)]
 pub(crate) struct Penalties {
     repetition: f32,
     presence: f32,
     frequency: f32,
-    /// How far back to look; None for the whole context.
+    /// The number of tokens to look back; None for the whole context.
     range: Option<usize>,
     counts: BTreeMap<u32, u32>,
 }
@@ -37,7 +38,8 @@ impl Penalties {
         neutral || self.range == Some(0)
     }
 
-    /// How many tokens become less likely; None if some may become likelier.
+    /// The number of tokens whose logits the penalties may lower; None if the settings may raise a
+    /// logit.
     pub(crate) fn lowered(&self) -> Option<usize> {
         let lowers = self.repetition >= 1.0 && self.presence >= 0.0 && self.frequency >= 0.0;
         match self.off() {
@@ -46,7 +48,7 @@ impl Penalties {
         }
     }
 
-    /// Counts the last token of `history`, and removes the one that left the range.
+    /// Counts the last token of `history`, and stops counting the token that has left the range.
     pub(crate) fn accept(&mut self, history: &[u32]) {
         let Some((token, before)) = history.split_last() else {
             return;
@@ -65,11 +67,13 @@ impl Penalties {
         }
     }
 
-    /// Changes the logit z of each token in the range, where `count` is how often it occurs there:
+    /// Changes the logit z of each token in the range.
     ///
-    /// - repetition r (CTRL, Keskar et al. 2019, arXiv:1909.05858, with the correction that
-    ///   everyone now uses): z / r if z > 0, else z · r;
-    /// - then presence p and frequency f (OpenAI's definition): z − p − f · count.
+    /// First, the repetition penalty r replaces z by z / r if z > 0, otherwise by z · r (CTRL,
+    /// Keskar et al. 2019, arXiv:1909.05858, with the correction that is now in general use).
+    ///
+    /// Then, the presence penalty p and the frequency penalty f replace z by z − p − f · count,
+    /// where `count` is the number of occurrences of the token in the range (OpenAI's definition).
     pub(crate) fn apply(&self, logits: &mut [f32]) {
         for (token, count) in &self.counts {
             let Some(logit) = logits.get_mut(*token as usize) else {

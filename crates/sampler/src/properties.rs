@@ -1,12 +1,12 @@
-//! Property tests of the samplers for any settings and logits, including invalid ones.
+//! Property tests of the samplers with random settings and logits, including invalid ones.
 
 use super::params::random::{any_number, any_sampling};
 use super::tests::{plain, sampler};
 use super::{SampledToken, Sampling, candidates};
 use proptest::prelude::*;
 
-/// The token ids that top-k, then top-p, then min-p leave, computed from their definitions with all
-/// probabilities sorted.
+/// The ids of the tokens that remain after top-k, top-p and min-p, in this order. They are computed
+/// directly from the definitions, by sorting all probabilities.
 fn left_by_definition(logits: &[f32], sampling: &Sampling) -> Vec<u32> {
     let mut left: Vec<(u32, f64)> = (0..)
         .zip(logits.iter().map(|z| f64::from(*z).exp()))
@@ -32,8 +32,8 @@ fn left_by_definition(logits: &[f32], sampling: &Sampling) -> Vec<u32> {
 }
 
 proptest! {
-    /// Sampling gives the same token if all logits but the `sufficient_top_k` highest are `-inf`.
-    /// Devices that return only the highest logits rely on this.
+    /// Tests that sampling chooses the same token if all logits except the `sufficient_top_k`
+    /// highest are `-inf`. Devices that return only the highest logits rely on this.
     #[test]
     fn the_best_settle_what_is_drawn(
         any in any_sampling(), top_k in 0u32..8, seed in any::<u64>(),

@@ -1,21 +1,22 @@
-//! illumine's only random number generator: the same seed gives the same numbers on every machine.
+//! illumine's only random number generator. The same seed produces the same numbers on every
+//! machine.
 //!
 //! The generator is xoshiro256++ seeded by SplitMix64, both by David Blackman and Sebastiano Vigna
 //! ("Scrambled linear pseudorandom number generators", ACM TOMS 47(4), 2021; reference code and
 //! advice on seeding: <https://prng.di.unimi.it>). It is not cryptographic, and the caller provides
 //! the seed.
 
-/// The step of SplitMix64: 2^64 divided by the golden ratio, made odd.
+/// The increment of SplitMix64's state: 2^64 divided by the golden ratio, rounded to an odd number.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A stream of random numbers. A copy continues as the original would.
+/// A stream of random numbers. A clone continues with the same numbers as the original.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rng {
     state: [u64; 4],
 }
 
 impl Rng {
-    /// The stream that belongs to `seed`: its state is the first four outputs of SplitMix64.
+    /// Creates the stream for `seed`. Its initial state is the first four outputs of SplitMix64.
     pub fn new(seed: u64) -> Rng {
         // SplitMix64 maps distinct states to distinct outputs, so four of them are never all zero,
         // the one state that xoshiro never leaves.
@@ -24,7 +25,7 @@ impl Rng {
         }
     }
 
-    /// 64 random bits.
+    /// Returns the next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let result = a.wrapping_add(d).rotate_left(23).wrapping_add(a);
@@ -33,35 +34,37 @@ impl Rng {
         result
     }
 
-    /// A number in [0, 1): one of the 2^53 multiples of 2^-53, from the upper bits, which are the
-    /// better ones.
+    /// Returns the next random number in [0, 1), which is a multiple of 2^-53. It is made from the
+    /// upper 53 bits, whose quality is better than that of the lower bits.
     pub fn next_f64(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// A draw from the normal distribution (Box and Muller 1958).
+    /// Returns a random number from the standard normal distribution (Box and Muller 1958).
     pub fn next_normal(&mut self) -> f64 {
         let (a, b) = (1.0 - self.next_f64(), self.next_f64());
         libm::sqrt(-2.0 * libm::log(a)) * libm::cos(std::f64::consts::TAU * b)
     }
 }
 
-/// The seed of stream number `stream` under `seed`: for a given `seed`, no two streams have the
-/// same seed.
+/// Returns the seed of the stream with the number `stream`, derived from `seed`. For a given
+/// `seed`, no two streams have the same seed.
 ///
 /// SplitMix64 is started at its own first output for `seed`, and the result is its output number
-/// `stream`. So neighbouring values of `seed` do not have neighbouring streams.
+/// `stream`. Because of the first step, neighbouring values of `seed` do not have neighbouring
+/// streams.
 pub fn derive(seed: u64, stream: u64) -> u64 {
     split_mix(split_mix(seed, 0), stream)
 }
 
-/// The inverse of [`derive()`]: the seed whose stream number `stream` has the seed `derived`.
+/// The inverse of [`derive()`]: returns the seed from which stream number `stream` has the seed
+/// `derived`.
 pub fn underive(derived: u64, stream: u64) -> u64 {
     split_mix_seed(split_mix_seed(derived, stream), 0)
 }
 
-/// The seed from which SplitMix64 computes `output` as output number `index`; every step of
-/// SplitMix64 is invertible.
+/// Returns the seed for which `output` is the output number `index` of SplitMix64. Such a seed
+/// always exists, since every step of SplitMix64 is invertible.
 fn split_mix_seed(output: u64, index: u64) -> u64 {
     let z = output ^ (output >> 31) ^ (output >> 62);
     // The factors are the inverses of those in `split_mix`, modulo 2^64.
@@ -72,8 +75,8 @@ fn split_mix_seed(output: u64, index: u64) -> u64 {
     z.wrapping_sub(GOLDEN.wrapping_mul(index.wrapping_add(1)))
 }
 
-/// Output number `index`, from 0, of SplitMix64 started at `seed`. No state is stored, since the
-/// state is just a counter.
+/// Returns output number `index`, counted from 0, of SplitMix64 started at `seed`. No state is
+/// stored, because the state of SplitMix64 is only a counter.
 fn split_mix(seed: u64, index: u64) -> u64 {
     let z = seed.wrapping_add(GOLDEN.wrapping_mul(index.wrapping_add(1)));
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

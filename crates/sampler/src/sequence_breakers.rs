@@ -1,14 +1,15 @@
-//! DRY's sequence breakers: texts across which a repeat does not count, found in tokens.
+//! DRY's sequence breakers: texts across which a repeat does not count.
 //!
-//! A breaker may be a token, occur inside one (`:` in `":"`), or be spread over several. The first
-//! two are looked up; the last is found in the bytes of the text as it grows. This module sees the
-//! text only as tokens and their bytes, not as sentences.
+//! A breaker may be a token, be part of a token (`:` in `":"`), or extend over several tokens. In
+//! the first two cases, the token is looked up in a set; in the third case, the bytes of the
+//! growing text are searched. This module handles the text only as tokens and bytes, not as
+//! sentences.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// The breakers of one vocabulary. Building it scans every token, so build it once per model and
-/// list; clones are cheap.
+/// The sequence breakers for one vocabulary. Building this type scans every token, so build it only
+/// once for each model and list of breakers. Clones are cheap.
 #[derive(Clone, Debug, Default)]
 pub struct SequenceBreakers(Arc<Found>);
 
@@ -16,19 +17,20 @@ pub struct SequenceBreakers(Arc<Found>);
 struct Found {
     /// The tokens that contain a whole breaker.
     whole: HashSet<u32>,
-    /// The breakers that may be spread over tokens: those of two bytes or more.
+    /// The breakers that may extend over several tokens, namely those of two bytes or more.
     long: Vec<Vec<u8>>,
-    /// The bytes of every token, if there are long breakers to look for.
+    /// The bytes of every token; empty if no breaker has two bytes or more.
     bytes: HashMap<u32, Vec<u8>>,
 }
 
 impl SequenceBreakers {
-    /// No breakers: nothing ends a repeat.
+    /// Returns an empty list of breakers, with which nothing ends a repeat.
     pub fn none() -> SequenceBreakers {
         SequenceBreakers::default()
     }
 
-    /// Looks for `strings` in the tokens of a vocabulary. Empty strings break nothing.
+    /// Finds the tokens of a vocabulary that contain the breakers `strings`. Empty strings are
+    /// ignored.
     pub fn new(
         tokens: impl Iterator<Item = (u32, Vec<u8>)>,
         strings: &[String],
@@ -49,7 +51,7 @@ impl SequenceBreakers {
         SequenceBreakers(Arc::new(found))
     }
 
-    /// Adds whole tokens as breakers: turn and end tokens, which may repeat.
+    /// Adds whole tokens as breakers, for example turn and end tokens, which may be repeated.
     pub fn with_tokens(mut self, tokens: impl IntoIterator<Item = u32>) -> SequenceBreakers {
         Arc::make_mut(&mut self.0).whole.extend(tokens);
         self
@@ -60,8 +62,8 @@ impl SequenceBreakers {
         self.0.whole.contains(&token)
     }
 
-    /// Whether the end of some breaker lies within `token`. `tail` contains the last bytes of the text
-    /// before the token, and is updated.
+    /// Whether the last byte of some breaker lies within `token`. `tail` contains the last bytes of
+    /// the text before the token; the token's bytes are added to it.
     pub fn ends(&self, tail: &mut Vec<u8>, token: u32) -> bool {
         let holds = self.holds(token);
         let Some(longest) = self.0.long.iter().map(Vec::len).max() else {

@@ -1,15 +1,16 @@
-//! The stages of the chain in their order, and which logits each of them must see.
+//! The stages of the chain in their order, and the logits that each stage must see.
 //!
-//! Stages before top-k change the logits, or raise the floor below which top-k gathers nothing;
-//! those after it remove candidates from the list that top-k gathered, and get their probabilities
-//! from `weigh`. A cut before top-k that removed candidates would have no effect.
+//! Stages before top-k either change the logits or raise the floor below which top-k ignores
+//! tokens. Stages after top-k remove candidates from the list that top-k gathered, and get the
+//! candidates' probabilities from `weigh`. A stage before top-k cannot remove candidates, because
+//! top-k gathers them again.
 //!
-//! A GPU may send only the highest logits if those determine the outcome. Whether they do depends
-//! on the needs of every stage, so a new stage does not compile until [`Sampler::needs`] lists it.
+//! A GPU may send only the highest logits if these determine the sampled token. This depends on the
+//! needs of every stage, so a new stage does not compile until [`Sampler::needs`] lists it.
 
 use crate::Sampler;
 
-/// A stage on the way from logits to a token.
+/// A stage of the sampler chain, which leads from logits to a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     Penalties,
@@ -24,12 +25,12 @@ pub(crate) enum Stage {
     Temperature,
 }
 
-/// Which logits a stage must see to decide as it would with all of them.
+/// The logits that a stage must see so that its result is the same as with all logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// The stage is off, or looks only at the candidates that the stages before it left.
+    /// The stage is off, or uses only the candidates that the preceding stages left.
     Nothing,
-    /// The stage can lower this many logits, so as many others may move up.
+    /// The stage can lower this many logits, so this many additional logits must be available.
     Spare(usize),
     /// The stage leaves at most this many of the highest logits.
     Highest(usize),
@@ -40,7 +41,7 @@ pub(crate) enum Needs {
 impl Stage {
     /// The stages that change logits.
     pub(crate) const PENALTIES: [Stage; 2] = [Stage::Penalties, Stage::Dry];
-    /// The stages that remove candidates; mirostat replaces them.
+    /// The stages that remove candidates. Mirostat replaces all of them.
     pub(crate) const CUTS: [Stage; 6] = [
         Stage::TopNSigma,
         Stage::TopK,
@@ -59,8 +60,8 @@ impl Stage {
 }
 
 impl Sampler {
-    /// How many of the highest logits determine the next token: all others may be `-inf`. `None` if
-    /// every logit matters.
+    /// The number of highest logits that determine the next token; the remaining logits may be
+    /// `-inf`. None if every logit matters.
     pub fn sufficient_top_k(&self) -> Option<usize> {
         let (mut highest, mut spare) = (None, 0);
         for stage in Stage::all() {
@@ -74,8 +75,9 @@ impl Sampler {
         highest.map(|count: usize| count.saturating_add(spare))
     }
 
-    /// Whether min-p is on and may run before top-k: no stage between them removes candidates. Both
-    /// keep some number of the best candidates, so their order then makes no difference.
+    /// Whether min-p is on and may run before top-k. It may if no stage between top-k and min-p
+    /// removes candidates. Top-k and min-p both keep the best candidates, so their order then makes
+    /// no difference.
     pub(crate) fn min_p_may_go_first(&self) -> bool {
         let after = Stage::CUTS
             .into_iter()
@@ -84,7 +86,7 @@ impl Sampler {
         self.is_on(Stage::MinP) && !between.into_iter().any(|stage| self.is_on(stage))
     }
 
-    /// Whether the settings make the stage change anything.
+    /// Whether the stage has any effect with the current settings.
     fn is_on(&self, stage: Stage) -> bool {
         let s = &self.sampling;
         match stage {
@@ -125,7 +127,7 @@ mod tests {
     use crate::tests::{plain, sampler};
     use crate::{Sampling, rng::Rng};
 
-    /// Switches one stage on.
+    /// Changes the settings so that one stage is on.
     fn switch_on(stage: Stage, s: &mut Sampling) {
         match stage {
             Stage::Penalties => s.frequency_penalty = 0.5,

@@ -1,18 +1,19 @@
-//! From logits to probabilities at a temperature, and from probabilities to a token.
+//! Turns logits into probabilities at a temperature, and samples a token by these probabilities.
 //!
-//! Exponentials are `libm`'s in f64 and sums run in order of id, so the same logits and draw give
-//! the same token on any machine. The caller provides the random draws.
+//! Exponentials are computed by `libm` in f64, and sums are added in order of id. The same logits
+//! and the same random number therefore result in the same token on any machine. The caller
+//! provides the random numbers.
 
 use super::candidates::Candidate;
 
-/// A sampled token.
+/// A sampled token, with its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampledToken {
     pub token: u32,
-    /// The token's probability among the candidates of the last stage; 1 when greedy.
+    /// The token's probability among the candidates of the last stage; 1 at temperature 0.
     pub probability: f64,
-    /// How many candidates the last stage had. 0 means that the model ruled out every token, as
-    /// only a broken one does: `token` is then a meaningless 0.
+    /// The number of candidates in the last stage. 0 means that every token was ruled out, which
+    /// happens only with a broken model; `token` is then 0 and has no meaning.
     pub kept: usize,
 }
 
@@ -26,8 +27,8 @@ impl SampledToken {
     }
 }
 
-/// Sets each weight to exp((z − max) / T), which is its probability up to a common factor, and
-/// returns their sum. The best weight is exactly 1.
+/// Sets each candidate's weight to exp((z − max) / T), and returns the sum of the weights. A weight
+/// divided by this sum is the candidate's probability. The best weight is exactly 1.
 pub(crate) fn weigh(items: &mut [Candidate], temperature: f32) -> f64 {
     let highest = highest(items);
     let scale = f64::from(temperature);
@@ -39,14 +40,15 @@ pub(crate) fn weigh(items: &mut [Candidate], temperature: f32) -> f64 {
     total
 }
 
-/// The highest logit among some candidates.
+/// The highest logit among the candidates.
 pub(crate) fn highest(items: &[Candidate]) -> f64 {
     let logits = items.iter().map(|item| item.logit);
     f64::from(logits.fold(f32::MIN, f32::max))
 }
 
-/// The first candidate at which the running sum of the weights passes `draw` times their total,
-/// so that each is drawn in proportion to its weight when `draw` is uniform on [0, 1).
+/// Picks the first candidate at which the running sum of the weights exceeds `draw` times `total`,
+/// the sum of all weights. If `draw` is uniform on [0, 1), each candidate is picked with a
+/// probability proportional to its weight.
 pub(crate) fn pick(items: &[Candidate], total: f64, draw: f64) -> SampledToken {
     let target = draw * total;
     let mut sum = 0.0;

@@ -1,8 +1,8 @@
-//! Tests of all stages together: their order and the seed contract.
+//! Tests of the whole chain: the order of the stages, and the seed contract.
 
 use super::*;
 
-/// Settings that turn off every stage, so that probabilities are the softmax of the logits.
+/// Settings that turn every stage off. The probabilities are then the softmax of the logits.
 pub(crate) fn plain() -> Sampling {
     Sampling {
         temperature: 1.0,
@@ -20,12 +20,13 @@ fn drawn(sampler: &mut Sampler, logits: &[f32], times: usize) -> Vec<u32> {
     (0..times).map(|_| sampler.sample(logits)).collect()
 }
 
-/// Logits of the given probabilities.
+/// Returns the logits that correspond to the given probabilities.
 fn of(probabilities: &[f64]) -> Vec<f32> {
     probabilities.iter().map(|p| p.ln() as f32).collect()
 }
 
-/// Pearson's statistic of the counts of `tokens` against `probabilities`.
+/// Pearson's chi-square statistic of how often each token occurs in `tokens`, compared with the
+/// expected `probabilities`.
 fn chi_square(tokens: &[u32], probabilities: &[f64]) -> f64 {
     let term = |(token, p): (usize, &f64)| {
         let count = tokens.iter().filter(|t| **t as usize == token).count();

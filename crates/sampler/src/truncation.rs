@@ -1,34 +1,35 @@
 //! Truncation by probability: top-p, typical-p and min-p.
 //!
-//! Top-k is not here: it is the `limit` of [`super::candidates::gather`], which saves a pass over
-//! the vocabulary. Each stage uses the probabilities among the tokens left by the previous stages,
-//! and always keeps at least one.
+//! Top-k is the `limit` of [`super::candidates::gather`], which saves a pass over the vocabulary.
+//! Each stage here uses the probabilities among the tokens left by the previous stages, and always
+//! leaves at least one token.
 
 use std::cmp::Ordering;
 
 use super::candidates::{Candidate, better};
 use super::temperature::{highest, weigh};
 
-/// How many candidates are sorted at first; four times as many whenever these are not enough.
+/// The number of candidates that are sorted first. If these are not enough, the number is
+/// multiplied by four until they are.
 const FIRST_SORT: usize = 64;
 
-/// The lowest logit that min-p leaves: p ≥ min_p · p₁ is equivalent to z ≥ z₁ + ln min_p, which
-/// needs no probabilities. None if it is off (0).
+/// The lowest logit that min-p leaves. Since p ≥ min_p · p₁ is equivalent to z ≥ z₁ + ln min_p, no
+/// probabilities are needed. None if min-p is off (0).
 ///
 /// kalomaze, llama.cpp PR #3841; Nguyen et al., 2024, arXiv:2407.01082.
 pub(crate) fn min_p_floor(highest: f64, min_p: f32) -> Option<f64> {
     (min_p > 0.0).then(|| highest + libm::log(f64::from(min_p.min(1.0))))
 }
 
-/// Keeps the tokens at least `min_p` times as likely as the most likely one.
+/// Removes the tokens that are less than `min_p` times as likely as the most likely token.
 pub(crate) fn min_p(items: &mut Vec<Candidate>, min_p: f32) {
     if let Some(floor) = min_p_floor(highest(items), min_p) {
         items.retain(|item| f64::from(item.logit) >= floor);
     }
 }
 
-/// Keeps the smallest set of the best tokens whose probabilities sum to `top_p` or more. 1 is off,
-/// and 0 leaves only the best.
+/// Keeps the smallest number of the most likely tokens whose probabilities sum to `top_p` or more.
+/// 1 is off, and 0 leaves only the most likely token.
 ///
 /// Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020, arXiv:1904.09751.
 pub(crate) fn top_p(items: &mut Vec<Candidate>, top_p: f32) {
@@ -43,12 +44,12 @@ pub(crate) fn top_p(items: &mut Vec<Candidate>, top_p: f32) {
     }
 }
 
-/// Keeps the tokens whose surprise −ln p is closest to the expected one (the entropy), until their
-/// probabilities sum to `typical_p` or more. 1 is off. The best token may be removed.
+/// Keeps the tokens whose surprise −ln p is closest to the expected surprise (the entropy), until
+/// their probabilities sum to `typical_p` or more. 1 is off. The most likely token may be removed.
 ///
-/// Meister et al., "Locally Typical Sampling", 2023, arXiv:2202.00666. Since −ln p is −z up to a
-/// constant, the distance |−ln p − H| is the distance of the logit from its own expectation, which
-/// saves one logarithm per token. Of equally typical tokens the likelier comes first.
+/// Meister et al., "Locally Typical Sampling", 2023, arXiv:2202.00666. Since −ln p equals −z plus a
+/// constant, the distance |−ln p − H| is the distance of the logit from the expected logit, which
+/// saves one logarithm per token. Of equally typical tokens, the more likely one is kept first.
 pub(crate) fn typical(items: &mut Vec<Candidate>, typical_p: f32) {
     if typical_p < 1.0 {
         let total = weigh(items, 1.0);
@@ -65,8 +66,8 @@ pub(crate) fn typical(items: &mut Vec<Candidate>, typical_p: f32) {
     }
 }
 
-/// Keeps the first candidates in `order` whose weights sum to `mass` or more, and leaves them in
-/// order of id. Only as many are sorted as may be needed.
+/// Keeps the candidates that come first in `order`, until their weights sum to `mass` or more.
+/// Leaves them in order of id. Only as many candidates are sorted as necessary.
 fn keep_mass(
     items: &mut Vec<Candidate>,
     mass: f64,

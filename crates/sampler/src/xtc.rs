@@ -1,16 +1,19 @@
-//! XTC, "exclude top choices": sometimes removes all likely tokens except the least likely of them.
+//! XTC ("exclude top choices"): sometimes removes all likely tokens except the least likely of
+//! them.
 //!
-//! It removes clichés, whereas the other stages remove nonsense, so it comes after them. The caller
+//! XTC removes clichés, whereas the other stages remove nonsense, so XTC comes last. The caller
 //! provides the random number and the protected tokens.
 
 use super::candidates::{Candidate, better};
 use super::temperature::weigh;
 
-/// If `draw` is below `probability` and at least two tokens have probability `threshold` or more,
-/// removes all of these but the least likely (of equals, the highest id stays).
+/// Applies XTC if `draw` is below `probability`. Of the tokens with a probability of at least
+/// `threshold`, only the least likely stays. If several are equally unlikely, the one with the
+/// highest id stays.
 ///
-/// p-e-w, text-generation-webui PR #6335. As there, nothing is removed if a `protected` token
-/// (newline, end of text) would be: otherwise paragraphs and stories would seldom end.
+/// p-e-w, text-generation-webui PR #6335. As in that pull request, nothing is removed if a
+/// `protected` token (newline or end of text) would be removed. Otherwise, paragraphs and stories
+/// would seldom end.
 pub(crate) fn xtc(
     items: &mut Vec<Candidate>,
     threshold: f32,

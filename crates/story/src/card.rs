@@ -1,8 +1,9 @@
 //! Character cards.
 //!
-//! A card is stored field by field as in its file, so that an export loses nothing; fields are
-//! cleaned when they are used. V1 has six flat fields, V2 and V3 have them under `data`
-//! (chara_card_v2, chara_card_v3). This module does not handle files or pictures.
+//! A card is stored field by field as in its file, so that an export loses nothing. The fields are
+//! cleaned when they are used. V1 cards have six top-level fields; V2 and V3 cards have their
+//! fields under `data` (chara_card_v2, chara_card_v3). This module does not handle files or
+//! pictures.
 
 mod macros;
 
@@ -13,19 +14,19 @@ use base::untrusted::{clean, clean_line, is_visible};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// A card, and the name of the lorebook that came with it.
+/// A character card, with the name of its lorebook.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Card {
     pub version: Version,
-    /// The character's fields as in the file, without its lorebook.
+    /// The character's fields as in the file, except the lorebook.
     pub data: Map<String, Value>,
-    /// The file's other fields.
+    /// The file's fields outside `data`.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub beside: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub book: Option<String>,
-    /// The file's name, for a card that has no name.
+    /// The name of the card's file, which is used as the character's name if the card has none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub file_name: String,
 }
@@ -45,7 +46,8 @@ pub enum Version {
 pub struct Character {
     pub card: Card,
     pub user: String,
-    /// The card's original file in the session's folder, unless it was plain JSON.
+    /// The name of the card's original file in the session's folder; None if that file was plain
+    /// JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
@@ -53,7 +55,8 @@ pub struct Character {
 /// The default name of the user.
 pub const USER: &str = "User";
 
-/// The text fields of a card, in the order of the specification; the first six are V1.
+/// The names of a card's text fields, in the order of the specification. The first six are those of
+/// V1.
 const TEXTS: [&str; 11] = [
     "name",
     "description",
@@ -70,7 +73,8 @@ const TEXTS: [&str; 11] = [
 const V1: usize = 6;
 
 impl Card {
-    /// Parses a card's JSON and separates its lorebook. None if the JSON is not a card.
+    /// Parses the JSON of a card. Returns the card and its lorebook separately; None if the JSON is
+    /// not a card.
     pub fn from_json(mut file: Map<String, Value>) -> Option<(Card, Option<Value>)> {
         let spec = file.get("spec").and_then(Value::as_str);
         let spec = spec.unwrap_or_default().to_string();
@@ -114,7 +118,7 @@ impl Card {
         Some((card, book))
     }
 
-    /// Creates a card.
+    /// Creates a card with a name, a description and greetings.
     pub fn new(name: &str, description: &str, greetings: &[String]) -> Card {
         let (first, others) = match greetings.split_first() {
             Some((first, others)) => (first.as_str(), others),
@@ -134,8 +138,8 @@ impl Card {
         }
     }
 
-    /// The card's JSON in the given version of the format, with its lorebook in that version's
-    /// format.
+    /// Returns the card's JSON in the given version of the format. `book` is the card's lorebook,
+    /// in the format of that version.
     pub fn to_json(&self, version: Version, book: Option<Value>) -> Value {
         let mut data = self.data.clone();
         let texts = match version {
@@ -174,7 +178,7 @@ impl Card {
         Value::Object(file)
     }
 
-    /// The name used by macros: the nickname, or else the name.
+    /// The character's name as used by macros: the nickname if there is one, otherwise the name.
     pub fn name(&self) -> String {
         let nickname = self.line("nickname");
         match is_visible(&nickname) {
@@ -183,7 +187,7 @@ impl Card {
         }
     }
 
-    /// Whether the card itself names the character.
+    /// Whether the card has a field with the character's name.
     pub fn has_name(&self) -> bool {
         is_visible(&self.line("name"))
     }
@@ -195,14 +199,14 @@ impl Card {
         !self.has_name() && !described && self.greetings().is_empty()
     }
 
-    /// The name, without the nickname; never empty.
+    /// The character's name, ignoring the nickname. It is never empty.
     pub fn own_name(&self) -> String {
         let names = [self.line("name"), clean_line(&self.file_name)];
         let named = names.into_iter().find(|name| is_visible(name));
         named.unwrap_or_else(|| "Character".to_string())
     }
 
-    /// A text field of the card, cleaned.
+    /// The text of the field `key`, cleaned.
     pub fn text(&self, key: &str) -> String {
         let text = self.data.get(key).and_then(Value::as_str);
         tidy(text.unwrap_or_default())
@@ -213,7 +217,7 @@ impl Card {
     }
 
     /// The text that SillyTavern inserts for this character at a depth (`extensions.depth_prompt`),
-    /// and that depth.
+    /// and the depth.
     pub fn depth_prompt(&self) -> (String, usize) {
         let prompt = self
             .data
@@ -229,7 +233,7 @@ impl Card {
         (text, depth.unwrap_or(4).clamp(1, 100) as usize)
     }
 
-    /// The first message and its alternatives.
+    /// The first message and the alternative greetings, without empty ones.
     pub fn greetings(&self) -> Vec<String> {
         let others = self.data.get("alternate_greetings");
         let others = others.and_then(Value::as_array).into_iter().flatten();
@@ -241,8 +245,8 @@ impl Card {
             .collect()
     }
 
-    /// The text of the card that is placed before the story. Fields meant for people
-    /// (`creator_notes`, `tags`, `creator`, `character_version`) are never part of it.
+    /// Returns the part of the card that is placed before the story. Fields meant for people
+    /// (`creator_notes`, `tags`, `creator`, `character_version`) are left out.
     pub fn memory(&self) -> String {
         let name = self.name();
         let labelled = |label: &str, key: &str| {
@@ -264,7 +268,7 @@ fn tidy(text: &str) -> String {
 }
 
 impl Character {
-    /// The values of the card's macros.
+    /// Returns the values of macros for this character. `seed` is the seed of random macros.
     pub fn macros(&self, seed: u64) -> Macros {
         Macros {
             char: self.card.name(),

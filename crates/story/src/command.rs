@@ -1,7 +1,8 @@
-//! One table of commands for every front end, used for parsing, help and completion.
+//! The table of commands for all front ends. It is used for parsing, help and completion.
 //!
-//! A line that starts with `/` is a command, `//` is a literal slash, an empty line continues the
-//! story, and anything else is added to the story. A mistyped command is never sent to the model.
+//! A line that starts with `/` is a command, and `//` stands for a literal slash. An empty line
+//! continues the story; any other line is added to the story. A mistyped command is never sent to
+//! the model.
 
 mod arguments;
 mod pictures;
@@ -15,12 +16,12 @@ use super::message::Overflow;
 use super::picture::PictureRequest;
 use base::nearest::nearest;
 
-/// A command.
+/// A command that the writer typed or a program sent, with its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Add text to the story and let the model continue it.
     Write(String),
-    /// Continue a prompt for a program that calls illumine.
+    /// Continue a prompt on behalf of a program that calls illumine.
     Complete(Box<Completion>),
     /// Draw a picture exactly as a program that calls illumine requested it.
     Illustrate(Box<PictureRequest>),
@@ -30,35 +31,36 @@ pub enum Command {
     Retry(Option<u64>),
     /// Generate several continuations.
     Gen(usize),
-    /// Choose the n-th row of the last list.
+    /// Choose the row with this number in the last list.
     Pick(usize),
     Undo(usize),
     Redo(usize),
     Swipe(Swipe),
-    /// Start a branch here or at another place, and name it.
+    /// Start a branch at the current place or at another place, and name it.
     Branch(Option<String>),
     Goto(String),
-    /// Go to the parent (-1) or to the newest child (1).
+    /// Go to the parent of the current passage (-1) or to its newest child (1).
     Step(isize),
     Tree,
-    /// Edit a passage (which one, and its new text); opens an editor if the text is missing.
+    /// Replace the text of a passage. The arguments are the passage and its new text; an editor is
+    /// opened if the text is missing.
     Edit(Option<String>, Option<String>),
-    /// Merge a passage into the one before it.
+    /// Merge a passage into the preceding passage.
     Merge(Option<String>),
-    /// Hide the other versions of this passage.
+    /// Hide all versions of the current passage except the current one.
     Keep,
     Delete(Option<String>),
     Mark(Option<String>),
     Find(String),
     Diff(String, String),
-    /// List the alternatives for a word.
+    /// List the alternatives for a word of a passage.
     Alts(Option<String>),
-    /// Regenerate from a place, starting with this token.
+    /// Regenerate a passage from a place inside it, starting with a given token.
     Choose(TokenChoice),
-    /// Insert generated text after this place.
+    /// Generate text and insert it at a place in the story.
     Fill(Option<String>),
     Instruct(String),
-    /// Let the model draft the writer's next line, starting with these words.
+    /// Let the model draft the writer's next line, starting with the given words.
     Impersonate(String),
     Ban(Option<String>),
     Unban(String),
@@ -73,14 +75,14 @@ pub enum Command {
     Draw(PictureCommand),
     Export(Option<String>, Option<String>),
     Import(String),
-    /// Show all settings or one, or change one.
+    /// Show all settings, show one setting, or change one.
     Set(Option<String>, Option<String>),
     /// Show the model, or switch to another one.
     Model(Option<String>),
     Mode(Option<String>),
     System(Option<String>),
     Save(Option<String>),
-    /// Save the KV cache with the session; `any_size` lifts the size limit.
+    /// Save the KV cache with the session. `any_size` says whether to ignore the size limit.
     SaveWarm {
         any_size: bool,
     },
@@ -92,8 +94,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether the command may run while the engine generates or draws: it changes neither the
-    /// story nor the settings, and sends no request to the engine.
+    /// Whether the command may run while the engine generates or draws. Such a command changes
+    /// neither the story nor the settings, and sends no request to the engine.
     pub fn works_while_busy(&self) -> bool {
         matches!(
             self,
@@ -109,10 +111,10 @@ impl Command {
     }
 }
 
-/// How far to generate.
+/// How much text to generate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum ContinueLength {
-    /// As configured in the settings.
+    /// The length configured in the settings.
     #[default]
     Default,
     Tokens(u32),
@@ -125,12 +127,11 @@ pub enum ContinueLength {
 pub enum Swipe {
     Next,
     Previous,
-    /// Switch to this version, counted from 1.
+    /// Switch to the version with this number, counted from 1.
     To(usize),
 }
 
-/// A prompt to continue exactly as given, by the configured number of tokens and with the
-/// configured seed.
+/// A prompt to continue exactly as given. The length and the seed are those in the settings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Completion {
     pub prompt: String,
@@ -140,7 +141,7 @@ pub struct Completion {
     pub overflow: Overflow,
 }
 
-/// A token chosen by the writer.
+/// A token that the writer chose among the alternatives, and the place where it goes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenChoice {
     pub place: super::Place,
@@ -151,7 +152,7 @@ pub struct TokenChoice {
 pub enum LoreCommand {
     List,
     Why,
-    /// Add a lorebook file, or `KEY, KEY: FACT`.
+    /// Add a lorebook file, or an entry written as `KEY, KEY: FACT`.
     Add(String),
     On(String),
     Off(String),
@@ -168,7 +169,7 @@ pub struct CommandSpec {
     parse: fn(&str) -> Result<Command, ParseError>,
 }
 
-/// The kind of a command's argument, for completion.
+/// The kind of argument that a command takes, which determines the completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ArgumentKind {
     Nothing,
@@ -183,7 +184,7 @@ pub enum ArgumentKind {
     Reaches,
     Formats,
     LoreWords,
-    /// Options and styles of a picture command.
+    /// The options of a picture command, and the names of styles.
     Styles,
 }
 
@@ -205,8 +206,8 @@ impl ArgumentKind {
     ];
 }
 
-/// The completions of a kind of argument; empty if they differ between sessions or are listed
-/// elsewhere, as the export formats are by the store.
+/// The completions that are always the same for a kind of argument. Empty for kinds whose
+/// completions depend on the session or are listed by another module.
 pub fn fixed_completions(what: ArgumentKind) -> &'static [&'static str] {
     match what {
         ArgumentKind::Modes => &["prose", "chat"],
@@ -217,12 +218,12 @@ pub fn fixed_completions(what: ArgumentKind) -> &'static [&'static str] {
     }
 }
 
-/// Why a line is not a valid command; the message says what to type instead.
+/// The reason why a line is not a valid command. The message says what to type instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ParseError(String);
 
-/// Parses one line, or several lines pasted at once, as a command.
+/// Parses a line, or several lines pasted together, as one command.
 pub fn parse(line: &str) -> Result<Command, ParseError> {
     if line.trim().is_empty() {
         return Ok(Command::Continue(ContinueLength::Default));
@@ -238,7 +239,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
     (spec.parse)(rest)
 }
 
-/// Finds a row by name or alias.
+/// Finds a command of the table by its name or an alias.
 pub fn find(name: &str) -> Option<&'static CommandSpec> {
     let name = name.to_lowercase();
     COMMANDS
@@ -246,7 +247,7 @@ pub fn find(name: &str) -> Option<&'static CommandSpec> {
         .find(|spec| spec.name == name || spec.aliases.contains(&name.as_str()))
 }
 
-/// The text of `/help`: the whole table, or one command.
+/// Returns the text of `/help` for one command, or for all commands if `topic` is None.
 pub fn help(topic: Option<&str>) -> Result<String, ParseError> {
     if let Some(topic) = topic {
         let name = topic.trim_start_matches('/');

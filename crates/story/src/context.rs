@@ -1,11 +1,10 @@
-//! The context of a passage: the story before it, with the memory, lore and notes.
+//! The context of a passage: the preceding story, with the memory, lore and notes.
 //!
-//! The engine counts tokens. This module handles only text and the tokens that the model itself
-//! generated; these are sent back to it unchanged, so that the KV cache stays valid.
+//! This module handles only text and the tokens that the model generated; the engine counts tokens.
+//! Generated tokens are sent back to the model unchanged, so that the KV cache stays valid.
 //!
-//! Parts that change from passage to passage (the note, lore at a depth) are anchored: they keep
-//! their place while the story grows and move only occasionally, so that the KV cache stays valid
-//! up to them.
+//! Parts that change from passage to passage (the author's note and lore at a depth) are anchored:
+//! they move only occasionally while the story grows, so that the KV cache stays valid up to them.
 
 mod build;
 mod insert;
@@ -18,19 +17,20 @@ use super::sentence::{are_unspaced, is_stop};
 use super::tree::Story;
 use base::hash::fnv1a;
 
-/// Everything the model reads before it generates.
+/// All the text that the model reads before it generates a passage.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Context {
-    /// One text for the model to continue.
+    /// A single text for the model to continue.
     Prose {
         parts: Vec<ContextPart>,
-        /// The text after the place where the model writes; empty at the story's end.
+        /// The text that follows the place where the model writes; empty if the model writes at the
+        /// story's end.
         after: String,
     },
-    /// Turns for the chat template.
+    /// The turns of a chat, for the chat template.
     Chat {
         messages: Vec<Message>,
-        /// Whether the last message is the model's and should be continued.
+        /// Whether the last message is unfinished and is to be continued.
         open: bool,
     },
 }
@@ -48,7 +48,8 @@ pub enum Role {
     Assistant,
 }
 
-/// A stretch of text. If a model generated it, also its tokens and the model's SHA-256.
+/// A piece of text in a context. If a model generated the text, the part also contains the tokens
+/// and the model's SHA-256.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContextPart {
     pub kind: PartKind,
@@ -56,13 +57,15 @@ pub struct ContextPart {
     pub model_sha256: String,
     /// Tokens that spell `text`, and possibly more text before and after it.
     pub ids: Vec<u32>,
-    /// The number of bytes before `text` that the tokens spell.
+    /// The number of bytes spelled by `ids` that are skipped, because they belong to text before
+    /// this part.
     pub skip: usize,
-    /// How many of the `skip` bytes belong to the previous part.
+    /// The number of bytes of the preceding text that `ids` spell again after the skipped bytes,
+    /// because of token healing.
     pub healed: usize,
 }
 
-/// The kind of a part, for `/context` and for the token budget.
+/// The kind of a context part, which `/context` shows and which the token budget depends on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum PartKind {
     /// Text that separates other parts.
@@ -81,18 +84,19 @@ pub enum PartKind {
     },
     Note,
     Instruction,
-    /// Old text put back by retrieval; it starts at byte `from` of the passage.
+    /// Text of an earlier passage that retrieval put back. The text starts at byte `from` of the
+    /// passage.
     Retrieved {
         node: NodeId,
         from: usize,
     },
-    /// Text of a passage; it starts at byte `from` of the passage.
+    /// Text of a passage of the story. The text starts at byte `from` of the passage.
     Story {
         node: NodeId,
         from: usize,
     },
-    /// The text after the place where the model writes, given as an instruction to models without
-    /// fill-in-the-middle tokens.
+    /// The text that follows the place where the model writes. Models without fill-in-the-middle
+    /// tokens get this text as an instruction.
     Following,
     /// A line that the writer is still typing.
     TypedLine,
@@ -161,7 +165,7 @@ impl ContextPart {
         }
     }
 
-    /// Splits the part in two at a byte offset in its text.
+    /// Splits the part into two at the byte offset `at` of its text.
     fn split(self, at: usize) -> (ContextPart, ContextPart) {
         let (before, after) = self.text.split_at(at);
         let kind = match &self.kind {
@@ -196,7 +200,8 @@ impl Context {
         }
     }
 
-    /// The context without the story's text before a place, for when the whole story does not fit.
+    /// Removes the story's text before byte `byte` of the passage `node`, for when the whole story
+    /// does not fit.
     pub fn starting_at(mut self, node: NodeId, byte: usize) -> Context {
         let mut begun = false;
         let mut keep = |part: &mut ContextPart| -> bool {
@@ -223,7 +228,7 @@ impl Context {
         self
     }
 
-    /// Begins a writer's turn with the words typed so far.
+    /// Begins a turn of the writer with the words that the writer has typed so far.
     pub fn begin_user_turn(&mut self, begun: &str) {
         let words = (!begun.is_empty()).then(|| ContextPart::plain(PartKind::TypedLine, begun));
         match self {
@@ -238,7 +243,7 @@ impl Context {
         }
     }
 
-    /// Inserts retrieved passages some paragraphs (in chat, turns) before the end.
+    /// Inserts retrieved passages a few paragraphs (in chat, a few turns) before the end.
     pub fn with_retrieved(mut self, found: Vec<ContextPart>) -> Context {
         const DEPTH: usize = 4;
         let insert = |part| Insert {
@@ -273,22 +278,25 @@ impl Context {
         }
     }
 
-    /// FNV-1a 64 of [`Context::text`], in hexadecimal; identifies the context in provenance.
+    /// The FNV-1a 64 hash of [`Context::text`] in hexadecimal, which identifies the context in
+    /// provenance.
     pub fn digest(&self) -> String {
         format!("{:016x}", fnv1a(&self.text()))
     }
 }
 
-/// The maximum number of tokens in the prompt if the model's context has room for `holds` tokens.
-/// The rest, at most a quarter of the context, is left for the `wanted` new tokens.
+/// The maximum number of tokens in the prompt, if the model's context holds `holds` tokens. Room is
+/// left for the `wanted` new tokens, but for at most a quarter of the context.
 pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
     holds - wanted.clamp(1, (holds / 4).max(1))
 }
 
-/// The separator that a line typed after the story needs, so that words do not run together.
+/// The separator that is put between the story and a line typed after it, so that words do not run
+/// together.
 ///
-/// One space, unless the story is empty or ends in white space, or the line starts with white space
-/// or with punctuation that belongs to the word before it. Chinese and Japanese take no space.
+/// The separator is one space. It is empty if the story is empty or ends in white space, or if the
+/// line starts with white space or with punctuation that belongs to the preceding word. Chinese and
+/// Japanese take no space.
 pub fn separator_before(story: &Story, line: &str) -> &'static str {
     let path = story.path();
     let before = path.iter().rev().find(|passage| !passage.text.is_empty());

@@ -2,7 +2,7 @@
 
 use similar::{ChangeTag, TextDiff};
 
-/// A stretch of words: on the left only, on the right only, or in both.
+/// A piece of text that occurs only in the left text, only in the right text, or in both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiffSpan {
     Both(String),
@@ -30,7 +30,8 @@ pub fn diff_words(left: &str, right: &str) -> Vec<DiffSpan> {
     found
 }
 
-/// Formats a comparison as one text: `[-only left-]{+only right+}`.
+/// Formats a comparison as one text, in which the words that differ are marked: `[-only
+/// left-]{+only right+}`.
 pub fn format_marked(stretches: &[DiffSpan]) -> String {
     let mark = |stretch: &DiffSpan| match stretch {
         DiffSpan::Both(text) => text.clone(),

@@ -1,23 +1,23 @@
-//! Edits passages by adding new ones next to the old ones.
+//! Edits passages by adding new passages beside the old ones.
 //!
-//! The text before the change is shared with the old passage, the changed words are attributed to
-//! the writer, and the text after the change is copied and keeps its authors. The functions are
-//! pure: they return plans and change nothing.
+//! The text before the change is shared with the old passage. The changed words are attributed to
+//! the writer. The text after the change is copied and keeps its authors. The functions are pure:
+//! they return plans and change nothing.
 
 use super::node::{CopiedRange, Node, NodeId, Passage, Place, SPEAKER, Status};
 use super::tree::Story;
 use serde_json::{Map, Value, json};
 use std::ops::Range;
 
-/// The passages to add, in order, and the passage that becomes the head.
+/// A planned edit: the passages to add, in order, and the passage that becomes the head.
 #[derive(Debug, PartialEq)]
 pub struct EditPlan {
     pub nodes: Vec<Node>,
     pub head: Option<NodeId>,
 }
 
-/// An edit inside a passage splits it into several that belong together. Returns the range of those
-/// to which the passage at `index` belongs.
+/// Returns the range of the passages that belong together with the passage at `index`. Such a group
+/// results when an edit inside a passage splits the passage.
 pub fn passage_group(path: &[Passage], index: usize) -> Range<usize> {
     let joined = |at: usize| path[at].continues_previous();
     let first = (0..=index).rev().find(|at| !joined(*at)).unwrap_or(0);
@@ -25,7 +25,7 @@ pub fn passage_group(path: &[Passage], index: usize) -> Range<usize> {
     first..rest.unwrap_or(path.len())
 }
 
-/// Replaces the joined text of some passages of the path, and copies everything after them. None if
+/// Replaces the joined text of the passages in `range`, and copies all passages after them. None if
 /// nothing would change.
 pub fn replace_text(
     story: &Story,
@@ -69,14 +69,16 @@ pub fn replace_text(
     Some(edit.finish())
 }
 
-/// The speaker's name alone; the other fields of an imported message belong to its old text.
+/// Returns only the field with the speaker's name. The other fields of an imported message belong
+/// to its old text.
 fn speaker_of(passage: &Passage) -> Option<Box<Map<String, Value>>> {
     let name = json!(passage.speaker()?);
     Some(Box::new(Map::from_iter([(SPEAKER.to_string(), name)])))
 }
 
-/// Finds the passage that contains a byte of the joined text, and the offset in it. The end of one
-/// passage counts as the beginning of the next.
+/// Finds the passage that contains the byte `byte` of the group's joined text. Returns the
+/// passage's index and the byte offset in the passage. The end of one passage counts as the
+/// beginning of the next.
 fn locate_byte(group: &[Passage], byte: usize) -> (usize, usize) {
     let mut left = byte;
     for (index, passage) in group.iter().enumerate() {
@@ -89,8 +91,8 @@ fn locate_byte(group: &[Passage], byte: usize) -> (usize, usize) {
     (last, group[last].text.len())
 }
 
-/// Copies everything from byte `from` of the passage at `index` to the path's end, and appends it
-/// at `place`. Used after generating text in the middle.
+/// Copies the path from byte `from` of the passage at `index` to its end, and appends the copy at
+/// `place`. This is used after text was generated in the middle.
 pub fn copy_rest_to(
     story: &Story,
     path: &[Passage],
@@ -108,7 +110,7 @@ pub fn copy_rest_to(
     edit.finish()
 }
 
-/// Merges the passage at `index` into the one before it, and copies the passages after it.
+/// Merges the passage at `index` into the preceding passage, and copies the passages that follow.
 pub fn merge_with_previous(story: &Story, path: &[Passage], index: usize) -> EditPlan {
     let range = passage_group(path, index);
     let before = range.start.checked_sub(1).map(|at| path[at].id);
@@ -228,14 +230,14 @@ impl Planner {
     }
 }
 
-/// The length of the common prefix of two texts in bytes.
+/// The length in bytes of the common prefix of two texts.
 fn common_prefix_len(a: &str, b: &str) -> usize {
     let pairs = a.char_indices().zip(b.chars());
     let same = pairs.take_while(|((_, a), b)| a == b);
     same.last().map_or(0, |((at, c), _)| at + c.len_utf8())
 }
 
-/// The length of the common suffix of two texts in bytes.
+/// The length in bytes of the common suffix of two texts.
 fn common_suffix_len(a: &str, b: &str) -> usize {
     let pairs = a.chars().rev().zip(b.chars().rev());
     pairs

@@ -1,6 +1,6 @@
 //! The texts that the model reads alongside the story: voice, memory, author's note, lorebooks, and
-//! a summary of passages that no longer fit. This module has plain data; [`super::context`] decides
-//! where each text is placed.
+//! a summary of passages that no longer fit. This module contains plain data; [`super::context`]
+//! decides where each text is placed.
 
 use super::card::Character;
 use super::lore::{LoreEntry, Lorebook};
@@ -15,11 +15,11 @@ pub struct Frame {
     pub memory: String,
     pub note: Note,
     pub voice: Option<Voice>,
-    /// The passage that summarizes the story up to its parent.
+    /// The passage with the summary of the story up to the passage's parent.
     pub summary: Option<NodeId>,
-    /// The character, from a card.
+    /// The session's character, which comes from a character card.
     pub character: Option<Box<Character>>,
-    /// Fields of imported files that illumine does not use, by format; they are written back on
+    /// The fields of imported files that illumine does not use, by format. They are written back on
     /// export.
     pub kept: BTreeMap<String, Map<String, Value>>,
     books: BTreeMap<String, ShelvedBook>,
@@ -34,7 +34,8 @@ pub struct Note {
     pub depth: usize,
 }
 
-/// The voice: the file `prompts/<name>.md` with its variables filled in.
+/// The voice: the text of the file `prompts/<name>.md`, with its variables replaced by their
+/// values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Voice {
     pub name: String,
@@ -82,7 +83,7 @@ pub enum FrameChange {
 }
 
 impl Frame {
-    /// All lorebooks, and whether each is on.
+    /// All lorebooks, each with a bool that says whether it is turned on.
     pub fn books(&self) -> impl Iterator<Item = (&Lorebook, bool)> {
         self.books
             .values()
@@ -93,7 +94,7 @@ impl Frame {
         self.books.get(name).map(|shelved| &*shelved.book)
     }
 
-    /// The lorebooks that are on.
+    /// The lorebooks that are turned on.
     pub fn enabled_books(&self) -> Vec<&Lorebook> {
         self.books()
             .filter(|(_, on)| *on)
@@ -105,7 +106,8 @@ impl Frame {
         self.off.contains(&(book.name.clone(), entry.uid))
     }
 
-    /// Adds a lorebook, or replaces the one of the same name and keeps its on/off state.
+    /// Adds a lorebook. A lorebook with the same name is replaced, and the new one is turned on if
+    /// the old one was.
     pub(super) fn add_book(&mut self, book: Lorebook) {
         let on = self.books.get(&book.name).is_some_and(|shelved| shelved.on);
         let name = book.name.clone();
@@ -113,7 +115,7 @@ impl Frame {
         self.books.insert(name, ShelvedBook { book, on });
     }
 
-    /// Applies a change and returns its inverse.
+    /// Applies a change, and returns the change that reverts it.
     pub(super) fn apply(&mut self, change: &FrameChange) -> FrameChange {
         use std::mem::replace;
         match change {

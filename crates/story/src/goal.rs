@@ -1,4 +1,4 @@
-//! When the generation of a passage stops.
+//! The length at which the generation of a passage stops.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LengthGoal {
-    /// Exactly `max_tokens`.
+    /// Stop after exactly `max_tokens` tokens.
     #[default]
     Exact,
-    /// Up to a sentence end near `max_tokens`.
+    /// Stop at the end of a sentence near `max_tokens`.
     Near,
     Sentence,
     Paragraph,
-    /// Up to this phrase.
+    /// Stop after this phrase.
     Until(String),
 }
 

@@ -1,5 +1,5 @@
-//! Turns an imported file into records of a session: passages, memory, note, lore, a character. Its
-//! functions are pure. An import is one step, so that one undo reverts it.
+//! Turns an imported file into records of a session: passages, memory, author's note, lore and a
+//! character. The functions are pure. An import is a single step, so one undo reverts it.
 
 use super::card::{Card, Character, USER};
 use super::frame::{FrameChange, Note, Voice};
@@ -16,7 +16,7 @@ pub enum Import {
     Card {
         card: Box<Card>,
         book: Option<Lorebook>,
-        /// The original file and its extension, unless it was plain JSON.
+        /// The extension and the bytes of the original file; None if that file was plain JSON.
         file: Option<(&'static str, Vec<u8>)>,
     },
     Book(Lorebook),
@@ -29,7 +29,8 @@ pub enum Import {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportedFile {
     pub content: Import,
-    /// Notices about parts that were left out or changed, each without a full stop.
+    /// Notices about parts of the file that were left out or changed. They do not end with a full
+    /// stop.
     pub notices: Vec<String>,
 }
 
@@ -42,7 +43,7 @@ impl From<Import> for ImportedFile {
     }
 }
 
-/// A story from another program. Passages are numbered from 0.
+/// A story from another program. The passages have ids from 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImportedStory {
     pub nodes: Vec<Node>,
@@ -52,19 +53,19 @@ pub struct ImportedStory {
     pub memory: String,
     pub note: Option<Note>,
     pub book: Option<Lorebook>,
-    /// The format's name, and the fields that illumine does not use.
+    /// The name of the file's format, and the fields that illumine does not use.
     pub kept: Option<(&'static str, Map<String, Value>)>,
 }
 
 impl ImportedStory {
-    /// Adds a passage, ignoring its `id`; returns its number.
+    /// Adds a passage with the next free id, which replaces the `id` of `node`. Returns the new id.
     pub fn push(&mut self, node: Node) -> NodeId {
         let id = self.nodes.len() as NodeId;
         self.nodes.push(Node { id, ..node });
         id
     }
 
-    /// Continues the story with these texts, each as a passage; skips empty ones.
+    /// Appends the texts to the story, each as a passage. Empty texts are skipped.
     pub fn append(&mut self, texts: Vec<(Author, String)>) {
         for (author, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
             let passage = Node {
@@ -78,27 +79,27 @@ impl ImportedStory {
     }
 }
 
-/// The records of an import, and a message for the writer.
+/// The result of an import: the records to add to the session, and a message for the writer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImportResult {
     pub records: Vec<Record>,
     pub said: String,
-    /// The mode to switch to.
+    /// The mode to which the session switches, if it does.
     pub mode: Option<Mode>,
 }
 
-/// Why a file cannot be added to this session, in one sentence.
+/// The reason why a file cannot be imported into this session, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ImportRefused(pub String);
 
-/// The session to import into.
+/// The session into which a file is imported.
 pub struct ImportTarget<'a> {
     pub story: &'a Story,
     pub mode: Mode,
-    /// The user's name in the text of a card (`{{user}}`).
+    /// The name that replaces `{{user}}` in the text of a card.
     pub user: Option<&'a str>,
-    /// The file in the session's folder that contains the original card.
+    /// The name of the file in the session's folder that contains the original card.
     pub file: Option<String>,
 }
 
@@ -136,8 +137,8 @@ fn content_records(content: Import, session: ImportTarget) -> Result<ImportResul
     }
 }
 
-/// Imports a character: the description becomes the memory, the greetings become versions of the
-/// first passage.
+/// Imports a character. The description becomes the memory, and the greetings become versions of
+/// the first passage.
 fn import_character(mut card: Card, book: Option<Lorebook>, session: ImportTarget) -> ImportResult {
     let frame = session.story.frame();
     let user = session.user.map_or(USER.to_string(), clean_line);
@@ -267,7 +268,7 @@ fn import_story(tale: ImportedStory, story: &Story) -> Result<ImportResult, Impo
     })
 }
 
-/// Describes an imported story for the writer; an error if it is empty.
+/// Returns a description of an imported story for the writer, or an error if the story is empty.
 fn describe_story(tale: &ImportedStory) -> Result<String, ImportRefused> {
     let mut brought = Vec::new();
     if !tale.memory.trim().is_empty() {
@@ -300,8 +301,8 @@ fn describe_story(tale: &ImportedStory) -> Result<String, ImportRefused> {
     })
 }
 
-/// Splits a long text into passages of a few paragraphs, so that each can be edited and found. Each
-/// ends with a line break; the blank line after a paragraph belongs to it.
+/// Splits a long text into passages of a few paragraphs, so that each passage can be edited and
+/// found. A passage ends with a line break; a blank line belongs to the preceding paragraph.
 fn split_passages(text: &str) -> Vec<&str> {
     const LONG: usize = 1200;
     let mut found = Vec::new();

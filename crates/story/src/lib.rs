@@ -1,6 +1,6 @@
 //! The story, and all messages between threads: plain data and pure functions.
 //!
-//! This crate does no I/O and knows nothing of threads, tensors or terminals.
+//! This crate does no I/O, and uses no threads, tensors or terminals.
 
 pub mod card;
 pub mod command;

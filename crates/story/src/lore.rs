@@ -1,8 +1,8 @@
 //! Lorebooks: facts that are added to the context when the story mentions them.
 //!
-//! The fields and their meaning are those of SillyTavern's World Info, the most general format;
-//! other formats are converted to it. [`scan`] decides which entries are active. This module does
-//! not access files.
+//! The fields and their meaning are those of SillyTavern's World Info, which is the most general
+//! format. Lorebooks in other formats are converted to it. [`scan`] decides which entries are
+//! active. This module does not access files.
 
 pub mod decorators;
 mod haystack;
@@ -24,22 +24,22 @@ pub struct Lorebook {
     pub name: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// The number of passages to search for keys; None for [`SCAN_DEPTH`].
+    /// The number of passages that are searched for keys; [`SCAN_DEPTH`] if None.
     pub scan_depth: Option<usize>,
-    /// The token budget; None for a quarter of the context.
+    /// The maximum number of tokens of the inserted entries; a quarter of the context if None.
     pub token_budget: Option<usize>,
     /// Whether active entries can activate other entries.
     pub recursive: bool,
     pub entries: Vec<LoreEntry>,
-    /// Fields of the imported file that illumine does not use; they are written back on export.
+    /// The fields of the imported file that illumine does not use. They are written back on export.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
 }
 
-/// The default number of passages to search for keys.
+/// The default number of passages that are searched for keys.
 pub const SCAN_DEPTH: usize = 4;
 
-/// One fact, and the rules for inserting it.
+/// An entry of a lorebook: one fact, and the rules for inserting it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LoreEntry {
@@ -48,17 +48,18 @@ pub struct LoreEntry {
     pub name: String,
     pub keys: Vec<String>,
     pub secondary: Vec<String>,
-    /// Whether `secondary` is used.
+    /// Whether the keys in `secondary` are used.
     pub selective: bool,
     pub logic: KeyLogic,
-    /// Keys that keep the entry inactive (KoboldAI Lite's `keyanti`).
+    /// Keys that keep the entry inactive if one of them occurs (KoboldAI Lite's `keyanti`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub never: Vec<String>,
     pub content: String,
     pub enabled: bool,
     /// Whether the entry is always active.
     pub constant: bool,
-    /// Entries with a higher order are placed nearer to the story's end and are dropped last.
+    /// The order of the entry. Entries with a higher order are placed nearer to the story's end and
+    /// are dropped later.
     pub order: i64,
     pub position: InsertPosition,
     /// For [`InsertPosition::AtDepth`]: the number of paragraphs, or of turns in a chat, between
@@ -70,24 +71,24 @@ pub struct LoreEntry {
     pub scan_depth: Option<usize>,
     pub case_sensitive: Option<bool>,
     pub whole_words: Option<bool>,
-    /// Whether keys are regexes even without slashes, as in V3.
+    /// Whether keys are regexes even if they are not between slashes, as in V3.
     pub use_regex: bool,
     /// Whether the entry's content cannot activate other entries.
     pub prevent_recursion: bool,
-    /// Whether the entry cannot be activated by other entries' content.
+    /// Whether the content of other entries cannot activate this entry.
     pub exclude_recursion: bool,
-    /// Whether the entry can be activated only by other entries' content.
+    /// Whether only the content of other entries can activate this entry.
     pub delay_until_recursion: bool,
-    /// The entry's group; only one active entry of each group is inserted.
+    /// The groups to which the entry belongs. Only one active entry of each group is inserted.
     pub group: String,
     pub group_override: bool,
     pub group_weight: f64,
     /// The number of passages for which the entry stays active.
     pub sticky: Option<u32>,
-    /// How many passages must pass after the entry stops being active before it can become active
-    /// again.
+    /// The number of passages that must pass after the entry stops being active before it can
+    /// become active again.
     pub cooldown: Option<u32>,
-    /// How many passages the story must have before the entry can become active.
+    /// The number of passages that the story must have before the entry can become active.
     pub delay: Option<u32>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
@@ -130,7 +131,7 @@ impl Default for LoreEntry {
 }
 
 impl LoreEntry {
-    /// The title in a list: its name, or its first key.
+    /// The entry's title in lists: its name, or its first key if it has no name.
     pub fn title(&self) -> &str {
         match (self.name.as_str(), self.keys.first()) {
             ("", Some(key)) => key,
@@ -140,26 +141,26 @@ impl LoreEntry {
     }
 }
 
-/// What must hold for the secondary keys once a primary key has matched.
+/// The condition on the secondary keys that must hold once a primary key has matched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyLogic {
-    /// At least one must match.
+    /// At least one secondary key must match.
     #[default]
     AndAny,
-    /// At least one must not match.
+    /// At least one secondary key must not match.
     NotAll,
-    /// None may match.
+    /// No secondary key may match.
     NotAny,
-    /// All must match.
+    /// All secondary keys must match.
     AndAll,
 }
 
-/// Where an entry is inserted.
+/// The position at which an entry is inserted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InsertPosition {
-    /// Before the character's description; in illumine, before the memory.
+    /// Before the character's description. In illumine, this is before the memory.
     #[default]
     Before,
     After,

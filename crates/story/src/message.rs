@@ -1,6 +1,8 @@
-//! Messages between the studio's thread and the engine's: requests down, events up.
+//! Messages between the studio's thread and the engine's thread. The studio sends requests, and the
+//! engine sends events.
 //!
-//! They are closed enums of plain data that both sides import, so that neither imports the other.
+//! The messages are enums of plain data that both sides import, so that neither side imports the
+//! other.
 
 mod answer;
 mod engine;
@@ -15,14 +17,15 @@ pub use score::{PassageScore, TokenScore, WrittenPassage};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// The id of a request, repeated in its replies; each request to an engine gets the next number.
+/// The id of a request, which is repeated in each reply. Each request to an engine gets the next
+/// number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
 /// An event from the engine about one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// The request that the reply answers.
+    /// The request to which the event belongs.
     pub request: RequestId,
     pub event: Event,
 }
@@ -30,21 +33,23 @@ pub struct Reply {
 /// A request to the engine, with everything that the answer depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Load a model: a catalogue name, a path, a server's address, or empty for the default.
+    /// Load a model. `model` is a catalogue name, a path or a server's address; if it is empty, the
+    /// default model is loaded.
     Load { model: String },
     /// Generate a passage from `context`.
     Text(TextRequest),
-    /// Generate several passages from one context, each with its own seed. Each but the last ends
-    /// with its own [`Event::Ended`].
+    /// Generate several passages from one context, each with its own seed. [`Event::Ended`] reports
+    /// the end of every passage except the last.
     Candidates(Vec<TextRequest>),
     /// List the tokens that could come next, with their probabilities.
     Alternatives(TextRequest),
-    /// Draft the writer's next line, starting with the words `begun`; it does not become a passage.
+    /// Draft the writer's next line, starting with the words `begun`. The draft does not become a
+    /// passage.
     Suggest { ask: TextRequest, begun: String },
     /// Prefill the prompt of a text request that may follow. The next request may interrupt the
-    /// prefill; nothing is lost.
+    /// prefill; the tokens evaluated so far stay in the KV cache.
     Prefetch(TextRequest),
-    /// Report the prompt part by part, with token counts.
+    /// Report the parts of the prompt, each with its number of tokens.
     Explain(TextRequest),
     /// Return the KV cache, so that it can be saved with the session.
     SaveCache,
@@ -66,7 +71,7 @@ pub enum Measurement {
 }
 
 impl Request {
-    /// The kind of request, for the log.
+    /// The name of the request's kind, for the log.
     pub fn kind(&self) -> &'static str {
         match self {
             Request::Load { .. } => "load",
@@ -83,7 +88,7 @@ impl Request {
         }
     }
 
-    /// The passage or picture that the request generates last; None if it generates none.
+    /// The last passage or picture that the request generates; None if it generates none.
     pub fn node(&self) -> Option<NodeId> {
         match self {
             Request::Text(text) => Some(text.node),
@@ -101,7 +106,7 @@ impl Request {
     }
 }
 
-/// A saved KV cache: the tokens it holds and its bytes (`llm`'s snapshot format).
+/// A saved KV cache: its tokens, and its bytes in the snapshot format of `llm`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WarmCache {
     pub model_sha256: String,
@@ -112,11 +117,11 @@ pub struct WarmCache {
 /// A passage or lore entry that semantic retrieval put back into the context.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RetrievedPassage {
-    /// The number of a passage, or the title of an entry.
+    /// The number of the passage, or the title of the lore entry.
     pub what: String,
-    /// The cosine similarity to the end of the story.
+    /// The cosine similarity between the embeddings of this text and of the end of the story.
     pub near: f32,
-    /// The first words of the passage or entry.
+    /// The first words of the passage or lore entry.
     pub begins: String,
 }
 
@@ -129,37 +134,38 @@ pub enum Event {
         done: u64,
         total: Option<u64>,
     },
-    /// A model is loaded, with its capabilities.
+    /// A model has been loaded. The values are a description of the model, and its capabilities.
     Ready(ModelInfo, Capabilities),
     /// The prompt is being evaluated; progress is in tokens.
     Prefill {
         node: NodeId,
         done: usize,
         total: usize,
-        /// How many of the `total` tokens were already in the KV cache.
+        /// The number of the prompt's tokens that were already in the KV cache.
         reused: usize,
         /// The parts of the context that did not fit.
         cut: Truncation,
     },
-    /// A piece of text: whole UTF-8 characters without control characters, with its tokens.
+    /// A piece of generated text, with its tokens. The text consists of whole UTF-8 characters and
+    /// contains no control characters.
     Piece {
         node: NodeId,
         text: String,
         ids: Vec<u32>,
-        /// The number of bytes before `text` that `ids` also spell.
+        /// The number of bytes of the text before this piece that `ids` spell again.
         healed: usize,
     },
-    /// A piece of the model's thoughts before the passage; not part of the story.
+    /// A piece of the model's thoughts before the passage. It is not part of the story.
     Thought { node: NodeId, text: String },
     /// The passages and lore entries that semantic retrieval found.
     Retrieved(Vec<RetrievedPassage>),
     /// A warning for the writer.
     Warned(String),
-    /// A banned phrase appeared; generation was rewound to its first token.
+    /// A banned phrase appeared, and generation was rewound to the first token of the phrase.
     Rewound { node: NodeId, phrase: String },
     /// The answer to [`Request::Alternatives`], most likely first.
     Alternatives(Vec<Alternative>),
-    /// The answer to [`Request::Suggest`]: the whole line.
+    /// The answer to [`Request::Suggest`]: the whole drafted line.
     Suggested(String),
     /// The answer to [`Request::Explain`].
     Explained(ContextReport),
@@ -178,28 +184,29 @@ pub enum Event {
         node: NodeId,
         drawings: Vec<DrawnPicture>,
     },
-    /// One of several passages has ended; others of the same request have not.
+    /// A passage of a request for several passages has ended, and another passage of the request is
+    /// still to come.
     Ended {
         node: NodeId,
         status: Status,
         stats: PassageStats,
     },
     Done {
-        /// The passage; None for a request that generates none.
+        /// The passage; None if the request generates no passage.
         node: Option<NodeId>,
         status: Status,
         stats: PassageStats,
     },
     Failed {
         node: Option<NodeId>,
-        /// The reason, in one plain sentence.
+        /// The reason for the failure, in one plain sentence.
         why: String,
         fault: FailureKind,
     },
 }
 
 impl Event {
-    /// The same event for another passage.
+    /// Returns the event with the passage replaced by `to`.
     pub fn with_node(mut self, to: NodeId) -> Event {
         match &mut self {
             Event::Prefill { node, .. }
@@ -236,7 +243,7 @@ impl Event {
         self
     }
 
-    /// The event, with control characters removed from text that came from models, files or
+    /// Returns the event without the control characters in text that came from models, files or
     /// servers.
     pub fn cleaned(mut self) -> Event {
         let clean = |text: &mut String| {
@@ -271,13 +278,13 @@ impl Event {
     }
 }
 
-/// The parts of a context that did not fit the model's context size.
+/// The parts of a context that were left out because they did not fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Truncation {
-    /// The number of the story's oldest tokens that were dropped.
+    /// The number of tokens that were dropped from the beginning of the story.
     pub dropped: usize,
-    /// Where the story in the prompt starts, if its beginning was cut off: a passage and a byte in
-    /// it.
+    /// The place at which the story in the prompt starts, if the story's beginning was cut off. The
+    /// number is a byte offset in the passage.
     pub begins: Option<(NodeId, usize)>,
     /// The titles of active lore entries that were left out because they exceed the lore budget.
     pub lore: Vec<String>,
@@ -289,7 +296,7 @@ pub struct Truncation {
 pub enum FailureKind {
     /// The model could not be downloaded or loaded.
     Model,
-    /// The request is impossible: an unknown style, or a prompt that is too long.
+    /// The request cannot be fulfilled, for example because the style is unknown.
     Request,
     /// The prompt does not fit the model's context.
     Overflow,

@@ -1,4 +1,4 @@
-//! One passage of a story, with its provenance.
+//! A passage of a story, with its provenance.
 
 pub mod picture;
 
@@ -6,23 +6,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::ops::Deref;
 
-/// The id of a passage: its index in the order of creation.
+/// The id of a passage, which is its index in the order of creation.
 pub type NodeId = u64;
 
-/// One passage: a text by one author, after its parent.
+/// A passage: a text by one author that follows the text of its parent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     pub id: NodeId,
-    /// The passage before this one; None for the first passage of a story.
+    /// The preceding passage; None for the first passage of a story.
     pub parent: Option<NodeId>,
-    /// How many bytes of the parent's text come before this passage; None for all of them.
+    /// The number of bytes of the parent's text that come before this passage; None for the whole
+    /// text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<usize>,
     pub author: Author,
-    /// Whether a person wrote `text` as an edit of a passage by `author`.
+    /// Whether a person wrote `text` by editing a passage of `author`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
-    /// Whether this passage continues the one before it; readers see both as one.
+    /// Whether this passage continues the preceding passage, so that both are shown as one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joins: bool,
     /// Whether this passage is outside the story's text: a summary of the story up to its parent,
@@ -30,21 +31,23 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub aside: bool,
     pub text: String,
-    /// Whether this passage is a turn of a chat, separated from its neighbours; passages of prose
-    /// are joined.
+    /// Whether this passage is a turn of a chat. Turns are separated from each other; passages of
+    /// prose are joined.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub turn: bool,
-    /// Whether this passage is a separate message even if the previous one is by the same author.
-    /// Otherwise, a passage that the model writes after its own passage continues the same message.
+    /// Whether this passage is a separate message even if the preceding passage is by the same
+    /// author. Otherwise, a passage that the model writes after its own passage continues the same
+    /// message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub apart: bool,
     pub status: Status,
-    /// The passage that the text was copied from; the text itself is then not stored again.
+    /// The passage from which the text was copied. If it is set, the text itself is not stored
+    /// again.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "of")]
     pub copied_from: Option<CopiedRange>,
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "how")]
     pub provenance: Option<Provenance>,
-    /// The tokens of `text` as the model generated them; empty for a person's text.
+    /// The tokens of `text` as the model generated them; empty if a person wrote the text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<u32>,
     /// The number of bytes of the preceding text that `ids` spell again because of token healing.
@@ -53,13 +56,14 @@ pub struct Node {
     /// Banned phrases that appeared while the passage was being generated, and were replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
-    /// The model's thoughts before it wrote the text; never in a prompt or an export.
+    /// The model's thoughts before it wrote the text. They are never part of a prompt or an export.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub thought: String,
-    /// The picture, if the passage is a picture; such a passage has no text.
+    /// The picture, if this passage is a picture. Such a passage has no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Box<picture::Picture>>,
-    /// Other fields of the imported file; they are written back on export.
+    /// The fields of the imported message that illumine does not use. They are written back on
+    /// export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Box<Map<String, Value>>>,
 }
@@ -68,27 +72,28 @@ pub struct Node {
 pub const SPEAKER: &str = "name";
 
 impl Node {
-    /// The speaker's name in an imported chat.
+    /// The name of the speaker, if this passage is a turn of an imported chat.
     pub fn speaker(&self) -> Option<&str> {
         let name = self.extra.as_ref()?.get(SPEAKER)?.as_str()?;
         Some(name).filter(|name| self.turn && !name.trim().is_empty())
     }
 
-    /// A remark with the length of the model's thoughts, if any.
+    /// A remark that says how long the model's thoughts are; None if there are none.
     pub fn thought_remark(&self) -> Option<String> {
         let words = self.thought.split_whitespace().count();
         let counted = super::sentence::count_noun(words, "word");
         (words > 0).then(|| format!("thought for {counted} · /why shows it"))
     }
 
-    /// Whether this passage begins a message of a chat, even after one by the same author.
+    /// Whether this passage begins a new message of a chat even if the preceding passage is by the
+    /// same author.
     pub fn begins_message(&self) -> bool {
         let own = self.apart || self.author != Author::Model || self.speaker().is_some();
         self.turn && own && !self.continues_previous()
     }
 
-    /// Whether this passage belongs to the one before it: either it continues that passage, or it
-    /// branches off inside it.
+    /// Whether this passage belongs to the preceding passage, because it either continues that
+    /// passage or branches off inside it.
     pub fn continues_previous(&self) -> bool {
         self.joins || self.cut.is_some()
     }
@@ -109,18 +114,18 @@ pub struct CopiedRange {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Author {
-    /// Text from outside: a file, a pipe, the command line.
+    /// Text from outside the session, for example from a file, a pipe or the command line.
     Prompt,
     #[default]
     User,
     Model,
 }
 
-/// The state of a passage: in progress, or why it ended.
+/// The state of a passage: whether it is still being generated, or how it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Written by a person, so complete from the start.
+    /// A person wrote the passage, so it was complete from the start.
     #[default]
     Whole,
     /// The passage is still being generated.
@@ -133,15 +138,15 @@ pub enum Status {
     StopString,
     /// The model's context was full.
     ContextFull,
-    /// The writer stopped the passage; the text so far is kept.
+    /// The writer stopped the generation. The text generated until then is kept.
     Stopped,
-    /// An error occurred; the text so far is kept.
+    /// An error occurred. The text generated before the error is kept.
     Failed,
     /// The program ended while the passage was being generated.
     Interrupted,
 }
 
-/// The provenance of a passage: enough to reproduce it.
+/// The provenance of a passage: the data needed to reproduce it.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 #[serde(from = "FlatProvenance", into = "FlatProvenance")]
 pub struct Provenance {
@@ -150,32 +155,33 @@ pub struct Provenance {
     pub seed: u64,
     pub mode: super::Mode,
     pub sampling: super::Sampling,
-    /// FNV-1a 64 of the context's text in hexadecimal.
+    /// The 64-bit FNV-1a hash of the context's text, in hexadecimal.
     pub context_digest: String,
     /// The one-off instruction for this passage.
     pub instruct: Option<String>,
     /// How long the passage should be.
     pub goal: super::goal::LengthGoal,
-    /// The lore entries activated by their keys.
+    /// The ids of the lore entries that were activated by their keys.
     pub lore: Vec<super::lore::EntryId>,
     /// The tokens that the writer chose for the passage's start.
     pub begin: Vec<u32>,
-    /// The request that wrote it together with other passages, if any: its own seed was not sent.
+    /// The request for several texts that produced this passage, if there was one. The passage's
+    /// own seed was then not sent.
     pub shared: Option<SharedRequest>,
 }
 
-/// A request for several texts at once, and which of them a passage is. The seed alone does not
-/// reproduce the passage.
+/// Identifies the text that became a passage among the texts of one request. The seed alone does
+/// not reproduce that text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedRequest {
     pub seed: u64,
-    /// The number of the text, from 1.
+    /// The number of the text within the request, counted from 1.
     pub number: usize,
     pub of: usize,
 }
 
-/// Provenance as serialized: one flat object. (Parsing with serde's own flattening takes ten times
-/// as long, and every passage has provenance.)
+/// The serialized form of [`Provenance`]: one flat object. (Parsing with serde's own `flatten`
+/// attribute takes ten times as long, and every generated passage has provenance.)
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct FlatProvenance {
@@ -271,7 +277,7 @@ impl Node {
     }
 }
 
-/// A position in the story: after a passage, or inside it after a number of bytes.
+/// A position in the story: the end of a passage, or a byte offset inside the passage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The passage; None for the beginning of the story.
@@ -285,7 +291,8 @@ impl Place {
     }
 }
 
-/// A passage on a path: whole, or cut where the next one branches off.
+/// A passage on a path. If the next passage of the path branches off inside it, `text` ends at that
+/// point.
 #[derive(Clone, Copy, Debug)]
 pub struct Passage<'a> {
     pub node: &'a Node,

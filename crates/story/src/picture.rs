@@ -1,7 +1,8 @@
-//! Pictures of a story: their provenance, and requests for them.
+//! The pictures of a story: their provenance, and requests for new pictures.
 //!
-//! A picture is a passage without words, and is not part of the story's text: a child of the
-//! passage that it illustrates. [`crate::tree`] places pictures; the store has their files.
+//! A picture is a passage without text. It is a child of the passage that it illustrates, and is
+//! not part of the story's text. [`crate::tree`] determines where pictures belong in the story; the
+//! store manages their files.
 
 mod request;
 

@@ -1,4 +1,5 @@
-//! Parses places as a writer names them: the number of a passage, one of its sentences, a mark.
+//! Finds the place that a writer names: by the number of a passage, by a sentence or words in the
+//! passage, or by a mark.
 
 use super::node::{Author, Node, NodeId, Passage, Place};
 use super::sentence::{count_noun, excerpt, sentence_ends};
@@ -7,14 +8,16 @@ use base::nearest::nearest;
 use base::search::{self, Needle};
 use base::untrusted::clean_line;
 
-/// Why a place does not exist, in one sentence.
+/// A one-sentence message that says why a place does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PlaceError(String);
 
-/// Finds `12`, `#12`, `12.3` (passage 12 after its third sentence), `12:the lamp` (after these
-/// words in it, even inside a word), `-2` (two passages before the last), `.` (here), `start`,
-/// `mine` (the writer's own last passage), or a mark.
+/// Finds the place that `name` refers to: `12` or `#12` (after passage 12), `12.3` (after the third
+/// sentence of passage 12), `12:the lamp` (after the words "the lamp" in passage 12, even if they
+/// end inside a longer word), `-2` (after the passage that is two before the last), `.` (the
+/// current end of the story), `start` (the beginning), `mine` (after the writer's own last
+/// passage), or a mark.
 pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
     let name = name.trim();
     match name {
@@ -88,8 +91,8 @@ pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
     }
 }
 
-/// The place after the first occurrence of some words in a passage: matched exactly, or else
-/// ignoring case.
+/// Returns the place after the first occurrence of `words` in a passage. Case is ignored only if
+/// there is no exact occurrence.
 fn place_after_words(node: &Node, words: &str) -> Result<Place, PlaceError> {
     let found = node.text.find(words).filter(|_| !words.is_empty());
     let alike = || Needle::new(words).find(&node.text).map(|range| range.end);
@@ -104,7 +107,7 @@ fn place_after_words(node: &Node, words: &str) -> Result<Place, PlaceError> {
     })
 }
 
-/// The index of a passage on a path, or of its copy if an earlier edit copied it.
+/// Returns the index on `path` of passage `id`, or of a copy of that passage if an edit copied it.
 pub fn index_on_path(story: &Story, path: &[Passage], id: NodeId) -> Option<usize> {
     let own = path.iter().position(|passage| passage.id == id);
     let copy = || {

@@ -1,4 +1,4 @@
-//! The journal's records: everything that can happen to a session, as plain data.
+//! The records of a journal. They describe everything that can happen to a session as plain data.
 //!
 //! One record is one line of `journal.jsonl`: `{"v":1,"kind":"node",…}`. Unknown kinds and fields
 //! are left untouched on disk.
@@ -9,7 +9,7 @@ use super::lore::Lorebook;
 use super::node::{ModelIdentity, Node, NodeId, SharedRequest, Status};
 use serde::{Deserialize, Serialize};
 
-/// The version at the start of every record.
+/// The journal format's version number, stored at the start of every record.
 pub const VERSION: u32 = 1;
 
 /// Generates the enum of record kinds, their names in a journal and the parser, all from one list.
@@ -21,7 +21,7 @@ macro_rules! records {
         #[serde(tag = "kind")]
         pub enum Record {
             $($(#[$about])* #[serde(rename = $name)] $kind($of),)*
-            /// A record of a kind that this version does not know.
+            /// A record whose kind this version of illumine does not support.
             #[serde(other, rename = "unknown")]
             Unknown,
         }
@@ -30,8 +30,9 @@ macro_rules! records {
             /// The names of all kinds, as they appear in a journal.
             pub const KINDS: &[&str] = &[$($name),*];
 
-            /// Parses a line of JSON of a known kind. (Letting serde find the kind by itself copies
-            /// every value twice, and a long session has hundreds of thousands of lines.)
+            /// Parses `line`, a record in JSON whose kind is already known. (If serde determined
+            /// the kind, it would copy every value twice, and a long session has hundreds of
+            /// thousands of lines.)
             pub fn parse(kind: &str, line: &[u8]) -> serde_json::Result<Record> {
                 Ok(match kind {
                     $($name => Record::$kind(serde_json::from_slice(line)?),)*
@@ -52,7 +53,7 @@ records! {
     "step" => Step(Step),
     "undo" => Undo(StepCount),
     "redo" => Redo(StepCount),
-    /// A complete lorebook; it replaces one of the same name.
+    /// A complete lorebook, which replaces any lorebook with the same name.
     "book" => Book(Lorebook),
     "settings" => Settings(Settings),
 }
@@ -62,7 +63,7 @@ pub struct SessionHeader {
     pub name: String,
     /// The version of illumine that created the session.
     pub build: String,
-    /// When the session was created: RFC 3339, UTC.
+    /// The time at which the session was created, in UTC and in the format of RFC 3339.
     #[serde(default)]
     pub began: String,
 }
@@ -74,10 +75,11 @@ pub struct StreamedText {
     pub text: String,
     #[serde(default)]
     pub ids: Vec<u32>,
-    /// The value of [`Node::healed`], in the first such record of a passage; 0 in later ones.
+    /// The value of [`Node::healed`] in the first record of streamed text of a passage; 0 in later
+    /// records.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
-    /// The model's thoughts before it wrote the passage.
+    /// Thoughts of the model, which come before the passage's text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub thought: String,
 }
@@ -90,16 +92,16 @@ fn is_zero(n: &usize) -> bool {
 pub struct PassageEnd {
     pub node: NodeId,
     pub status: Status,
-    /// The error, if any.
+    /// The error message, if the passage ended with an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// The model that generated the passage, if that was unknown at the start.
+    /// The model that generated the passage, if the model was not yet known when the passage began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maker: Option<ModelIdentity>,
-    /// Banned phrases that appeared and were replaced.
+    /// Banned phrases that appeared during generation and were replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
-    /// The request that wrote it together with other passages.
+    /// The request for several texts that produced this passage, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<SharedRequest>,
 }
@@ -123,19 +125,19 @@ pub struct StepCount {
     pub steps: usize,
 }
 
-/// One change of state; it contains the new state.
+/// One change to a story's state, stored as the new value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Change {
-    /// The head moves to this passage.
+    /// The head moves to passage `to`.
     Head { to: Option<NodeId> },
     /// A passage is hidden, or shown again.
     Hidden { node: NodeId, hidden: bool },
-    /// A picture is shown on the page, or taken off it.
+    /// A picture is shown on the page, or removed from the page.
     Shown { node: NodeId, shown: bool },
-    /// A mark is set at this passage, or removed.
+    /// A mark is set at passage `node`, or removed if `node` is None.
     Mark { name: String, node: Option<NodeId> },
-    /// A text that the model reads alongside the story is set.
+    /// A text that the model reads alongside the story gets a new value.
     Frame { set: FrameChange },
 }
 
@@ -159,6 +161,6 @@ pub enum StepKind {
     Choose,
     Fill,
     Import,
-    /// Pictures were drawn, or another version was chosen.
+    /// Pictures were drawn, or another version of a picture was chosen.
     Draw,
 }

@@ -1,8 +1,9 @@
 //! The settings of the samplers, with their defaults.
 //!
-//! They are plain data, sent to the worker thread and stored with each passage so that it can be
-//! reproduced. They are independent of models, tokens and the samplers, which are in the `sampler`
-//! crate. [`SETTINGS`] lists the names that a writer may type and the values that each accepts.
+//! The settings are plain data. They are sent to the worker thread, and stored with each passage so
+//! that the passage can be reproduced. They do not depend on models, tokens or samplers; the
+//! samplers are in the `sampler` crate. [`SETTINGS`] lists the names that a writer may type and the
+//! values that each setting accepts.
 
 mod rows;
 mod setting;

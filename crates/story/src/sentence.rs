@@ -1,4 +1,4 @@
-//! Finds the ends of sentences and words.
+//! Finds the ends of sentences, and formats excerpts and counts.
 
 use base::search::Needle;
 
@@ -8,16 +8,17 @@ const ABBREVIATIONS: [&str; 18] = [
     "gen", "capt", "lt", "mt",
 ];
 
-/// Characters that end a sentence, besides the full stop: Unicode's Sentence_Terminal, for modern
-/// scripts.
+/// The characters other than the full stop that end a sentence: the ellipsis, and the characters of
+/// modern scripts that have Unicode's property Sentence_Terminal.
 const STOPS: &str = "!?…‼⁇⁈⁉‽。！？．｡։؟۔؞܀܁܂।॥။።፧፨។៕᠃᠉།༎߹᱾᱿᙮꓿꘎꘏꛳꛷꡶꡷꣎꣏꧈꧉꩝꩞꩟꫰꫱꯫";
-/// Characters after which the next sentence follows without a space.
+/// The characters that end a sentence and need no space before the next sentence.
 const UNSPACED: &str = "。！？．｡";
-/// Closing quotation marks and brackets, including those that close a quotation in German but open
-/// one in other languages.
+/// Closing quotation marks and brackets. They include the marks that close a quotation in German,
+/// although the same marks open a quotation in other languages.
 const CLOSING: &str = "\"'”’“‘»«›‹)]*_」』】》〉）］｣〞〟";
 
-/// Whether a sentence ends between `before` and `after`. `after` is empty if unknown.
+/// Whether a sentence ends between `before` and `after`. `after` is empty if the following text is
+/// unknown.
 pub fn sentence_ends_between(before: &str, after: &str) -> bool {
     let apart = match after.chars().next() {
         None => true,
@@ -33,13 +34,13 @@ pub fn is_stop(c: char) -> bool {
     STOPS.contains(c)
 }
 
-/// Whether a character ends a sentence and needs no space before the next one.
+/// Whether a character ends a sentence and needs no space before the next sentence.
 pub fn is_unspaced_stop(c: char) -> bool {
     UNSPACED.contains(c)
 }
 
-/// Whether Chinese or Japanese puts no space between these two characters, even where a word or
-/// sentence ends.
+/// Whether Chinese and Japanese put no space between the characters `before` and `after`, even at
+/// the end of a word or sentence.
 pub fn are_unspaced(before: char, after: char) -> bool {
     let mark = |c: char| matches!(c, '\u{3000}'..='\u{303f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}' | '\u{ff5b}'..='\u{ff65}');
     let letter = |c: char| {
@@ -49,7 +50,8 @@ pub fn are_unspaced(before: char, after: char) -> bool {
     mark(before) || mark(after) || (letter(before) && letter(after))
 }
 
-/// Whether the text ends like a sentence: with a stop, and possibly closing quotes or brackets.
+/// Whether the text ends like a sentence: with a line break, or with a character that ends a
+/// sentence, possibly followed by closing quotation marks or brackets.
 pub fn ends_sentence(text: &str) -> bool {
     let text = text.trim_end_matches([' ', '\t']);
     if text.ends_with('\n') {
@@ -73,7 +75,8 @@ fn closes_unspaced(c: char) -> bool {
     "」』】》〉）］｣〞〟".contains(c)
 }
 
-/// Whether the text ends with an abbreviation: "Mr.", or the "J." of "J. Smith".
+/// Whether the text ends with an abbreviation, such as "Mr.", or with an initial, such as the "J."
+/// of "J. Smith".
 fn abbreviated(text: &str) -> bool {
     let before = text.trim_end_matches('.');
     let dots = text.len() - before.len();
@@ -85,8 +88,8 @@ fn abbreviated(text: &str) -> bool {
     dots == 1 && (initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str()))
 }
 
-/// The byte offsets at which the sentences end, each after the white space that follows its
-/// sentence.
+/// Returns the byte offset of the end of each sentence. White space after a sentence counts as part
+/// of the sentence.
 pub fn sentence_ends(text: &str) -> Vec<usize> {
     let mut found = Vec::new();
     for (at, c) in text.char_indices().skip(1) {
@@ -118,8 +121,8 @@ pub fn excerpt(text: &str, longest: usize) -> String {
     }
 }
 
-/// Like [`excerpt`], but starts a few words before the first occurrence of `wanted`. None if it
-/// does not occur.
+/// Like [`excerpt`], but starts a few words before the first occurrence of `wanted`. Returns None
+/// if `wanted` does not occur.
 pub fn excerpt_around(text: &str, wanted: &Needle, longest: usize) -> Option<String> {
     let at = match wanted.is_empty() {
         true => 0,
@@ -130,7 +133,7 @@ pub fn excerpt_around(text: &str, wanted: &Needle, longest: usize) -> Option<Str
     Some(format!("{before}{}", excerpt(&text[from..], longest)))
 }
 
-/// A number with a noun: "1 passage", "3 entries".
+/// Formats a count with its noun: "1 passage", "3 entries".
 pub fn count_noun(count: usize, one: &str) -> String {
     match (count, one.strip_suffix('y')) {
         (1, _) => format!("1 {one}"),
@@ -139,7 +142,7 @@ pub fn count_noun(count: usize, one: &str) -> String {
     }
 }
 
-/// Formats a number of bytes with two or three digits and a unit.
+/// Formats a number of bytes with a unit, as in "1.5 MB".
 pub fn format_bytes(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),

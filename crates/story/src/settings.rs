@@ -20,25 +20,26 @@ pub enum Mode {
 #[serde(default)]
 pub struct Settings {
     pub mode: Mode,
-    /// The system message; in prose it is placed before the story.
+    /// The system message. In prose mode it is placed before the story.
     pub system: String,
-    /// A catalogue name or a path; empty for the default model.
+    /// The model's name in the catalogue, or the path of its file. Empty for the default model.
     pub model: String,
     pub sampling: Sampling,
 }
 
-/// Settings from the command line. They override those of the session and of the configuration.
+/// Settings from the command line, which override the settings of the session and of the
+/// configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SettingOverrides {
     pub model: Option<String>,
     pub mode: Option<Mode>,
     pub system: Option<String>,
-    /// Names and values, as in `/set`.
+    /// The sampling settings as pairs of a name and a value, written as for `/set`.
     pub sampling: Vec<(String, String)>,
 }
 
 impl SettingOverrides {
-    /// The settings with the overrides applied.
+    /// Returns `settings` with the overrides applied.
     pub fn apply_to(&self, mut settings: Settings) -> Result<Settings, SettingError> {
         if let Some(model) = &self.model {
             settings.model.clone_from(model);

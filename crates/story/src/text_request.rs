@@ -16,17 +16,17 @@ pub struct TextRequest {
     pub goal: LengthGoal,
     /// Banned phrases.
     pub bans: Vec<Ban>,
-    /// Whether to use token healing: back up over the last token of a person's text, so that an
-    /// unfinished word can be completed.
+    /// Whether to use token healing: generation backs up over the last token of a person's text, so
+    /// that an unfinished word can be completed.
     pub heal: bool,
     /// Tokens that the passage must start with.
     pub begin: Vec<u32>,
-    /// Semantic retrieval; None if it is off.
+    /// The options of semantic retrieval; None if retrieval is off.
     pub retrieval: Option<Retrieval>,
 }
 
-/// The options of semantic retrieval, which inserts into the context those old passages that no
-/// longer fit, and those entries of `lore`, whose embeddings are near that of the story's end.
+/// The options of semantic retrieval. Retrieval inserts old passages that no longer fit the
+/// context, and entries of `lore`, if their embeddings are near the embedding of the story's end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retrieval {
     /// The maximum number of retrieved items.
@@ -46,7 +46,7 @@ pub struct UnmatchedLore {
 /// What to do if the context is too long for the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
-    /// Drop the oldest tokens and report how many.
+    /// Drop the oldest tokens, and report how many were dropped.
     #[default]
     Crop,
     /// Fail with an error.

@@ -1,9 +1,9 @@
 //! The story: a tree of passages that only grows.
 //!
-//! A story is the fold of its records (see [`super::record`]): the same records give the same
-//! story, on disk and in memory. Nothing is overwritten or removed. An action is a step of small
-//! changes (the head moves, a passage is hidden, the memory is replaced), and each step can be
-//! undone and redone.
+//! A story is the result of applying its records in order (see [`super::record`]): the same records
+//! always produce the same story. Nothing is overwritten or removed. Each action of the writer is a
+//! step, which consists of small changes (for example, the head moves, a passage is hidden, or the
+//! memory is replaced). Each step can be undone and redone.
 
 mod pictures;
 
@@ -25,7 +25,8 @@ pub struct Story {
     shown: HashSet<NodeId>,
     marks: BTreeMap<String, NodeId>,
     frame: Frame,
-    /// The inverse of each step, latest last.
+    /// For each step that can be undone, the changes that revert the step. The most recent step is
+    /// last.
     undo_stack: Vec<Vec<Change>>,
     redo_stack: Vec<Vec<Change>>,
 }
@@ -57,12 +58,12 @@ impl Story {
         &self.marks
     }
 
-    /// Whether this passage is hidden.
+    /// Whether passage `id` is hidden.
     pub fn is_hidden(&self, id: NodeId) -> bool {
         self.hidden.contains(&id)
     }
 
-    /// Whether this picture is shown on the page.
+    /// Whether picture `id` is shown on the page.
     pub fn is_shown(&self, id: NodeId) -> bool {
         self.shown.contains(&id)
     }
@@ -80,7 +81,7 @@ impl Story {
         self.children.get(index).map_or(&[], Vec::as_slice)
     }
 
-    /// All passages that start at this place, oldest first.
+    /// The ids of all passages that start at `place`, oldest first.
     pub fn passages_at(&self, place: Place) -> impl Iterator<Item = NodeId> {
         let there = match place.node {
             Some(parent) => self.children(parent),
@@ -90,12 +91,12 @@ impl Story {
         there.iter().copied().filter(fits)
     }
 
-    /// The path from the first passage to `to`.
+    /// The path from the first passage to passage `to`.
     pub fn path_to(&self, to: Option<NodeId>) -> Vec<Passage<'_>> {
         self.path_at(Place::after(to))
     }
 
-    /// The path from the first passage to a place; the last passage is cut there.
+    /// Returns the path from the first passage to `place`. The last passage is cut at `place`.
     pub fn path_at(&self, place: Place) -> Vec<Passage<'_>> {
         let mut path = Vec::new();
         let mut at = place;
@@ -109,7 +110,7 @@ impl Story {
         path
     }
 
-    /// The path of the current story.
+    /// The path from the first passage to the head.
     pub fn path(&self) -> Vec<Passage<'_>> {
         self.path_to(self.head)
     }
@@ -123,8 +124,8 @@ impl Story {
         &self.running
     }
 
-    /// The first part of the passage to which part `id` belongs; an edit or a branch inside a
-    /// passage divides it into parts.
+    /// Returns the first part of the passage to which part `id` belongs. A passage consists of
+    /// several parts if it was edited, or if the story branches off inside it.
     pub fn first_part(&self, id: NodeId) -> NodeId {
         let mut at = id;
         while let Some(node) = self.node(at).filter(|node| node.continues_previous()) {
@@ -136,9 +137,10 @@ impl Story {
         at
     }
 
-    /// All versions of the passage to which part `id` belongs, in the order of creation: those that
-    /// start at the same place, and those that branch off inside one of them. Each is identified by
-    /// its last part. Hidden versions are left out, except the one that ends at the head.
+    /// Returns all versions of the passage to which part `id` belongs, in the order of creation. A
+    /// version starts at the same place as the passage, or branches off inside another version.
+    /// Each version is identified by its last part. Hidden versions are left out, except a version
+    /// that ends at the head.
     pub fn versions(&self, id: NodeId) -> Vec<NodeId> {
         if self.picture(id).is_some() {
             return self.picture_versions(id);
@@ -168,7 +170,7 @@ impl Story {
         found
     }
 
-    /// How many steps can be undone, and how many can be redone.
+    /// The number of steps that can be undone, and the number of steps that can be redone.
     pub fn steps(&self) -> (usize, usize) {
         (self.undo_stack.len(), self.redo_stack.len())
     }
@@ -195,7 +197,7 @@ impl Story {
         }
     }
 
-    /// Marks passages still in progress as interrupted, because the program ended.
+    /// Marks all passages that are still being generated as interrupted, because the program ended.
     pub fn interrupt(&mut self) {
         for id in std::mem::take(&mut self.running) {
             self.nodes[id as usize].status = Status::Interrupted;
@@ -304,7 +306,7 @@ impl Story {
         }
     }
 
-    /// Applies changes, and returns their inverse.
+    /// Applies changes, and returns the changes that revert them.
     fn apply_changes(&mut self, changes: &[Change]) -> Vec<Change> {
         let mut back: Vec<Change> = changes
             .iter()
@@ -373,8 +375,8 @@ impl Story {
         Ok(())
     }
 
-    /// Handles journals of version 0.1, which record the target of an undo instead of the number of
-    /// steps.
+    /// Undoes steps (or redoes them, if `back` is false) until the head is at `target`. Journals of
+    /// version 0.1 record this target instead of a number of steps.
     fn replay_until(&mut self, target: Option<NodeId>, back: bool) -> Result<(), RecordError> {
         self.check_change(&Change::Head { to: target })?;
         let (past, future) = self.steps();

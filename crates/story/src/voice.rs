@@ -1,9 +1,9 @@
-//! Voices and templates: a `prompts/<name>.md` file, parsed and filled in.
+//! Parses and fills in voices and prompt templates, which are the files `prompts/<name>.md`.
 //!
-//! TOML front matter between two lines of `+++` gives the title, the variables and the preferred
-//! sampling; the minijinja template after it renders the text that the model reads before the
-//! story. The functions are pure: the store finds these files. See prompts/README.md for the
-//! format.
+//! TOML front matter between two lines of `+++` contains the title, the variables and the preferred
+//! sampling settings. The minijinja template after the front matter renders the text that the model
+//! reads before the story. This module does not access files; the store finds and loads them. See
+//! prompts/README.md for the format.
 
 use super::frame::Voice;
 use super::sampling::{self, SettingError};
@@ -15,7 +15,7 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// A voice or prompt template, as in its file.
+/// A voice or prompt template, as parsed from its file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PromptTemplate {
     pub name: String,
@@ -25,13 +25,13 @@ pub struct PromptTemplate {
     pub mode: Option<Mode>,
     /// The story's opening words, if any.
     pub begin: String,
-    /// The first turn of a chat, in place of the opening words.
+    /// The first turn of a chat, which replaces the opening words in chat mode.
     pub ask: String,
     /// The template's variables in alphabetical order, with their default values.
     pub variables: Vec<(String, String)>,
-    /// Settings by name, as in `/set`.
+    /// The preferred sampling settings, as pairs of a name and a value written as for `/set`.
     pub sampling: Vec<(String, String)>,
-    /// Example values, which `/voice` shows.
+    /// Example values of the variables, which `/voice` shows.
     pub example: Vec<(String, String)>,
     pub body: String,
 }
@@ -40,13 +40,13 @@ pub struct PromptTemplate {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FilledTemplate {
     pub voice: Voice,
-    /// The story's opening words in prose.
+    /// The story's opening words, used in prose mode.
     pub begin: String,
-    /// The first turn in a chat.
+    /// The first turn, used in chat mode.
     pub ask: String,
 }
 
-/// Why a template cannot be used, in one sentence.
+/// An error that says in one sentence why a template cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VoiceError {
     #[error("Cannot use the voice {name}: {why}; correct its file")]
@@ -61,9 +61,9 @@ pub enum VoiceError {
     Pair(String),
 }
 
-/// The number of steps after which a template counts as endless.
+/// The number of steps of the template engine after which a template is considered endless.
 const FUEL: u64 = 200_000;
-/// The longest text that a template may render to, in bytes.
+/// The maximum size of the text that a template renders to, in bytes.
 const LONGEST: usize = 1 << 20;
 
 #[derive(Deserialize)]
@@ -87,7 +87,7 @@ struct FrontMatter {
 }
 
 impl PromptTemplate {
-    /// Parses a file.
+    /// Parses the text of a template's file, and checks that the template can be filled in.
     pub fn parse(name: &str, text: &str) -> Result<PromptTemplate, VoiceError> {
         let wrong = |why: &str| file_error(name, why);
         let text = clean(text.strip_prefix('\u{feff}').unwrap_or(text));
@@ -117,7 +117,7 @@ impl PromptTemplate {
         Ok(template)
     }
 
-    /// The settings with the template's mode and sampling applied.
+    /// Returns `settings` with the template's mode and sampling settings applied.
     pub fn apply_to(&self, mut settings: Settings) -> Result<Settings, SettingError> {
         settings.mode = self.mode.unwrap_or(settings.mode);
         for (name, value) in &self.sampling {
@@ -126,7 +126,8 @@ impl PromptTemplate {
         Ok(settings)
     }
 
-    /// Fills in the template with these values and its defaults.
+    /// Fills in the template with the values in `given`, and with its default values for the other
+    /// variables.
     pub fn fill_variables(&self, given: &[(String, String)]) -> Result<FilledTemplate, VoiceError> {
         let mut values: BTreeMap<&str, String> = self
             .variables
@@ -186,7 +187,8 @@ impl PromptTemplate {
     }
 }
 
-/// Parses `name=value name=value`; a value ends at the next name and may be quoted.
+/// Parses `name=value` pairs separated by spaces. A value extends to the next name, and may be
+/// quoted.
 pub fn parse_assignments(text: &str) -> Result<Vec<(String, String)>, VoiceError> {
     let mut values: Vec<(String, String)> = Vec::new();
     let mut quoted = false;
@@ -220,7 +222,7 @@ pub fn parse_assignments(text: &str) -> Result<Vec<(String, String)>, VoiceError
     Ok(values)
 }
 
-/// Parses one `name=value`, as the command line passes it.
+/// Parses one `name=value` pair from the command line.
 pub fn parse_assignment(pair: &str) -> Result<(String, String), VoiceError> {
     match pair.split_once('=') {
         Some((name, value)) if is_variable_name(name) => Ok((name.to_string(), value.to_string())),
@@ -254,7 +256,7 @@ fn file_error(name: &str, why: &str) -> VoiceError {
     }
 }
 
-/// The template engine's error in plain words.
+/// Describes an error of the template engine in plain words.
 fn describe_error(error: &minijinja::Error) -> String {
     let line = error
         .line()

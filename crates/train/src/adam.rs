@@ -1,5 +1,6 @@
-//! AdamW (Loshchilov and Hutter 2019) with gradient clipping; checkpoints store its state. The
-//! matrices of Transformer blocks may be updated by orthogonalized momentum instead.
+//! The optimizer AdamW (Loshchilov and Hutter 2019) with gradient clipping. Its state is stored in
+//! checkpoints. Optionally, the matrices of Transformer blocks are updated by orthogonalized
+//! momentum instead.
 
 use super::orthogonal::{self, MOMENTUM};
 use super::step::Step;
@@ -7,7 +8,7 @@ use super::variables::{Tensors, Variables};
 use candle_core::backprop::GradStore;
 use candle_core::{Error, Result, Tensor};
 
-/// The moments of each variable's gradients, and the options of the optimizer.
+/// An AdamW optimizer: its options, and the moments of each variable's gradients.
 pub struct Adam {
     options: AdamOptions,
     first: Tensors,
@@ -18,9 +19,10 @@ pub struct Adam {
 /// The options of a network's optimizer.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamOptions {
-    /// Decay of the first moment: 0.9, or 0.5 for a discriminator.
+    /// The decay rate of the first moment: 0.5 for a discriminator, otherwise 0.9.
     pub beta1: f64,
-    /// The norm that all gradients together are clipped to.
+    /// The maximum norm of all gradients together. If the norm is larger, the gradients are scaled
+    /// down.
     pub clip_norm: f64,
     /// Whether the matrices of the image model's Transformer blocks are updated by orthogonalized
     /// momentum.
@@ -52,7 +54,7 @@ impl Adam {
         })
     }
 
-    /// First and second moments.
+    /// The first and the second moments.
     pub fn moments(&self) -> [&Tensors; 2] {
         [&self.first, &self.second]
     }
@@ -61,8 +63,8 @@ impl Adam {
         (self.first, self.second) = (first, second);
     }
 
-    /// Moves the variables against their gradients. Returns the norm of all gradients together; if
-    /// it is not finite, nothing moves.
+    /// Takes an optimizer step: changes the variables to reduce the loss. Returns the norm of all
+    /// gradients together. If the norm is not finite, no variable changes.
     pub fn step(
         &mut self,
         variables: &Variables,
@@ -107,8 +109,8 @@ impl Adam {
     }
 }
 
-/// Whether a variable belongs to a Transformer block, either one on the token grid or one on the
-/// generator's finer grid.
+/// Whether a variable belongs to a Transformer block, on the token grid or on the generator's finer
+/// grid.
 fn in_block(name: &str) -> bool {
     name.starts_with("block.") || name.starts_with("fine.")
 }

@@ -19,11 +19,12 @@ pub struct Batches<'a> {
     pictures: &'a Dataset,
     /// The centred embeddings of all captions: `[captions, width]`.
     text: Tensor,
-    /// The row numbers in `text` of each picture's captions, starting with the label.
+    /// For each picture, the rows of `text` that contain its captions' embeddings. The first row is
+    /// that of the label.
     captions: Vec<Vec<u32>>,
     /// Cumulative sums of the pictures' sampling weights.
     cumulative: Vec<f64>,
-    /// The training pictures of each concept by style, one per style.
+    /// For each concept and skin tone, the index of one training picture per style.
     by_concept: BTreeMap<ConceptKey, BTreeMap<u32, usize>>,
 }
 
@@ -36,16 +37,17 @@ pub struct Batch {
     pub conditioning: Conditioning,
 }
 
-/// The sampling weight of silhouettes, which are two fifths of the shipped set.
+/// The sampling weight of silhouettes, which make up two fifths of the shipped dataset.
 const INK_WEIGHT: f64 = 0.4;
 /// The sampling weight of pictures with a skin tone: the five tones together count as much as the
 /// picture without a tone.
 const TONE_WEIGHT: f64 = 0.2;
-/// The standard deviation of the noise on text embeddings, so that prompts near a caption work too.
+/// The standard deviation of the noise that is added to text embeddings, so that the model can also
+/// draw prompts that resemble a caption.
 const TEXT_NOISE: f64 = 0.05;
-/// The share of pictures given neither text nor style, for classifier-free guidance.
+/// The share of pictures for which both text and style are dropped, for classifier-free guidance.
 pub const DROP_TEXT: f64 = 0.1;
-/// The share of pictures given text but no style.
+/// The share of pictures for which only the style is dropped.
 pub const DROP_STYLE: f64 = 0.05;
 
 /// All captions of the dataset, in the order of their embeddings.
@@ -53,10 +55,11 @@ pub fn captions(pictures: &Dataset) -> Vec<String> {
     numbered_captions(pictures).1
 }
 
-/// A concept's number, and a skin tone.
+/// The index of a concept, and a skin tone.
 type ConceptKey = (u32, u8);
 
-/// For each concept, the positions of its captions in the list of all captions; then that list.
+/// Returns two values: for each concept and skin tone, the indices of its captions in the list of
+/// all captions; and the list of all captions.
 fn numbered_captions(pictures: &Dataset) -> (BTreeMap<ConceptKey, Vec<u32>>, Vec<String>) {
     let pairs = pictures
         .concept
@@ -75,7 +78,8 @@ fn numbered_captions(pictures: &Dataset) -> (BTreeMap<ConceptKey, Vec<u32>>, Vec
 }
 
 impl Batch {
-    /// The keys of the batch's pictures: each one's index, and whether it is flipped.
+    /// The key of each picture of the batch: the picture's index in the dataset, and whether the
+    /// picture is flipped.
     pub fn keys(&self) -> impl Iterator<Item = PictureKey> {
         let each = self.index.iter().zip(&self.conditioning.flip);
         each.map(|(index, flip)| PictureKey {
@@ -87,7 +91,7 @@ impl Batch {
 
 impl<'a> Batches<'a> {
     /// Prepares a dataset for sampling. `text` contains the centred embeddings of [`captions`], in
-    /// order.
+    /// the same order.
     pub fn new(pictures: &'a Dataset, text: Tensor) -> Result<Batches<'a>> {
         let (rows, all) = numbered_captions(pictures);
         if text.dim(0)? != all.len() {
@@ -142,7 +146,8 @@ impl<'a> Batches<'a> {
         self.text.device()
     }
 
-    /// Random training pictures, half of them flipped, each with one of its captions.
+    /// Returns a batch of `count` random training pictures, each with a random one of its captions.
+    /// Each picture is flipped with probability 0.5.
     pub fn sample(&self, count: usize, rng: &mut Rng) -> Result<Batch> {
         let all = self.cumulative.last().copied().unwrap_or_default();
         let pick = |rng: &mut Rng| {
@@ -173,7 +178,7 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// A batch of these pictures, unflipped, with their labels.
+    /// Returns a batch of the pictures at `index`, unflipped, with the embeddings of their labels.
     pub fn labelled(&self, index: &[usize]) -> Result<Batch> {
         let rows: Vec<u32> = index.iter().map(|at| self.captions[*at][0]).collect();
         let flip = vec![false; index.len()];
@@ -193,8 +198,8 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// The training pictures of picture `at`'s concept in other styles, as pairs of style number
-    /// and index.
+    /// Returns the training pictures that show the concept of picture `at` in other styles, each as
+    /// the index of its style and the index of the picture.
     pub fn other_styles(&self, at: usize) -> impl Iterator<Item = (u32, usize)> {
         let pictures = self.pictures;
         let concept = pictures.concept[at];
@@ -205,13 +210,15 @@ impl<'a> Batches<'a> {
             .map(|(style, at)| (*style, *at))
     }
 
-    /// The pictures at `index`, some of them flipped, as a tensor `[count, 4, size, size]`.
+    /// Returns the pictures at `index` as a tensor `[count, 4, size, size]`. `flip` says which of
+    /// them are flipped.
     pub fn pixels(&self, index: &[usize], flip: &[bool]) -> Result<Tensor> {
         pixels(self.pictures, index, flip, self.device())
     }
 }
 
-/// Pictures as tensors `[count, 4, size, size]`, premultiplied, from -1 to 1, some of them flipped.
+/// Returns the pictures at `index` as a tensor `[count, 4, size, size]` of premultiplied values
+/// from -1 to 1. `flip` says which pictures are flipped.
 pub fn pixels(
     pictures: &Dataset,
     index: &[usize],
@@ -231,8 +238,8 @@ pub fn pixels(
     Tensor::from_vec(numbers, (index.len(), CHANNELS, size, size), device)
 }
 
-/// Removes the text and style of some pictures, and only the style of others, for classifier-free
-/// guidance. `none` `[width]` replaces removed text.
+/// Removes both text and style from some random pictures, and only the style from others, for
+/// classifier-free guidance. The vector `none` `[width]` replaces removed text.
 pub fn drop_conditioning(
     conditioning: &Conditioning,
     none: &Tensor,
@@ -249,7 +256,8 @@ pub fn drop_conditioning(
     })
 }
 
-/// Rows of `text` `[batch, width]` where `has_text` is true, `none` `[width]` elsewhere.
+/// Returns `text` `[batch, width]`, in which `none` `[width]` replaces each row whose `has_text` is
+/// false.
 pub fn text_or_none(has_text: &[bool], text: &Tensor, none: &Tensor) -> Result<Tensor> {
     let kept: Vec<f32> = has_text
         .iter()
@@ -260,20 +268,22 @@ pub fn text_or_none(has_text: &[bool], text: &Tensor, none: &Tensor) -> Result<T
     text.broadcast_mul(&kept)? + none
 }
 
-/// A random shift of at most `reach` pixels up or down, and left or right.
+/// Returns a random shift by at most `reach` pixels vertically and at most `reach` pixels
+/// horizontally.
 pub fn random_shift(reach: usize, rng: &mut Rng) -> Shift {
     let [down, right] = [(); 2].map(|()| random_below(rng, 2 * reach + 1) as i32 - reach as i32);
     Shift { down, right }
 }
 
-/// How far pictures are shifted, in pixels.
+/// The distance by which pictures are shifted, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shift {
     pub down: i32,
     pub right: i32,
 }
 
-/// Shifts pictures `[batch, 4, size, size]`; pixels that leave on one side reappear on the other.
+/// Shifts pictures `[batch, 4, size, size]`. Pixels that are shifted out of the picture reappear at
+/// the opposite edge.
 pub fn shifted(pictures: &Tensor, by: Shift) -> Result<Tensor> {
     pictures.roll(by.down, 2)?.roll(by.right, 3)
 }
@@ -294,7 +304,7 @@ fn sampling_weight(pictures: &Dataset, at: usize) -> f64 {
     (if ink { INK_WEIGHT } else { 1.0 }) * (if toned { TONE_WEIGHT } else { 1.0 })
 }
 
-/// The channel, row and column of each value in a picture.
+/// Iterates over the channel, row and column of each value in a picture.
 fn positions(size: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     let rows = (0..CHANNELS).flat_map(move |channel| (0..size).map(move |y| (channel, y)));
     rows.flat_map(move |(channel, y)| (0..size).map(move |x| (channel, y, x)))

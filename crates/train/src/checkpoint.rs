@@ -1,9 +1,9 @@
-//! Checkpoints, from which a run resumes bit for bit.
+//! Checkpoints, from which a training run resumes with bit-identical results.
 //!
-//! A checkpoint is one safetensors file: every tensor of the run under `part/name`, and the run's
-//! state in the header. It is written under a temporary name and then renamed, so the file is
-//! always complete. Each step seeds its random numbers from the run's seed and the step number, so
-//! no state of a random number generator is stored.
+//! A checkpoint is one safetensors file. It contains every tensor of the run under the name
+//! `part/name`, and the run's state in the header. The file is written under a temporary name and
+//! then renamed, so it is always complete. Each step derives the seed of its random numbers from
+//! the run's seed and the step number, so no state of a random number generator is stored.
 
 use super::TrainError;
 use super::variables::Tensors;
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-/// The state of a run: what it trains, and the step it has reached. `C` is the type of the model's
-/// description; by default, the image model's config.
+/// The state of a training run: what is trained, and how many steps are finished. `C` is the type
+/// of the model's config; the default is the image model's config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState<C = Config> {
     /// The name of the phase.
@@ -32,7 +32,8 @@ pub struct RunState<C = Config> {
     pub dataset: String,
 }
 
-/// The tensors of a run in named parts: a network, its average, its moments, …
+/// The tensors of a training run, grouped into named parts, such as a network's weights, the
+/// averaged weights, and the optimizer's moments.
 pub type Parts = BTreeMap<String, Tensors>;
 
 /// The path of a phase's checkpoint in the folder of a run.
@@ -40,7 +41,7 @@ pub fn path(run: &Path, phase: &str) -> PathBuf {
     run.join(format!("{phase}.safetensors"))
 }
 
-/// Saves a checkpoint; the previous one stays until this one is complete.
+/// Saves a checkpoint. The previous checkpoint is replaced only when the new one is complete.
 pub fn write<C: Serialize>(
     path: &Path,
     state: &RunState<C>,

@@ -1,4 +1,4 @@
-//! The discriminator during training: takes its optimizer steps, and computes the generator's loss.
+//! Trains the discriminator, and uses it to compute the generator's adversarial loss.
 
 use super::adam::AdamOptions;
 use super::losses::{
@@ -13,19 +13,19 @@ use candle_core::{Error, Result, Tensor};
 use imagegen::conditioning::Conditioning;
 use imagegen::discriminator::{Discriminator, DiscriminatorOutput};
 
-/// The discriminator and the weights of its losses.
+/// The discriminator in training, and the weights of the losses.
 pub struct DiscriminatorTrainer {
     trained: TrainedNetwork<Discriminator>,
     weights: LossWeights,
 }
 
-/// The generator's loss, as the discriminator computes it.
+/// The generator's losses that the discriminator determines.
 pub struct AdversarialLoss {
-    /// The adversarial loss alone, the mean over all generated batches.
+    /// The unweighted adversarial loss, averaged over all generated batches.
     pub generator: Tensor,
-    /// Adversarial and feature-matching loss, weighted and added.
+    /// The weighted sum of the adversarial loss and the feature-matching loss.
     pub weighted: Tensor,
-    /// How far the last generated batch scores below the real one.
+    /// The mean score of the real batch minus the mean score of the last generated batch.
     pub gap: f64,
 }
 
@@ -34,11 +34,11 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: false,
 };
-/// The number of steps between gradient penalties, which are weighted accordingly (lazy
-/// regularization).
+/// The gradient penalty is computed only once in this number of steps, and its weight is multiplied
+/// by the same number (lazy regularization).
 const PENALTY_EVERY: u64 = 8;
-/// The weight of real pictures paired with the text of other pictures; such pairs should score as
-/// fake.
+/// The weight of the loss for real pictures paired with the text of other pictures. The
+/// discriminator should score such pairs as fake.
 const MISMATCHED: f64 = 0.5;
 
 impl DiscriminatorTrainer {
@@ -54,8 +54,8 @@ impl DiscriminatorTrainer {
         &mut self.trained.state
     }
 
-    /// Takes one step on a real batch, on generated batches with the same conditioning, and on the
-    /// real batch with the text of other pictures. Returns the loss.
+    /// Takes one training step. Its loss covers a real batch, generated batches with the same
+    /// conditioning, and the real batch with the text of other pictures. Returns the loss.
     pub fn train_step(
         &mut self,
         real: &Tensor,
@@ -112,8 +112,8 @@ impl DiscriminatorTrainer {
         total + (penalty * (self.weights.r1 * PENALTY_EVERY as f64))?
     }
 
-    /// The generator's loss on generated batches. Features are matched between the real batch and
-    /// the first generated batch, which should reconstruct it.
+    /// Computes the generator's loss on generated batches. The first generated batch should be a
+    /// reconstruction of the real batch, so the features of these two batches are compared.
     pub fn generator_loss(
         &self,
         real: &Tensor,
@@ -148,7 +148,7 @@ fn no_batches() -> Error {
     Error::Msg("the discriminator was given no pictures".into())
 }
 
-/// The mean of a loss over all batches.
+/// Returns the mean of a loss over all batches.
 fn mean<T>(batches: &[T], loss: impl Fn(&T) -> Result<Tensor>) -> Result<Tensor> {
     let mut losses = batches.iter().map(loss);
     let first = losses.next().ok_or_else(no_batches)??;
@@ -156,8 +156,8 @@ fn mean<T>(batches: &[T], loss: impl Fn(&T) -> Result<Tensor>) -> Result<Tensor>
     total / batches.len() as f64
 }
 
-/// How much the pictures of a batch differ: the standard deviation over the batch, averaged over
-/// the pixels.
+/// Measures how much the pictures of a batch differ from each other: computes the standard
+/// deviation of each pixel over the batch, and averages it over the pixels.
 pub fn batch_deviation(pictures: &Tensor) -> Result<f64> {
     let centred = pictures.broadcast_sub(&pictures.mean_keepdim(0)?)?;
     scalar(&centred.sqr()?.mean(0)?.sqrt()?.mean_all()?)

@@ -1,5 +1,5 @@
-//! The lite EfficientNets (Tan and Le 2019; Google 2020), which were trained on photographs:
-//! describes their stages, and loads their convolutions from PyTorch weights, with the batch norms
+//! Describes the stages of the lite EfficientNets (Tan and Le 2019; Google 2020), which were
+//! trained on photographs. Loads their convolutions from PyTorch weights, with the batch norms
 //! folded in.
 //!
 //! `features` evaluates pictures with lite0; `perceptual` trains with lite1.
@@ -11,17 +11,18 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::Path;
 
-/// Consecutive blocks that differ only in the stride and channels of the first one.
+/// A stage of consecutive blocks. Only the first block may differ from the others, in its stride
+/// and its number of input channels.
 pub struct Stage {
     pub repeats: usize,
     kernel: usize,
     stride: usize,
     expansion: usize,
-    /// The number of channels of the output.
+    /// The number of output channels.
     pub channels: usize,
 }
 
-/// A stage, with its numbers in the order of the paper's tables: repeats, kernel, stride,
+/// Creates a stage from its numbers in the order of the paper's tables: repeats, kernel, stride,
 /// expansion, channels.
 const fn stage(numbers: [usize; 5]) -> Stage {
     let [repeats, kernel, stride, expansion, channels] = numbers;
@@ -34,7 +35,7 @@ const fn stage(numbers: [usize; 5]) -> Stage {
     }
 }
 
-/// The number of channels before the first stage.
+/// The number of channels after the first convolution, before the first stage.
 pub const STEM: usize = 32;
 
 pub const LITE0: [Stage; 7] = [
@@ -47,7 +48,8 @@ pub const LITE0: [Stage; 7] = [
     stage([1, 3, 1, 6, 320]),
 ];
 
-/// The deeper lite1: every stage except the first and the last has more blocks than lite0's.
+/// The stages of the deeper lite1. Every stage except the first and the last has more blocks than
+/// the same stage of lite0.
 pub const LITE1: [Stage; 7] = [
     stage([1, 3, 1, 1, 16]),
     stage([3, 3, 2, 6, 24]),
@@ -60,7 +62,7 @@ pub const LITE1: [Stage; 7] = [
 
 const EPSILON: f32 = 1e-3;
 
-/// A 1 × 1 convolution (3 × 3 in the stem), as a matrix over the channels.
+/// A 1 × 1 convolution (3 × 3 in the stem), stored as a matrix.
 pub struct Dense {
     /// The weights: `[in, out]`. In the stem, the input dimension runs over the 9 taps, row by row,
     /// and over the channels within each tap.
@@ -85,7 +87,7 @@ pub struct Block {
     pub residual: bool,
 }
 
-/// The tensors of a file, by name.
+/// The tensors of a file of weights, by name.
 pub type Tensors = HashMap<String, PlainTensor>;
 
 /// Loads a file of weights.
@@ -99,21 +101,21 @@ pub fn weights_error(why: &dyn Display) -> TrainError {
 }
 
 impl Depthwise {
-    /// The number of pixels of padding before the first pixel. If the total padding is odd, the end
-    /// gets one pixel more, as in TensorFlow.
+    /// The number of pixels of padding before the first pixel. If the total padding is odd, the
+    /// padding after the last pixel is one pixel larger, as in TensorFlow.
     pub fn padding_before(&self, size: usize) -> usize {
         ((self.output_size(size) - 1) * self.stride + self.kernel).saturating_sub(size) / 2
     }
 
-    /// The size of the output.
+    /// The width and height of the output for an input of `size` pixels.
     pub fn output_size(&self, size: usize) -> usize {
         size.div_ceil(self.stride)
     }
 }
 
 impl Block {
-    /// Loads block `at` of the network, which is block `repeat` of its stage (counted from 0) and
-    /// has `channels` input channels.
+    /// Loads the block with the index `at` in the network. `repeat` is its index in its stage, and
+    /// `channels` is the number of its input channels.
     pub fn read(
         tensors: &Tensors,
         at: usize,
@@ -140,7 +142,7 @@ fn named<'a>(tensors: &'a Tensors, name: &str) -> candle_core::Result<&'a PlainT
     found.ok_or_else(|| candle_core::Error::Msg(format!("it has no {name}")))
 }
 
-/// A batch norm as a factor and a summand for each channel.
+/// Converts a batch norm to a factor and a summand for each channel.
 fn folded_batch_norm(tensors: &Tensors, norm: &str) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
     let part = |name: &str| named(tensors, &format!("{norm}.{name}"));
     let (weight, bias) = (part("weight")?, part("bias")?);
@@ -152,7 +154,8 @@ fn folded_batch_norm(tensors: &Tensors, norm: &str) -> candle_core::Result<(Vec<
     Ok((scale, term))
 }
 
-/// A convolution's weights `[out, in, high, wide]` as a matrix `[high * wide * in, out]`.
+/// Converts a convolution's weights `[out, in, high, wide]` to a matrix `[high * wide * in, out]`,
+/// with the batch norm folded in.
 pub fn dense(tensors: &Tensors, weight: &str, norm: &str) -> candle_core::Result<Dense> {
     let (scale, bias) = folded_batch_norm(tensors, norm)?;
     let weight = named(tensors, &format!("{weight}.weight"))?;

@@ -1,5 +1,5 @@
-//! Exports checkpoints as a set of weights for drawing: networks in half precision, config, table
-//! of concepts and retrieval index.
+//! Exports the checkpoints of a training run as weights for drawing: networks in half precision, a
+//! config, a table of concepts and a retrieval index.
 
 use super::TrainError;
 use super::batches::captions;
@@ -21,20 +21,21 @@ use safetensors::serialize_to_file;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-/// The input and the target folder of an export.
+/// The sources of an export, and the folder to write.
 pub struct Export<'a> {
-    /// The folder of the run's checkpoints.
+    /// The folder with the training run's checkpoints.
     pub run: &'a Path,
     /// The folder to write.
     pub out: &'a Path,
-    /// The weights that the run started from; networks that it did not train are copied from there.
+    /// The folder of the weights that the training run started from. Networks that the run did not
+    /// train are copied from this folder.
     pub from: Option<&'a Path>,
     pub dataset: &'a Dataset,
-    /// The embeddings of the dataset's [`captions`], `[captions, WIDTH]`, of unit length.
+    /// The embeddings of the dataset's [`captions`]: `[captions, WIDTH]`, each of unit length.
     pub embeddings: &'a [f32],
 }
 
-/// Loads the checkpoint of a phase, which must exist.
+/// Loads the checkpoint of a phase, or fails if there is none.
 pub fn load_checkpoint(
     run: &Path,
     phase: PhaseKind,
@@ -44,14 +45,14 @@ pub fn load_checkpoint(
     checkpoint::read(&path, device)?.ok_or(TrainError::MissingPhase(path, phase))
 }
 
-/// Takes the averaged weights of a network out of a checkpoint.
+/// Removes the averaged weights of a network from a checkpoint and returns them.
 pub fn take_ema(parts: &mut Parts, name: &str) -> Result<Tensors, TrainError> {
     let missing = || TrainError::Compute(format!("the checkpoint has no {name}"));
     parts.remove(&format!("{name}.mean")).ok_or_else(missing)
 }
 
-/// Writes a set of weights for drawing: the networks that the run trained, and the rest from the
-/// weights that it started from.
+/// Writes weights for drawing. Networks that the run did not train are copied from the weights that
+/// the run started from.
 pub fn export(what: &Export, observer: &dyn Observer) -> Result<(), TrainError> {
     let Export {
         run,
@@ -106,8 +107,8 @@ pub fn export(what: &Export, observer: &dyn Observer) -> Result<(), TrainError> 
     Ok(())
 }
 
-/// The tokens of the pictures without a skin tone. They include the held-out pictures, since
-/// retrieval looks drawings up and does not learn them.
+/// Builds the retrieval index from the tokens of all pictures without a skin tone. Held-out
+/// pictures are included, since retrieval only looks drawings up and learns nothing from them.
 fn retrieval_index(
     pictures: &Dataset,
     labels: &HashMap<String, u32>,
@@ -128,10 +129,10 @@ fn retrieval_index(
     Ok(memory)
 }
 
-/// The networks by file name.
+/// Networks, as pairs of a file name and the tensors.
 type Networks = Vec<(&'static str, Tensors)>;
 
-/// The networks of the token design, and their config.
+/// Returns the config and the networks of the token design.
 fn token_networks(
     run: &Path,
     start: Option<&PretrainedWeights>,
@@ -213,8 +214,9 @@ fn save(
     saved.map_err(|why| TrainError::Disk(path, why.to_string()))
 }
 
-/// Writes the table of concepts: the dataset's concepts, by label and tags, and those of the
-/// weights that the run started from. Returns the concept number that belongs to each label.
+/// Writes the table of concepts: the dataset's concepts with their labels and tags, and the
+/// concepts of the weights that the run started from. Returns the index of the concept that belongs
+/// to each label.
 fn save_concepts(
     out: &Path,
     pictures: &Dataset,
@@ -243,24 +245,25 @@ fn save_concepts(
     Ok(table.numbers)
 }
 
-/// The cosine similarity above which two embeddings are taken to be of the same text, with
-/// different rounding errors.
+/// The cosine similarity above which two embeddings are assumed to be of the same text and to
+/// differ only by rounding errors.
 const SAME_TEXT: f32 = 0.999;
 
-/// Aliases of concepts, in the order in which they were added.
+/// A table of concepts and their aliases, in the order in which the aliases were added.
 #[derive(Default)]
 struct ConceptTable {
     labels: Vec<String>,
     numbers: HashMap<String, u32>,
     concept: Vec<u32>,
     embeddings: Vec<f32>,
-    /// The aliases of each concept.
+    /// For each concept, the indices of its aliases.
     aliases: Vec<Vec<usize>>,
 }
 
 impl ConceptTable {
-    /// Adds an alias, unless the concept has it already. Pictures with the same label belong to one
-    /// concept, even if their other captions differ, as those of a user's own pictures may.
+    /// Adds an alias to the concept named `label`, unless the concept already has it. Pictures with
+    /// the same label belong to one concept, even if their other captions differ, as may happen
+    /// with a user's own pictures.
     fn add(&mut self, label: &str, embedding: &[f32]) {
         let new = self.labels.len() as u32;
         let concept = *self.numbers.entry(label.to_string()).or_insert(new);
@@ -298,7 +301,8 @@ impl ConceptTable {
     }
 }
 
-/// Whether a caption is just a label or just a tag, without an article.
+/// Whether a caption is only a label or only a tag, without an article. `plain` is the label
+/// without the word "person" at its start.
 fn is_alias(caption: &str, plain: &str) -> bool {
     let rest = caption.strip_prefix(plain);
     let joined = rest.is_some_and(|rest| rest.starts_with([' ', ',']));

@@ -1,8 +1,9 @@
-//! The features for evaluating pictures: 1,280 numbers from EfficientNet-lite0 (Tan and Le 2019;
-//! the lite models, Google 2020), which was trained on photographs. Its weights come from PyTorch.
+//! Computes the features by which pictures are evaluated. The features are 1,280 numbers from
+//! EfficientNet-lite0 (Tan and Le 2019; the lite models, Google 2020), which was trained on
+//! photographs and whose weights come from PyTorch.
 //!
-//! illumine's own networks do not contribute to them. Batch norms are folded into the convolutions;
-//! rows are `[height, width, channels]`.
+//! illumine's own networks do not influence these features. Batch norms are folded into the
+//! convolutions. Rows are `[height, width, channels]`.
 
 use super::TrainError;
 use super::efficientnet::{
@@ -12,19 +13,20 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use std::path::Path;
 
-/// The number of features.
+/// The number of features of a picture.
 pub const WIDTH: usize = 1280;
-/// The width and height of the network's input in pixels: drawings of 64 pixels at double size.
+/// The width and height of the network's input in pixels. Drawings of 64 pixels are enlarged to
+/// twice their size.
 pub const SIZE: usize = 128;
 
-/// EfficientNet-lite0, loaded.
+/// EfficientNet-lite0, ready to compute features.
 pub struct FeatureExtractor {
     stem: Dense,
     blocks: Vec<Block>,
     head: Dense,
 }
 
-/// Features at each position: `[size * size, channels]`.
+/// The features at each position of a picture: `[size * size, channels]`.
 struct FeatureMap {
     values: Vec<f32>,
     size: usize,
@@ -32,7 +34,7 @@ struct FeatureMap {
 }
 
 impl FeatureExtractor {
-    /// Loads `efficientnet-lite0-57934424.pth`.
+    /// Loads the network from the file `efficientnet-lite0-57934424.pth`.
     pub fn load(path: &Path) -> Result<FeatureExtractor, TrainError> {
         let network = FeatureExtractor::from_tensors(&load_tensors(path)?);
         network.map_err(|why| weights_error(&why))
@@ -55,8 +57,8 @@ impl FeatureExtractor {
         })
     }
 
-    /// The features `[pictures, WIDTH]` of pictures, each `[SIZE, SIZE, 3]` in RGB from 0 to 255,
-    /// rows from the top.
+    /// Returns the features `[pictures, WIDTH]` of pictures. Each picture is `[SIZE, SIZE, 3]`, RGB
+    /// from 0 to 255, in rows from top to bottom.
     pub fn features(&self, pictures: &[Vec<f32>]) -> Result<Vec<f32>, TrainError> {
         let rows: Result<Vec<Vec<f32>>, candle_core::Error> = pictures
             .par_iter()
@@ -116,8 +118,8 @@ impl Dense {
 }
 
 impl Depthwise {
-    /// Applies the convolution with TensorFlow's padding: equal on both sides, except that the end
-    /// gets the extra pixel if the total is odd.
+    /// Applies the convolution with TensorFlow's padding: the padding is equal on opposite sides,
+    /// but if the total is odd, the right and the bottom side get one pixel more.
     fn apply(&self, rows: &FeatureMap) -> FeatureMap {
         let (size, channels, kernel) = (rows.size, rows.channels, self.kernel);
         let (small, before) = (self.output_size(size), self.padding_before(size));
@@ -158,7 +160,8 @@ fn relu6(mut rows: FeatureMap) -> FeatureMap {
     rows
 }
 
-/// The input patches of the stem's 3 × 3 convolution with stride 2, as rows of 27 numbers.
+/// Returns the input patches of the stem's 3 × 3 convolution with stride 2, each as a row of 27
+/// numbers.
 fn patches(picture: &[f32]) -> FeatureMap {
     let size = SIZE / 2;
     let mut values = Vec::with_capacity(size * size * 27);

@@ -1,4 +1,4 @@
-//! Training jobs: their phase, dataset, sizes and losses.
+//! Training jobs. A job determines the phase, dataset, model size and losses of a training run.
 
 use super::TrainError;
 use super::batches::Batches;
@@ -28,16 +28,17 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 pub struct Job {
     pub phase: PhaseKind,
-    /// The folder of the run's checkpoints.
+    /// The folder with the training run's checkpoints.
     pub run: PathBuf,
-    /// Whether to train a small model instead of the shipped size.
+    /// Whether to train a small model instead of a model of the shipped size.
     pub small: bool,
-    /// A folder of weights to start from, if the run has no checkpoint yet.
+    /// A folder of weights to start from. It is used only if the run has no checkpoint yet.
     pub from: Option<PathBuf>,
     pub device: device::DeviceChoice,
     pub schedule: Schedule,
     pub weights: LossWeights,
-    /// The file of the perceptual network; needed if the perceptual loss has a weight above 0.
+    /// The file of the perceptual network. It is required if the weight of the perceptual loss is
+    /// above 0.
     pub perceptual_network: Option<PathBuf>,
 }
 
@@ -47,11 +48,11 @@ pub struct TrainingData<'a> {
     pub dataset: &'a Dataset,
     /// The SHA-256 of the dataset.
     pub sha256: &'a str,
-    /// The embeddings of the dataset's captions, `[captions, WIDTH]`, of unit length.
+    /// The embeddings of the dataset's captions: `[captions, WIDTH]`, each of unit length.
     pub embeddings: &'a [f32],
 }
 
-/// Trains to the end of the job, or until the observer cancels.
+/// Runs a training job until it is finished or the observer cancels it.
 pub fn train(
     job: &Job,
     data: TrainingData,
@@ -104,8 +105,8 @@ pub fn train(
     run(phase.as_mut(), &plan, &device, observer, on_event)
 }
 
-/// Checks a job's folders, and returns the weights that it starts from. Called before anything is
-/// downloaded or computed for the job.
+/// Checks the folders of a job, and returns the weights that the job starts from. This function is
+/// called before anything is downloaded or computed for the job.
 pub fn check(job: &Job, styles: &[String]) -> Result<Option<PretrainedWeights>, TrainError> {
     check_single_design(job)?;
     if job.phase == PhaseKind::Refine && job.weights.perceptual == 0.0 {
@@ -119,7 +120,8 @@ pub fn check(job: &Job, styles: &[String]) -> Result<Option<PretrainedWeights>, 
     Ok(Some(start))
 }
 
-/// Checks that a run's folder contains phases of one design only, so that an export is unambiguous.
+/// Checks that a run's folder contains phases of only one design, so that it is clear which design
+/// to export.
 fn check_single_design(job: &Job) -> Result<(), TrainError> {
     let one_pass = job.phase.is_one_pass();
     let others = PhaseKind::ALL
@@ -132,7 +134,7 @@ fn check_single_design(job: &Job) -> Result<(), TrainError> {
     }
 }
 
-/// Checks that a phase of one design does not start from weights of the other.
+/// Checks that a phase of one design does not start from weights of the other design.
 fn check_start_design(phase: PhaseKind, start: &PretrainedWeights) -> Result<(), TrainError> {
     let why = match (phase.is_one_pass(), is_one_pass(&start.config)) {
         (true, false) => "they use tokens, which the phase direct does not train",
@@ -142,9 +144,9 @@ fn check_start_design(phase: PhaseKind, start: &PretrainedWeights) -> Result<(),
     Err(TrainError::Pretrained(start.folder.clone(), why.into()))
 }
 
-/// The checkpoint of the first phase, for the phases that build on it. It must have started from
-/// the same weights as this phase; otherwise the same tokens would mean different things in the two
-/// phases.
+/// Loads the checkpoint of the first phase, for the phases that build on it. The first phase must
+/// have started from the same weights as this phase; otherwise the same tokens would have different
+/// meanings in the two phases.
 fn first_phase(
     job: &Job,
     start: Option<&PretrainedWeights>,
@@ -167,7 +169,8 @@ fn first_phase(
     }
 }
 
-/// The averaged weights of a network from a phase's checkpoint; None if there is no checkpoint.
+/// Loads the averaged weights of a network from a phase's checkpoint, or returns None if there is
+/// no checkpoint.
 fn trained(
     job: &Job,
     phase: PhaseKind,
@@ -180,7 +183,7 @@ fn trained(
     }
 }
 
-/// The sizes of a model that starts from random weights.
+/// Returns the config of a model that starts from random weights.
 fn new_config(job: &Job, data: TrainingData) -> Config {
     let (mean, scale) = mean_and_deviation(data.embeddings, WIDTH);
     let styles = data.dataset.styles.clone();
@@ -194,8 +197,8 @@ fn new_config(job: &Job, data: TrainingData) -> Config {
     }
 }
 
-/// The mean row of `rows` `[count, width]`, and the standard deviation of all values from the mean
-/// of their column.
+/// Returns the mean row of `rows` `[count, width]`, and the standard deviation of all values from
+/// the mean of their column.
 fn mean_and_deviation(rows: &[f32], width: usize) -> (Vec<f32>, f32) {
     let count = (rows.len() / width).max(1) as f64;
     let mut mean = vec![0f64; width];
@@ -258,7 +261,8 @@ fn new_phase<'a>(
     })
 }
 
-/// The latest weights of each network: the run's own, or those that the run started from.
+/// Returns the latest weights of each network for the phase `refine`: those that the run trained,
+/// or else those that the run started from.
 fn refine_start(
     job: &Job,
     start: Option<&PretrainedWeights>,

@@ -1,13 +1,13 @@
 //! Trains the image model: datasets, losses, phases, checkpoints and evaluation metrics.
 //!
-//! Four phases, each of which can resume from its checkpoint, train the weights of the token
-//! design: `reconstruct` trains encoder and generator to reconstruct pictures; `tokens` trains the
-//! token Transformer on the frozen encoder's tokens; `paint` trains the generator against the
-//! discriminator with the encoder frozen; `refine` trains a refiner and the generator on sampled
-//! tokens, against a critic. A fifth phase, `direct`, trains the one-pass design on its own.
+//! Four phases train the weights of the token design. `reconstruct` trains the encoder and the
+//! generator to reconstruct pictures; `tokens` trains the token Transformer on the frozen encoder's
+//! tokens; `paint` trains the generator against the discriminator while the encoder is frozen;
+//! `refine` trains a refiner and the generator on sampled tokens, against a critic. A fifth phase,
+//! `direct`, trains all networks of the one-pass design. Each phase can resume from its checkpoint.
 //!
-//! Sessions, terminals and command lines are not used here. Long work reports to an
-//! [`Observer`](base::progress::Observer), which may cancel it.
+//! This crate does not use sessions, terminals or command lines. Long operations report to an
+//! [`Observer`](base::progress::Observer), which may cancel them.
 
 pub mod adam;
 pub mod batches;
@@ -43,7 +43,7 @@ use base::progress::Cancelled;
 use phase::PhaseKind;
 use std::path::PathBuf;
 
-/// A training error: one sentence, with advice.
+/// A training error. Its message is one sentence with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     #[error(transparent)]

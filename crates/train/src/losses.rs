@@ -1,12 +1,13 @@
 //! The losses and their weights.
 //!
-//! Scores are `[batch]`: high for pictures that look to the discriminator like real drawings of
-//! their caption. Each adversarial loss has a part for the discriminator and one for the generator.
+//! Scores are tensors `[batch]`. A high score means that the discriminator takes a picture for a
+//! real drawing of its caption. Each adversarial loss consists of one loss for the discriminator
+//! and one loss for the generator.
 
 use super::phase::PhaseKind;
 use candle_core::{Error, Result, Tensor, Var};
 
-/// The weight of each loss other than the reconstruction loss, and the kind of adversarial loss.
+/// The kind of adversarial loss, and the weight of each loss other than the reconstruction loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LossWeights {
     pub gan_loss: GanLoss,
@@ -15,12 +16,13 @@ pub struct LossWeights {
     pub feature_matching: f64,
     /// The weight of the gradient penalty.
     pub r1: f64,
-    /// The weight of the latents' divergence from the normal distribution, in the one-pass design.
+    /// In the one-pass design, the weight of the divergence of the latents from the standard normal
+    /// distribution.
     pub kl: f64,
-    /// The weight of the loss by which the critic matches pictures to captions, in the phase
-    /// `refine`.
+    /// The weight of the contrastive loss that trains the critic to match pictures to captions in
+    /// the phase `refine`.
     pub caption_contrastive: f64,
-    /// The weight of the perceptual loss; 0 is off.
+    /// The weight of the perceptual loss; 0 turns the loss off.
     pub perceptual: f64,
 }
 
@@ -71,13 +73,14 @@ pub enum GanLoss {
     Hinge,
     /// Least squares (Mao et al. 2017).
     LeastSquares,
-    /// Wasserstein loss (Arjovsky et al. 2017); needs a gradient penalty.
+    /// Wasserstein loss (Arjovsky et al. 2017), which requires a gradient penalty.
     Wasserstein,
-    /// Compares pairs of real and generated pictures (Jolicoeur-Martineau 2019); needs R1 and R2.
+    /// Relativistic loss, which compares pairs of real and generated pictures (Jolicoeur-Martineau
+    /// 2019) and requires the gradient penalties R1 and R2.
     Relativistic,
 }
 
-/// The adversarial losses by their names on the command line.
+/// The adversarial losses, with their names on the command line.
 pub const GAN_LOSSES: [(&str, GanLoss); 5] = [
     ("bce", GanLoss::Bce),
     ("hinge", GanLoss::Hinge),
@@ -99,8 +102,8 @@ impl std::str::FromStr for GanLoss {
 }
 
 impl GanLoss {
-    /// The loss of the discriminator. `fake` holds the scores of generated pictures, or of real
-    /// ones with other captions.
+    /// Computes the loss of the discriminator. `fake` contains the scores of generated pictures, or
+    /// of real pictures with the captions of other pictures.
     pub fn discriminator(self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
         match self {
             GanLoss::Bce => softplus(&real.neg()?)?.mean_all()? + softplus(fake)?.mean_all()?,
@@ -117,7 +120,7 @@ impl GanLoss {
         }
     }
 
-    /// The loss of the generator.
+    /// Computes the loss of the generator.
     pub fn generator(self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
         match self {
             GanLoss::Bce => softplus(&fake.neg()?)?.mean_all(),
@@ -128,18 +131,18 @@ impl GanLoss {
     }
 }
 
-/// ln(1 + e^x), accurate for both large and small numbers.
+/// Computes ln(1 + e^x), accurately for both large and small numbers.
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
     let tail = (x.abs()?.neg()?.exp()? + 1.0)?.log()?;
     x.relu()? + tail
 }
 
-/// The norm of the score's gradient with respect to each picture, `[batch]`, differentiable with
-/// respect to the weights.
+/// Computes the norm of the score's gradient with respect to each picture: a tensor `[batch]`,
+/// differentiable with respect to the weights.
 ///
-/// For fixed weights the norm is the gradient's product with its own direction u. If u is held
-/// fixed, that product has the same derivative with respect to the weights as the norm, so the
-/// difference of two scores along u is enough, and no second-order gradient is needed.
+/// The norm is the product of the gradient with its unit direction u. While u is held constant, the
+/// product has the same derivative with respect to the weights as the norm. The difference of two
+/// scores along u is therefore sufficient, and no second-order gradient is needed.
 pub fn gradient_norm(x: &Tensor, score: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     const REACH: f64 = 0.05;
     let at = Var::from_tensor(&x.detach())?;
@@ -154,20 +157,20 @@ pub fn gradient_norm(x: &Tensor, score: &dyn Fn(&Tensor) -> Result<Tensor>) -> R
     (score(&(&x + &reach)?)? - score(&(&x - &reach)?)?)? / (2.0 * REACH)
 }
 
-/// The penalty R1 for real pictures, R2 for generated ones (Mescheder et al. 2018): the mean of
-/// half the squared gradient norm.
+/// Computes the zero-centred gradient penalty (Mescheder et al. 2018): the mean of half the squared
+/// gradient norm. The penalty is called R1 for real pictures and R2 for generated pictures.
 pub fn zero_centred_penalty(norm: &Tensor) -> Result<Tensor> {
     norm.sqr()?.mean_all()? * 0.5
 }
 
-/// Wasserstein's penalty (Gulrajani et al. 2017), for interpolations between real and generated
-/// pictures.
+/// Computes the one-centred gradient penalty of the Wasserstein loss (Gulrajani et al. 2017) for
+/// interpolations between real and generated pictures.
 pub fn one_centred_penalty(norm: &Tensor) -> Result<Tensor> {
     (norm - 1.0)?.sqr()?.mean_all()
 }
 
-/// The L1 distance at four resolutions, plus the L1 distance between the differences of
-/// neighbouring pixels.
+/// Computes the reconstruction loss: the L1 distance at four resolutions, plus the L1 distance
+/// between the differences of neighbouring pixels.
 pub fn reconstruction_loss(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let difference = (x - y)?;
     let mut total = (edge_loss(&difference, 2)? + edge_loss(&difference, 3)?)?;
@@ -187,8 +190,8 @@ fn edge_loss(difference: &Tensor, dim: usize) -> Result<Tensor> {
     step.abs()?.mean_all()
 }
 
-/// The L1 distance between the discriminator's features of real and generated pictures, over all
-/// its stages.
+/// Computes the L1 distance between the discriminator's features of real pictures and of generated
+/// pictures, summed over the stages of the discriminator.
 pub fn feature_matching_loss(real: &[Tensor], generated: &[Tensor]) -> Result<Tensor> {
     let mut total: Option<Tensor> = None;
     for (real, generated) in real.iter().zip(generated) {
@@ -201,14 +204,16 @@ pub fn feature_matching_loss(real: &[Tensor], generated: &[Tensor]) -> Result<Te
     total.ok_or_else(|| Error::Msg("the discriminator has no features".into()))
 }
 
-/// The Kullback-Leibler divergence of normal distributions from the standard one, summed over the
-/// dimensions and averaged over the batch: `mean` and `log_variance` `[batch, width]`.
+/// Computes the Kullback-Leibler divergence of normal distributions from the standard normal
+/// distribution, summed over the dimensions and averaged over the batch. `mean` and `log_variance`
+/// are `[batch, width]`.
 pub fn kl_divergence(mean: &Tensor, log_variance: &Tensor) -> Result<Tensor> {
     let each = (((mean.sqr()? + log_variance.exp()?)? - 1.0)? - log_variance)?;
     each.sum(1)?.mean_all()? * 0.5
 }
 
-/// The mean of a loss over all pairs of a real and a fake score.
+/// Returns the mean of a loss over pairs of real and fake scores. Each element of `real` forms a
+/// pair with the element of `fake` at the same index.
 pub fn mean_over_pairs(
     real: &[Tensor],
     fake: &[Tensor],
@@ -222,7 +227,7 @@ pub fn mean_over_pairs(
     Tensor::stack(&losses, 0)?.mean_all()
 }
 
-/// The value of a scalar tensor.
+/// Returns the value of a scalar tensor.
 pub fn scalar(tensor: &Tensor) -> Result<f64> {
     Ok(f64::from(tensor.to_scalar::<f32>()?))
 }

@@ -19,8 +19,8 @@ fn close(found: f32, wanted: f32) {
     );
 }
 
-/// The losses of discriminator and generator for real scores 2 and -1 and generated scores 0.5 and
-/// -3.
+/// Returns the losses of the discriminator and the generator for the real scores 2 and -1 and the
+/// generated scores 0.5 and -3.
 fn parts(name: &str) -> (f32, f32) {
     let loss: GanLoss = name.parse().unwrap();
     let (real, drawn) = (scores(&[2.0, -1.0]), scores(&[0.5, -3.0]));

@@ -1,30 +1,32 @@
-//! Orthogonalized momentum (Muon; Jordan et al. 2024): a matrix of averaged gradients keeps its
+//! Orthogonalized momentum (Muon; Jordan et al. 2024). A matrix of averaged gradients keeps its
 //! singular vectors, but all its singular values become about one, so that rare directions are
-//! learned as fast as frequent ones. The scale is that of Liu et al. 2025 (arXiv 2502.16982), so
-//! that Adam's learning rate and weight decay can be used unchanged.
+//! learned as fast as frequent directions. Updates are scaled as by Liu et al. 2025 (arXiv
+//! 2502.16982), so that Adam's learning rate and weight decay can be used unchanged.
 
 use candle_core::{Result, Tensor};
 
 /// The decay rate of the moving average of gradients.
 pub const MOMENTUM: f64 = 0.95;
-/// Coefficients of x, x³ and x⁵ in the polynomial of one iteration.
+/// The coefficients of x, x³ and x⁵ in the polynomial that one iteration computes.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
 const ITERATIONS: usize = 5;
-/// Matrices with at least this many rows and columns are multiplied in bfloat16 if the CPU has
-/// matrix registers. That is exact enough: the iteration is an approximation either way.
+/// The minimum number of rows and of columns of a matrix that is multiplied in bfloat16 if the CPU
+/// has matrix registers. The precision of bfloat16 is sufficient, since the iteration is only an
+/// approximation.
 const LARGE: usize = 32;
-/// The usual root mean square of Adam's updates at a learning rate of one.
+/// The typical root mean square of Adam's updates at a learning rate of one.
 const ADAM_RMS: f64 = 0.2;
 
-/// The update of a matrix `[rows, columns]` at a learning rate of one.
+/// Computes the update of a matrix `[rows, columns]` for a learning rate of one.
 pub fn update(matrix: &Tensor) -> Result<Tensor> {
     let (rows, columns) = matrix.dims2()?;
     let scale = ADAM_RMS * (rows.max(columns) as f64).sqrt();
     orthogonal(matrix)? * scale
 }
 
-/// Approximates the nearest matrix with orthonormal rows (or columns, if there are fewer) by
-/// Newton-Schulz iteration; the singular values end up between 0.7 and 1.2.
+/// Approximates the nearest matrix with orthonormal rows (or with orthonormal columns, if there are
+/// more rows than columns) by Newton-Schulz iteration. The singular values of the result lie
+/// between about 0.7 and 1.2.
 fn orthogonal(matrix: &Tensor) -> Result<Tensor> {
     let (rows, columns) = matrix.dims2()?;
     let tall = rows > columns;

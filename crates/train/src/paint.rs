@@ -1,5 +1,5 @@
-//! The third phase: trains the generator against the discriminator. The encoder is frozen, so that
-//! tokens keep their meaning.
+//! The third phase, which trains the generator against the discriminator. The encoder is frozen, so
+//! that tokens keep their meaning.
 
 use super::TrainError;
 use super::adam::AdamOptions;
@@ -30,10 +30,10 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: false,
 };
-/// The share of the run's learning rate that this phase uses: it is lower, since generator and
-/// discriminator must adapt to each other.
+/// The factor by which the run's learning rate is multiplied in this phase. The rate is lower
+/// because the generator and the discriminator must adapt to each other.
 const LEARNING_RATE: f64 = 0.3;
-/// The number of steps over which the weight of the adversarial loss rises.
+/// The number of steps over which the adversarial loss reaches its full weight.
 const RAMP_STEPS: f64 = 500.0;
 
 impl<'a> PaintPhase<'a> {

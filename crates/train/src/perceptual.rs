@@ -1,5 +1,6 @@
-//! The perceptual loss: the distance between features of EfficientNet-lite1, which was trained on
-//! photographs (Johnson et al. 2016; Zhang et al. 2018; in VQ-GANs, Esser et al. 2021).
+//! The perceptual loss: the distance between the features that EfficientNet-lite1, a network
+//! trained on photographs, computes for two pictures (Johnson et al. 2016; Zhang et al. 2018; in
+//! VQ-GANs, Esser et al. 2021).
 //!
 //! Evaluation uses another network, lite0. Rows are `[batch, height, width, channels]`.
 
@@ -15,12 +16,12 @@ use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The number of stages whose features are compared. The last of them has a sixteenth of the
-/// picture's width and height.
+/// The number of stages whose features are compared. The features of the last of these stages have
+/// a sixteenth of the picture's width and height.
 const STAGES: usize = 5;
 const TINY: f64 = 1e-6;
 
-/// The network's first stages, and the weight of the loss.
+/// The first stages of EfficientNet-lite1, and the weight of the loss.
 pub struct PerceptualLoss {
     /// The weights of the first convolution: `[32, 3, 3, 3]`.
     stem: Tensor,
@@ -29,7 +30,7 @@ pub struct PerceptualLoss {
     weight: f64,
 }
 
-/// A block of the network, on a device.
+/// A block of the network, with its matrices on the device that computes the loss.
 struct Layer {
     expand: Option<Matrix>,
     depthwise: Arc<Depthwise>,
@@ -43,7 +44,8 @@ struct Matrix {
     bias: Tensor,
 }
 
-/// Adds the perceptual loss, if any, to a loss and to the metrics.
+/// Adds the weighted perceptual loss to `loss`, and its value to the metrics. If `perceptual` is
+/// None, nothing is added.
 pub fn add_perceptual_loss(
     perceptual: Option<&PerceptualLoss>,
     real: &Tensor,
@@ -60,7 +62,7 @@ pub fn add_perceptual_loss(
 }
 
 impl PerceptualLoss {
-    /// Loads `efficientnet-lite1-77cc7160.pth`.
+    /// Loads the network from the file `efficientnet-lite1-77cc7160.pth`.
     pub fn load(
         path: &Path,
         device: &Device,
@@ -92,18 +94,20 @@ impl PerceptualLoss {
         })
     }
 
-    /// The weight of the loss relative to the reconstruction loss.
+    /// The weight of the perceptual loss relative to the reconstruction loss.
     pub fn weight(&self) -> f64 {
         self.weight
     }
 
-    /// The distance between pictures; 0 if they are the same. Both tensors are
-    /// `[batch, 4, size, size]`, premultiplied, from -1 to 1. Only `generated` gets gradients.
+    /// Computes the distance between real and generated pictures, which is 0 if they are the same.
+    /// Both tensors are `[batch, 4, size, size]`, premultiplied, from -1 to 1. Only `generated`
+    /// receives gradients.
     pub fn distance(&self, real: &Tensor, generated: &Tensor) -> Result<Tensor> {
         feature_distance(&self.features(&real.detach())?, &self.features(generated)?)
     }
 
-    /// The features after the stem and after each stage, the highest resolution first.
+    /// Returns the features after the stem and after each stage, starting with the highest
+    /// resolution.
     pub fn features(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
         // The picture on white: premultiplied colour + 1 - opacity; then (byte - 127) / 128, as in
         // the network's training.
@@ -125,7 +129,7 @@ impl PerceptualLoss {
     }
 }
 
-/// The squared distance between normalized features, averaged over the stages.
+/// Computes the squared distance between the normalized features, averaged over the stages.
 pub fn feature_distance(real: &[Tensor], generated: &[Tensor]) -> Result<Tensor> {
     let mut sum = None;
     for (generated, real) in generated.iter().zip(real) {
@@ -189,7 +193,7 @@ fn relu6(x: &Tensor) -> Result<Tensor> {
     x.relu()? - (x - 6.0)?.relu()?
 }
 
-/// A depthwise convolution without its bias.
+/// Applies a depthwise convolution without its bias.
 fn depthwise(x: &Tensor, by: &Arc<Depthwise>) -> Result<Tensor> {
     match x.device() {
         Device::Cpu => x.contiguous()?.apply_op1(DepthwiseForward(by.clone())),
@@ -197,7 +201,7 @@ fn depthwise(x: &Tensor, by: &Arc<Depthwise>) -> Result<Tensor> {
     }
 }
 
-/// Like [`depthwise`], but with tensor operations only, for devices other than the CPU.
+/// Does the same as [`depthwise`], but with tensor operations only, for devices other than the CPU.
 fn depthwise_by_taps(x: &Tensor, by: &Depthwise) -> Result<Tensor> {
     let (batch, size, _, channels) = x.dims4()?;
     let (small, before, stride) = (by.output_size(size), by.padding_before(size), by.stride);
@@ -227,7 +231,8 @@ fn depthwise_by_taps(x: &Tensor, by: &Depthwise) -> Result<Tensor> {
     sum.ok_or_else(|| candle_core::Error::Msg("a convolution without taps".into()))
 }
 
-/// Calls `at` with each tap that lies inside the picture, and with the position that the tap reads.
+/// Calls `at` for each tap of the convolution that lies inside the picture, with the index of the
+/// tap and the position that the tap reads.
 fn for_each_tap(by: &Depthwise, size: usize, place: usize, mut at: impl FnMut(usize, usize)) {
     let (small, before) = (by.output_size(size), by.padding_before(size));
     let (y, x) = (place / small, place % small);
@@ -243,17 +248,17 @@ fn for_each_tap(by: &Depthwise, size: usize, place: usize, mut at: impl FnMut(us
     }
 }
 
-/// The numbers of values that a convolution reads (`from`) and writes (`to`) per picture.
+/// How many values per picture a convolution reads (`from`) and writes (`to`).
 struct Lengths {
     from: usize,
     to: usize,
 }
 
-/// A depthwise convolution on the CPU, from `[batch, size, size, channels]` to `[batch, small,
-/// small, channels]`.
+/// A depthwise convolution on the CPU. Its input is `[batch, size, size, channels]`; its output is
+/// `[batch, small, small, channels]`, where `small` is the output size.
 struct DepthwiseForward(Arc<Depthwise>);
 
-/// The gradient of [`DepthwiseForward`], for inputs `size` wide and high.
+/// The gradient of [`DepthwiseForward`] for inputs that are `size` wide and high.
 struct DepthwiseBackward {
     by: Arc<Depthwise>,
     size: usize,
@@ -322,8 +327,8 @@ impl CustomOp1 for DepthwiseBackward {
     }
 }
 
-/// For each picture of a batch, calls `work` with the picture's `lengths.from` values and with a
-/// slice of `lengths.to` zeros to write the result to.
+/// Calls `work` for each picture of a batch, with the picture's `lengths.from` values and a zeroed
+/// slice of `lengths.to` values for the result.
 fn each_picture(
     storage: &CpuStorage,
     layout: &Layout,

@@ -1,4 +1,4 @@
-//! What all phases of training share: names, input, steps and sample sheets.
+//! The parts that all training phases share: names, input, steps and sample sheets.
 
 use super::TrainError;
 use super::adam::AdamOptions;
@@ -16,19 +16,20 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The phases of training.
+/// The training phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PhaseKind {
-    /// Trains encoder and generator to reconstruct pictures from their tokens.
+    /// Trains the encoder and the generator to reconstruct pictures from their tokens.
     Reconstruct,
     /// Trains the token Transformer on the frozen encoder's tokens.
     Tokens,
-    /// Trains the generator against the discriminator, with the encoder frozen.
+    /// Trains the generator against the discriminator while the encoder is frozen.
     Paint,
-    /// Trains refiner and generator against a critic, on tokens that the token Transformer sampled.
+    /// Trains the refiner and the generator against a critic, on tokens sampled by the token
+    /// Transformer.
     Refine,
-    /// Trains encoder, generator and discriminator of the one-pass design.
+    /// Trains the encoder, the generator and the discriminator of the one-pass design.
     Direct,
 }
 
@@ -41,7 +42,7 @@ impl PhaseKind {
         PhaseKind::Direct,
     ];
 
-    /// The name of the phase on the command line and in its file names.
+    /// The name of the phase on the command line and in file names.
     pub const fn name(self) -> &'static str {
         match self {
             PhaseKind::Reconstruct => "reconstruct",
@@ -52,17 +53,17 @@ impl PhaseKind {
         }
     }
 
-    /// The path of the phase's checkpoint in the folder of a run.
+    /// The path of the phase's checkpoint in the training run's folder.
     pub fn checkpoint(self, run: &Path) -> PathBuf {
         checkpoint::path(run, self.name())
     }
 
-    /// The path of the phase's latest sample sheet in the folder of a run.
+    /// The path of the phase's latest sample sheet in the training run's folder.
     pub fn sample_sheet(self, run: &Path) -> PathBuf {
         SampleSheet::path(run, self.name())
     }
 
-    /// Whether the phase trains the one-pass design; the other design takes four phases.
+    /// Whether the phase trains the one-pass design. The other phases train the token design.
     pub fn is_one_pass(self) -> bool {
         match self {
             PhaseKind::Direct => true,
@@ -97,31 +98,34 @@ impl FromStr for PhaseKind {
     }
 }
 
-/// A phase, as the training loop sees it.
+/// The interface of a phase to the training loop.
 pub trait Phase {
-    /// The name of the phase's checkpoint; for the image model, the name of a [`PhaseKind`].
+    /// The name under which the phase's checkpoint is stored. For the image model it is the name of
+    /// a [`PhaseKind`].
     fn name(&self) -> &'static str;
 
-    /// The networks that the phase trains, each with its name in a checkpoint.
+    /// The networks that the phase trains, each with the name that it has in a checkpoint.
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)>;
 
-    /// Takes one step. All random numbers come from `rng`.
+    /// Takes one training step. All random numbers of the step come from `rng`.
     fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError>;
 
-    /// Pictures that show the progress of training, if the model draws any.
+    /// Draws pictures that show the progress of training. Returns None if the model draws no
+    /// pictures.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError>;
 
-    /// The parts of a checkpoint besides the networks.
+    /// The parts of a checkpoint that do not belong to a network.
     fn other_parts(&self) -> Result<Parts> {
         Ok(Parts::new())
     }
 
-    /// Restores the parts from [`Phase::other_parts`].
+    /// Restores the parts that [`Phase::other_parts`] returned.
     fn restore_other_parts(&mut self, _: &mut Parts) -> Result<()> {
         Ok(())
     }
 
-    /// Everything that the next step depends on, apart from the step number and the random numbers.
+    /// Returns all parts of a checkpoint: everything that determines the next step, apart from the
+    /// step number and the random numbers.
     fn parts(&mut self) -> std::result::Result<Parts, TrainError> {
         let mut parts = self.other_parts()?;
         for (name, network) in self.networks() {
@@ -130,7 +134,7 @@ pub trait Phase {
         Ok(parts)
     }
 
-    /// Resumes from a checkpoint.
+    /// Restores the state of the phase from the parts of a checkpoint.
     fn restore(&mut self, mut parts: Parts) -> std::result::Result<(), TrainError> {
         for (name, network) in self.networks() {
             network.restore(name, &mut parts)?;
@@ -145,7 +149,7 @@ pub struct PhaseInput<'a> {
     pub batches: &'a Batches<'a>,
     pub config: &'a Config,
     pub batch_size: usize,
-    /// The seed for the initial values of random tensors.
+    /// The seed for tensors whose initial values are random.
     pub seed: u64,
 }
 
@@ -154,7 +158,8 @@ impl<'a> PhaseInput<'a> {
         self.batches.device()
     }
 
-    /// A network to train. Its tensors are taken from `start`; missing ones are random.
+    /// Creates a network to train. Its tensors are taken from `start`; tensors that `start` lacks
+    /// are random.
     pub fn trainable<N>(
         &self,
         start: Tensors,
@@ -169,7 +174,7 @@ impl<'a> PhaseInput<'a> {
         })
     }
 
-    /// A network of these tensors, which are not trained.
+    /// Creates a network from tensors that are not trained.
     pub fn frozen<N>(
         &self,
         tensors: &Tensors,
@@ -179,26 +184,28 @@ impl<'a> PhaseInput<'a> {
     }
 }
 
-/// The weights of encoder and generator; empty before they are trained.
+/// The weights of the encoder and the generator. Both are empty if they have not been trained yet.
 #[derive(Clone, Debug, Default)]
 pub struct Autoencoder {
     pub encoder: Tensors,
     pub generator: Tensors,
 }
 
-/// Rows of pictures, each picture as `[size, size, 4]` bytes of premultiplied RGBA.
+/// A sample sheet: rows of pictures. Each picture consists of `[size, size, 4]` bytes of
+/// premultiplied RGBA.
 pub struct SampleSheet {
     pub size: usize,
     pub rows: Vec<Vec<Vec<u8>>>,
 }
 
 impl SampleSheet {
-    /// The path of a phase's latest sample sheet in the folder of a run.
+    /// The path of a phase's latest sample sheet in the training run's folder.
     pub fn path(run: &Path, phase: &str) -> PathBuf {
         run.join(format!("{phase}.png"))
     }
 
-    /// A sheet of rows of pictures, each row `[batch, 4, size, size]`, premultiplied, from -1 to 1.
+    /// Creates a sample sheet from rows of pictures. Each row is `[batch, 4, size, size]`,
+    /// premultiplied, from -1 to 1.
     pub fn new(size: usize, rows: &[Tensor]) -> Result<SampleSheet> {
         Ok(SampleSheet {
             size,
@@ -207,7 +214,7 @@ impl SampleSheet {
     }
 }
 
-/// The bytes of each of the pictures `[batch, 4, size, size]`.
+/// Converts pictures `[batch, 4, size, size]` to bytes, separately for each picture.
 fn to_bytes(pictures: &Tensor) -> Result<Vec<Vec<u8>>> {
     let rows = pictures
         .permute((0, 2, 3, 1))?

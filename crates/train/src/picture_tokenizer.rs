@@ -10,7 +10,7 @@ use imagegen::config::Config;
 use imagegen::encoder::Encoder;
 use imagegen::quantizer::Quantizer;
 
-/// The number of pictures per batch.
+/// The number of pictures that are encoded in one batch.
 const BATCH_SIZE: usize = 64;
 
 pub struct PictureTokenizer {
@@ -30,7 +30,8 @@ impl PictureTokenizer {
         })
     }
 
-    /// The FSQ codes `[64][codes]` of each of these pictures, flipped or not.
+    /// Encodes the pictures at `index`, flipped if `flip` is true. Returns the FSQ codes
+    /// `[64][codes]` of each picture.
     pub fn encode(
         &self,
         pictures: &Dataset,

@@ -1,7 +1,7 @@
-//! Finished weights that a run starts from, adapted to the styles of the run's dataset.
+//! Finished weights from which a training run starts, adapted to the styles of its dataset.
 //!
-//! Styles are matched by name. A style that the weights lack starts from their row for "any style",
-//! which was trained on all styles. Everything else is copied unchanged.
+//! Styles are matched by name. A style that the weights lack starts from the row for "any style",
+//! which was trained on all styles. All other tensors are copied unchanged.
 
 use super::TrainError;
 use super::variables::Tensors;
@@ -14,23 +14,24 @@ use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use std::path::{Path, PathBuf};
 
-/// A folder of weights that a run starts from.
+/// A folder of weights from which a training run starts.
 #[derive(Debug)]
 pub struct PretrainedWeights {
-    /// The weights' config with the run's styles.
+    /// The config of the weights, in which the styles are replaced by those of the training run.
     pub config: Config,
-    /// The run's styles that the weights lack.
+    /// The styles of the training run that the weights lack.
     pub new_styles: Vec<String>,
     pub folder: PathBuf,
-    /// For each of the run's styles, and for "any" at the end, its row in the weights' style
-    /// tables.
+    /// For each style of the training run, and finally for "any", the index of its row in the style
+    /// tables of the weights.
     style_rows: Vec<u32>,
-    /// The number of rows in the weights' style tables, including the row for "any".
+    /// The number of rows in the style tables of the weights, including the row for "any".
     style_count: usize,
 }
 
 impl PretrainedWeights {
-    /// Loads the config of a folder of weights.
+    /// Loads the config of a folder of weights, and adapts it to the styles `styles` of the
+    /// training run.
     pub fn load(
         folder: &Path,
         styles: &[String],
@@ -68,12 +69,12 @@ impl PretrainedWeights {
         })
     }
 
-    /// The tensors of a network as floats, to be trained.
+    /// Loads the tensors of a network, converted to floats for training.
     pub fn tensors(&self, name: &str, device: &Device) -> std::result::Result<Tensors, TrainError> {
         Ok(dequantize_all(self.stored(name, device)?)?)
     }
 
-    /// The tensors of a network as the weights store them.
+    /// Loads the tensors of a network in the number format in which the weights store them.
     pub fn stored(&self, name: &str, device: &Device) -> std::result::Result<Tensors, TrainError> {
         let path = self.folder.join(format!("{name}.safetensors"));
         let fitted = || -> Result<Tensors> {
@@ -90,12 +91,12 @@ impl PretrainedWeights {
         })
     }
 
-    /// Whether the weights have an optional network.
+    /// Whether the weights contain the optional network `name`.
     pub fn has(&self, name: &str) -> bool {
         self.folder.join(format!("{name}.safetensors")).is_file()
     }
 
-    /// The concepts of the weights.
+    /// Loads the concepts of the weights.
     pub fn concepts(&self) -> std::result::Result<Concepts, TrainError> {
         let path = self.folder.join("concepts.safetensors");
         let bytes = std::fs::read(&path);
@@ -104,8 +105,9 @@ impl PretrainedWeights {
             .map_err(|why| TrainError::Pretrained(path, clean_line(&why)))
     }
 
-    /// The weights' retrieval index, with the run's style numbers. Drawings in none of the run's
-    /// styles count as drawings in an unknown style. `concepts` is the number of concepts.
+    /// Loads the retrieval index of the weights, and converts its style numbers to those of the
+    /// training run. A drawing in a style that the run does not have counts as a drawing in an
+    /// unknown style. `concepts` is the number of concepts.
     pub fn memory(&self, concepts: usize) -> std::result::Result<RetrievalIndex, TrainError> {
         let path = self.folder.join("memory.safetensors");
         let bytes = std::fs::read(&path);
@@ -123,7 +125,8 @@ impl PretrainedWeights {
         Ok(memory.renumbered(|concept, style| Some((concept, row(style)))))
     }
 
-    /// Adapts a style table to the run's styles; any other tensor stays unchanged.
+    /// Adapts a style table to the styles of the training run. Any other tensor is returned
+    /// unchanged.
     fn fit(&self, name: &str, tensor: Tensor) -> Result<Tensor> {
         let rows = Tensor::new(&self.style_rows[..], tensor.device())?;
         let count = tensor.dim(0)?;
@@ -143,7 +146,7 @@ impl PretrainedWeights {
         }
     }
 
-    /// A warning about the styles that the weights lack, if any.
+    /// Returns a warning about the styles that the weights lack, or None if they lack none.
     pub fn new_styles_warning(&self) -> Option<String> {
         let named = self.new_styles.join(", ");
         (!self.new_styles.is_empty()).then(|| {
@@ -152,7 +155,8 @@ impl PretrainedWeights {
     }
 }
 
-/// The tensors that a network starts from; empty if the run starts from random weights.
+/// Returns the tensors from which a network starts, or no tensors if the training run starts from
+/// random weights.
 pub fn start_tensors(
     start: Option<&PretrainedWeights>,
     name: &str,
@@ -166,8 +170,8 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    /// A folder of weights with three styles. The rows of its style table contain 0, 1, 2, and (for
-    /// "any") 9.
+    /// Creates a folder of weights with three styles. The rows of the style table contain the
+    /// values 0, 1 and 2, and the row for "any" contains 9.
     fn weights() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");

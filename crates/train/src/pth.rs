@@ -1,24 +1,24 @@
-//! PyTorch weights in the format used before version 1.6: four pickles, then the numbers of each
-//! storage.
+//! Parses PyTorch weights in the format used before version 1.6: four pickles, followed by the
+//! values of each storage.
 //!
-//! The layout is that of `torch/serialization.py`, `_legacy_save`; the pickles are read by candle's
-//! own reader. Lengths stated in the file are checked against its size.
+//! The function `_legacy_save` in `torch/serialization.py` defines the layout. Candle's reader
+//! parses the pickles. Lengths in the file are checked against the size of the file.
 
 use candle_core::pickle::{Object, Stack};
 use candle_core::{DType, Error, Result};
 use std::collections::HashMap;
 use std::io::{BufRead, Cursor, Read};
 
-/// A tensor's shape and numbers.
+/// A tensor's shape and values.
 pub struct PlainTensor {
     pub shape: Vec<usize>,
     pub values: Vec<f32>,
 }
 
-/// The first pickle: a number that identifies the format.
+/// The first pickle, which contains a number that identifies the format.
 const MAGIC: [u8; 15] = *b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
-/// The tensors of 32-bit floats in a state dictionary, by name.
+/// Returns the tensors of 32-bit floats in a state dictionary, by name.
 pub fn parse(bytes: &[u8]) -> Result<HashMap<String, PlainTensor>> {
     let rest = bytes.strip_prefix(&MAGIC);
     let rest =
@@ -68,8 +68,8 @@ pub fn parse(bytes: &[u8]) -> Result<HashMap<String, PlainTensor>> {
     Ok(tensors)
 }
 
-/// The position in its storage of each of a tensor's values, in the order in which the last
-/// dimension varies fastest.
+/// Returns the position of each value of a tensor in its storage. The values are ordered so that
+/// the last dimension varies fastest.
 fn positions(dims: &[usize], strides: &[usize]) -> Vec<usize> {
     let mut places = vec![0];
     for (dim, stride) in dims.iter().zip(strides) {
@@ -85,7 +85,7 @@ fn pickle(reader: &mut impl BufRead) -> Result<Object> {
     stack.finalize()
 }
 
-/// The entries of an ordered dictionary, which may be pickled in two ways.
+/// Returns the entries of an ordered dictionary, which can be pickled in two ways.
 fn entries(state: Object) -> Vec<(Object, Object)> {
     match state {
         Object::Dict(entries) => entries,
@@ -104,8 +104,8 @@ fn strings(list: Object) -> Result<Vec<String>> {
     }
 }
 
-/// Reads a storage: the number of values, then the values. They have 4 bytes each, but a single
-/// value has 8, since it can only be a count of batches.
+/// Reads a storage: the number of values, and then the values. Each value has 4 bytes. The only
+/// exception is a storage with a single value: that value is a 64-bit counter and has 8 bytes.
 fn storage(reader: &mut Cursor<&[u8]>) -> Result<Vec<u8>> {
     let mut count = [0; 8];
     reader.read_exact(&mut count)?;

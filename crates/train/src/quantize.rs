@@ -1,8 +1,9 @@
-//! Stores the matrices of finished weights in 8 bits, in place.
+//! Converts the matrices of finished weights to 8 bits, in place.
 //!
-//! Only matrices that the illuminator packs to 8 bits on a CPU change, so that it draws the same
-//! pictures there from files of about half the size. `config.json` records the SHA-256 of the
-//! original weights, so that pictures made with them can still be reproduced.
+//! The only matrices that change are those that the illuminator would pack to 8 bits on a CPU. On a
+//! CPU, the illuminator therefore draws the same pictures from files of about half the size.
+//! `config.json` records the SHA-256 of the original weights, so that pictures drawn with the
+//! original weights can still be reproduced.
 
 use super::TrainError;
 use super::one_pass::is_one_pass;
@@ -21,7 +22,7 @@ use std::path::Path;
 
 const NETWORKS: [&str; 4] = ["generator", "encoder", "tokens", "refiner"];
 
-/// Stores a folder of weights in 8 bits. Weights that are already in 8 bits stay unchanged.
+/// Converts a folder of weights to 8 bits. Weights that are already in 8 bits stay unchanged.
 pub fn quantize(folder: &Path) -> std::result::Result<(), TrainError> {
     let designs = &[super::one_pass::LOADER];
     let before = Illuminator::load(folder, &Device::Cpu, 1, designs)?;
@@ -48,7 +49,7 @@ pub fn quantize(folder: &Path) -> std::result::Result<(), TrainError> {
     Ok(())
 }
 
-/// Converts to 8 bits those matrices of a network that the illuminator packs to 8 bits.
+/// Converts to 8 bits the matrices of a network that the illuminator packs to 8 bits.
 fn eight_bit(name: &str, tensors: Tensors, config: &Config) -> Result<Tensors> {
     match (name, is_one_pass(config)) {
         ("generator", false) => quantize_all(tensors, |w| Generator::new(w, config)),
@@ -61,8 +62,8 @@ fn eight_bit(name: &str, tensors: Tensors, config: &Config) -> Result<Tensors> {
     }
 }
 
-/// Writes a new file next to the old one and renames it over the old one, so that the file is
-/// always complete.
+/// Writes a new file next to the old file, and then renames it to replace the old file. The file
+/// under `path` is therefore always complete.
 fn replace(path: &Path, tensors: &Tensors) -> std::result::Result<(), TrainError> {
     let disk = |why: String| TrainError::Disk(path.into(), why);
     let new = path.with_extension("new");

@@ -1,4 +1,5 @@
-//! The first phase: encoder and generator learn to reconstruct pictures from their tokens.
+//! The first phase, in which the encoder and the generator learn to reconstruct pictures from their
+//! tokens.
 
 use super::TrainError;
 use super::adam::AdamOptions;
@@ -20,7 +21,7 @@ pub struct ReconstructPhase<'a> {
     generator: TrainedNetwork<Generator>,
     quantizer: Quantizer,
     perceptual_loss: Option<PerceptualLoss>,
-    /// Whether the generator began with random weights.
+    /// Whether the generator started with random weights.
     from_scratch: bool,
 }
 
@@ -29,11 +30,12 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: true,
 };
-/// The maximum shift of a picture in pixels, in each direction; pixels wrap around its edges.
+/// The maximum shift of a picture in each direction, in pixels. Pixels that are shifted out of the
+/// picture reappear at the opposite edge.
 const MAX_SHIFT: usize = 2;
 
 impl<'a> ReconstructPhase<'a> {
-    /// Creates the phase. Weights are taken from `start`; missing ones are random.
+    /// Creates the phase. Weights are taken from `start`; weights that `start` lacks are random.
     pub fn new(
         input: PhaseInput<'a>,
         start: Autoencoder,
@@ -100,12 +102,13 @@ impl Phase for ReconstructPhase<'_> {
     }
 }
 
-/// The weight of the squared error relative to the other losses: it falls to 0 over the first
-/// steps, and is 0 if training starts from existing weights.
+/// The weight of the squared error relative to the other losses. It falls from a maximum to 0 over
+/// the first steps. If training starts from existing weights, it is always 0.
 ///
-/// If drawings fill little of the square, an untrained generator lowers the absolute error most by
-/// drawing nothing, and then its saturated tanh has too little gradient to recover. The squared
-/// error is lowest for the mean of all pictures, from which training can proceed.
+/// If drawings fill only a small part of the square, an untrained generator can reduce the absolute
+/// error most by drawing nothing. Its tanh is then saturated and has too little gradient to
+/// recover. The squared error is lowest for the mean of all pictures, and from this mean training
+/// can proceed.
 pub fn squared_error_weight(number: u64, from_scratch: bool) -> f64 {
     const WEIGHT: f64 = 8.0;
     const STEPS: f64 = 400.0;
@@ -115,7 +118,7 @@ pub fn squared_error_weight(number: u64, from_scratch: bool) -> f64 {
     }
 }
 
-/// A sample sheet: each picture above its reconstruction.
+/// Returns a sample sheet, in which each picture is above its reconstruction.
 pub fn reconstruction_sheet(
     batches: &Batches,
     encoder: &Encoder,

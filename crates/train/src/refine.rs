@@ -1,9 +1,9 @@
-//! The fourth phase: trains refiner and generator together, on tokens that the token Transformer
-//! samples, against a critic that sees whole pictures.
+//! The fourth phase, which trains the refiner and the generator together, on tokens that the token
+//! Transformer samples, against a critic that scores whole pictures.
 //!
-//! Tokens sampled for a picture's caption are refined and decoded, and the real picture is the
-//! target. The critic scores how real the result looks and how well it matches the caption. The
-//! encoder and the token Transformer are frozen.
+//! The tokens sampled for a picture's caption are refined and decoded to a picture. The target is
+//! the real picture. The critic scores how real the decoded picture looks, and how well it matches
+//! the caption. The encoder and the token Transformer are frozen.
 
 mod losses;
 
@@ -48,7 +48,7 @@ pub struct RefinePhase<'a> {
     weights: LossWeights,
 }
 
-/// The weights from earlier phases; `refiner` is set only if a refiner has already been trained.
+/// The weights from earlier phases. `refiner` is None if no refiner has been trained yet.
 pub struct RefineStart {
     pub autoencoder: Autoencoder,
     pub tokens: Tensors,
@@ -65,55 +65,59 @@ const CRITIC_ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: false,
 };
-/// The number of steps over which the weight of the critic's losses rises.
+/// The number of steps over which the critic's losses reach their full weight.
 const RAMP_STEPS: f64 = 200.0;
-/// The weight of real pictures paired with the text or style of other pictures; the critic should
-/// score such pairs as fake.
+/// The weight of the loss for real pictures paired with the text or the style of other pictures.
+/// The critic should score such pairs as fake.
 const MISMATCHED: f64 = 0.5;
-/// The share of a concept's other pictures that are given as retrieved examples.
+/// The probability that another picture of the same concept is given as a retrieved example.
 const RETRIEVED: f64 = 0.85;
 /// The share of pictures that are refined without text.
 const WITHOUT_TEXT: f64 = 0.05;
 /// The share of pictures whose tokens are all sampled.
 const ALL_SAMPLED: f64 = 0.6;
-/// The share of pictures with at least one sampled token.
+/// The share of pictures for which at least some tokens are sampled, including the pictures whose
+/// tokens are all sampled.
 const SOME_SAMPLED: f64 = 0.85;
 /// The maximum random shift, in pixels, of the pictures that the perceptual network compares.
-/// Without shifts, patterns aligned with its grid would lower the loss.
+/// Without such shifts, the generator could lower the loss by patterns that are aligned with the
+/// grid of the network.
 const MAX_SHIFT: usize = 3;
 
-/// A mixture of real and sampled tokens.
+/// Tokens of a batch of pictures, of which some are real and some are sampled.
 struct MixedTokens {
     tokens: FsqCodes,
-    /// The share of sampled tokens in each picture.
+    /// For each picture, the share of its tokens that are sampled.
     sampled: Vec<f32>,
 }
 
-/// The conditioning of refiner and generator; each has its own vector for missing text.
+/// The conditioning for the refiner and for the generator. Each network has its own vector for
+/// missing text.
 struct Conditionings {
     refiner: Conditioning,
     generator: Conditioning,
 }
 
-/// Features of real pictures and of their generated counterparts, at the stages that the critic
-/// sees.
+/// The features of real pictures and of the generated pictures, for the stages of the perceptual
+/// network that the critic uses.
 struct CriticInput<'a> {
     real: Vec<Tensor>,
     generated: Vec<Tensor>,
     conditioning: &'a Conditioning,
 }
 
-/// The losses of the critic in a step.
+/// The losses of the critic in one training step.
 struct CriticLosses {
     adversarial: f64,
     contrastive: f64,
 }
 
-/// The losses of refiner and generator that follow from the critic's scores of generated pictures.
+/// The losses of the refiner and the generator that depend on the critic's scores of generated
+/// pictures.
 struct CriticFeedback {
     adversarial: Tensor,
     contrastive: Tensor,
-    /// How far generated pictures score below the real ones.
+    /// The mean score of the real pictures minus the mean score of the generated pictures.
     gap: f64,
 }
 
@@ -147,8 +151,8 @@ impl<'a> RefinePhase<'a> {
         })
     }
 
-    /// Tokens to refine: sampled for some pictures, partly sampled for others, and real for the
-    /// rest.
+    /// Chooses the tokens to refine. For some pictures all tokens are sampled, for others only some
+    /// tokens, and for the rest all tokens are real.
     fn mixed_tokens(&self, keys: impl Iterator<Item = PictureKey>, rng: &mut Rng) -> MixedTokens {
         let digits = self.input.config.codes_per_token();
         let (mut tokens, mut sampled) = (Vec::new(), Vec::new());
@@ -176,8 +180,8 @@ impl<'a> RefinePhase<'a> {
         }
     }
 
-    /// The conditioning, with text and style removed for some pictures, and only the style for some
-    /// others.
+    /// Returns the conditioning for the refiner and the generator. For some pictures both text and
+    /// style are removed, and for others only the style.
     fn conditionings(&self, conditioning: &Conditioning, rng: &mut Rng) -> Result<Conditionings> {
         let chances: Vec<f64> = (0..conditioning.len()).map(|_| rng.next_f64()).collect();
         let has_text: Vec<bool> = chances.iter().map(|c| *c >= WITHOUT_TEXT).collect();
@@ -216,7 +220,7 @@ impl<'a> RefinePhase<'a> {
         generator.forward(&values, &conditionings.generator)
     }
 
-    /// Takes one step of the critic.
+    /// Takes one training step of the critic.
     fn train_critic(&mut self, input: &CriticInput, step: Step) -> Result<CriticLosses> {
         let (critic, conditioning) = (&self.critic.network, input.conditioning);
         let style = conditioning.style_rows(0)?;
@@ -243,7 +247,7 @@ impl<'a> RefinePhase<'a> {
         Ok(losses)
     }
 
-    /// The losses of refiner and generator, as the critic computes them.
+    /// Computes the losses of the refiner and the generator from the scores of the critic.
     fn critic_feedback(&self, input: &CriticInput) -> Result<CriticFeedback> {
         let (critic, conditioning) = (&self.critic.network, input.conditioning);
         let style = conditioning.style_rows(0)?;
@@ -336,8 +340,8 @@ impl Phase for RefinePhase<'_> {
         ])
     }
 
-    /// A sample sheet. Below each real picture is a drawing from its caption, first unrefined, then
-    /// refined.
+    /// Returns a sample sheet. Below each real picture are two drawings from its caption: the first
+    /// without refinement, the second refined.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let batches = self.input.batches;

@@ -1,7 +1,8 @@
-//! The loop that all phases share: steps, checkpoints, resuming, and warnings about the metrics.
+//! The training loop that all phases share: steps, checkpoints, resuming, and warnings about the
+//! metrics.
 //!
-//! It is independent of the model: a phase of any other model supplies its own description, `C`,
-//! which identifies its checkpoints.
+//! The loop does not depend on the model. A phase that trains another model supplies its own model
+//! description, of type `C`, which identifies the checkpoints of the model.
 
 use super::TrainError;
 use super::checkpoint::{self, RunState};
@@ -15,28 +16,29 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
-/// The schedule of a phase: steps, batch size, learning rate, and how often it saves checkpoints.
+/// The schedule of a phase: the seed, the number of steps, the batch size, the learning rate, and
+/// the intervals between checkpoints and between sample sheets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     pub seed: u64,
-    /// Examples per step.
+    /// The number of examples per step.
     pub batch_size: usize,
     /// The total number of steps.
     pub steps: u64,
-    /// The number of steps at the end over which the learning rate falls.
+    /// The number of final steps over which the learning rate falls.
     pub decay_steps: u64,
     pub learning_rate: f64,
     /// The number of steps between checkpoints.
     pub checkpoint_every: u64,
-    /// The number of steps between sample sheets; one is always drawn at the end.
+    /// The number of steps between sample sheets. A sample sheet is also drawn after the last step.
     pub sample_every: u64,
 }
 
-/// A run of a phase. `C` is the type of the model's description; by default, the image model's
-/// config.
+/// The plan for training one phase. `C` is the type of the model's description; the default is the
+/// image model's config.
 #[derive(Clone, Debug)]
 pub struct Plan<C = Config> {
-    /// The folder of the run's checkpoints.
+    /// The folder for checkpoints.
     pub folder: PathBuf,
     pub config: C,
     /// The SHA-256 of the dataset.
@@ -44,40 +46,42 @@ pub struct Plan<C = Config> {
     pub schedule: Schedule,
 }
 
-/// A checkpoint's description of its model; two are equal if their tensors are compatible.
+/// The description of a model in a checkpoint. Two descriptions are equal if the tensors of their
+/// models are compatible.
 pub trait ModelDescription: Clone + PartialEq + Serialize + DeserializeOwned {}
 
 impl<C: Clone + PartialEq + Serialize + DeserializeOwned> ModelDescription for C {}
 
-/// An event in a run.
+/// An event during training.
 pub enum TrainingEvent<'a> {
-    /// Training resumes from a checkpoint that was saved after this many steps.
+    /// Training resumes from a checkpoint. The number is how many steps were finished when the
+    /// checkpoint was saved.
     Resumed(u64),
     Step {
         number: u64,
         metrics: &'a Metrics,
     },
-    /// A checkpoint was saved.
+    /// A checkpoint was saved after this number of steps.
     Checkpointed(u64),
     Sheet(SampleSheet),
-    /// A warning for the user about the losses or scores.
+    /// A warning for the user about the metrics.
     Warning(&'a str),
 }
 
-/// How a run ended.
+/// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunOutcome {
     Done,
     Stopped,
 }
 
-/// The number of steps at the start over which the learning rate rises.
+/// The number of first steps over which the learning rate rises.
 const WARMUP_STEPS: f64 = 50.0;
-/// The share of the learning rate that remains after the decay.
+/// The lowest learning rate that the decay reaches, as a share of the full rate.
 const FINAL_RATE: f64 = 0.05;
 
-/// Runs a phase to the end of its plan, or until the observer cancels; either way it writes a
-/// checkpoint.
+/// Trains a phase until its plan is finished or the observer cancels. In both cases a checkpoint is
+/// written at the end.
 pub fn run<C: ModelDescription>(
     phase: &mut dyn Phase,
     plan: &Plan<C>,
@@ -145,7 +149,8 @@ impl<C: ModelDescription> Plan<C> {
     }
 }
 
-/// Refuses to resume from a checkpoint that was trained under other conditions.
+/// Checks that a checkpoint was trained with the same dataset, model, batch size and seed as the
+/// plan.
 fn check_same_run<C: ModelDescription>(
     path: &Path,
     found: &RunState<C>,
@@ -163,7 +168,8 @@ fn check_same_run<C: ModelDescription>(
 }
 
 impl Schedule {
-    /// The learning rate of a step: it rises at first and falls over the last steps.
+    /// The learning rate of step `number`. It rises over the first steps and falls over the last
+    /// steps.
     fn learning_rate_at(&self, number: u64) -> f64 {
         let left = (self.steps - number.min(self.steps)) as f64;
         let decay = match self.decay_steps {
@@ -174,23 +180,27 @@ impl Schedule {
     }
 }
 
-/// Detects slow failures: a discriminator that has won, a collapsed generator, a rising loss.
+/// Detects slow failures of training: a discriminator that overpowers the generator, a collapsed
+/// generator, or a rising loss.
 #[derive(Default)]
 struct Monitor {
-    /// The loss, averaged over about fifty steps.
+    /// The moving average of the loss over about fifty steps.
     smooth: Option<f64>,
-    /// The minimum of `smooth` so far.
+    /// The minimum that `smooth` has had.
     best: f64,
     steps: u64,
-    /// For how many steps in a row real and fake scores have been far apart.
+    /// The number of consecutive steps, up to the last step, with a large gap between real and fake
+    /// scores.
     won: u64,
-    /// For how many steps in a row the pictures have been near-identical.
+    /// The number of consecutive steps, up to the last step, with nearly identical generated
+    /// pictures.
     alike: u64,
     warned: [bool; 3],
 }
 
-/// The number of steps that must pass before a warning about a rising loss, or must show any other
-/// failure in a row before a warning about that.
+/// The number of steps before warnings. A warning about a rising loss requires more than this
+/// number of steps in total; any other warning requires more than this number of consecutive steps
+/// with the failure.
 const PATIENCE: u64 = 200;
 
 impl Monitor {

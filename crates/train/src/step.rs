@@ -1,9 +1,9 @@
-//! A step of training, and what it measures.
+//! A training step and its metrics.
 
-/// The metrics of a step, by name.
+/// The metrics of a step, as pairs of a name and a value.
 pub type Metrics = Vec<(&'static str, f64)>;
 
-/// A step of a run: its number and learning rate.
+/// The number and the learning rate of a training step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// The number of the step, counted from 1.
@@ -12,7 +12,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// The same step with its learning rate multiplied by `factor`.
+    /// Returns the same step with its learning rate multiplied by `factor`.
     pub fn scaled(self, factor: f64) -> Step {
         Step {
             learning_rate: self.learning_rate * factor,
@@ -20,7 +20,7 @@ impl Step {
         }
     }
 
-    /// A factor that rises from 0 to 1 over the first `steps` of a run.
+    /// A factor that rises linearly from 0 to 1 over the first `steps` steps, and is 1 afterwards.
     pub fn ramp(self, steps: f64) -> f64 {
         (self.number as f64 / steps).min(1.0)
     }

@@ -1,5 +1,6 @@
-//! Tokens that the token Transformer samples for the captions of training pictures, just as when it
-//! draws: for a few pictures at each step, until every picture of the dataset has sampled tokens.
+//! Tokens that the token Transformer samples for the captions of training pictures, in the same way
+//! as for a drawing. Each training step samples tokens for a few more pictures, until every picture
+//! of the dataset has sampled tokens.
 
 use super::batches::Batch;
 use super::data::dataset::PictureKey;
@@ -17,10 +18,10 @@ use rayon::current_num_threads;
 use sampler::rng::Rng;
 use std::collections::BTreeMap;
 
-/// The maximum number of pictures to sample per step.
+/// The maximum number of pictures for which tokens are sampled per step.
 const PER_STEP: usize = 8;
-/// The lowest retrieval strength. The strength varies, so that the refiner sees tokens sampled at
-/// every setting.
+/// The lowest retrieval strength. The strength is random, so that the refiner is trained on tokens
+/// sampled at different strengths.
 const WEAKEST_RETRIEVAL: f64 = 1.0;
 /// The highest retrieval strength.
 const STRONGEST_RETRIEVAL: f64 = 4.0;
@@ -28,14 +29,14 @@ const STRONGEST_RETRIEVAL: f64 = 4.0;
 pub struct TokenPool {
     transformer: TokenTransformer,
     tokens: BTreeMap<PictureKey, Vec<u8>>,
-    /// The number of bytes of a picture's tokens.
+    /// The number of bytes that a picture's tokens take up.
     length: usize,
     device: Device,
 }
 
 impl TokenPool {
-    /// Creates an empty pool. `transformer` contains the weights of the token Transformer, which on
-    /// a CPU runs in 8 bits, just as when it draws.
+    /// Creates an empty pool. `transformer` contains the weights of the token Transformer. On a CPU
+    /// the network runs in 8 bits, as it does when it draws.
     pub fn new(input: &PhaseInput, transformer: &Tensors) -> Result<TokenPool> {
         Ok(TokenPool {
             transformer: input.frozen(transformer, |w, config| {
@@ -47,12 +48,14 @@ impl TokenPool {
         })
     }
 
-    /// The tokens sampled for a picture's caption, if there are any yet.
+    /// Returns the tokens sampled for a picture's caption, or None if they have not been sampled
+    /// yet.
     pub fn tokens(&self, key: PictureKey) -> Option<&[u8]> {
         self.tokens.get(&key).map(Vec::as_slice)
     }
 
-    /// Samples tokens for the pictures of a batch that have none yet, up to [`PER_STEP`] of them.
+    /// Samples tokens for pictures of a batch that have no sampled tokens yet, but for at most
+    /// [`PER_STEP`] pictures.
     pub fn fill(&mut self, batch: &Batch, table: &TokenTable, rng: &mut Rng) -> Result<()> {
         let mut rows: Vec<(usize, PictureKey)> = Vec::new();
         for (row, key) in batch.keys().enumerate() {
@@ -93,7 +96,7 @@ impl TokenPool {
         Ok(())
     }
 
-    /// Samples tokens under a conditioning, with retrieved examples.
+    /// Samples tokens for a conditioning, with the retrieved examples `shown`.
     pub fn sample(
         &self,
         conditioning: &Conditioning,
@@ -114,8 +117,8 @@ impl TokenPool {
         Ok(written.unwrap_or(FsqCodes(Vec::new())))
     }
 
-    /// The pool as tensors for a checkpoint: `tokens` `[pictures, 64 * codes]`, and `picture` and
-    /// `flip` `[pictures]`.
+    /// Returns the pool as tensors for a checkpoint. `tokens` is `[pictures, 64 * codes]`;
+    /// `picture` and `flip` are `[pictures]`.
     pub fn save(&self) -> Result<Tensors> {
         let (cpu, count) = (&Device::Cpu, self.tokens.len());
         let tokens: Vec<u8> = self.tokens.values().flatten().copied().collect();

@@ -1,5 +1,6 @@
-//! The tokens of every picture of the dataset, unflipped and flipped, and the retrieved examples
-//! of a picture: pictures of the same concept in other styles.
+//! The tokens of every picture of the dataset, both unflipped and flipped, and the retrieved
+//! examples of each picture. The retrieved examples are pictures of the same concept in other
+//! styles.
 
 use super::TrainError;
 use super::batches::{Batch, Batches, random_below};
@@ -11,14 +12,14 @@ use imagegen::quantizer::FsqCodes;
 use imagegen::retrieval_index::{RetrievedExamples, unknown_style};
 use sampler::rng::Rng;
 
-/// The share of pictures that get one example whose style is marked as unknown.
+/// The share of pictures with examples for which the style of one example is marked as unknown.
 const UNKNOWN_STYLE: f64 = 0.1;
 
 pub struct TokenTable<'a> {
     batches: &'a Batches<'a>,
-    /// The tokens: `[picture][flip][64][codes]`.
+    /// The tokens of all pictures: `[picture][flip][64][codes]`.
     tokens: Vec<[Vec<u8>; 2]>,
-    /// The style number for styles that the weights lack.
+    /// The style number that stands for an unknown style.
     unknown_style: usize,
 }
 
@@ -49,7 +50,8 @@ impl<'a> TokenTable<'a> {
         FsqCodes(all.copied().collect())
     }
 
-    /// The pictures of the same concept in other styles for which `keep` returns true.
+    /// Returns pictures of the same concept in other styles as retrieved examples. `keep` is called
+    /// for each picture; only pictures for which it returns true are included.
     pub fn examples(&self, key: PictureKey, mut keep: impl FnMut() -> bool) -> RetrievedExamples {
         let others = self.batches.other_styles(key.index).filter(|_| keep());
         let tokens = |index| FsqCodes(self.tokens(PictureKey { index, ..key }).to_vec());
@@ -58,7 +60,7 @@ impl<'a> TokenTable<'a> {
             .collect()
     }
 
-    /// All examples of each of these pictures, unflipped.
+    /// Returns all examples of each picture in `index`, unflipped.
     pub fn all_examples(&self, index: &[usize]) -> Vec<RetrievedExamples> {
         let keys = index.iter().map(|index| PictureKey {
             index: *index,
@@ -67,8 +69,8 @@ impl<'a> TokenTable<'a> {
         keys.map(|key| self.examples(key, || true)).collect()
     }
 
-    /// For each picture of a batch, a random subset of its examples: each example is included with
-    /// probability `share`.
+    /// Returns a random subset of the examples of each picture of a batch. `share` is the
+    /// probability that an example is included.
     pub fn retrieved_examples(
         &self,
         batch: &Batch,

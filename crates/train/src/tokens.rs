@@ -1,4 +1,4 @@
-//! The second phase: trains the token Transformer on the frozen encoder's tokens.
+//! The second phase, which trains the token Transformer on the frozen encoder's tokens.
 
 use super::TrainError;
 use super::adam::AdamOptions;
@@ -37,16 +37,16 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 1.0,
     orthogonal: true,
 };
-/// The share of a concept's other pictures that are given as retrieved examples.
+/// The probability that another picture of the same concept is given as a retrieved example.
 const RETRIEVED: f64 = 0.7;
-/// The share of pictures without retrieved examples.
+/// The share of pictures for which all retrieved examples are dropped.
 const WITHOUT_EXAMPLES: f64 = 1.0 / 6.0;
-/// The share of pictures without text, among those with retrieved examples.
+/// The share of pictures without text among the pictures with retrieved examples.
 const WITHOUT_TEXT: f64 = 0.5;
 
 impl<'a> TokensPhase<'a> {
-    /// Creates the phase. `autoencoder` is the result of the first phase; `start` contains weights
-    /// of a token Transformer to continue from.
+    /// Creates the phase. `autoencoder` is the result of the first phase. `start` contains the
+    /// weights of a token Transformer from which to continue; it may be empty.
     pub fn new(
         input: PhaseInput<'a>,
         autoencoder: &Autoencoder,
@@ -64,7 +64,7 @@ impl<'a> TokensPhase<'a> {
         })
     }
 
-    /// The mean cross-entropy of the unknown tokens, in nats per token.
+    /// Computes the mean cross-entropy of the unknown tokens, in nats per token.
     fn loss(&self, tokens: &FsqCodes, known: &[bool], hidden: &Tensor) -> Result<Tensor> {
         let transformer = &self.transformer.network;
         let unknown: Vec<f32> = known.iter().map(|k| f32::from(u8::from(!k))).collect();
@@ -87,9 +87,9 @@ impl<'a> TokensPhase<'a> {
     }
 }
 
-/// Removes text, style or retrieved examples of some pictures: guidance needs predictions without
-/// them, and pictures without text teach the Transformer to use the examples. `none` replaces
-/// removed text.
+/// Removes the text, the style or the retrieved examples of some pictures. Guidance requires
+/// predictions without text and style, and pictures without text teach the Transformer to use the
+/// examples. `none` replaces removed text.
 fn drop_conditioning(
     conditioning: &Conditioning,
     shown: &mut [RetrievedExamples],
@@ -115,8 +115,8 @@ fn drop_conditioning(
     })
 }
 
-/// Chooses which tokens are known, at random; the shares of unknown tokens are distributed as in
-/// decoding.
+/// Randomly chooses which tokens of each picture are known. The share of unknown tokens in a
+/// picture has the same distribution as during decoding.
 fn known(batch: usize, rng: &mut Rng) -> Vec<bool> {
     let mut known = Vec::with_capacity(batch * TOKENS);
     for _ in 0..batch {
@@ -158,7 +158,8 @@ impl Phase for TokensPhase<'_> {
         Ok(vec![("loss", scalar(&loss)?), ("gradient", norm)])
     }
 
-    /// A sample sheet: each real picture above two that are generated from its label and style.
+    /// Returns a sample sheet. Below each real picture are two pictures that are generated from its
+    /// label and style.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let batches = self.input.batches;

@@ -1,4 +1,4 @@
-//! A network in training: its variables, their moving average, and the optimizer's state.
+//! A network in training, with its variables, their moving average, and the state of the optimizer.
 
 use super::adam::{Adam, AdamOptions};
 use super::checkpoint::Parts;
@@ -7,12 +7,12 @@ use super::variables::{Tensors, Variables, update_ema};
 use candle_core::backprop::GradStore;
 use candle_core::{Error, Result};
 
-/// A network, and its state in training.
+/// A network and its training state.
 ///
-/// [`PhaseInput::trainable`](super::phase::PhaseInput::trainable) makes one from `imagegen`'s
-/// `Weights`. For any other model, create the initial tensors yourself: [`Variables::new`] makes
-/// them trainable, the network uses [`Variables::get`] in its forward pass, and
-/// [`NetworkState::new`] adds the optimizer, with [`AdamOptions::orthogonal`] off.
+/// [`PhaseInput::trainable`](super::phase::PhaseInput::trainable) creates such a network from
+/// `imagegen`'s `Weights`. For any other model, create the initial tensors yourself.
+/// [`Variables::new`] makes them trainable, the network uses [`Variables::get`] in its forward
+/// pass, and [`NetworkState::new`] adds the optimizer. [`AdamOptions::orthogonal`] must be off.
 /// `tests/lora.rs` is a complete example.
 pub struct TrainedNetwork<N> {
     pub network: N,
@@ -22,7 +22,8 @@ pub struct TrainedNetwork<N> {
 /// The variables of a network, their exponential moving average, and Adam's moments.
 pub struct NetworkState {
     variables: Variables,
-    /// The moving average, used for drawing: less noisy than the weights of the last step.
+    /// The moving average of the variables, which is used for drawing because it is less noisy than
+    /// the variables themselves.
     pub ema: Tensors,
     adam: Adam,
 }
@@ -49,7 +50,7 @@ impl NetworkState {
         Ok(norm)
     }
 
-    /// Adds the tensors to a checkpoint, under `name`.
+    /// Adds the network's tensors to the parts of a checkpoint, under `name`.
     pub fn save(&self, name: &str, parts: &mut Parts) -> Result<()> {
         let [first, second] = self.adam.moments();
         parts.insert(name.to_string(), self.variables.tensors()?);
@@ -59,8 +60,8 @@ impl NetworkState {
         Ok(())
     }
 
-    /// Restores the state from the tensors under `name` in a checkpoint, removing them from
-    /// `parts`.
+    /// Restores the network's state from the tensors under `name` in the parts of a checkpoint, and
+    /// removes these tensors from `parts`.
     pub fn restore(&mut self, name: &str, parts: &mut Parts) -> Result<()> {
         let missing = || Error::Msg(format!("the checkpoint has no {name}"));
         let mut part = |suffix: &str| parts.remove(&format!("{name}{suffix}")).ok_or_else(missing);

@@ -1,8 +1,8 @@
 //! The variables of a network, by name.
 //!
-//! They start with the given values, or with random numbers from a seed. Each tensor has its own
-//! random stream, so the order in which a network creates them does not matter. (candle's own
-//! random numbers have no seed on a CPU.)
+//! Variables start with given values, or with random numbers from a seed. Each tensor has its own
+//! random stream, so the order in which a network creates its variables does not matter. (Candle's
+//! own random numbers cannot be seeded on a CPU.)
 
 use candle_core::{DType, Device, Error, Result, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
@@ -19,7 +19,8 @@ pub type Tensors = BTreeMap<String, Tensor>;
 #[derive(Clone)]
 pub struct Variables(BTreeMap<String, Var>);
 
-/// A network and its variables, which start with their values in `known`, or else with random ones.
+/// Creates a network and its variables. Each variable starts with its value in `known`, or with
+/// random numbers if `known` does not contain it.
 pub fn trainable<T>(
     known: Tensors,
     seed: u64,
@@ -38,7 +39,7 @@ pub fn trainable<T>(
     Ok((network, Variables(vars.clone())))
 }
 
-/// A network of fixed tensors.
+/// Creates a network from fixed tensors.
 pub fn frozen<T>(
     tensors: &Tensors,
     device: &Device,
@@ -53,7 +54,8 @@ pub fn frozen<T>(
 }
 
 impl Variables {
-    /// Variables with these initial values, for a network that is not made from [`Weights`].
+    /// Creates variables with the initial values `start`, for a network that is not created from
+    /// [`Weights`].
     pub fn new(start: Tensors) -> Result<Variables> {
         let variable = |(name, tensor): (String, Tensor)| Ok((name, Var::from_tensor(&tensor)?));
         Ok(Variables(
@@ -61,7 +63,8 @@ impl Variables {
         ))
     }
 
-    /// A variable as a tensor, for use in a forward pass; it follows the steps of the optimizer.
+    /// Returns the variable `name` as a tensor, for use in a forward pass. The tensor changes with
+    /// each step of the optimizer.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.0.get(name).map(Var::as_tensor)
     }
@@ -87,8 +90,8 @@ impl Variables {
     }
 }
 
-/// Moves the exponential moving average towards the variables after step `number`: quickly at
-/// first, then over about a thousand steps.
+/// Moves the exponential moving average `ema` towards the variables after step `number`. The
+/// average adapts quickly at first, and later over about a thousand steps.
 pub fn update_ema(ema: &mut Tensors, now: &Variables, number: u64) -> Result<()> {
     let decay = (1.0 - 1.0 / (0.1 * number as f64 + 2.0)).min(0.999);
     for (name, var) in now.iter() {
@@ -144,7 +147,7 @@ impl SimpleBackend for Source {
     }
 }
 
-/// The random initial values of a tensor.
+/// Returns the random initial values of a tensor.
 fn random(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> Result<Tensor> {
     let stream = name.bytes().fold(0u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -170,11 +173,11 @@ fn random(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> 
     Tensor::from_vec(numbers, shape.clone(), device)
 }
 
-/// The dropout rate of the branches of Transformer blocks.
+/// The dropout rate in the branches of Transformer blocks.
 const DROPOUT: f64 = 0.1;
 
-/// A dropout mask for the branches of Transformer blocks: randomly zero, and 1 / (1 - rate)
-/// elsewhere.
+/// Returns a dropout mask for the branches of Transformer blocks. Each element is 0 with a
+/// probability of the dropout rate, and otherwise 1 / (1 - dropout rate).
 pub fn dropout(shape: &[usize], rng: &mut Rng, device: &Device) -> Result<Tensor> {
     let keep = (1.0 / (1.0 - DROPOUT)) as f32;
     let mut one = || if rng.next_f64() < DROPOUT { 0.0 } else { keep };
@@ -182,7 +185,7 @@ pub fn dropout(shape: &[usize], rng: &mut Rng, device: &Device) -> Result<Tensor
     Tensor::from_vec(mask, shape, device)
 }
 
-/// A tensor of random numbers from the normal distribution.
+/// Returns a tensor of random numbers from the standard normal distribution.
 pub fn noise(shape: &[usize], rng: &mut Rng, device: &Device) -> Result<Tensor> {
     let count = shape.iter().product();
     let numbers: Vec<f32> = (0..count).map(|_| rng.next_normal() as f32).collect();

@@ -1,5 +1,5 @@
-//! A LoRA of a text model as a training phase: a complete example of training a model other than
-//! the image model, with a small random text model and a periodic text.
+//! Trains a LoRA of a text model as a training phase. This is a complete example of training a
+//! model other than the image model. It uses a small random text model and a periodic text.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
@@ -25,13 +25,13 @@ use train::step::{Metrics, Step};
 use train::trained::{NetworkState, TrainedNetwork};
 use train::variables::{Tensors, Variables, noise};
 
-/// Two small matrices beside each matrix of the model: `x` W becomes `x` W + `x` A B. The variables
-/// are `MATRIX.a`, `[rank, in]`, and `MATRIX.b`, `[out, rank]`.
+/// A LoRA: two small matrices A and B for each matrix W of the model, so that `x` W becomes `x` W +
+/// `x` A B. The variables are `MATRIX.a`, `[rank, in]`, and `MATRIX.b`, `[out, rank]`.
 struct Lora(Variables);
 
 impl Lora {
-    /// Adam's options. B changes from the first step on, and A from the step after B is no longer
-    /// zero.
+    /// The options of the optimizer. Adam trains B from the first step on. The gradient of A is
+    /// zero while B is zero, so A is trained only from the second step on.
     const ADAM: AdamOptions = AdamOptions {
         beta1: 0.9,
         clip_norm: 1.0,
@@ -69,7 +69,7 @@ impl Adapt for Lora {
     }
 }
 
-/// Learns to predict the next token of a text.
+/// A training phase in which a LoRA learns to predict the next token of a text.
 struct LoraPhase<'a> {
     model: &'a Trainable,
     adapter: TrainedNetwork<Lora>,
@@ -81,7 +81,8 @@ struct LoraPhase<'a> {
 const LENGTH: usize = 12;
 
 impl LoraPhase<'_> {
-    /// The mean cross-entropy of the next tokens in windows of the text that begin at these places.
+    /// Computes the mean cross-entropy of the next tokens in windows of the text. `starts` contains
+    /// the positions at which the windows begin.
     fn loss(&self, starts: &[usize], adapter: &dyn Adapt) -> Result<Tensor> {
         let windows = starts.iter().map(|start| &self.text[*start..][..=LENGTH]);
         let tokens: Vec<u32> = windows.flatten().copied().collect();
@@ -116,7 +117,8 @@ impl Phase for LoraPhase<'_> {
     }
 }
 
-/// Identifies the model in a checkpoint, which resumes only with an equal description.
+/// The description of the model in a checkpoint. Training resumes only from a checkpoint with an
+/// equal description.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct LoraConfig {
     model_sha256: String,
@@ -145,7 +147,8 @@ fn plan(folder: &Path) -> Plan<LoraConfig> {
 
 const RANK: usize = 2;
 
-/// Trains in a folder, from the folder's checkpoint if it has one; returns the losses of the steps.
+/// Trains a phase in a folder, and resumes if the folder contains a checkpoint. Returns how
+/// training ended, and the loss of each step.
 fn train(phase: &mut LoraPhase, folder: &Path, observer: &dyn Observer) -> (RunOutcome, Vec<f64>) {
     let mut losses = Vec::new();
     let mut on_event = |event: TrainingEvent| {
@@ -157,8 +160,8 @@ fn train(phase: &mut LoraPhase, folder: &Path, observer: &dyn Observer) -> (RunO
     (outcome, losses)
 }
 
-/// Writes the trained matrices to a safetensors file. (The run's checkpoint also contains Adam's
-/// moments.)
+/// Writes the moving average of the trained matrices to a safetensors file. (The checkpoint also
+/// contains Adam's moments.)
 fn save(phase: &LoraPhase, path: &Path) -> Result<()> {
     let tensors: HashMap<_, _> = phase.adapter.state.ema.clone().into_iter().collect();
     candle_core::safetensors::save(&tensors, path)
@@ -199,7 +202,7 @@ fn a_lora_learns_resumes_bit_for_bit_and_is_saved() {
     assert_eq!(saved.len(), 2 * model.matrices().count());
 }
 
-/// Cancels a run after this many steps.
+/// An observer that cancels training after the given number of steps.
 struct StopAfter(Cell<usize>);
 
 impl Observer for StopAfter {
@@ -214,7 +217,7 @@ impl Observer for StopAfter {
     }
 }
 
-/// All numbers of a checkpoint.
+/// Returns all values that a checkpoint of the phase contains.
 fn numbers(phase: &mut LoraPhase) -> Vec<f32> {
     let parts: Parts = phase.parts().unwrap();
     let tensors = parts.into_values().flat_map(Tensors::into_values);
@@ -226,7 +229,7 @@ const HIDDEN: usize = 16;
 const FEED: usize = 24;
 const VOCABULARY: usize = 32;
 
-/// A Llama of one layer with random weights, from a GGUF file as `ModelLoader::find_file` opens it.
+/// Creates a Llama model with one layer and random weights, by writing a GGUF file and opening it.
 fn model(path: &Path) -> Trainable {
     let shapes: [(&str, &[usize]); 11] = [
         ("token_embd.weight", &[VOCABULARY, HIDDEN]),

@@ -1,4 +1,4 @@
-//! Compares drawn pictures with real ones, as sets.
+//! Compares the set of drawn pictures with sets of real pictures.
 
 use super::features::extractor_input;
 use super::{Evaluation, PicturesError, Report, Target};
@@ -10,14 +10,14 @@ use train::measures::{
     nearest_neighbours, share_within,
 };
 
-/// The number of pictures per prompt for measuring diversity.
+/// The number of pictures drawn per prompt to measure diversity.
 const TOGETHER: usize = 4;
-/// The k of k-nearest neighbours, for precision and recall.
+/// The number of nearest neighbours (k) for precision and recall.
 pub(super) const NEIGHBOURS: usize = 3;
 
 impl Evaluation<'_> {
-    /// Measures drawn pictures against real ones, and adds the results to the report; also measures
-    /// real pictures against each other, as a baseline.
+    /// Measures drawn pictures against real pictures, and adds the results to the report. As a
+    /// baseline, real pictures are also measured against other real pictures.
     pub(super) fn compare(
         &self,
         report: &mut Report,
@@ -43,7 +43,7 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    /// The similarity of each picture to each concept, as logits.
+    /// Returns the similarity of each picture to each concept, as logits.
     fn logits(
         &self,
         classifier: &Classifier,

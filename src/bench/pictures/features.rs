@@ -1,4 +1,4 @@
-//! Features of real pictures, and of drawn ones with the same concepts and styles.
+//! Computes the features of real pictures, and of pictures drawn with the same concepts and styles.
 
 use super::{Evaluation, PicturesError, Target};
 use base::progress::Observer;
@@ -83,7 +83,8 @@ impl Evaluation<'_> {
         Ok(spec)
     }
 
-    /// Redraws a share of a real picture's tokens.
+    /// Predicts some of a real picture's tokens again, and decodes the picture. `share` is the
+    /// share of tokens that are predicted again.
     fn redraw(&self, at: usize, share: f64, seed: u64) -> Result<Vec<Picture>, PicturesError> {
         let illuminator = &self.pipeline.illuminator;
         let code = illuminator.encode(&Picture {
@@ -96,7 +97,8 @@ impl Evaluation<'_> {
     }
 }
 
-/// The extractor's input: RGB from 0 to 255 on white, at the extractor's size.
+/// Converts a picture to the input of the feature extractor: RGB from 0 to 255 on a white
+/// background, at the size that the extractor expects.
 pub(super) fn extractor_input(pixels: &[u8], size: usize) -> Vec<f32> {
     let on_white = |at: usize, channel: usize| {
         let pixel = &pixels[at * 4..][..4];

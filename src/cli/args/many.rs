@@ -3,7 +3,7 @@
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 
-/// The fields of cases and results, for `illumine write --help`.
+/// The part of `illumine write --help` that describes the fields of cases and of results.
 pub const ROWS: &str = "\
 Rows of --each, one JSON object per line:
   id        a string or number, unique in the file; also custom_id [default: line-N]
@@ -19,7 +19,7 @@ Rows of the results:
   id, line, text, finish, tokens, usage, seconds, attempts, model, seed, ended; instead of text and
   finish, a failed case has error";
 
-/// Options for writing many prompts, and for merging the results.
+/// Options for writing a passage for each of many prompts, and for merging the results.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Many prompts")]
 pub struct Many {

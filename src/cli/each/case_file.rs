@@ -1,6 +1,7 @@
-//! The case file: scanned once to find its rows, which are then loaded as they are sent.
+//! Reads the case file. One scan finds all rows; each row is loaded later, when its request is
+//! sent.
 //!
-//! Only the positions of the rows are kept, so a million cases need little memory.
+//! Only the positions of the rows are held in memory, so a million cases need little memory.
 
 use super::row::Row;
 use crate::cli::shard::Shard;
@@ -13,9 +14,9 @@ use std::io::{BufRead, BufReader, Cursor, Read, stdin};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The maximum length of a row in bytes: more than any model's context holds.
+/// The maximum length of a row in bytes. No model's context is long enough for such a row.
 const LONGEST: u64 = 16 << 20;
-/// The maximum size of standard input in bytes; all of it is kept in memory.
+/// The maximum size of standard input in bytes. Standard input is held in memory as a whole.
 const MOST_PIPED: u64 = 1 << 30;
 /// The maximum number of unused fields that are reported.
 const NAMED: usize = 12;
@@ -33,7 +34,7 @@ enum Source {
     Piped(Vec<u8>),
 }
 
-/// The position of a row.
+/// A row's position in the case file, the hash of the row's id, and the row's model.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     offset: u64,
@@ -41,12 +42,14 @@ pub struct Place {
     pub line: u32,
     /// The hash of the row's id.
     pub hash: u64,
-    /// The index of the row's model, in order of appearance; 0 is the model chosen by flags.
+    /// The index of the row's model. Models are numbered in the order in which they first appear; 0
+    /// is the model chosen by flags.
     model: u32,
 }
 
 impl CaseFile {
-    /// Finds the rows of a file, or of standard input for `-`. Duplicate ids are an error.
+    /// Finds the rows of the file at `path`, or of standard input if `path` is `-`. Duplicate ids
+    /// are an error.
     pub fn open(path: &Path) -> Result<CaseFile, Failed> {
         let shown = clean_line(&path.display().to_string());
         let failed = |error: std::io::Error| {
@@ -75,7 +78,7 @@ impl CaseFile {
         Ok(file)
     }
 
-    /// Loads and parses the row at a position.
+    /// Loads and parses the row at a position in the case file.
     pub fn row(&self, place: Place) -> Row {
         match self.bytes(place) {
             Ok(bytes) => Row::parse(&bytes, place.line as usize),
@@ -90,8 +93,8 @@ impl CaseFile {
         }
     }
 
-    /// Keeps the rows of one part, except those whose hash is in `done`. Returns how many rows were
-    /// removed because they are done.
+    /// Removes all rows that do not belong to `shard`, and all rows whose id's hash is in `done`.
+    /// Returns how many rows of the shard were removed because their hash is in `done`.
     pub fn keep(&mut self, shard: Option<&Shard>, done: &HashSet<u64>) -> usize {
         if let Some(shard) = shard {
             self.rows.retain(|row| shard.has(row.hash));

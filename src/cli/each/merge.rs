@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 /// The maximum number of ids that a message lists.
 const NAMED: usize = 5;
 
-/// The best result for an id so far.
+/// The best result found so far for one id.
 struct Best {
     file: usize,
     offset: u64,
     len: usize,
     complete: bool,
-    /// The case's line in the case file.
+    /// The line number of the case in the case file.
     line: u64,
     ended: String,
 }
@@ -27,13 +27,14 @@ struct Best {
 #[derive(Default)]
 struct Found {
     rows: HashMap<String, Best>,
-    /// Ids with more than one complete row.
+    /// The ids that have more than one complete row.
     twice: Vec<String>,
-    /// Lines that are not results.
+    /// The number of lines that are not results.
     unusable: usize,
 }
 
-/// Merges files into `out`. Rows already in `out` are merged too, so nothing is lost.
+/// Merges the result files `inputs` into `out`. Rows that `out` already contains are merged too, so
+/// no result is lost.
 pub fn run(out: &Path, inputs: &[PathBuf], cases: Option<&Path>) -> Result<Exit, Failed> {
     let mut paths: Vec<&Path> = Vec::new();
     if out.exists() {
@@ -96,7 +97,8 @@ impl Found {
         }
     }
 
-    /// Adds a row for an id: the newest complete row wins; if the times are equal, the later row.
+    /// Adds a row for an id. If there are several rows for the id, the newest complete row is kept,
+    /// or the newest row if none is complete. Of rows with equal times, the row added last is kept.
     fn take(&mut self, key: String, row: Best) {
         let Some(best) = self.rows.get_mut(&key) else {
             self.rows.insert(key, row);
@@ -112,7 +114,7 @@ impl Found {
     }
 }
 
-/// The results in the order of the case file, and the ids that have no result.
+/// Returns the results in the order of the case file, and the ids of the cases without a result.
 fn of_cases<'a>(found: &'a Found, cases: &Path) -> Result<(Vec<&'a Best>, Vec<String>), Failed> {
     let mut file = CaseFile::open(cases)?;
     file.rows.sort_by_key(|row| row.line);
@@ -133,7 +135,7 @@ fn of_lines(found: &Found) -> Vec<&Best> {
     order
 }
 
-/// Writes the rows to a new file, which then takes the place of `out`.
+/// Writes the rows to a new file, which then replaces `out`.
 fn write(out: &Path, files: &[File], order: &[&Best]) -> Result<(), Failed> {
     let shown = clean_line(&out.display().to_string());
     let failed = |error: std::io::Error| {

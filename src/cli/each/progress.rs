@@ -1,4 +1,5 @@
-//! The progress of a run on standard error: a bar on a terminal, otherwise occasional lines.
+//! Shows the progress of a run on standard error: as a bar if standard error is a terminal,
+//! otherwise as occasional lines.
 
 use crate::cli::duration::duration;
 use crate::cli::{complain, note};
@@ -7,26 +8,27 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 use story::sentence::count_noun;
 
-/// How often a line is printed if standard error is not a terminal.
+/// The minimum time between two lines of progress if standard error is not a terminal.
 const PAUSE: Duration = Duration::from_secs(30);
-/// How often the bar is updated.
+/// The minimum time between two updates of the bar.
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// The counts of a run.
+/// The numbers of cases, requests and tokens of a run so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub total: usize,
     pub written: usize,
     pub failed: usize,
-    /// Requests beyond the first for each case.
+    /// The number of retries: requests beyond the first request for a case.
     pub retries: u64,
     pub tokens: usize,
     pub in_flight: usize,
-    /// The highest number of requests in flight at once.
+    /// The highest number of requests in flight at the same time.
     pub peak: usize,
 }
 
-/// The bar, and when it was last shown.
+/// The progress display: the bar, and the times at which the run began and the progress was last
+/// shown.
 pub struct Progress {
     bar: Option<ProgressBar>,
     began: Instant,
@@ -49,7 +51,7 @@ impl Progress {
         }
     }
 
-    /// Shows the counts, unless it is too soon since the last time.
+    /// Shows the counts, unless too little time has passed since they were last shown.
     pub fn show(&mut self, tally: &Tally) {
         let pause = match &self.bar {
             Some(_) => MOMENT,
@@ -111,7 +113,7 @@ fn line(tally: &Tally, time: Duration) -> String {
     line
 }
 
-/// The summary of a run, in a sentence.
+/// Formats the summary of a run as one sentence.
 pub fn summary(tally: &Tally, time: Duration) -> String {
     let seconds = time.as_secs_f64().max(1e-3);
     format!(

@@ -1,4 +1,4 @@
-//! The results: one JSON line per case, appended when the case ends.
+//! Writes the results: one JSON line per case, appended when the case ends.
 
 use super::row::key;
 use crate::cli::{Exit, Failed, output};
@@ -19,7 +19,7 @@ pub struct ResultRow<'a> {
     pub line: u32,
     #[serde(flatten)]
     pub outcome: Outcome<'a>,
-    /// The duration of the last request.
+    /// The duration of the last request, in seconds.
     pub seconds: f64,
     pub attempts: u32,
     pub model: &'a str,
@@ -41,7 +41,7 @@ pub enum Outcome<'a> {
     },
 }
 
-/// Token counts, under the names of the OpenAI API.
+/// Token counts, with the field names of the OpenAI API.
 #[derive(Serialize)]
 pub struct Usage {
     pub prompt_tokens: usize,
@@ -62,7 +62,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// Parses a line; None if it is not a result.
+    /// Parses a line. Returns None if the line is not a result.
     pub fn parse(line: &[u8]) -> Option<Known> {
         let known: Known = serde_json::from_slice(line).ok()?;
         matches!(known.id, Value::String(_) | Value::Number(_)).then_some(known)
@@ -78,15 +78,15 @@ impl Known {
     }
 }
 
-/// The destination of the results.
+/// Where the results are written: to a file or to standard output.
 pub enum Results {
     File(File),
     Standard,
 }
 
 impl Results {
-    /// Opens the file of results, cuts off an unfinished last line, and returns the hashes of the
-    /// ids whose cases are complete.
+    /// Opens the file of results at `path`, removes an unfinished last line, and returns the hashes
+    /// of the ids whose cases are complete. Without a path, the results go to standard output.
     pub fn open(path: Option<&Path>) -> Result<(Results, HashSet<u64>), Failed> {
         let Some(path) = path else {
             return Ok((Results::Standard, HashSet::new()));
@@ -111,7 +111,7 @@ impl Results {
         Ok((Results::File(file), done))
     }
 
-    /// Appends a row. Returns false if the reader of standard output has gone away.
+    /// Appends a row. Returns false if no program reads standard output any more.
     pub fn write(&mut self, row: &ResultRow) -> Result<bool, Failed> {
         let failed = |error: &dyn std::fmt::Display| {
             let why = format!(

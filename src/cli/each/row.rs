@@ -1,17 +1,17 @@
-//! One row of the case file.
+//! Parses one row of the case file.
 
 use base::untrusted::{clean, clean_key};
 use serde_json::{Map, Value};
 use story::sampling::{self, SettingError};
 use story::{Author, Mode};
 
-/// A row: its id, and its case or a sentence that says why it cannot be used.
+/// A row: the id, and either the case or a sentence that says why the row cannot be used.
 #[derive(Debug)]
 pub struct Row {
-    /// The id as in the file: a string or a number.
+    /// The id: a string or a number, as in the file, or `line-N` if the row has no valid id.
     pub id: Value,
     pub case: Result<Case, String>,
-    /// Names of fields that illumine does not use.
+    /// The names of fields that illumine does not use.
     pub unused: Vec<String>,
 }
 
@@ -23,7 +23,7 @@ pub struct Case {
     pub model: Option<String>,
     pub mode: Option<Mode>,
     pub system: Option<String>,
-    /// Settings: names and values, as in `/set`.
+    /// The names and values of settings, as in `/set`.
     pub sampling: Vec<(String, String)>,
     /// Values for the variables of the template.
     pub variables: Vec<(String, String)>,
@@ -33,7 +33,7 @@ pub struct Case {
 const ENVELOPE: [&str; 4] = ["method", "url", "stream", "user"];
 
 impl Row {
-    /// Parses a line of the file. `line` is its number, counted from 1.
+    /// Parses a row of the file. `line` is its line number, counted from 1.
     pub fn parse(bytes: &[u8], line: usize) -> Row {
         let own_id = Value::from(format!("line-{line}"));
         let parsed = std::str::from_utf8(bytes)
@@ -81,13 +81,13 @@ impl Row {
         }
     }
 
-    /// The id as a string: 7 and "7" are equal.
+    /// Returns the id as a string, so that the ids 7 and "7" are equal.
     pub fn key(&self) -> String {
         key(&self.id)
     }
 }
 
-/// An id as a string.
+/// Returns an id as a string.
 pub fn key(id: &Value) -> String {
     match id {
         Value::String(text) => text.clone(),

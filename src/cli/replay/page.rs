@@ -7,7 +7,7 @@ use illumine::studio::{PictureSource, Work};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-/// Collects the answers, notices and pictures that one line led to.
+/// Collects the answers, notices and pictures that one line of a script produced.
 pub(super) struct ReplayPage {
     halt: Halt,
     news: SyncSender<News>,
@@ -15,7 +15,7 @@ pub(super) struct ReplayPage {
     shows: bool,
     /// Answers and notices.
     pub(super) answer: String,
-    /// The last notice: the reason if the line was refused.
+    /// The last notice. If the line was refused, this is the reason.
     pub(super) notice: String,
     pub(super) pictures: Vec<Arc<[u8]>>,
     /// The pictures of the whole case.

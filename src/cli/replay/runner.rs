@@ -22,7 +22,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Instant;
 use story::{Reply, Settings, Status};
 
-/// A session and its engine, in which cases run one after the other.
+/// The state of a replay.
 pub(super) struct Runner<'a> {
     studio: Studio,
     events: Receiver<Reply>,
@@ -38,7 +38,7 @@ pub(super) struct Runner<'a> {
     refused: Option<String>,
 }
 
-/// Why a line could not run: a sentence, and its exit code.
+/// The reason why a line could not run, as a sentence, and the exit code.
 type Fault = (String, Exit);
 
 impl<'a> Runner<'a> {
@@ -66,7 +66,7 @@ impl<'a> Runner<'a> {
         self.page.interrupted()
     }
 
-    /// Runs a case as many times as its script says; None if it was interrupted.
+    /// Runs a case as many times as its script says. Returns None if the case was interrupted.
     pub(super) fn case(
         &mut self,
         script: &Script,
@@ -200,7 +200,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Types a line and waits for its answer.
+    /// Types a line and waits until the line has been carried out.
     fn line(&mut self, text: &str) -> Result<(), Fault> {
         self.page.begin_line();
         self.refused = None;
@@ -257,8 +257,8 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Combines the report of a repeated case's next run with that of the runs before it. The failures
-/// reported are those of the first run that failed.
+/// Adds the next run of a repeated case to the combined report of the runs before it. The reported
+/// failures are those of the first run that failed.
 fn together(before: CaseReport, run: CaseReport) -> CaseReport {
     let sum = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
     let (tokens, seconds) = (before.tokens + run.tokens, sum(before.seconds, run.seconds));

@@ -1,7 +1,7 @@
-//! Decides when to send each case, and whether to retry a failed one.
+//! Decides when to send each case and whether to retry a failed case.
 //!
-//! This module uses no threads and no clock: the caller passes the time, so it also works in a
-//! simulation.
+//! This module uses no threads and no clock. The caller passes the current time, so the module also
+//! works in a simulation.
 
 use super::limit::Limit;
 use crate::engine::backend::Retry;
@@ -10,24 +10,25 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-/// The average wait before the first retry; it doubles with each further retry.
+/// The average wait before the first retry of a case. The wait doubles with each further retry.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The longest wait that a server may request; if it requests more, the case fails.
+/// The longest wait that a server may request. If a server requests a longer wait, the case fails.
 const MOST_PATIENT: Duration = Duration::from_secs(900);
 
-/// The state of a run: the requests in flight, and the cases waiting for a retry.
+/// The state of a run: the requests in flight and the cases that are waiting for a retry.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     limit: Limit,
     retries: u32,
     entropy: u64,
     in_flight: usize,
-    /// Cases waiting for a retry: due time, number to break ties, case, number of the attempt.
+    /// The cases that are waiting for a retry. Each entry contains the time at which the retry is
+    /// due, a number that breaks ties, the case, and the number of the attempt.
     waiting: BinaryHeap<Reverse<(Duration, u64, usize, u32)>>,
-    /// When requests to an overloaded server may resume.
+    /// The time at which requests to an overloaded server may resume.
     paused_until: Duration,
-    /// Whether all cases have been sent at least once.
+    /// Whether every case has been sent at least once.
     exhausted: bool,
     sent: u64,
 }
@@ -36,24 +37,24 @@ pub struct Dispatch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
     pub case: usize,
-    /// The number of the attempt, from 1.
+    /// The number of the attempt, counted from 1.
     pub attempt: u32,
     cuts: u32,
 }
 
-/// What to do next.
+/// What the caller has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Start(Job),
-    /// Wait for an answer, or until this time, if given.
+    /// Wait for an answer, but no longer than until the given time, if there is one.
     Wait(Option<Duration>),
     /// Every case has ended.
     Over,
 }
 
 impl Dispatch {
-    /// Creates the state of a run. `jobs` is the maximum number of requests in flight; None adapts
-    /// it.
+    /// Creates the state of a run. `jobs` is the maximum number of requests in flight. If `jobs` is
+    /// None, the maximum adapts to the server.
     pub fn new(jobs: Option<usize>, retries: u32, entropy: u64) -> Dispatch {
         Dispatch {
             limit: Limit::new(jobs),
@@ -75,7 +76,7 @@ impl Dispatch {
         self.limit.now()
     }
 
-    /// The highest possible number of requests in flight.
+    /// The highest number of requests that can ever be in flight.
     pub fn most(&self) -> usize {
         self.limit.most()
     }
@@ -135,8 +136,8 @@ impl Dispatch {
         })
     }
 
-    /// Records that a job has succeeded or failed. Returns true if its case is over, false if it
-    /// will be retried.
+    /// Records that a job has succeeded or failed. Returns true if the case is finished, or false
+    /// if the case will be retried.
     pub fn ended(&mut self, now: Duration, job: Job, failure: Option<Retry>) -> bool {
         let in_flight = self.in_flight;
         self.in_flight = in_flight.saturating_sub(1);
@@ -164,8 +165,8 @@ impl Dispatch {
         false
     }
 
-    /// The wait before a retry: random, 0.5 to 1.5 times the average, so that cases that failed
-    /// together are not all retried together.
+    /// Returns a random wait before a retry, between 0.5 and 1.5 times the average. The wait is
+    /// random so that cases that failed together are not all retried together.
     fn backoff(&self, attempt: u32) -> Duration {
         let usual = FIRST_WAIT * 2u32.saturating_pow(attempt - 1);
         let number = self.sent.wrapping_mul(31) + self.waiting.len() as u64;
@@ -185,7 +186,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// Starts all cases that may start now.
+    /// Starts every case that may start at the time `now`.
     fn started(dispatch: &mut Dispatch, now: Duration, left: &mut usize) -> (Vec<Job>, Next) {
         let mut jobs = Vec::new();
         loop {

@@ -1,23 +1,24 @@
-//! Limits the requests in flight: success raises the limit, overload halves it (AIMD, as in TCP;
-//! Chiu and Jain 1989).
+//! Limits the number of requests in flight. A success raises the limit, and an overload halves it
+//! (AIMD, as in TCP; Chiu and Jain 1989).
 
-/// The initial limit, if it adapts.
+/// The initial limit on requests in flight, if the limit adapts to the server.
 const FIRST: usize = 8;
-/// The highest limit, if it adapts.
+/// The highest limit on requests in flight, if the limit adapts to the server.
 pub const MOST: usize = 256;
 
-/// The limit on requests in flight.
+/// The current limit on requests in flight, and how it changes.
 #[derive(Clone, Debug)]
 pub struct Limit {
     now: f64,
     most: f64,
-    /// Whether the limit still doubles with each round of answers, as it does before any overload.
+    /// Whether the limit still doubles with each round of answers. It does so until the first
+    /// overload.
     doubling: bool,
     cuts: u32,
 }
 
 impl Limit {
-    /// Creates the limit. `jobs`, if given, is both the initial and the highest limit.
+    /// Creates the limit. If `jobs` is given, it is both the initial limit and the highest limit.
     pub fn new(jobs: Option<usize>) -> Limit {
         let most = jobs.unwrap_or(MOST).max(1);
         Limit {
@@ -36,13 +37,14 @@ impl Limit {
         self.most as usize
     }
 
-    /// How many times the limit has been halved; each request stores this count when it starts.
+    /// The number of times that the limit has been halved. Each request stores this number when it
+    /// starts.
     pub fn cuts(&self) -> u32 {
         self.cuts
     }
 
-    /// Raises the limit after a success, but only if the requests in flight had reached it:
-    /// otherwise, nothing shows that the server can handle more.
+    /// Raises the limit after a success, but only if the number of requests in flight had reached
+    /// the limit. Otherwise, nothing shows that the server can handle more requests.
     pub fn grow(&mut self, in_flight: usize) {
         if in_flight < self.now() {
             return;
@@ -54,8 +56,8 @@ impl Limit {
         self.now = (self.now + by).min(self.most);
     }
 
-    /// Halves the limit, but only once for all requests that started before the cut, since one
-    /// overload makes many of them fail.
+    /// Halves the limit after an overload. One overload makes many requests fail, so the limit is
+    /// halved only once for all requests that started before it was halved.
     pub fn cut(&mut self, cuts_at_start: u32) {
         if cuts_at_start == self.cuts {
             self.now = (self.now / 2.0).max(1.0);

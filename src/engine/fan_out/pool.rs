@@ -1,4 +1,4 @@
-//! The threads of a run, each of which sends one request at a time and waits for the answer.
+//! The pool of threads of a run. Each thread sends one request at a time and waits for the answer.
 
 use super::dispatch::Job;
 use crate::engine::backend::{Answer, Backend, Failure, Listener};
@@ -13,24 +13,25 @@ use std::time::{Duration, Instant};
 use story::Event;
 use story::message::TextRequest;
 
-/// The stack size of a thread: small, since it only sends requests.
+/// The stack size of a thread in bytes. It is small, since a thread only sends requests.
 const STACK: usize = 1 << 20;
 
-/// A request for a thread.
+/// A request that a thread of the pool has to send.
 pub(super) struct Task {
     pub job: Job,
     pub request: TextRequest,
     pub model: usize,
-    /// A new backend for the thread, if it is new or its last request was for another model.
+    /// A backend for the request's model. None if the thread already has one from its last request.
     pub backend: Option<Box<dyn Backend + Send>>,
 }
 
 /// The outcome of a request.
 pub(super) struct Report {
-    /// The thread; None for a request that ran on the calling thread.
+    /// The index of the thread that sent the request; None if the request ran on the calling
+    /// thread.
     pub thread: Option<usize>,
     pub job: Job,
-    /// The index of the model that got the request; None if the request was not sent.
+    /// The index of the model that received the request; None if the request was not sent.
     pub model: Option<usize>,
     pub seed: u64,
     pub text: String,
@@ -39,7 +40,7 @@ pub(super) struct Report {
     pub took: Duration,
 }
 
-/// The threads, and the channel of their reports.
+/// The threads of a run, and the channel on which they report.
 pub(super) struct Pool {
     threads: Vec<Thread>,
     idle: Vec<usize>,
@@ -51,7 +52,7 @@ pub(super) struct Pool {
 struct Thread {
     tasks: Sender<Task>,
     handle: JoinHandle<()>,
-    /// The index of the model whose backend the thread has.
+    /// The index of the model for which the thread has a backend.
     model: Option<usize>,
 }
 
@@ -76,7 +77,7 @@ impl Pool {
         self.idle.push(thread);
     }
 
-    /// Sends a request to an idle thread, or to a new one.
+    /// Sends a request to an idle thread, or to a new thread if none is idle.
     pub fn send(
         &mut self,
         job: Job,
@@ -121,7 +122,7 @@ impl Pool {
         Ok(number)
     }
 
-    /// Waits until all threads have ended, and returns the reports not yet received.
+    /// Waits until all threads have ended. Returns the reports that have not been received yet.
     pub fn end(self) -> Vec<Report> {
         for thread in self.threads {
             drop(thread.tasks);
@@ -158,7 +159,7 @@ fn work(
     }
 }
 
-/// Writes the passage of one case on this thread.
+/// Writes the passage of one case on the current thread.
 pub(super) fn write(
     backend: &mut dyn Backend,
     job: Job,

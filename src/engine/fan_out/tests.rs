@@ -1,4 +1,4 @@
-//! Tests runs with fake backends.
+//! Tests runs of many cases with fake backends.
 
 use super::*;
 use crate::engine::NoModel;
@@ -9,7 +9,8 @@ use std::sync::Mutex;
 use story::message::{Capabilities, LengthGoal, Overflow};
 use story::{Context, Event, Sampling};
 
-/// Numbered cases, each of which requests a text from a model.
+/// A source of test cases; each case requests a text from the model in `models` with the same
+/// index.
 struct Numbered {
     models: Vec<&'static str>,
     next: usize,
@@ -88,8 +89,8 @@ fn a_model_that_is_not_there_ends_the_run_or_costs_its_own_rows() {
     );
 }
 
-/// A server that answers each request with its seed, except that it panics for seed 3 and is
-/// overloaded at the first request with every 20th seed.
+/// A fake server that normally answers with the seed of the request. It panics for seed 3, and it
+/// is overloaded when it first receives a request with every 20th seed.
 struct Shaky {
     about: ModelInfo,
     asked: std::sync::Arc<Mutex<HashMap<u64, usize>>>,

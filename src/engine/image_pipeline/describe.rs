@@ -1,21 +1,22 @@
-//! Turns a passage into a short prompt: the text model's description of the passage, if something
-//! in it can be drawn, else keywords of the passage.
+//! Turns a passage into a short prompt. The prompt is the text model's description of the passage
+//! if that description names something that can be drawn. Otherwise, the prompt consists of
+//! keywords of the passage.
 
 use super::{DrawError, ImagePipeline};
 use story::sentence::{excerpt, sentence_ends};
 
-/// The similarity to a concept above which the text model's line is used.
+/// The minimum similarity to a concept at which the text model's description is used.
 const WELL: f32 = 0.45;
-/// The similarity to a concept above which a single word is used.
+/// The minimum similarity to a concept at which a single word of the passage is used.
 const WORD: f32 = 0.6;
 /// The maximum number of keywords in a prompt.
 const THINGS: usize = 3;
-/// The maximum number of words of a passage to embed.
+/// The maximum number of words of a passage that are compared with the concepts.
 const LOOKED_UP: usize = 32;
-/// The length of the shortest keyword in letters.
+/// The minimum length of a keyword in letters.
 const SHORTEST: usize = 4;
 
-/// Stop words, which name nothing that can be drawn.
+/// Words that name nothing that can be drawn, and that are therefore never keywords.
 const EMPTY: &[&str] = &[
     "about",
     "after",
@@ -133,7 +134,8 @@ const EMPTY: &[&str] = &[
 ];
 
 impl ImagePipeline {
-    /// The prompt for a picture of `text`; `line` is the text model's description of it.
+    /// Returns the prompt for a picture of the passage `text`. `line` is the text model's
+    /// description of the passage.
     pub fn describe(&self, text: &str, line: &str) -> Result<String, DrawError> {
         let line = tidy(line);
         if self.similarity(&line)? >= WELL {
@@ -153,7 +155,7 @@ impl ImagePipeline {
         })
     }
 
-    /// The text's words that are close to a concept, the closest first.
+    /// Returns the words of a text that are similar to a concept, the most similar word first.
     fn meant(&self, text: &str) -> Result<Vec<String>, DrawError> {
         let mut words: Vec<String> = Vec::new();
         for word in bare(text).into_iter().rev() {
@@ -173,7 +175,7 @@ impl ImagePipeline {
     }
 }
 
-/// The concepts that a text mentions last, by their labels and in the order of the text.
+/// Returns the labels of the concepts that a text mentions last, in the order of the text.
 pub fn keywords(text: &str, labels: &[String]) -> Vec<String> {
     let words: Vec<String> = bare(text).iter().map(|word| singular(word)).collect();
     let mut found: Vec<(usize, usize, &str)> = Vec::new();
@@ -204,7 +206,7 @@ pub fn keywords(text: &str, labels: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Splits a text into lower-case words, without punctuation or a final "'s".
+/// Splits a text into lower-case words. Punctuation and a final "'s" are removed.
 fn bare(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'');
     let words = words.map(|word| {
@@ -228,7 +230,8 @@ fn singular(word: &str) -> String {
     stem.to_string()
 }
 
-/// The first line of the text model's answer, without quotes and punctuation around it.
+/// Returns the first line of the text model's answer, without the quotes and the punctuation around
+/// that line.
 fn tidy(line: &str) -> String {
     let line = line.trim().lines().next().unwrap_or_default();
     let line = line.trim_matches(|c: char| c.is_whitespace() || "\"'“”*_.:;,".contains(c));

@@ -1,4 +1,5 @@
-//! An image job: draws the pictures of one request, and makes the provenance of each.
+//! An image job, which draws the pictures of one request and creates the provenance of each
+//! picture.
 
 use super::prompt::PromptEmbedding;
 use super::{BATCH, DrawError, ImagePipeline, KeepGoing, MAX_PICTURES, PictureStyle};
@@ -13,7 +14,7 @@ use story::picture::{
     Derivation, DrawnPicture, Layer, LerpTarget, PictureProvenance, PictureRequest, PromptOrPicture,
 };
 
-/// A request and its finished pictures.
+/// A request for pictures, and the pictures that are finished.
 pub(super) struct ImageJob<'a> {
     pub(super) pipeline: &'a ImagePipeline,
     pub(super) request: &'a PictureRequest,
@@ -37,7 +38,8 @@ impl ImageJob<'_> {
         self.observer.progress("Drawing", done, Some(total));
     }
 
-    /// Draws one picture for each style and seed.
+    /// Draws one picture of the prompt for each style and seed. Returns false if the request was
+    /// stopped.
     pub(super) fn words(&mut self, prompt: &str) -> Result<bool, DrawError> {
         let styles = self.pipeline.style_numbers(&self.request.style, None)?;
         let embedding = self.pipeline.embed_prompt(prompt)?;
@@ -85,8 +87,8 @@ impl ImageJob<'_> {
         })
     }
 
-    /// Generates a picture with `make` for each style and seed, batch by batch. Returns false if
-    /// stopped.
+    /// Generates a picture for each style and seed by calling `make` for each batch of pictures.
+    /// Returns false if the request was stopped.
     fn each(
         &mut self,
         prompt: &str,
@@ -123,7 +125,8 @@ impl ImageJob<'_> {
         Ok(true)
     }
 
-    /// Draws pictures at positions between two ends, each of which is a prompt or a picture.
+    /// Draws pictures at given positions between two ends, each of which is a prompt or a picture.
+    /// Returns false if the request was stopped.
     pub(super) fn lerp(
         &mut self,
         from: &PromptOrPicture,
@@ -160,8 +163,8 @@ impl ImageJob<'_> {
         Ok(true)
     }
 
-    /// One end of an interpolation, and its style number. If both ends are prompts, they share a
-    /// seed, so that they differ only in their text.
+    /// Returns one end of an interpolation, and the index of its style. If both ends are prompts,
+    /// they get the same seed, so that they differ only in their text.
     fn endpoint(&self, sight: &PromptOrPicture) -> Result<(LerpTarget, Option<u32>), DrawError> {
         let (prompt, own) = self::sight(sight);
         if prompt.trim().is_empty() {

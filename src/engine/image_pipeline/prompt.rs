@@ -1,21 +1,21 @@
-//! Prompt embeddings: of the whole prompt, and of its subject alone.
+//! Computes the embeddings of a prompt: one of the whole prompt, and one of its subject alone.
 //!
-//! "A ship in a storm" is closer to storms than to ships; the words before "in" name the subject.
-//! The illuminator uses the subject only if it matches a concept clearly better than the whole
-//! prompt.
+//! The embedding of "A ship in a storm" is closer to storms than to ships, but the words before
+//! "in" name the subject. The illuminator uses the embedding of the subject only if that embedding
+//! matches a concept clearly better than the embedding of the whole prompt.
 
 use super::{DrawError, ImagePipeline, MAX_PROMPT_CHARS};
 
-/// The embeddings of a prompt and of its subject, as unit vectors. The subject's is empty if the
-/// subject is the whole prompt; both are empty if the prompt is.
+/// The embeddings of a prompt and of its subject, as unit vectors. The embedding of the subject is
+/// empty if the subject is the whole prompt. Both embeddings are empty if the prompt is empty.
 #[derive(Default)]
 pub(super) struct PromptEmbedding {
     pub(super) words: Vec<f32>,
     pub(super) subject: Vec<f32>,
 }
 
-/// Words that end the subject, because they say where it is or what it does. "Of" is not one of
-/// them: the subject of "a slice of bread on a plate" is not just "slice".
+/// Words that end the subject, because they begin a description of where the subject is or what it
+/// does. "Of" is not in the list: the subject of "a slice of bread on a plate" is "slice of bread".
 const AFTER: &[&str] = &[
     "above", "across", "against", "along", "among", "and", "around", "as", "at", "before",
     "behind", "below", "beneath", "beside", "between", "beyond", "by", "carrying", "crossing",
@@ -25,7 +25,7 @@ const AFTER: &[&str] = &[
     "toward", "towards", "under", "walking", "watching", "wearing", "where", "which", "while",
     "who", "whose", "with", "without",
 ];
-/// Words skipped before the subject.
+/// Articles and similar words, which are skipped before the subject.
 const ARTICLES: &[&str] = &[
     "a", "an", "the", "one", "some", "my", "his", "her", "their", "our",
 ];
@@ -46,7 +46,7 @@ impl ImagePipeline {
     }
 }
 
-/// The subject of a prompt, without articles; None if it is the whole prompt.
+/// Returns the subject of a prompt, without articles, or None if the subject is the whole prompt.
 fn subject(words: &str) -> Option<String> {
     let mut named: Vec<&str> = Vec::new();
     for word in words.split_whitespace() {

@@ -1,5 +1,5 @@
-//! Scenes: splits a prompt into a backdrop and up to three subjects, and draws each as a layer. The
-//! store assembles the layers.
+//! Draws scenes. A prompt is split into a backdrop and up to three subjects, and each of these
+//! parts is drawn as a layer. The store combines the layers into one picture.
 
 use super::DrawError;
 use super::job::{ImageJob, PictureLabel, concept_pairs};
@@ -8,7 +8,7 @@ use story::picture::{Derivation, DrawnPicture, Layer, PictureProvenance};
 
 /// The maximum number of subjects in front of a backdrop.
 const SUBJECTS: usize = 3;
-/// The backdrop if the prompt names none.
+/// The backdrop that is used if the prompt names none.
 const BACKDROP: &str = "sunrise over mountains";
 /// Prepositions that introduce a place.
 const PLACES: &[&str] = &[
@@ -21,13 +21,13 @@ const BETWEEN: &[&str] = &[
     "and", "with", "beside", "near", "while", "as", "or", "then", "that", "which", "who",
     "holding", "carrying", "wearing",
 ];
-/// Words skipped at the start of a part.
+/// Articles and similar words, which are skipped at the start of a part.
 const ARTICLES: &[&str] = &[
     "a", "an", "the", "his", "her", "its", "their", "my", "your", "our", "this", "that", "there",
     "is", "are", "was", "were", "of", "to", "some",
 ];
 
-/// The parts of a scene, the backdrop first.
+/// Splits a prompt into the parts of a scene. The backdrop is the first part.
 pub fn parts(words: &str) -> Vec<String> {
     let (mut backdrop, mut subjects) = (None, Vec::new());
     let (mut part, mut place): (Vec<&str>, bool) = (Vec::new(), false);
@@ -68,7 +68,7 @@ fn is_in(list: &[&str], word: &str) -> bool {
 }
 
 impl ImageJob<'_> {
-    /// Draws one scene for each seed.
+    /// Draws one scene for each style and seed. Returns false if the request was stopped.
     pub(super) fn scene(&mut self, prompt: &str) -> Result<bool, DrawError> {
         let parts = parts(prompt);
         let styles = self.pipeline.style_numbers(&self.request.style, None)?;

@@ -1,11 +1,12 @@
-//! Turns download progress into events, and passes stop requests to the download.
+//! Turns the progress of a download into progress events, and stops the download on request.
 
 use super::LoadError;
 use base::progress::Observer;
 use hub::fetch::{FetchError, Progress};
 use std::ops::ControlFlow;
 
-/// Forwards download progress, and stops the download on request.
+/// Returns a callback for a download that forwards the progress to `observer` and stops the
+/// download if the observer is cancelled.
 pub fn watching(observer: &dyn Observer) -> impl FnMut(&Progress) -> ControlFlow<()> {
     let mut throttle = Throttle::default();
     move |news| {
@@ -28,7 +29,7 @@ impl From<FetchError> for LoadError {
     }
 }
 
-/// Limits progress events to one per 2 MB; a download reports every 128 kB.
+/// Limits progress events to one for every 2 MB. A download reports its progress every 128 kB.
 #[derive(Default)]
 struct Throttle {
     what: String,

@@ -1,4 +1,5 @@
-//! Requests that generate nothing: the alternatives for the next token, and the parts of a context.
+//! Answers requests that generate no text: those for the alternatives to the next token, and those
+//! for the parts of a context.
 
 use super::build_prompt::{prompt, segments, within_budget};
 use super::generate::prefill;
@@ -9,10 +10,11 @@ use llm::tokenizer::Decoder;
 use sampler::log_probability;
 use story::message::{Alternative, ContextReport, PassageStats, TextRequest};
 
-/// The maximum number of alternatives.
+/// The maximum number of alternatives that are returned.
 const MOST: usize = 20;
 
-/// The most likely next tokens, before and after the samplers; None if stopped.
+/// Returns the most likely next tokens, with their probabilities before and after the samplers.
+/// Returns None if the request was stopped.
 pub fn alternatives(
     loaded: &mut Loaded,
     request: &TextRequest,
@@ -64,7 +66,7 @@ fn word(loaded: &Loaded, id: u32) -> String {
     }
 }
 
-/// The context, part by part.
+/// Describes the context of a request, part by part.
 pub fn explain(loaded: &mut Loaded, request: &TextRequest) -> Result<ContextReport, Failure> {
     let (context, lore) = within_budget(loaded, &request.context)?;
     let fitted = prompt(loaded, request)?;

@@ -1,5 +1,5 @@
-//! Builds the prompt: encodes the context of a passage as tokens, at most as many as the model can
-//! read.
+//! Builds the prompt: encodes the context of a passage as tokens, and drops text that does not fit
+//! the model's context.
 
 use super::encode::{Encoded, encode_chat, encode_prose};
 use super::heal::heal;
@@ -12,8 +12,8 @@ use story::context::{ContextPart, Message, PartKind, Role, prompt_budget};
 use story::message::{Overflow, TextRequest, Truncation};
 use story::{Context, NodeId};
 
-/// The prompt of a request. The last one is cached, because a prefetched prompt is usually
-/// requested again.
+/// Returns the prompt of a request. The last prompt is cached, because a prefetched prompt is
+/// usually requested again.
 pub fn prompt(loaded: &mut Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
     let same = |last: &(TextRequest, Prompt)| {
         let (asked, _) = last;
@@ -29,8 +29,8 @@ pub fn prompt(loaded: &mut Loaded, request: &TextRequest) -> Result<Prompt, Prom
     Ok(prompt)
 }
 
-/// Builds the prompt. If it is cropped, it leaves room for the new tokens, at most a quarter of the
-/// model's context.
+/// Builds the prompt. A cropped prompt leaves room for the new tokens, but for no more than a
+/// quarter of the model's context.
 pub fn build(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
     let wanted = request.sampling.max_tokens as usize;
     let (context, lore) = within_budget(loaded, &request.context)?;
@@ -89,8 +89,9 @@ fn fit(
     }
 }
 
-/// Drops the oldest tokens of the story, in steps of an eighth of the context, so that the cut, and
-/// with it the KV cache, stays valid for many turns. Memory, lore and notes stay.
+/// Drops the oldest tokens of the story. The number of dropped tokens is a multiple of an eighth of
+/// the context, so that the remaining prompt begins at the same token for many turns and the KV
+/// cache stays valid. Memory, lore and notes are not dropped.
 fn crop(
     parts: &[ContextPart],
     whole: Encoded,
@@ -146,7 +147,7 @@ fn story_place(part: &ContextPart, at: usize) -> Option<(NodeId, usize)> {
     }
 }
 
-/// Drops whole messages, oldest first; the system message stays.
+/// Drops whole messages, the oldest first. System messages at the start are not dropped.
 fn fit_chat(
     loaded: &Loaded,
     messages: &[Message],
@@ -197,8 +198,9 @@ fn fit_chat(
     Err(PromptError::Message { tokens, context })
 }
 
-/// Drops lore beyond the budget and, if the model can fill gaps, the instruction that contains the
-/// text after the gap. Returns the titles of the dropped lore.
+/// Drops the lore that exceeds the budget. If the model can fill gaps, the instruction that
+/// contains the text after the gap is dropped too. Returns the new context and the titles of the
+/// dropped lore.
 pub fn within_budget(
     loaded: &Loaded,
     context: &Context,
@@ -208,7 +210,7 @@ pub fn within_budget(
     length::within_budget(context, loaded.model.context(), fills, count)
 }
 
-/// The number of tokens of each part of a context, for display.
+/// Counts the tokens of each part of a context, for display.
 pub fn segments(
     loaded: &Loaded,
     context: &Context,

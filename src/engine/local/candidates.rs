@@ -1,5 +1,6 @@
-//! Generates several continuations of one story in a batch: the prompt is evaluated once, and each
-//! step evaluates one token of every continuation. Each is bit-identical to one generated alone.
+//! Generates several continuations of one story in a batch. The prompt is evaluated once, and then
+//! each step evaluates one token of every continuation. Each continuation is bit-identical to a
+//! continuation that is generated alone.
 
 use super::build_prompt::prompt;
 use super::generate::{ms, prefill};
@@ -20,8 +21,8 @@ struct Way<'a> {
     over: Option<Status>,
 }
 
-/// Writes a passage for each request. Reports the end of all except the last; returns how the last
-/// one ended.
+/// Writes a passage for each request. The end of each passage except the last is reported by an
+/// event; the end of the last passage is returned.
 pub fn candidates(
     loaded: &mut Loaded,
     requests: &[TextRequest],
@@ -73,7 +74,8 @@ pub fn candidates(
     Ok(last)
 }
 
-/// The common prompt, if the requests have one and can be generated in a batch.
+/// Returns the prompt that the requests have in common, or None if the prompts differ or the
+/// passages cannot be generated in a batch.
 fn shared(loaded: &mut Loaded, requests: &[TextRequest]) -> Result<Option<Prompt>, Failure> {
     let [first, rest @ ..] = requests else {
         return Ok(None);
@@ -93,7 +95,7 @@ fn shared(loaded: &mut Loaded, requests: &[TextRequest]) -> Result<Option<Prompt
     Ok(Some(prompt).filter(|prompt| !prompt.ids.is_empty()))
 }
 
-/// Generates until each continuation has ended.
+/// Generates tokens until every continuation has ended.
 fn write(loaded: &mut Loaded, ways: &mut [Way], listener: &dyn Listener) -> Result<(), Failure> {
     let mut branches: Vec<Branch> = ways.iter().filter_map(|_| loaded.model.branch()).collect();
     let mut first = None;

@@ -1,12 +1,13 @@
 //! The draft model: a smaller model with the same vocabulary that proposes draft tokens (Leviathan
-//! et al. 2023). The output is still exactly that of the larger model: see [`super::speculate`].
+//! et al. 2023). The draft model does not change the larger model's output; see
+//! [`super::speculate`].
 
 use super::SLICE;
 use llm::{Logits, ModelError, TextModel, Tokenizer};
 use sampler::log_probability;
 
-/// The minimum probability for a draft token; a rejected one costs a row of the larger model's
-/// batch.
+/// The minimum probability of a draft token. A rejected draft token wastes one row of a batch of
+/// the larger model.
 const SURE: f64 = 0.4;
 
 pub struct Draft {
@@ -25,8 +26,8 @@ impl Draft {
         }
     }
 
-    /// Proposes up to `count` draft tokens to follow the tokens `read`; fewer, or none, if the
-    /// model becomes uncertain or is stopped.
+    /// Proposes up to `count` draft tokens that may follow the tokens `read`. Returns fewer tokens,
+    /// or none, if the draft model becomes uncertain or is stopped.
     pub fn guess(
         &mut self,
         read: &[u32],
@@ -70,7 +71,7 @@ impl Draft {
     }
 }
 
-/// The most likely token, if it is likely enough.
+/// Returns the most likely token if its probability is at least [`SURE`].
 fn likeliest(logits: &[f32]) -> Option<u32> {
     let best = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b]))?;
     let best = best as u32;

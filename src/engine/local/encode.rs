@@ -1,4 +1,5 @@
-//! Encodes a context as tokens. Text by the model becomes the tokens that it generated.
+//! Encodes a context as tokens. For text that the model wrote, the tokens that the model generated
+//! are used.
 
 use super::loaded::Loaded;
 use super::spelled::spelled;
@@ -7,14 +8,15 @@ use llm::template::ChatMessage;
 use story::Context;
 use story::context::{ContextPart, Message, Role};
 
-/// Tokens, with the part and the byte offset at which each one starts.
+/// Encoded tokens. `places` contains, for each token, the index of the part and the byte offset in
+/// that part at which the token starts.
 #[derive(Debug, Default)]
 pub struct Encoded {
     pub ids: Vec<u32>,
     pub places: Vec<(usize, usize)>,
 }
 
-/// Encodes a whole context, whether it fits or not.
+/// Encodes a whole context, even if it does not fit the model's context.
 pub fn encode(loaded: &Loaded, context: &Context) -> Result<Vec<u32>, ModelError> {
     match context {
         Context::Prose { parts, .. } => Ok(encode_prose(loaded, parts)?.ids),
@@ -22,8 +24,9 @@ pub fn encode(loaded: &Loaded, context: &Context) -> Result<Vec<u32>, ModelError
     }
 }
 
-/// Encodes the parts. Adjacent texts are encoded as one, so that parts may meet inside a word; text
-/// by this model becomes the tokens that it generated.
+/// Encodes the parts of a context. Adjacent parts are encoded as one text, so that one part may end
+/// and the next begin inside a word. For text that this model wrote, the tokens that the model
+/// generated are used.
 pub fn encode_prose(loaded: &Loaded, parts: &[ContextPart]) -> Result<Encoded, ModelError> {
     let mut encoder = Encoder {
         loaded,
@@ -45,9 +48,10 @@ pub fn encode_prose(loaded: &Loaded, parts: &[ContextPart]) -> Result<Encoded, M
 struct Encoder<'a> {
     loaded: &'a Loaded,
     out: Encoded,
-    /// Text to be joined with the next part.
+    /// Text that is not encoded yet, because the next part may continue it.
     words: String,
-    /// Where each part starts: the byte in `words`, the part, and the byte in the part.
+    /// Where each part starts in `words`: a byte offset in `words`, the index of the part, and the
+    /// corresponding byte offset in the part.
     starts: Vec<(usize, usize, usize)>,
 }
 
@@ -89,7 +93,7 @@ impl Encoder<'_> {
     }
 }
 
-/// The messages in the form that a chat template takes.
+/// Converts messages to the form that a chat template takes.
 fn chat(messages: &[Message]) -> Vec<ChatMessage> {
     let plain = |message: &Message| ChatMessage {
         role: message.role.name(),
@@ -153,7 +157,7 @@ fn own<'a>(loaded: &Loaded, part: &'a ContextPart) -> &'a [u32] {
     }
 }
 
-/// Whether a part's tokens come from this model and spell exactly its text.
+/// Whether the stored tokens of a part come from this model and spell exactly the part's text.
 fn wrote(loaded: &Loaded, part: &ContextPart) -> bool {
     let found = spelled(&loaded.tokenizer, &loaded.about.sha256, part, "");
     part.healed == 0 && found.is_some_and(|found| found.bytes == part.text.len())

@@ -1,4 +1,5 @@
-//! Generates one passage, from prompt to end: the loop that every text model shares.
+//! Generates one passage, from the prompt to the end of the passage. All local text models use this
+//! loop.
 
 use super::SLICE;
 use super::build_prompt::prompt;
@@ -14,7 +15,7 @@ use std::time::Instant;
 use story::message::{FailureKind, PassageStats, TextRequest};
 use story::{Event, NodeId, Status};
 
-/// Generates one passage.
+/// Generates one passage for a request.
 pub fn text(loaded: &mut Loaded, request: &TextRequest, listener: &dyn Listener) -> Answer {
     let mut prompt = prompt(loaded, request)?;
     let mut stats = prompt.stats();
@@ -39,8 +40,8 @@ pub fn text(loaded: &mut Loaded, request: &TextRequest, listener: &dyn Listener)
     Ok((status, stats))
 }
 
-/// Prefills the prompt and decides whether its last word needs healing. Returns the last token's
-/// logits, or None if stopped.
+/// Prefills the prompt, and decides whether the last word of the prompt needs healing. Returns the
+/// logits after the last token, or None if the request was stopped.
 pub fn prefill(
     loaded: &mut Loaded,
     prompt: &mut Prompt,
@@ -63,8 +64,8 @@ pub fn prefill(
     Ok(logits)
 }
 
-/// Prefills a prompt that may be requested soon. Does nothing if evaluating it in pieces would
-/// change the result, because the output must not depend on how quickly a line was typed.
+/// Prefills a prompt that may be requested soon. Does nothing if evaluating a prompt in pieces
+/// would change the result, because the output must not depend on how quickly a line was typed.
 pub fn read_ahead(loaded: &mut Loaded, request: &TextRequest, observer: &dyn Observer) {
     if !loaded.model.is_batch_invariant() {
         return;
@@ -77,7 +78,8 @@ pub fn read_ahead(loaded: &mut Loaded, request: &TextRequest, observer: &dyn Obs
     }
 }
 
-/// Evaluates the tokens that are not in the KV cache yet, in slices.
+/// Evaluates the tokens of the prompt that are not in the KV cache yet, in slices. Returns the
+/// logits after the last token, or None if the request was stopped.
 fn read(
     loaded: &mut Loaded,
     prompt: &Prompt,

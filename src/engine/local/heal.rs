@@ -1,25 +1,27 @@
-//! Token healing: if a person's text ends inside a word or on a space, its last tokens are removed,
-//! and the model may only sample tokens that spell the same text again. So "The lam" becomes "The
-//! lamp", and a trailing space is not doubled. The model decides whether a word has ended: if it
-//! would continue with a space or a punctuation mark, "A man" stays and does not become "A many".
+//! Token healing. If a person's text ends inside a word or on a space, the last tokens of the text
+//! are removed, and the model may only sample tokens that spell the removed text again. So "The
+//! lam" becomes "The lamp", and a space at the end is not doubled. Before the tokens are removed,
+//! the model decides whether the word has already ended. If the model would continue with a space
+//! or a punctuation mark, the text is not healed; so "A man" does not become "A many".
 
 use llm::Tokenizer;
 
-/// The bytes of removed tokens that new tokens have yet to spell; empty if healing is over or not
-/// needed.
+/// The state of token healing for one passage. `tail` contains the removed bytes that new tokens
+/// have not spelled yet; it is empty if healing is finished or not needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Healing {
     tail: Vec<u8>,
-    /// The number of tokens at the prompt's end that are removed.
+    /// The number of tokens that are removed from the end of the prompt.
     tokens: usize,
-    /// The number of bytes of the person's text that the new tokens spell again.
+    /// The number of bytes of the person's text that new tokens have to spell again.
     pub bytes: usize,
 }
 
-/// The maximum number of tokens to remove.
+/// The maximum number of tokens that are removed.
 const MOST: usize = 8;
 
-/// Finds the tokens to remove if the text ends inside a word or on a space.
+/// Finds the tokens to remove from a text that ends inside a word or on a space. The result is
+/// empty for any other text.
 pub fn heal(tokenizer: &Tokenizer, ids: &[u32]) -> Healing {
     let goes_on = |c: char| c.is_alphanumeric() || c == ' ' || c == '\'' || c == '’';
     let mut tail = Vec::new();
@@ -50,7 +52,7 @@ pub fn heal(tokenizer: &Tokenizer, ids: &[u32]) -> Healing {
     }
 }
 
-/// If the probability that the word has ended is above this, the text stays as it is.
+/// The text is not healed if the probability that its last word has ended exceeds this value.
 const ENDED: f64 = 0.5;
 
 impl Healing {
@@ -58,8 +60,8 @@ impl Healing {
         self.tail.is_empty()
     }
 
-    /// Decides after prefill whether the text ends between words, so that it needs no healing.
-    /// `logits` are those of the next token.
+    /// Whether the text needs no healing, because its last word has ended. `logits` are the logits
+    /// of the token that follows the text.
     pub fn is_needless(&self, tokenizer: &Tokenizer, logits: &[f32]) -> bool {
         if self.tail.last().is_none_or(|last| *last == b' ') {
             return self.is_over();
@@ -80,12 +82,13 @@ impl Healing {
         ends > all * ENDED
     }
 
-    /// Removes the tokens that will be spelled again.
+    /// Removes the tokens that new tokens will spell again.
     pub fn begin(&self, ids: &mut Vec<u32>) {
         ids.truncate(ids.len() - self.tokens);
     }
 
-    /// Masks every token that does not spell the remaining bytes.
+    /// Excludes every token that does not spell the remaining bytes, by setting its logit to
+    /// negative infinity.
     pub fn allow(&self, tokenizer: &Tokenizer, logits: &mut [f32]) {
         for (id, logit) in logits.iter_mut().enumerate() {
             let bytes = tokenizer.bytes(id as u32);
@@ -96,14 +99,14 @@ impl Healing {
         }
     }
 
-    /// Like `allow`, but does nothing if no bytes remain.
+    /// Calls [`Healing::allow`] if bytes remain to be spelled.
     pub fn allow_if_any(&self, tokenizer: &Tokenizer, logits: &mut [f32]) {
         if !self.is_over() {
             self.allow(tokenizer, logits);
         }
     }
 
-    /// Records the bytes of a new token.
+    /// Removes the bytes that a new token spells from the remaining bytes.
     pub fn spell(&mut self, bytes: &[u8]) {
         let spelled = bytes.len().min(self.tail.len());
         self.tail.drain(..spelled);

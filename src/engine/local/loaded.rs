@@ -1,4 +1,4 @@
-//! A loaded model: weights, tokenizer, chat template, and the contents of its KV cache.
+//! A loaded model: its weights, tokenizer and chat template, and the tokens in its KV cache.
 
 use super::draft::Draft;
 use super::prompt::Prompt;
@@ -9,20 +9,21 @@ use sampler::dry::SequenceBreakers;
 use story::ModelInfo;
 use story::message::TextRequest;
 
-/// A loaded model.
+/// A loaded text model, with its KV cache.
 pub struct Loaded {
     pub about: ModelInfo,
     pub model: Box<dyn TextModel>,
     pub tokenizer: Tokenizer,
     pub template: Option<ChatTemplate>,
-    /// The tokens in the KV cache, in order, without pending draft tokens.
+    /// The tokens in the KV cache, in order. Draft tokens that have not been accepted yet are not
+    /// included.
     held: Vec<u32>,
-    /// The logits after the last token in the cache, if known.
+    /// The logits after the last token in the KV cache; empty if they are unknown.
     latest: Vec<f32>,
     ahead: Ahead,
-    /// The last request and its prompt.
+    /// The last request, and the prompt that was built for that request.
     pub prompted: Option<Box<(TextRequest, Prompt)>>,
-    /// The draft model, used if prompt lookup finds nothing.
+    /// The draft model, which is used if prompt lookup finds no draft tokens.
     pub draft: Option<Draft>,
     /// Whether speculative decoding is on.
     pub speculate: bool,
@@ -51,19 +52,20 @@ impl Loaded {
         }
     }
 
-    /// The length of the common prefix of `ids` and the KV cache.
+    /// Returns how many tokens at the start of `ids` are already in the KV cache.
     pub fn common_prefix(&self, ids: &[u32]) -> usize {
         let pairs = self.held.iter().zip(ids);
         pairs.take_while(|(held, id)| held == id).count()
     }
 
-    /// The logits after these tokens, if they are exactly the cache's contents.
+    /// Returns the logits after the tokens `ids`, if `ids` is exactly the contents of the KV cache
+    /// and the logits are known.
     pub fn latest(&self, ids: &[u32]) -> Option<&[f32]> {
         let known = !self.latest.is_empty() && self.held == ids;
         known.then_some(self.latest.as_slice())
     }
 
-    /// Stores the logits for the token that follows the cache's contents.
+    /// Stores the logits of the token that follows the contents of the KV cache.
     pub fn remember(&mut self, logits: &[f32]) {
         self.latest = logits.to_vec();
     }
@@ -82,12 +84,13 @@ impl Loaded {
         self.rewind(0);
     }
 
-    /// The number of accepted draft tokens so far.
+    /// The number of draft tokens that have been accepted since the model was loaded.
     pub fn accepted_drafts(&self) -> usize {
         self.ahead.accepted
     }
 
-    /// The token of a line break, which XTC must not remove.
+    /// Returns the token that stands for a line break, which XTC must not remove. Returns None if a
+    /// line break is not a single token.
     pub fn newline(&self) -> Option<u32> {
         let ids = self.tokenizer.encode("\n").ok()?;
         ids.first().copied().filter(|_| ids.len() == 1)
@@ -112,7 +115,7 @@ impl Loaded {
         Ok(logits)
     }
 
-    /// Evaluates one token together with draft tokens.
+    /// Evaluates one token, together with draft tokens that may follow that token.
     fn next(
         &mut self,
         id: u32,
@@ -146,7 +149,7 @@ impl Loaded {
         Ok(Some(logits))
     }
 
-    /// Proposes draft tokens after a token.
+    /// Proposes draft tokens that may follow the token `id`.
     fn guess(
         &mut self,
         id: u32,
@@ -166,15 +169,15 @@ impl Loaded {
         }
     }
 
-    /// The KV cache for saving: its tokens and its bytes (`snapshot.rs` defines the format). None
-    /// if this backend cannot save it.
+    /// Returns the tokens in the KV cache and the bytes of the cache (`snapshot.rs` defines the
+    /// format). Returns None if the cache of this model cannot be saved.
     pub fn save(&self) -> Option<(Vec<u32>, Vec<u8>)> {
         let read = self.held.len();
         let bytes = self.model.save(0, read, &self.about.sha256)?;
         Some((self.held.clone(), bytes))
     }
 
-    /// Restores a saved KV cache. After an error the cache is empty.
+    /// Restores a saved KV cache. After an error, the KV cache is empty.
     pub fn restore(&mut self, ids: &[u32], bytes: &[u8]) -> Result<(), ModelError> {
         self.forget();
         self.model.restore(bytes, &self.about.sha256)?;
@@ -186,7 +189,8 @@ impl Loaded {
         Ok(())
     }
 
-    /// Takes over the KV cache of a branch; `tokens` starts with the tokens in it.
+    /// Replaces the KV cache with that of a branch. `tokens` must start with the tokens in the
+    /// cache of the branch.
     pub fn adopt(&mut self, branch: &Branch, tokens: &[u32]) {
         self.rewind(self.held.len());
         self.latest.clear();
@@ -195,8 +199,8 @@ impl Loaded {
         self.held = tokens[..read].to_vec();
     }
 
-    /// DRY's sequence breakers as tokens, computed from the vocabulary and cached until the strings
-    /// change.
+    /// Returns the sequence breakers of DRY as tokens. The result is computed from the vocabulary,
+    /// and cached until `strings` changes.
     pub fn breakers(&mut self, strings: &[String]) -> SequenceBreakers {
         if let Some((_, breakers)) = self.breakers.as_ref().filter(|(kept, _)| kept == strings) {
             return breakers.clone();

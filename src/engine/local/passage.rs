@@ -1,9 +1,9 @@
-//! A passage in progress: from logits to final text.
+//! A passage in progress: samples tokens from logits, and sends the text that is final.
 //!
-//! Text is held back while it may still become something that must not appear: a stop sequence, a
-//! banned phrase, or the first word of a sentence beyond the goal. When a banned phrase appears,
-//! the KV cache is rewound to its first token, that token is made less likely, and another one is
-//! sampled from the same logits.
+//! Text is held back while it may still become something that must not appear: a stop sequence or a
+//! banned phrase. When a banned phrase appears, the KV cache is rewound to the position before the
+//! first token of the phrase. That token is made less likely, and the position is sampled again
+//! from the same logits.
 
 mod backtrack;
 
@@ -31,40 +31,44 @@ pub struct Passage<'a> {
     decoder: Decoder,
     bans: Bans,
     healing: Healing,
-    /// The number of tokens before the passage.
+    /// The number of tokens of the prompt.
     base: usize,
-    /// The prompt's tokens and all generated ones.
+    /// The tokens of the prompt, followed by all generated tokens.
     all: Vec<u32>,
-    /// Generated tokens that have not been sent yet.
+    /// The generated tokens that have not been sent yet.
     held: Vec<Token>,
-    /// The number of tokens sent so far.
+    /// The number of generated tokens that have been sent.
     sent: usize,
-    /// The text of `held`.
+    /// The text of the tokens in `held`.
     text: String,
-    /// The end of the sent text, which is needed to check whether the passage meets its goal.
+    /// The end of the text that has been sent, which is needed to check whether the passage meets
+    /// its length goal.
     before: String,
-    /// The number of healed bytes, which are not sent again.
+    /// The number of healed bytes that generated tokens have not spelled again yet. These bytes are
+    /// not sent.
     unsaid: usize,
     request_healed: usize,
     said_anything: bool,
-    /// For each position, the tokens made less likely there.
+    /// For each position in the passage, the tokens that are made less likely there, and by how
+    /// much their logits are lowered.
     blocked: HashMap<usize, Vec<(u32, f32)>>,
-    /// Banned phrases that may stay after all, each as the position of its first token in the
-    /// passage and the index of its ban.
+    /// The banned phrases that may stay in the passage after all. Each phrase is stored as the
+    /// position of its first token in the passage and the index of its ban.
     let_through: HashSet<(usize, usize)>,
 }
 
-/// A token that may still be rewound.
+/// A generated token that has not been sent, so that it can still be rewound.
 struct Token {
     id: u32,
-    /// Where the token's text ends in [`Passage::text`].
+    /// The byte offset at which the text of the token ends in [`Passage::text`].
     end: usize,
-    /// Whether the token's text consists of whole characters.
+    /// Whether the text up to the end of this token consists of whole characters.
     whole: bool,
     before: Option<Before>,
 }
 
-/// The state before a token was sampled, stored while phrases are banned.
+/// The logits, sampler and decoder before a token was sampled. They are stored only if phrases are
+/// banned.
 type Before = Box<(Vec<f32>, Sampler, Decoder)>;
 
 struct Drawn {
@@ -72,18 +76,19 @@ struct Drawn {
     before: Option<Before>,
 }
 
-/// What to do after a token was sampled.
+/// What the caller has to do after a token was sampled.
 pub enum Step {
-    /// Evaluate this token; the next one is sampled from its logits.
+    /// Evaluate this token, and sample the next token from the resulting logits.
     Feed(u32),
-    /// The token was rewound: sample again from these logits.
+    /// The token was rewound. Sample its position again, from these logits.
     Again(Vec<f32>),
     Over(Status),
 }
 
 enum Looked {
     On,
-    /// Sample a position again from these logits.
+    /// A banned phrase was rewound. Sample the position of its first token again, from these
+    /// logits.
     Back(Vec<f32>),
     Over(Status),
 }
@@ -116,7 +121,7 @@ impl<'a> Passage<'a> {
         })
     }
 
-    /// Generates until the goal is reached.
+    /// Generates tokens until the passage ends. Returns the reason for the end.
     pub fn write(
         &mut self,
         loaded: &mut Loaded,
@@ -141,7 +146,8 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Which logits to request: only the top-k, if the passage needs no others.
+    /// Returns which logits the passage needs for the next token: only the k highest, if the
+    /// sampler needs no more.
     fn rows(&self) -> Logits {
         let plain = self.bans.is_empty() && self.healing.is_over();
         match self.sampler.sufficient_top_k().filter(|_| plain) {
@@ -189,7 +195,7 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// The prompt's tokens and the passage's.
+    /// The tokens of the prompt and of the passage.
     pub fn tokens(&self) -> &[u32] {
         &self.all
     }
@@ -203,8 +209,8 @@ impl<'a> Passage<'a> {
         most_tokens(self.request)
     }
 
-    /// Samples the next token. The first one may not be an end token, since an empty passage is
-    /// useless.
+    /// Samples the next token. The first token of a passage cannot be an end token, since an empty
+    /// passage is useless.
     fn draw(&mut self, loaded: &Loaded, logits: &[f32]) -> Result<Drawn, Failure> {
         let before = (!self.bans.is_empty())
             .then(|| Box::new((logits.to_vec(), self.sampler.clone(), self.decoder.clone())));
@@ -250,8 +256,8 @@ impl<'a> Passage<'a> {
         });
     }
 
-    /// Whether the passage meets its length goal just before token `id`, given that this token
-    /// comes next.
+    /// Whether the passage meets its length goal without the sampled token `id`, which would come
+    /// next.
     fn goal_met_before(&self, loaded: &Loaded, id: u32) -> bool {
         let written = self.written();
         if !may_end(self.request, written) {
@@ -265,7 +271,8 @@ impl<'a> Passage<'a> {
         goal_met_before(self.request, written, &said, &piece)
     }
 
-    /// Sends the text that has become final; rewinds if a banned phrase appeared.
+    /// Sends the text that has become final. If a banned phrase has appeared, rewinds to its first
+    /// token instead.
     fn look(&mut self, loaded: &mut Loaded, listener: &dyn Listener) -> Result<Looked, Failure> {
         if let Some((at, ban)) = self.banned() {
             return self.go_back(loaded, at, ban, listener);
@@ -295,7 +302,8 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Truncates the text at a byte, and removes the tokens that start after it.
+    /// Truncates the text at the byte offset `at`, and removes the tokens that start at or after
+    /// this offset.
     fn cut(&mut self, at: usize) {
         let begun = |(index, _): &(usize, &Token)| {
             index
@@ -308,7 +316,7 @@ impl<'a> Passage<'a> {
         self.text.truncate(at);
     }
 
-    /// Sends the remaining text.
+    /// Sends the text that has not been sent yet, and returns `status`.
     pub fn finish(&mut self, status: Status, listener: &dyn Listener) -> Status {
         let text = std::mem::take(&mut self.text);
         let tokens = std::mem::take(&mut self.held);
@@ -316,7 +324,8 @@ impl<'a> Passage<'a> {
         status
     }
 
-    /// Sends complete tokens up to a byte. Returns false if nobody is listening any more.
+    /// Sends the tokens that end at or before the byte offset `certain` and complete a character.
+    /// Returns false if the listener no longer receives events.
     fn release(&mut self, certain: usize, listener: &dyn Listener) -> bool {
         let ready = |token: &Token| token.whole && token.end <= certain;
         let Some(last) = self.held.iter().rposition(ready) else {
@@ -363,7 +372,8 @@ fn lower(logits: &mut [f32], id: u32, by: f32) {
     }
 }
 
-/// The sampler of a passage, primed with the prompt.
+/// Creates the sampler of a passage. The sampler has accepted the tokens of the prompt, so that its
+/// penalties take them into account.
 pub fn sampler(loaded: &mut Loaded, request: &TextRequest, prompt: &[u32]) -> Sampler {
     let sampling = &request.sampling;
     let breakers = match sampling.dry_multiplier > 0.0 {

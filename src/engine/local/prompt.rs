@@ -1,21 +1,21 @@
-//! A prompt as tokens; `build_prompt.rs` makes it from a context.
+//! A prompt as tokens. `build_prompt.rs` builds prompts from contexts.
 
 use super::heal::Healing;
 use llm::ModelError;
 use story::message::{PassageStats, Truncation};
 
-/// The tokens of a prompt, and the parts that were dropped to make it fit.
+/// The tokens of a prompt, and a record of the parts that were dropped to make the prompt fit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prompt {
     pub ids: Vec<u32>,
     pub cut: Truncation,
-    /// For token healing: the last tokens of the prompt, which prefill leaves out. The first new
-    /// tokens must spell their text again.
+    /// The tokens at the end of the prompt that token healing may remove. The first new tokens must
+    /// spell the text of the removed tokens again.
     pub healing: Healing,
 }
 
 impl Prompt {
-    /// The initial statistics of a passage.
+    /// Returns the statistics of a passage before its first token.
     pub fn stats(&self) -> PassageStats {
         PassageStats {
             prompt_tokens: self.ids.len(),
@@ -26,7 +26,7 @@ impl Prompt {
     }
 }
 
-/// Why no prompt could be built.
+/// The reason why a prompt could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
     #[error(transparent)]

@@ -1,33 +1,35 @@
-//! Speculative decoding by prompt lookup (Saxena 2023): if the last tokens occurred before, the
-//! tokens that followed them then are evaluated together with the next token. A batch costs little
-//! more than one token, so an accepted draft token is almost free.
+//! Speculative decoding by prompt lookup (Saxena 2023): if the last few tokens already occurred
+//! earlier, the tokens that followed that earlier occurrence are used as draft tokens and evaluated
+//! together with the next token. A batch costs little more than one token, so an accepted draft
+//! token is almost free.
 //!
 //! **Invariant:** the output is identical to plain decoding. Draft tokens only decide which logits
 //! are computed early; the logits of a batch are bit-identical to those of single tokens, and the
-//! sampler sees each in turn. So it does not matter where the draft tokens come from: if prompt
-//! lookup finds none, a draft model may propose them.
+//! sampler is applied to one position after another. So the source of the draft tokens does not
+//! matter, and if prompt lookup finds no draft tokens, a draft model may propose some.
 
 use std::collections::VecDeque;
 
-/// How many of the last tokens must have occurred before.
+/// The number of tokens at the end of the text for which an earlier occurrence is searched.
 const PATTERN: usize = 3;
-/// The maximum number of draft tokens at once.
+/// The maximum number of draft tokens in one batch.
 const MOST: usize = 7;
 
-/// Draft tokens already evaluated, each with the logits for the token after it.
+/// Draft tokens that have been evaluated but not yet accepted. Each is stored with the logits of
+/// the token after it.
 #[derive(Default)]
 pub struct Ahead {
     read: VecDeque<(u32, Vec<f32>)>,
-    /// The number of tokens to draft: grows when a whole draft is accepted, and drops to 1 when a
-    /// token is rejected.
+    /// The number of draft tokens to propose. It grows when all proposed tokens were accepted, and
+    /// drops to 1 when a token is rejected.
     draft_len: usize,
     /// The total number of accepted draft tokens.
     pub accepted: usize,
 }
 
 impl Ahead {
-    /// Takes the next draft token: returns the logits after it if it is `id`; otherwise discards
-    /// all drafts.
+    /// Compares the next draft token with the sampled token `id`. If they are equal, accepts the
+    /// draft token and returns the logits after it; otherwise discards all draft tokens.
     pub fn take(&mut self, id: u32) -> Option<Vec<f32>> {
         match self.read.pop_front() {
             Some((guess, logits)) if guess == id => {
@@ -50,12 +52,12 @@ impl Ahead {
         self.read.clear();
     }
 
-    /// The number of tokens to draft, at most `room`.
+    /// The number of draft tokens to propose, which is at most `room`.
     pub fn worth(&self, room: usize) -> usize {
         self.draft_len.max(1).min(room)
     }
 
-    /// Proposes up to `room` draft tokens after `held` and `id`.
+    /// Proposes up to `room` draft tokens that may follow the tokens `held` and `id`.
     pub fn guess(&self, held: &[u32], id: u32, room: usize) -> Vec<u32> {
         let Some((known, pattern)) = held
             .len()
@@ -76,7 +78,7 @@ impl Ahead {
         next[..count.min(next.len())].to_vec()
     }
 
-    /// Stores draft tokens and their logits.
+    /// Stores draft tokens that have been evaluated, and their logits.
     pub fn note(&mut self, guesses: &[u32], rows: Vec<Vec<f32>>) {
         self.read = guesses.iter().copied().zip(rows).collect();
     }

@@ -1,5 +1,5 @@
-//! Finds which of the tokens stored with a text still spell it, since the text may have been edited
-//! or cut.
+//! Finds the stored tokens that still spell a text. The text may have been edited or cut since its
+//! tokens were stored.
 
 use base::untrusted::clean;
 use llm::Tokenizer;
@@ -7,18 +7,18 @@ use llm::tokenizer::Decoder;
 use std::ops::Range;
 use story::context::ContextPart;
 
-/// Those tokens of a context part that spell the beginning of the part's text.
+/// The tokens of a context part that spell the beginning of the part's text.
 #[derive(Debug, PartialEq)]
 pub struct Spelled {
-    /// The range of the part's tokens.
+    /// The range of these tokens in the part's `ids`.
     pub tokens: Range<usize>,
-    /// The number of bytes of the part's text that these tokens spell.
+    /// The number of bytes of the part's text that the tokens in the range spell.
     pub bytes: usize,
 }
 
-/// The longest run of the part's tokens that spells a prefix of its text. `before` is the text
-/// before the part: if a word was healed, the run may start with the end of `before`. None if no
-/// token fits, or if the tokens come from another model.
+/// Finds the longest range of a part's tokens that spells the beginning of the part's text.
+/// `before` is the text before the part: if a word was healed, the first tokens may spell the end
+/// of `before`. Returns None if no token fits, or if the tokens come from another model.
 pub fn spelled(
     tokenizer: &Tokenizer,
     sha256: &str,

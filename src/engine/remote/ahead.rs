@@ -1,4 +1,4 @@
-//! Lets a server on this machine prefill a prompt before it is requested.
+//! Makes a server on this machine prefill a prompt before the prompt is requested.
 
 use super::Remote;
 use super::asking::Wish;
@@ -7,7 +7,7 @@ use base::progress::Observer;
 use remote::{Prompt, Step};
 use story::message::TextRequest;
 
-/// Lets the server prefill a prompt that may be requested soon.
+/// Makes the server prefill a prompt that may be requested soon.
 pub fn read_ahead(remote: &mut Remote, request: &TextRequest, observer: &dyn Observer) {
     let Ok(fitted) = build(remote, request) else {
         return;

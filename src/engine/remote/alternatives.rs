@@ -1,4 +1,4 @@
-//! The words that could come next, as far as a server reports them.
+//! Finds the words that could come next, if the server reports them.
 
 use super::Remote;
 use super::asking::Wish;
@@ -10,10 +10,11 @@ use sampler::dry::SequenceBreakers;
 use sampler::{Sampler, Sampling};
 use story::message::{Alternative, TextRequest};
 
-/// The number of words to request; some servers refuse more.
+/// The number of words that are requested. Some servers refuse a higher number.
 const MOST: usize = 20;
 
-/// The most likely next tokens, before and after the samplers; None if stopped.
+/// Returns the most likely next tokens, with their probabilities before and after the samplers.
+/// Returns None if the request was stopped.
 pub fn alternatives(
     remote: &mut Remote,
     request: &TextRequest,

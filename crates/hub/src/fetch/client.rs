@@ -1,7 +1,8 @@
-//! The HTTP client: ureq (blocking, rustls), which hf-hub depends on anyway, with timeouts.
+//! The HTTP client, which has timeouts. It is based on ureq (blocking, with rustls), on which
+//! hf-hub depends anyway.
 //!
-//! Requests run on their own thread, because a read from a dead network cannot be interrupted, and
-//! the user must be able to stop a download immediately.
+//! Each request runs on its own thread, because a read from a dead network cannot be interrupted,
+//! but the user must be able to stop a download immediately.
 
 use super::error::FetchError;
 use super::progress::ProgressReporter;
@@ -23,7 +24,7 @@ pub(super) fn pause() {
     std::thread::sleep(TICK);
 }
 
-/// An agent with these settings that follows up to `redirects` redirects.
+/// Creates an HTTP client with the given settings. It follows up to `redirects` redirects.
 pub(super) fn agent(settings: &HttpSettings, redirects: u32) -> Agent {
     let mut builder = Agent::config_builder()
         .http_status_as_error(false)
@@ -45,7 +46,8 @@ pub(super) fn agent(settings: &HttpSettings, redirects: u32) -> Agent {
     builder.build().into()
 }
 
-/// Runs `work` on its own thread and waits for it, checking at every tick whether to stop.
+/// Runs `work` on a new thread and waits for the result. While waiting, checks at every tick
+/// whether to stop.
 pub(super) fn run_in_background<T: Send + 'static>(
     reporter: &mut ProgressReporter,
     work: impl FnOnce() -> T + Send + 'static,
@@ -69,7 +71,8 @@ pub(super) fn refusal(status: StatusCode) -> String {
     format!("it responded {} ({words})", status.as_u16())
 }
 
-/// Whether an immediate retry is pointless, because the server was never reached.
+/// Whether the error means that the server was never reached, so that an immediate retry is
+/// pointless.
 pub(super) fn unreachable(error: &ureq::Error) -> bool {
     use std::io::ErrorKind::*;
     use ureq::Timeout::{Connect, Resolve};

@@ -1,7 +1,7 @@
-//! Downloads one large file over HTTP into a partial file that a later run can resume.
+//! Downloads one large file over HTTP into a partial file, from which a later download can resume.
 //!
-//! hf-hub's own download has no timeouts, cannot be stopped and verifies nothing, so this module
-//! downloads the hub's files and Python packages.
+//! hf-hub's own download function has no timeouts, cannot be stopped and verifies nothing. This
+//! module is therefore used instead, for files of the hub and for Python packages.
 
 use super::client::{TICK, pause, refusal, spawn, unreachable, why};
 use super::error::FetchError;
@@ -22,13 +22,15 @@ const FRUITLESS: u32 = 3;
 pub(super) struct Download<'a> {
     pub url: &'a str,
     pub token: Option<&'a str>,
-    /// The partial file. The caller renames it after verification.
+    /// The path of the partial file. The caller renames the file after verification.
     pub partial: &'a Path,
-    /// The delay before a failed connection is retried.
+    /// The delay before a retry, multiplied by the number of connections in a row that delivered no
+    /// data.
     pub rest: Duration,
 }
 
-/// Downloads the file, resuming an earlier run, and returns its size.
+/// Downloads the file and returns its size in bytes. If there is a partial file, the download
+/// resumes from it.
 pub(super) fn download(
     agent: &Agent,
     wanted: &Download,
@@ -85,7 +87,7 @@ enum Attempt {
     Refused(String),
 }
 
-/// A message from the request's thread.
+/// A message from the thread that runs the request.
 enum Part {
     Head {
         status: StatusCode,
@@ -124,7 +126,8 @@ fn request(agent: Agent, wanted: &Download, start: u64) -> Result<Receiver<Part>
     Ok(receiver)
 }
 
-/// Forwards the response piece by piece, until the receiver is gone.
+/// Sends the response piece by piece, until the receiver is gone. Returns the last message, which
+/// the caller must send, if any.
 fn pour(response: Response<ureq::Body>, sender: &SyncSender<Part>) -> Option<Part> {
     let (start, total) = range(&response);
     let status = response.status();
@@ -203,7 +206,8 @@ fn ended(done: u64, all: Option<u64>) -> Attempt {
     }
 }
 
-/// Interprets the response's headers; `have` bytes are on disk already.
+/// Decides from the response's headers whether the attempt has already ended. Returns None if the
+/// response's body is needed. `have` is the number of bytes that are already on disk.
 fn begin(status: StatusCode, start: u64, total: Option<u64>, have: u64) -> Option<Attempt> {
     match status {
         StatusCode::OK => None,
@@ -214,8 +218,8 @@ fn begin(status: StatusCode, start: u64, total: Option<u64>, have: u64) -> Optio
     }
 }
 
-/// The first byte and the full size, from `Content-Range: bytes 5-9/10`, `bytes */10`, or the
-/// content length.
+/// Returns the offset of the first byte and the full size of the file. They come from a header such
+/// as `Content-Range: bytes 5-9/10` or `bytes */10`, or else from the content length.
 fn range(response: &Response<ureq::Body>) -> (u64, Option<u64>) {
     let header = |name: &str| response.headers().get(name)?.to_str().ok();
     match header("content-range").and_then(|range| range.strip_prefix("bytes ")) {

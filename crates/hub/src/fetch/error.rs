@@ -1,4 +1,4 @@
-//! Download errors: one sentence each, with advice.
+//! The errors of downloads. Each message is one sentence with advice.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,13 +50,14 @@ pub enum FetchError {
     Absent { name: String },
     #[error("Another illumine process is downloading {name}; wait for it to finish")]
     Busy { name: String },
-    /// One source failed, and the next one is tried. Callers see this error only inside `NoSource`.
+    /// One source failed, so the next source is tried. Callers see this error only as a part of
+    /// `NoSource`.
     #[error("{0}")]
     Source(String),
 }
 
 impl FetchError {
-    /// Describes a disk error at `path`, with advice.
+    /// Converts a disk error at `path` to an error with advice.
     pub(super) fn disk(path: &Path, why: io::Error) -> FetchError {
         use io::ErrorKind::*;
         let path = path.to_path_buf();

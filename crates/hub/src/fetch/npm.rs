@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-/// A file of a package at one version.
+/// A file inside one version of an npm package.
 pub(super) struct Member<'a> {
     pub package: &'a str,
     pub version: &'a str,
@@ -19,8 +19,8 @@ pub(super) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// Writes the file's bytes to `partial`, syncs it, and returns their SHA-256. The archive stays
-    /// in `folder` until the file is complete.
+    /// Writes the file to `partial`, syncs it to disk, and returns its SHA-256. The package's
+    /// archive remains in `folder`.
     pub(super) fn fetch(
         &self,
         folder: &Path,
@@ -63,10 +63,10 @@ impl Member<'_> {
     }
 }
 
-/// Observes an npm download on behalf of the caller of `fetch`.
+/// Lets the caller of `fetch` stop an npm download.
 struct StopCheck<'a, 'b> {
     reporter: RefCell<&'a mut ProgressReporter<'b>>,
-    /// The error that a cancelled fetch ends with.
+    /// The error that `fetch` returns if the caller stops the download.
     stopped: RefCell<Option<FetchError>>,
 }
 

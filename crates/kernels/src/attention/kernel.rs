@@ -1,13 +1,14 @@
-//! Grouped-query attention on a CPU, a tile of query rows at a time.
+//! Grouped-query attention on a CPU, which processes one tile of query rows at a time.
 //!
-//! A tile is a few tokens and the heads that share a key head, so that each loaded key or value
-//! serves all of them. There are three steps: scores, softmax, weighted values.
+//! A tile consists of the query rows of a few tokens for all query heads that share a key head, so
+//! that each loaded key or value is used for all rows of the tile. A tile is processed in three
+//! steps: the scores, the softmax, and the weighted sum of values.
 //!
-//! **Invariant:** a row's result depends only on that row, the keys and the values: it is
-//! bit-identical whether the row is computed alone or in a batch, on one thread or many, with the
-//! past in one piece or two, and in every family. Scores are summed over a head's dimensions in
-//! order, outputs over the positions in order, and masked positions add nothing. So a story
-//! evaluated again continues exactly as it did the first time.
+//! **Invariant:** the result of a row depends only on the row, the keys and the values. The result
+//! is bit-identical in a batch of any size, on any number of threads, in every kernel family, and
+//! with the keys and values in one piece or two. Scores are summed over a head's dimensions in
+//! order, outputs are summed over the positions in order, and masked positions add nothing. If a
+//! story is evaluated again, it therefore continues exactly as before.
 
 mod steps;
 
@@ -23,31 +24,33 @@ use steps::{StepFn, step_fn, widened};
 pub struct Shape {
     pub heads: usize,
     pub kv: Heads,
-    /// How many tokens back a row sees, including itself; `usize::MAX` for all.
+    /// The number of most recent positions that a token sees, including its own. `usize::MAX` means
+    /// all positions.
     pub window: usize,
 }
 
 /// Consecutive tokens of one story, whose queries attend to the same keys and values.
 pub struct Job<'a> {
-    /// The first token's row in the input.
+    /// The index of the first token's row in the input.
     pub row: usize,
     pub tokens: usize,
-    /// The position of the first token.
+    /// The position of the first token in the story.
     pub position: usize,
-    /// Keys and values of all positions up to the last token, in two pieces, and the length of each
-    /// piece.
+    /// The keys and values of all positions up to the last token, in two pieces. Each piece has its
+    /// length in positions.
     pub past: [(&'a KvBlocks, usize); 2],
 }
 
-/// The possible numbers of query rows in a tile, roughly: with more, keys and values are widened to
-/// floats less often; with fewer, there are more tiles to share among threads.
+/// The approximate numbers of query rows that a tile may have. With more rows per tile, keys and
+/// values are widened to floats less often. With fewer rows, there are more tiles to distribute
+/// over the threads.
 const ROWS: [usize; 3] = [96, 48, 24];
-/// How many scores fit in a core's own cache.
+/// The number of scores that fit in a core's own cache.
 const SCORES: usize = 128 << 10;
-/// The number of products above which threads share one token's work.
+/// The number of multiplications above which the work is distributed over several threads.
 const SHARE: usize = 100_000;
 
-/// Causal attention: `q` and `out` are `[rows, heads, dim]`.
+/// Computes causal attention for all jobs. `q` and `out` are `[rows, heads, dim]`.
 pub fn attend(pool: &Pool, shape: Shape, q: &[f32], jobs: &[Job], out: &mut [f32]) {
     match jobs.first().map(|job| job.past[0].0) {
         Some(KvBlocks::F16(_)) => attend_typed(pool, shape, q, jobs, out, |kv| match kv {
@@ -120,7 +123,7 @@ fn attend_typed<N: KvElement>(
     }
 }
 
-/// How many tokens to put into a tile.
+/// Returns the number of tokens to put into each tile of a job.
 fn step(shape: Shape, job: &Job, threads: usize) -> usize {
     let group = shape.heads / shape.kv.count;
     let seen = (job.position + job.tokens).min(shape.window.saturating_add(job.tokens));
@@ -132,7 +135,7 @@ fn step(shape: Shape, job: &Job, threads: usize) -> usize {
     (rows / group).max(1)
 }
 
-/// Computes a few large tiles: all threads share each step.
+/// Computes a few large tiles step by step. All threads work on the same step.
 fn run_in_steps<N: KvElement>(pool: &Pool, run: StepFn<N>, tiles: &[Tile<N>], scores: &mut [f32]) {
     let mut at = 0;
     let places = tiles.iter().map(|tile| {
@@ -168,7 +171,7 @@ fn run_in_steps<N: KvElement>(pool: &Pool, run: StepFn<N>, tiles: &[Tile<N>], sc
     }
 }
 
-/// The start of scores that many threads write to.
+/// A pointer to the first of the scores, to which many threads write.
 struct Scores(*mut f32);
 
 // SAFETY: see `run_in_steps`.
@@ -179,7 +182,8 @@ thread_local! {
     static WIDENED: RefCell<Aligned<f32>> = RefCell::default();
 }
 
-/// Lends a thread's buffer, which is retained to avoid allocations.
+/// Calls `work` with a buffer of `len` floats that belongs to the current thread. The buffer is
+/// retained to avoid allocations.
 fn scratch(
     of: &'static LocalKey<RefCell<Aligned<f32>>>,
     len: usize,
@@ -193,41 +197,43 @@ fn scratch(
     });
 }
 
-/// Queries and outputs, `[rows, heads, dim]`.
+/// The queries and outputs of all jobs, `[rows, heads, dim]` each.
 struct Rows<'a> {
     shape: Shape,
     q: &'a [f32],
     out: *mut f32,
 }
 
-/// The query heads that share one key head, for some consecutive tokens.
+/// The query rows that are processed together: those of some consecutive tokens, for all query
+/// heads that share one key head.
 struct Tile<'a, N> {
     shape: Shape,
     q: &'a [f32],
     out: *mut f32,
-    /// The first token's row in the input.
+    /// The index of the first token's row in the input.
     row: usize,
-    /// The first token's position.
+    /// The position of the first token in the story.
     position: usize,
-    /// The number of rows: tokens times heads.
+    /// The number of query rows, which is the number of tokens times the number of query heads.
     rows: usize,
     /// The index of the key head.
     head: usize,
     pieces: [Piece<'a, N>; 2],
-    /// The position of the first score.
+    /// The position in the story to which the first score of each row belongs.
     base: usize,
 }
 
 // SAFETY: a tile writes only to the outputs of its own tokens and heads.
 unsafe impl<N: Sync> Sync for Tile<'_, N> {}
 
-/// One of the two pieces of a job's keys and values, and the blocks of it that a tile needs.
+/// One of the two pieces of a job's keys and values, and the range of the piece's blocks that a
+/// tile needs.
 struct Piece<'a, N> {
     kv: &'a Blocks<N>,
     /// The position in the story at which `kv` begins.
     start: usize,
     blocks: Range<usize>,
-    /// The range of the piece's positions that the tile's rows see.
+    /// The range of positions within the piece that the tile's rows see.
     seen: Range<usize>,
 }
 
@@ -237,7 +243,7 @@ enum Step {
     Scores(Range<usize>),
     /// Computes the softmax of a range of rows.
     Softmax(Range<usize>),
-    /// Sums the weighted values over a range of a head's dimensions.
+    /// Computes the weighted sums of the values, for a range of a head's dimensions.
     Values(Range<usize>),
 }
 
@@ -292,18 +298,18 @@ impl<'a, N: KvElement> Tile<'a, N> {
         self.shape.heads / self.shape.kv.count
     }
 
-    /// The position after the last one that a row sees.
+    /// Returns the end of the range of positions that a row sees. The end itself is not seen.
     fn end(&self, row: usize) -> usize {
         self.position + row / self.group() + 1
     }
 
-    /// How many positions are seen by at least one of the rows.
+    /// Returns the number of positions for which the tile has scores.
     fn span(&self) -> usize {
         self.position + self.rows / self.group() - self.base
     }
 
-    /// The length of a row of scores: the scores themselves, then the reciprocal of their sum,
-    /// padded to whole registers.
+    /// Returns the length of a row of scores, padded to whole registers. The last number of a row
+    /// is the reciprocal of the sum of its scores.
     fn stride(&self) -> usize {
         (self.span() + 1).next_multiple_of(WIDTH)
     }
@@ -312,7 +318,7 @@ impl<'a, N: KvElement> Tile<'a, N> {
         self.rows * self.stride()
     }
 
-    /// The length of the scratch space for widened keys and values.
+    /// Returns the length of the scratch space for widened keys and values.
     fn widened(&self) -> usize {
         widened(self.rows, self.shape.kv)
     }
@@ -321,7 +327,7 @@ impl<'a, N: KvElement> Tile<'a, N> {
         self.pieces.iter().map(|piece| piece.blocks.len()).sum()
     }
 
-    /// The index of a row in queries and outputs.
+    /// Returns the index at which a row begins in the queries and in the outputs.
     fn at(&self, row: usize) -> usize {
         let (token, head) = (row / self.group(), row % self.group());
         let head = self.head * self.group() + head;

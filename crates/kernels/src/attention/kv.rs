@@ -1,10 +1,11 @@
-//! The keys and values of one layer on a CPU, in the layout that the attention kernel reads.
+//! The keys and values of one layer on a CPU, in the layout that the attention kernel needs.
 //!
-//! Positions are grouped into blocks of 16. In a block, a head's keys are `[dim, 16 positions]`, so
-//! that 16 scores are computed side by side without sums across a register; its values are `[16
-//! positions, width]`, where width is dim rounded up to whole registers. 8-bit elements have
-//! scales, one per 32 elements of a position's head: those of keys are `[dim / 32, 16 positions]`,
-//! those of values `[16 positions, dim / 32]`.
+//! Positions are grouped into blocks of 16. In a block, the keys of a head are `[dim, 16
+//! positions]`, so that 16 scores are computed in parallel without sums across a register. The
+//! values of a head are `[16 positions, width]`, where width is dim rounded up to whole registers.
+//! If the elements are 8-bit codes, each group of 32 dimensions of a key or value has a scale. The
+//! scales of a head's keys are `[dim / 32, 16 positions]`, and the scales of its values are `[16
+//! positions, dim / 32]`.
 
 use crate::lanes::{KvElement, SCALE_GROUP, WIDTH};
 use crate::linear::{Aligned, Pool};
@@ -13,11 +14,11 @@ use std::str::FromStr;
 /// The element type of a KV cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KvType {
-    /// Half floats: 11 bits of precision, half the memory of f32.
+    /// Half floats, which have 11 bits of precision and need half the memory of f32.
     #[default]
     F16,
     F32,
-    /// Blocks of 32 8-bit codes with a scale: a little more than half the memory of F16.
+    /// Blocks of 32 8-bit codes with a scale, which need a little more than half the memory of F16.
     Q8,
 }
 
@@ -51,37 +52,39 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// How many elements one head's value takes at one position.
+    /// The number of elements that a value of one head occupies at one position.
     pub fn width(self) -> usize {
         self.dim.next_multiple_of(WIDTH)
     }
 
-    /// How many elements one head's keys take for 16 positions.
+    /// The number of elements that the keys of one head occupy for 16 positions.
     pub fn keys(self) -> usize {
         self.dim * WIDTH
     }
 
-    /// How many elements a block has: the keys of all heads, then the values of all heads.
+    /// The number of elements in a block, which contains the keys of all heads and then the values
+    /// of all heads.
     pub fn block(self) -> usize {
         self.count * (self.keys() + WIDTH * self.width())
     }
 
-    /// How many scales one head's key or value has at one position, if there are scales.
+    /// The number of scales of one head's key, and also of its value, at one position.
     pub fn parts(self) -> usize {
         self.dim.div_ceil(SCALE_GROUP)
     }
 
-    /// Where the scales of a head's keys start among a block's scales.
+    /// The index, among the scales of a block, of the first scale of a head's keys.
     pub fn key_scales(self, head: usize) -> usize {
         head * self.parts() * WIDTH
     }
 
-    /// Where the scales of a head's value at position `lane` start among a block's scales.
+    /// The index, among the scales of a block, of the first scale of a head's value. `lane` is the
+    /// position within the block.
     pub fn value_scales(self, head: usize, lane: usize) -> usize {
         ((self.count + head) * WIDTH + lane) * self.parts()
     }
 
-    /// How many scales a block has.
+    /// The number of scales in a block.
     fn scales(self) -> usize {
         2 * self.count * self.parts() * WIDTH
     }
@@ -100,7 +103,7 @@ pub struct Blocks<N> {
     scales: Aligned<f32>,
 }
 
-/// Runs the same code for a cache of any type.
+/// Evaluates the same expression for a cache of any element type.
 macro_rules! any {
     ($kv:expr, $blocks:ident => $do:expr) => {
         match $kv {
@@ -120,7 +123,7 @@ impl KvBlocks {
         }
     }
 
-    /// An empty cache of the same type and shape.
+    /// Creates an empty cache with the same element type and shape.
     pub fn empty_like(&self) -> KvBlocks {
         match self {
             KvBlocks::F16(blocks) => KvBlocks::F16(Blocks::new(blocks.heads)),
@@ -129,22 +132,25 @@ impl KvBlocks {
         }
     }
 
-    /// Reserves space for positions below `len`.
+    /// Reserves space for the positions below `len`.
     pub fn reserve(&mut self, len: usize) {
         any!(self, blocks => blocks.reserve(len));
     }
 
-    /// Writes the key and the value, `[heads, dim]` each, at a reserved position.
+    /// Writes the key and the value of a position, `[heads, dim]` each. Space for the position must
+    /// be reserved.
     pub fn write(&mut self, position: usize, key: &[f32], value: &[f32]) {
         any!(self, blocks => blocks.write(position, key, value));
     }
 
-    /// Writes keys and values, `[tokens, heads, dim]` each, from `position` on.
+    /// Writes the keys and values of consecutive positions, `[tokens, heads, dim]` each. `position`
+    /// is the first position.
     pub fn write_all(&mut self, pool: &Pool, position: usize, keys: &[f32], values: &[f32]) {
         any!(self, blocks => blocks.write_all(pool, position, keys, values));
     }
 
-    /// Copies position `from` of another cache of the same type to position `to`.
+    /// Copies position `from` of `other`, which must have the same element type, to position `to`
+    /// of this cache.
     pub fn copy(&mut self, to: usize, other: &KvBlocks, from: usize) {
         match (self, other) {
             (KvBlocks::F16(blocks), KvBlocks::F16(other)) => blocks.copy(to, other, from),
@@ -154,8 +160,8 @@ impl KvBlocks {
         }
     }
 
-    /// Appends the positions `from..to` to `bytes`: for each, its key, its value and their scales,
-    /// if any, little-endian.
+    /// Appends the positions `from..to` to `bytes` in little-endian form. For each position, writes
+    /// the key, the value and then their scales, if any.
     pub fn save(&self, from: usize, to: usize, bytes: &mut Vec<u8>) {
         for position in from..to {
             match self {
@@ -167,7 +173,8 @@ impl KvBlocks {
         }
     }
 
-    /// The inverse of [`KvBlocks::save`]; `bytes` must hold that many positions.
+    /// The inverse of [`KvBlocks::save`]: restores the positions `from..to` from `bytes`, which
+    /// must contain exactly these positions.
     pub fn restore(&mut self, from: usize, to: usize, bytes: &[u8]) {
         self.reserve(to);
         let positions = bytes.chunks_exact(self.saved_bytes().max(1));
@@ -182,8 +189,8 @@ impl KvBlocks {
         }
     }
 
-    /// The bytes per position that [`KvBlocks::save`] writes, which is also the size in memory
-    /// apart from padding.
+    /// The number of bytes that [`KvBlocks::save`] writes for each position. Apart from padding, a
+    /// position also occupies this many bytes in memory.
     pub fn saved_bytes(&self) -> usize {
         let of = |heads: Heads, bytes: usize| 2 * heads.count * heads.dim * bytes;
         let numbers = match self {
@@ -194,7 +201,7 @@ impl KvBlocks {
         numbers + 4 * self.scales()
     }
 
-    /// How many scales a position has.
+    /// The number of scales that a position has.
     fn scales(&self) -> usize {
         match self {
             KvBlocks::Q8(blocks) => 2 * blocks.heads.count * blocks.heads.parts(),
@@ -216,13 +223,13 @@ impl<N: KvElement> Blocks<N> {
         self.heads
     }
 
-    /// The elements of block `index`.
+    /// The elements of the block with the given index.
     pub fn block(&self, index: usize) -> &[N] {
         let len = self.heads.block();
         &self.numbers[index * len..][..len]
     }
 
-    /// The scales of block `index`; empty if the type has none.
+    /// The scales of the block with the given index. Empty if the element type has no scales.
     pub fn scales(&self, index: usize) -> &[f32] {
         let len = self.heads.scales();
         self.scales
@@ -293,7 +300,8 @@ impl<N: KvElement> Blocks<N> {
         places.for_each(|(at, bytes)| self.scales[at] = f32::from_le_bytes(*bytes));
     }
 
-    /// The indices of a position's scales: its keys', then its values'; empty if the type has none.
+    /// Iterates over the indices of a position's scales: first the scales of its keys, then the
+    /// scales of its values. There are none if the element type has no scales.
     fn scale_places(&self, position: usize) -> impl Iterator<Item = usize> + use<N> {
         let heads = self.heads;
         let (block, lane) = (position / WIDTH * heads.scales(), position % WIDTH);
@@ -307,7 +315,8 @@ impl<N: KvElement> Blocks<N> {
     }
 }
 
-/// The indices of a position's elements: its keys, then its values.
+/// Iterates over the indices of a position's elements: first the keys of all heads, then the
+/// values.
 fn places(heads: Heads, position: usize) -> impl Iterator<Item = usize> {
     let (block, lane) = (position / WIDTH * heads.block(), position % WIDTH);
     let keys = (0..heads.count * heads.dim).map(move |at| block + at * WIDTH + lane);
@@ -319,7 +328,8 @@ fn places(heads: Heads, position: usize) -> impl Iterator<Item = usize> {
     keys.chain(values)
 }
 
-/// Writes a key and a value, `[heads, dim]` each, into place `lane` of a block and its scales.
+/// Writes a key and a value, `[heads, dim]` each, to a block and to the block's scales. `lane` is
+/// the position within the block.
 fn put<N: KvElement>(
     heads: Heads,
     numbers: &mut [N],

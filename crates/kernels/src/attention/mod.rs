@@ -1,4 +1,4 @@
-//! Grouped-query attention and the keys and values that it reads.
+//! Grouped-query attention, and the cache of keys and values that it reads.
 
 mod kernel;
 mod kv;

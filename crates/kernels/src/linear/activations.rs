@@ -1,13 +1,13 @@
-//! The quantized input of a product, in the layout that `quantize.rs` describes.
+//! The quantized input of a matrix product, in the layout that `quantize.rs` describes.
 
 use super::group::{GROUP, Group, group_rows};
 use super::{Aligned, BLOCK, TILE};
 
-/// Where the rows of an input `[m, k]` come from.
+/// The source of the rows of an input `[m, k]`.
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
     Rows(&'a [f32]),
-    /// The function computes the row with the given index and writes it.
+    /// A function that computes the row with the given index and writes it to the given slice.
     Computed(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
 }
 
@@ -15,10 +15,10 @@ pub enum Source<'a> {
 #[derive(Default)]
 pub(super) struct Activations {
     pub(super) blocks: usize,
-    /// The number of rows in a full group, which a kernel takes at once.
+    /// The number of rows in a full group, which a kernel processes together.
     pub(super) most: usize,
-    /// The rows as floats, if the source is [`Source::Computed`] and some weights are floats;
-    /// otherwise empty.
+    /// The rows as floats, if the source is [`Source::Computed`] and some weights are floats. Empty
+    /// otherwise.
     pub(super) computed: Aligned<f32>,
     pub(super) codes: Aligned<i8>,
     pub(super) scales: Vec<f32>,
@@ -27,8 +27,8 @@ pub(super) struct Activations {
 }
 
 impl Activations {
-    /// The group that starts at `row` of the input, where `rest` rows are left. Two full groups of
-    /// the largest size are returned as one.
+    /// Returns the group that starts at `row` of the input. `rest` is the number of rows from there
+    /// to the end. Two full groups of the largest size are returned as one group.
     pub(super) fn group<'a>(
         &'a self,
         source: Source<'a>,

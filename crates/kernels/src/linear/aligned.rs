@@ -1,9 +1,10 @@
-//! Vectors aligned to cache lines, so that no wide load or store touches two lines.
+//! Vectors that are aligned to cache lines, so that no wide load or store crosses the border
+//! between two lines.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-/// Plain old data: types for which any bit pattern is valid.
+/// Types for which any bit pattern is valid ("plain old data").
 pub trait Pod: Copy + Default {}
 impl Pod for i8 {}
 impl Pod for u16 {}
@@ -31,8 +32,8 @@ impl<N> Default for Aligned<N> {
 }
 
 impl<N: Pod> Aligned<N> {
-    /// Sets the length to `len`; new elements are zero, or keep the values they had when the vector
-    /// was longer.
+    /// Sets the length to `len`. New elements are zero, or have the values that they had when the
+    /// vector was last longer.
     pub fn resize(&mut self, len: usize) {
         let lines = (len * size_of::<N>()).div_ceil(64);
         if self.lines.len() < lines {
@@ -41,7 +42,7 @@ impl<N: Pod> Aligned<N> {
         self.len = len;
     }
 
-    /// The length that the vector can reach without a new allocation.
+    /// The maximum length of the vector without a new allocation.
     pub fn capacity(&self) -> usize {
         self.lines.len() * 64 / size_of::<N>()
     }

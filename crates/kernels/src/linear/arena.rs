@@ -1,8 +1,9 @@
-//! Memory for packed weights, in a few large pieces that the operating system may back with huge
-//! pages.
+//! Memory for packed weights. It consists of a few large pieces, for which the operating system may
+//! use huge pages.
 //!
-//! Each token reads all weights in order, so address translation costs time. A single matrix is
-//! often smaller than a huge page; many matrices in one piece are not.
+//! All weights are read in order for each token, so the translation of addresses costs time. Huge
+//! pages save this time. A single matrix is often smaller than a huge page, but a piece with many
+//! matrices is larger.
 
 use std::sync::Arc;
 
@@ -15,14 +16,15 @@ const CHUNK: usize = 32 << 20;
 /// The size of a cache line, and of the widest load, in bytes.
 pub(super) const ALIGN: usize = 64;
 
-/// Hands out memory for weights; the memory lives as long as the weights in it.
+/// Allocates memory for weights. A piece of memory is freed when no weights in it are left.
 #[derive(Default)]
 pub struct Arena {
     chunk: Option<Arc<MmapRaw>>,
     used: usize,
 }
 
-/// A piece of an arena: zeroed when new, aligned to a cache line, and owned by one matrix.
+/// A part of an arena that belongs to one matrix. It is aligned to a cache line, and zeroed when
+/// new.
 pub(super) struct Region {
     chunk: Arc<MmapRaw>,
     start: usize,

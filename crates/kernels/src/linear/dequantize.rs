@@ -1,21 +1,23 @@
-//! Computes the values of file blocks as GGML defines them: for the token embeddings, whose rows
-//! are looked up one at a time, and as the reference for packing and kernels.
+//! Computes the values of quantized blocks in files, as GGML defines them. The values are used for
+//! the token embeddings, whose rows are looked up one at a time, and as the reference in tests of
+//! packing and kernels.
 
 use half::{bf16, f16};
 
 use super::BLOCK;
 
-/// The half float at byte `at`.
+/// Reads the half float at byte offset `at` of a block.
 fn half(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-/// The 32 bits at byte `at`.
+/// Reads the 32 bits at byte offset `at` of a block.
 pub(super) fn word(block: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
 }
 
-/// Nibble `j` of 32: the low halves of 16 bytes come first, then the high ones.
+/// Returns nibble `j` of the 32 nibbles in 16 bytes. The low nibbles of all the bytes come first,
+/// then the high nibbles.
 fn nibble(bytes: &[u8], j: usize) -> u8 {
     if j < 16 {
         bytes[j] & 15
@@ -111,7 +113,7 @@ pub(super) fn f32(block: &[u8], out: &mut [f32]) {
     }
 }
 
-/// The 6-bit scale and minimum of part `sub` (32 values) of a Q4K or Q5K block.
+/// Returns the 6-bit scale and the 6-bit minimum of part `sub` (32 values) of a Q4K or Q5K block.
 pub(super) fn scale_and_min(scales: &[u8], sub: usize) -> (u8, u8) {
     if sub < 4 {
         (scales[sub] & 63, scales[sub + 4] & 63)
@@ -121,14 +123,14 @@ pub(super) fn scale_and_min(scales: &[u8], sub: usize) -> (u8, u8) {
     }
 }
 
-/// The codes, 0 to 15, of part `sub` (32 values) of a Q4K block.
+/// Returns the 32 codes, from 0 to 15, of part `sub` of a Q4K block.
 pub(super) fn codes_q4k(block: &[u8], sub: usize) -> [u8; BLOCK] {
     let bytes = &block[16 + sub / 2 * 32..][..32];
     let shift = sub % 2 * 4;
     std::array::from_fn(|j| bytes[j] >> shift & 15)
 }
 
-/// The codes, 0 to 31, of part `sub` (32 values) of a Q5K block.
+/// Returns the 32 codes, from 0 to 31, of part `sub` of a Q5K block.
 pub(super) fn codes_q5k(block: &[u8], sub: usize) -> [u8; BLOCK] {
     let fifth = &block[16..48];
     let bytes = &block[48 + sub / 2 * 32..][..32];
@@ -136,7 +138,7 @@ pub(super) fn codes_q5k(block: &[u8], sub: usize) -> [u8; BLOCK] {
     std::array::from_fn(|j| bytes[j] >> shift & 15 | (fifth[j] >> sub & 1) << 4)
 }
 
-/// The codes, 0 to 63, of part `sub` (32 values) of a Q6K block.
+/// Returns the 32 codes, from 0 to 63, of part `sub` of a Q6K block.
 pub(super) fn codes_q6k(block: &[u8], sub: usize) -> [u8; BLOCK] {
     let (part, quarter) = (sub / 4, sub % 4);
     let low = &block[part * 64 + quarter % 2 * 32..][..32];

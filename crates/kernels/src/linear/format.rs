@@ -1,9 +1,10 @@
-//! The quantization formats: one table of their blocks in a GGUF file, and of the strips that
-//! blocks are packed into.
+//! The quantization formats: a table with one row per format, which describes the format's blocks
+//! in a GGUF file and the strips into which blocks are packed.
 //!
-//! Kernels depend only on [`Layout`]s: how wide the codes are and which scales they have. So a new
-//! format that fits an existing layout needs only a row here, a function in `dequantize.rs` and
-//! another in `pack.rs`. Only new codes or scales need code in `kernels/`.
+//! A kernel depends only on the format's [`Layout`]: how wide the codes are and how the scales are
+//! stored. So a new format that fits an existing layout needs only a row in the table, a function
+//! in `dequantize.rs` and a function in `pack.rs`. Only new codes or scales need code in
+//! `kernels/`.
 
 use CodeBits::{Eight, Five, Four, Six};
 use ScaleKind::{F16Min, SuperBlockHalves, SuperBlockMin};
@@ -11,26 +12,27 @@ use ScaleKind::{F16Min, SuperBlockHalves, SuperBlockMin};
 use super::layout::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::{LinearError, dequantize, pack};
 
-/// A row of the table: what is specific to one format.
+/// One row of the table of formats: everything that is specific to one format.
 pub(super) struct Spec {
     pub format: Format,
     /// The number that identifies the format in a GGUF file.
     pub ggml: u32,
-    /// The number of values in a file block; plain floats, which have no blocks, count as blocks of
-    /// 32.
+    /// The number of values in a block of the file. Plain floats have no blocks, so 32 floats count
+    /// as one block.
     pub block: usize,
-    /// Bytes of a file block.
+    /// The size of a block of the file, in bytes.
     pub bytes: usize,
-    /// The byte offsets of a file block's half-float scales.
+    /// The byte offsets of the half-float scales within a block of the file.
     pub half_floats: &'static [usize],
     pub layout: Layout,
-    /// Writes the values of a file block.
+    /// Converts one block of the file to floats, and writes the floats to a slice.
     pub dequantize: fn(&[u8], &mut [f32]),
-    /// Packs up to 16 rows of the given number of columns into a strip.
+    /// Packs up to 16 rows of the file into a strip. The first argument is the number of columns.
     pub pack: fn(usize, &[u8], &mut [u8]),
 }
 
-/// Defines the enum and the table. Each packer takes `&[u8; bytes]` and is compiled for that size.
+/// Defines the enum `Format` and the table of formats. Each packing function takes a block as
+/// `&[u8; $bytes]`, and is compiled for that size.
 macro_rules! formats {
     ($($name:ident: $ggml:literal, $block:literal, $bytes:literal, $half_floats:expr,
        $layout:ident($($part:expr),+), $function:ident;)*) => {
@@ -72,22 +74,22 @@ formats! {
 }
 
 impl Format {
-    /// Every format, in the order of the table.
+    /// Returns every format, in the order of the table.
     pub fn all() -> impl Iterator<Item = Format> {
         SPECS.iter().map(|spec| spec.format)
     }
 
-    /// Bytes of a block in the file.
+    /// The size of a block of the file, in bytes.
     pub fn block_bytes(self) -> usize {
         self.spec().bytes
     }
 
-    /// The byte offsets of a file block's half-float scales.
+    /// The byte offsets of the half-float scales within a block of the file.
     pub fn half_floats(self) -> &'static [usize] {
         self.spec().half_floats
     }
 
-    /// The format with this type number in a GGUF file.
+    /// Returns the format that has the given type number in a GGUF file.
     pub fn from_ggml(number: u32) -> Option<Format> {
         SPECS
             .iter()
@@ -95,7 +97,7 @@ impl Format {
             .map(|spec| spec.format)
     }
 
-    /// Bytes of one row of `cols` values in the file.
+    /// The size in the file of one row of `cols` values, in bytes.
     pub fn row_bytes(self, cols: usize) -> usize {
         cols / self.spec().block * self.spec().bytes
     }
@@ -115,7 +117,8 @@ impl Format {
     }
 }
 
-/// Writes row `row` of the GGUF matrix `data`, `[n, k]` in `format`, to `out`, `[k]`.
+/// Dequantizes row `row` of the GGUF matrix `data` to `out`. The matrix is `[n, k]`, stored in
+/// `format`; `out` is `[k]`.
 pub fn dequantize_row(
     format: Format,
     data: &[u8],

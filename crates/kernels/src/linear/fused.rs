@@ -1,5 +1,5 @@
-//! A gated feed-forward network's first two products, combined element by element and quantized for
-//! the third product while they are still in a core's own cache.
+//! Fuses the first two matrix products of a gated feed-forward network: combines them element by
+//! element, and quantizes the result for the third product while it is still in a core's own cache.
 
 use std::ops::Range;
 use std::sync::MutexGuard;
@@ -11,10 +11,11 @@ use super::matmul::{
 use super::quantize::Target;
 use super::{BLOCK, LinearError, Packed, Pool};
 
-/// Computes `out[i]` from `a[i]` and `b[i]`.
+/// A function that computes each `out[i]` from `a[i]` and `b[i]`, called with `a`, `b` and `out`.
 pub type Combine<'a> = &'a (dyn Fn(&[f32], &[f32], &mut [f32]) + Sync);
 
-/// Two products `[m, n]`, combined and quantized, ready to be multiplied by a matrix `[.., n]`.
+/// The combination of two products `[m, n]`, quantized and ready to be multiplied by a matrix `[..,
+/// n]`.
 pub struct FusedPair<'a> {
     pool: &'a Pool,
     scratch: MutexGuard<'a, [Activations; 2]>,
@@ -22,14 +23,15 @@ pub struct FusedPair<'a> {
     n: usize,
 }
 
-/// Whether the products of two matrices can be combined as the input of a third.
+/// Whether the products of the matrices `halves` can be combined and used as the input of the
+/// matrix `down`.
 pub fn can_fuse(halves: [&Packed; 2], down: &Packed) -> bool {
     let [a, b] = halves.map(|half| (half.format(), half.rows(), half.cols()));
     a == b && a.1 == down.cols() && !down.format().is_float()
 }
 
-/// Computes `combine(x * halves[0]^T, x * halves[1]^T)`, quantized 32 columns at a time, so that
-/// neither product is ever stored in full as floats.
+/// Computes `combine(x * halves[0]^T, x * halves[1]^T)` and quantizes the result, 32 columns at a
+/// time, so that neither product is ever stored in full as floats.
 pub fn fused_pair<'a>(
     pool: &'a Pool,
     halves: [&Packed; 2],
@@ -68,7 +70,7 @@ pub fn fused_pair<'a>(
     })
 }
 
-/// Computes and combines 32 columns.
+/// Computes, combines and quantizes 32 columns of the two products.
 ///
 /// # Safety
 /// Nothing else accesses these columns, and shapes match.
@@ -103,7 +105,7 @@ unsafe fn fuse_block(
 }
 
 impl FusedPair<'_> {
-    /// Multiplies the combined products by a matrix: `out` is `[m, down.rows()]`.
+    /// Multiplies the combined products by the matrix `down`. `out` is `[m, down.rows()]`.
     pub fn times(self, down: &Packed, out: &mut [f32], write: Write) -> Result<(), LinearError> {
         check("a row of the combined products", down.cols(), self.n)?;
         check("an output", out.len(), self.m * down.rows())?;
@@ -117,7 +119,7 @@ impl FusedPair<'_> {
         Ok(())
     }
 
-    /// The number of rows.
+    /// The number of rows of the combined products.
     pub fn rows(&self) -> usize {
         self.m
     }

@@ -1,27 +1,28 @@
-//! Groups: up to 16 rows of quantized input that a kernel processes at once, and the rule that
-//! turns 32 values into codes.
+//! Groups of input rows: a kernel multiplies up to 16 rows of quantized input together. This module
+//! also contains the rule by which 32 values are quantized.
 
 use super::BLOCK;
 
 /// The maximum number of rows in a group.
 pub(super) const GROUP: usize = 16;
 
-/// Rows of input that a kernel processes at once. All arrays but `values` are `[blocks, rows, ..]`.
+/// Rows of input that a kernel multiplies together. Every array except `values` is stored as
+/// `[blocks, rows, ..]`.
 #[derive(Clone, Copy)]
 pub(super) struct Group<'a> {
     /// The number of rows: 1, 2, 4, 8 or 16, or 32 for two full groups of 16.
     pub rows: usize,
     pub codes: &'a [i8],
     pub scales: &'a [f32],
-    /// For each row and block, the scale times the sum of the codes.
+    /// For each block and row, the block's scale times the sum of the block's codes.
     pub sums: &'a [f32],
-    /// The sums of the codes of each half of a block.
+    /// For each block and row, the sum of the first 16 codes and the sum of the last 16 codes.
     pub totals: &'a [[i32; 2]],
-    /// The input itself, `[rows, k]`.
+    /// The input values before quantization, `[rows, k]`.
     pub values: &'a [f32],
 }
 
-/// Rows to quantize, and where their codes, scales and sums go.
+/// Input rows to quantize, and the slices to which their codes, scales and sums are written.
 pub(super) struct Part<'a> {
     /// The number of rows in a full group.
     pub most: usize,
@@ -32,7 +33,8 @@ pub(super) struct Part<'a> {
     pub totals: &'a mut [[i32; 2]],
 }
 
-/// The size of the next group when `rest` rows are left and a group has up to `most`.
+/// Returns the number of rows of the next group. `rest` is the number of rows that are left; `most`
+/// is the number of rows in a full group.
 pub(super) fn group_rows(rest: usize, most: usize) -> usize {
     match rest {
         _ if rest >= most => most,
@@ -44,7 +46,7 @@ pub(super) fn group_rows(rest: usize, most: usize) -> usize {
 }
 
 impl<'a> Group<'a> {
-    /// The group of up to [`GROUP`] rows that begins at `row`.
+    /// Returns the part of this group that begins at row `row` and has up to [`GROUP`] rows.
     pub(super) fn part(&self, row: usize) -> Group<'a> {
         let rows = GROUP.min(self.rows - row);
         let cut = |len: usize| len / self.rows * row..len / self.rows * (row + rows);
@@ -60,15 +62,15 @@ impl<'a> Group<'a> {
 }
 
 impl Part<'_> {
-    /// Quantizes the part; inlined, so that it uses the instructions that its caller is compiled
-    /// for.
+    /// Quantizes the part's rows, which have `k` values each. This function is inlined, so that it
+    /// is compiled for the same instructions as its caller.
     #[inline(always)]
     pub(super) fn quantize(self, k: usize) {
         self.quantize_with(k, quantize_block);
     }
 
-    /// Like [`Part::quantize`], but quantizes each block with another function, which must return
-    /// the same scale and the same sums of both halves' codes.
+    /// Like [`Part::quantize`], but quantizes each block with the function `block`, which must
+    /// return the same scale and the same two sums of codes as `quantize_block`.
     #[inline(always)]
     pub(super) fn quantize_with(
         self,
@@ -95,15 +97,18 @@ impl Part<'_> {
     }
 }
 
-/// Adding 1.5 * 2^23 to a small float rounds it (ties to even) and leaves it in the low bits.
+/// A float whose addition rounds a small float to an integer (ties to even) and leaves the integer
+/// in the low bits of the sum: 1.5 * 2^23.
 pub(super) const ROUND: f32 = 12_582_912.0;
-/// Values up to this magnitude become zero.
+/// If no value of a block has a larger magnitude than this, all codes of the block are zero.
 pub(super) const SMALL: f32 = 1e-30;
 
-/// Quantizes 32 values; returns their scale, and the sums of the codes of both halves.
+/// Quantizes 32 values. Returns their scale, the sum of the first 16 codes and the sum of the last
+/// 16 codes.
 ///
-/// Values too small to matter become zero; if one is infinite or NaN, the scale and the product are
-/// too. The loops are separate because compilers vectorize them.
+/// If no value exceeds [`SMALL`], all codes are zero. If a value is infinite or NaN, the scale is
+/// infinite or NaN, and so is the product. The work is split into several loops, so that compilers
+/// can vectorize each of them.
 #[inline(always)]
 fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
     // Without their sign, floats sort like their bits; NaN comes last.

@@ -1,18 +1,18 @@
-//! The layouts of strips: how wide the codes are and which scales they have.
+//! The layouts of strips. A layout determines how wide the codes are and how the scales are stored.
 
 use super::BLOCK;
 use super::arena::ALIGN;
 
-/// The layout of a strip of 16 rows: all that a kernel needs to know about a format.
+/// The layout of a strip of 16 rows, which is all that a kernel needs to know about a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// Integers, multiplied by quantized inputs.
+    /// Integer weights, which are multiplied by quantized inputs.
     Codes(CodeBits, ScaleKind),
-    /// Floats, multiplied by float inputs.
+    /// Float weights, which are multiplied by float inputs.
     Floats(FloatKind),
 }
 
-/// The width of a code. If the scales have no minima, the middle code stands for zero.
+/// The number of bits of a code. In formats without minima, the middle code stands for zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CodeBits {
     Four,
@@ -24,13 +24,15 @@ pub(super) enum CodeBits {
 /// How the scales of a row are stored in a strip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ScaleKind {
-    /// A half float per 32 columns.
+    /// For every 32 columns, a half float: the scale.
     F16,
-    /// A half float per 32 columns, and another one for the minimum, which is added.
+    /// For every 32 columns, two half floats: the scale, and the minimum, which is added to each
+    /// scaled code.
     F16Min,
-    /// Per 256 columns, two half floats, then 8 scales and 8 minima, a signed byte each.
+    /// For every 256 columns, two half floats, then 8 scales and 8 minima, each of which is a
+    /// signed byte.
     SuperBlockMin,
-    /// Per 256 columns, a half float, then a signed byte for each 16 columns.
+    /// For every 256 columns, a half float, then a signed byte for every 16 columns.
     SuperBlockHalves,
 }
 
@@ -43,7 +45,7 @@ pub(super) enum FloatKind {
 }
 
 impl Layout {
-    /// Bytes of the weights in 32 columns of a strip.
+    /// The size of the weights in 32 columns of a strip, in bytes.
     pub(super) const fn quants(self) -> usize {
         match self {
             Layout::Codes(CodeBits::Four, _) => 256,
@@ -55,7 +57,7 @@ impl Layout {
         }
     }
 
-    /// Bytes of the scales of `columns` columns of a strip.
+    /// The size of the scales in `columns` columns of a strip, in bytes.
     pub(super) const fn scales(self, columns: usize) -> usize {
         match self {
             Layout::Codes(_, ScaleKind::F16) => columns / BLOCK * 32,
@@ -66,12 +68,13 @@ impl Layout {
         }
     }
 
-    /// Bytes of the scales, with the padding that aligns the weights after them.
+    /// The size in bytes of the scales in `columns` columns of a strip, including the padding that
+    /// aligns the weights after the scales.
     pub(super) const fn aligned_scales(self, columns: usize) -> usize {
         self.scales(columns).next_multiple_of(ALIGN)
     }
 
-    /// Bytes of a strip of `columns` columns.
+    /// The size of a strip of `columns` columns, in bytes.
     pub(super) const fn strip(self, columns: usize) -> usize {
         self.aligned_scales(columns) + columns / BLOCK * self.quants()
     }

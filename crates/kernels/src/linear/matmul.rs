@@ -1,4 +1,5 @@
-//! The matrix product: how threads share strips of weights and rows of the input.
+//! The matrix product. The strips of weights and the rows of the input are divided among the pool's
+//! threads.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -9,22 +10,23 @@ use super::kernels::{self, Kernel, Strip, Sums, Tiles, Unpacked};
 use super::quantize::Forms;
 use super::{LinearError, Packed, Pool, STRIP, TILE};
 
-/// Bytes of quantized input per pass over the weights: as many as fit in a core's own cache beside
-/// a strip.
+/// About how many values of the quantized input, one byte each, are processed per pass over the
+/// weights: as many as fit in a core's own cache beside a strip.
 const PASS: usize = 512 << 10;
-/// Units of work per thread: enough that one thread can help another, few enough to read memory in
-/// long runs.
+/// The number of units of work per thread. There are enough units that a thread that has finished
+/// can help another thread, but few enough that each unit reads a long contiguous stretch of
+/// memory.
 const UNITS: usize = 4;
 
-/// Whether a product replaces the output or is added to it.
+/// Whether a product replaces the contents of the output or is added to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     Set,
     Add,
 }
 
-/// `outs[i] = x * weights[i]^T` for weights that share their input; x is `[m, k]`, `outs[i]` is
-/// `[m, n_i]`.
+/// Computes `outs[i] = x * weights[i]^T` for each of the weight matrices `weights`, which share the
+/// input `x`. `x` is `[m, k]`; `outs[i]` is `[m, n_i]`.
 pub fn matmul(
     pool: &Pool,
     weights: &[&Packed],
@@ -47,7 +49,7 @@ pub fn matmul(
     Ok(())
 }
 
-/// Quantizes the input that some weights share.
+/// Quantizes the input `x`, which the given weight matrices share.
 pub(super) fn quantize_input<'a>(
     pool: &Pool,
     activations: &'a mut Activations,
@@ -96,7 +98,8 @@ pub(super) fn multiply(
     });
 }
 
-/// Computes the outputs of one or two strips of a weight matrix for some rows of the input.
+/// Multiplies the input rows `rows` by one or two strips of a weight matrix, and writes the results
+/// to `out`.
 ///
 /// # Safety
 /// Nothing else accesses the columns of these strips, and shapes match.
@@ -127,7 +130,7 @@ unsafe fn strips_of(
     });
 }
 
-/// Writes the results for a row.
+/// Writes the sums of one row to `to`: replaces or adds to the values there, according to `write`.
 ///
 /// # Safety
 /// `sums.len()` floats may be written at `to`.
@@ -144,7 +147,7 @@ unsafe fn put(write: Write, sums: &[f32], to: *mut f32) {
     }
 }
 
-/// The start of an output that many threads write to.
+/// A pointer to the start of an output matrix that several threads write to.
 struct Out(*mut f32);
 
 // SAFETY: each thread writes to its own columns, while the caller lends the output to `matmul`.
@@ -159,8 +162,8 @@ pub(super) struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// Divides `rows` into the groups that kernels take, and calls `with` for each: the number of
-    /// its first row, and the group.
+    /// Divides the input rows `rows` into groups for the kernels. Calls `with` for each group, with
+    /// the index of the group's first row and with the group.
     pub(super) fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
         let mut row = rows.start;
         while row < rows.end {
@@ -171,7 +174,8 @@ impl Input<'_> {
     }
 }
 
-/// Splits the rows so that the input that a core reads repeatedly stays in its cache.
+/// Splits `m` input rows of `k` values into ranges for which the quantized input, which a core
+/// reads repeatedly, stays in the core's own cache.
 pub(super) fn passes(m: usize, k: usize) -> impl Iterator<Item = Range<usize>> {
     let pass = (PASS / k).next_multiple_of(TILE);
     (0..m).step_by(pass).map(move |row| row..m.min(row + pass))
@@ -184,8 +188,8 @@ pub(super) fn units(pool: &Pool) -> usize {
     }
 }
 
-/// One or two strips of a matrix, unpacked if that pays off. All pairs that a thread holds at the
-/// same time must have the same format.
+/// One or two strips of a matrix, which are unpacked if the family unpacks strips and there are
+/// enough input rows. All pairs that a thread holds at the same time must have the same format.
 pub(super) struct StripPair<'a> {
     weight: &'a Packed,
     strips: Range<usize>,
@@ -234,8 +238,8 @@ impl<'a> StripPair<'a> {
         }
     }
 
-    /// Multiplies the strips by a group of input rows; `cold` means that the strips have not been
-    /// read yet in this pass.
+    /// Multiplies the strips by a group of input rows. `cold` says whether this group is the first
+    /// that the strips are multiplied by in the current pass.
     ///
     /// # Safety
     /// The group has as many columns as the weights.
@@ -279,14 +283,14 @@ impl Drop for StripPair<'_> {
     }
 }
 
-/// The buffers of a thread.
+/// The buffers that a thread uses during a matrix product.
 #[derive(Default)]
 pub(super) struct Scratch {
     pub unpacked: [Unpacked; 4],
     pub sums: [Sums; 3],
 }
 
-/// Lends a thread's buffers, which are retained to avoid allocations.
+/// Calls `work` with the current thread's buffers, which are retained to avoid allocations.
 pub(super) fn with_scratch(work: impl FnOnce(&mut Scratch)) {
     thread_local! {
         static SCRATCH: RefCell<Box<Scratch>> = RefCell::default();
@@ -294,8 +298,9 @@ pub(super) fn with_scratch(work: impl FnOnce(&mut Scratch)) {
     SCRATCH.with_borrow_mut(|scratch| work(scratch));
 }
 
-/// The strips of unit `unit` of `units`, as an index into `weights` and a range of strips for each
-/// matrix. All units read about the same number of bytes.
+/// Returns the strips that belong to unit `unit` of `units` units. Each item contains the index of
+/// a matrix in `weights` and a range of the matrix's strips. All units read about the same number
+/// of bytes.
 fn strips_of_unit<'a>(
     weights: &'a [&Packed],
     unit: usize,

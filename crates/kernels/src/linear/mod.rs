@@ -1,4 +1,4 @@
-//! Linear layers on the CPU for the weights of a GGUF file, kept in the file's own precision.
+//! Linear layers on the CPU. The weights of a GGUF file are kept in the file's own precision.
 //!
 //! A weight matrix `[n, k]` (n outputs, k inputs) is packed once into strips of 16 rows (`pack`);
 //! the input is quantized once per call to int8 blocks of 32 (`quantize`); a kernel of the best
@@ -37,15 +37,16 @@ pub use matmul::{Write, matmul};
 pub use packed::Packed;
 pub use pool::Pool;
 
-/// The number of rows in a strip: a kernel computes this many outputs side by side.
+/// The number of rows in a strip, which is also the number of outputs that a kernel computes for
+/// each input row.
 const STRIP: usize = 16;
-/// The number of columns in a block: this many inputs share one activation scale.
+/// The number of columns in a block. The inputs of a block share one scale.
 const BLOCK: usize = 32;
 
-/// How many input rows are multiplied by a pair of strips at once, if a family unpacks strips.
+/// The maximum number of input rows that are multiplied together by a pair of unpacked strips.
 const TILE: usize = 32;
 
-/// An error in the shapes or bytes of a matrix.
+/// An error in the shapes or the bytes of a matrix, or a lack of memory.
 #[derive(Debug, thiserror::Error)]
 pub enum LinearError {
     #[error(

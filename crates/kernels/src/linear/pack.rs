@@ -20,8 +20,9 @@ use super::dequantize::{codes_q4k, codes_q5k, codes_q6k, scale_and_min, word};
 use super::layout::Layout;
 use super::{BLOCK, STRIP};
 
-/// Packs up to 16 rows of file blocks into a strip: `pack` writes one block of a row, its scales to
-/// `scales` and its weights to `quants`. The function is compiled for each format's block size.
+/// Packs up to 16 rows of blocks of the file into a strip. `pack` packs one block of one row: it
+/// writes the scales to its third argument and the weights to its fourth. This function is compiled
+/// for the block size of each format.
 #[inline(always)]
 pub(super) fn strip<const BYTES: usize>(
     block: usize,
@@ -101,7 +102,7 @@ pub(super) fn q5k(block: &[u8; 176], row: usize, scales: &mut [u8], quants: &mut
     }
 }
 
-/// Packs a Q6K block; its scales are the block's half float, then a signed byte for each 16
+/// Packs a Q6K block. The scales of a Q6K block are its half float, then a signed byte for every 16
 /// columns.
 #[inline(always)]
 pub(super) fn q6k(block: &[u8; 210], row: usize, scales: &mut [u8], quants: &mut [u8]) {
@@ -127,7 +128,8 @@ pub(super) fn f16(block: &[u8; 64], row: usize, _scales: &mut [u8], quants: &mut
     }
 }
 
-/// Packs like [`f16`]: both formats have two bytes per value.
+/// Packs a block of bfloat16 in the same way as [`f16`], because both formats have two bytes per
+/// value.
 #[inline(always)]
 pub(super) fn bf16(block: &[u8; 64], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     f16(block, row, scales, quants);
@@ -140,8 +142,9 @@ pub(super) fn f32(block: &[u8; 128], row: usize, _scales: &mut [u8], quants: &mu
     }
 }
 
-/// Writes the scales of Q4K or Q5K: the block's two half floats, then 8 scales and 8 minima, a
-/// signed byte each; GGML subtracts the minima, which are therefore negated here.
+/// Packs the scales of a Q4K or Q5K block: two half floats, then 8 scales and 8 minima, each of
+/// which is a signed byte. GGML subtracts minima but our kernels add them, so the minima are
+/// negated here.
 fn put_super_scales(scales: &mut [u8], row: usize, block: &[u8]) {
     put(scales, row * 2, &block[..2]);
     put(scales, 32 + row * 2, &block[2..4]);
@@ -156,7 +159,7 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }
 
-/// Writes the 4-byte words of a row to their groups.
+/// Writes the words of row `row`, each of 4 bytes, to consecutive groups of a strip's weights.
 #[inline(always)]
 fn put_words<const N: usize>(quants: &mut [u8], row: usize, words: &[u8; N]) {
     let (groups, _) = quants.as_chunks_mut::<64>();
@@ -165,21 +168,22 @@ fn put_words<const N: usize>(quants: &mut [u8], row: usize, words: &[u8; N]) {
     }
 }
 
-/// The N bytes from `at` on.
+/// Returns the N bytes of a block that begin at byte `at`.
 #[inline(always)]
 fn part<const N: usize>(block: &[u8], at: usize) -> &[u8; N] {
     let part = block[at..].first_chunk();
     part.unwrap_or(&[0; N])
 }
 
-/// Writes the fifth bits of a row's 32 values after the nibbles, 4 bits per group.
+/// Writes the fifth bits of the 32 codes of row `row`, 4 bits per group. They are stored after the
+/// nibbles of the block.
 fn put_fifth(quants: &mut [u8], row: usize, bits: u32) {
     for (group, mask) in quants[256..].chunks_exact_mut(8).enumerate() {
         mask[row / 2] |= ((bits >> (group * 4) & 15) as u8) << (row % 2 * 4);
     }
 }
 
-/// The low four bits of 32 codes, two per byte, as in GGML.
+/// Packs the low four bits of 32 codes, two codes per byte, in GGML's order.
 fn nibbles(codes: &[u8; BLOCK]) -> [u8; 16] {
     std::array::from_fn(|j| codes[j] & 15 | (codes[j + 16] & 15) << 4)
 }

@@ -1,9 +1,9 @@
-//! Weight matrices packed into strips; `pack.rs` describes a strip.
+//! Weight matrices packed into strips. `pack.rs` describes the contents of a strip.
 
 use super::arena::{Arena, Region};
 use super::{Format, LinearError, Pool, STRIP};
 
-/// A weight matrix, ready to be multiplied.
+/// A weight matrix packed into strips, ready to be multiplied.
 pub struct Packed {
     format: Format,
     rows: usize,
@@ -12,7 +12,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs `data`, the blocks of a GGUF matrix `[rows, cols]` in `format`, row after row.
+    /// Packs the GGUF matrix `data`, which is `[rows, cols]` and stored in `format`, row after row.
     pub fn pack(
         arena: &mut Arena,
         pool: &Pool,
@@ -62,19 +62,19 @@ impl Packed {
         self.format
     }
 
-    /// The number of outputs.
+    /// The number of rows, which is the number of outputs of the layer.
     #[inline]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The number of inputs.
+    /// The number of columns, which is the number of inputs of the layer.
     #[inline]
     pub fn cols(&self) -> usize {
         self.cols
     }
 
-    /// The size in memory, in bytes.
+    /// The size of the packed matrix in memory, in bytes.
     pub fn bytes(&self) -> usize {
         self.region.bytes().len()
     }
@@ -87,7 +87,7 @@ impl Packed {
         self.format.layout().strip(self.cols)
     }
 
-    /// The scales and the weights of a strip.
+    /// Returns the scales and the weights of strip `index`.
     pub(super) fn strip(&self, index: usize) -> (&[u8], &[u8]) {
         let bytes = self.strip_bytes();
         let scales = self.format.layout().aligned_scales(self.cols);

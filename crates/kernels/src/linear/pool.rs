@@ -1,8 +1,8 @@
-//! The thread pool of the linear layers; the caller is one of its threads.
+//! The thread pool of the linear layers. The thread that calls the pool takes part in the work.
 //!
-//! A token takes about a hundred matrix products of tens of microseconds each, so distributing work
-//! must cost about a microsecond: idle threads poll a counter briefly before they sleep. An unused
-//! pool takes no CPU time.
+//! The model computes about a hundred matrix products per token, each of which takes tens of
+//! microseconds. Distributing the work must therefore cost about a microsecond. For this reason,
+//! idle threads poll a counter briefly before they sleep. An unused pool takes no CPU time.
 
 use std::cell::UnsafeCell;
 use std::ops::Range;
@@ -15,21 +15,22 @@ use std::time::{Duration, Instant};
 use super::KernelFamily;
 use super::activations::Activations;
 
-/// How long a thread polls for work before it sleeps: longer than the pause between two layers.
+/// How long a thread polls for work before it sleeps. This is longer than the pause between two
+/// layers.
 const SPIN_TIME: Duration = Duration::from_micros(200);
-/// How many times the caller checks whether the others have finished before it yields its
-/// processor.
+/// How many times the caller checks whether all units are finished before it starts to yield its
+/// processor to other threads.
 const SPINS: usize = 2_000;
 
-/// Threads that work on one task together, and the kernels that they use.
+/// A thread pool, together with the kernel family that the threads use.
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     sleepers: Vec<Thread>,
     family: KernelFamily,
-    /// Locked by the caller that is using the threads.
+    /// A lock that is held by the caller whose task the threads are running.
     turn: Mutex<()>,
-    /// The quantized input of the current product and of the one after it, retained to avoid
+    /// The buffers for the quantized inputs of two consecutive products, retained to avoid
     /// allocations.
     scratch: Mutex<[Activations; 2]>,
 }
@@ -37,12 +38,12 @@ pub struct Pool {
 type Task<'a> = &'a (dyn Fn(usize) + Sync);
 
 struct Shared {
-    /// Counts tasks; a change signals new work.
+    /// The number of tasks so far. A worker starts to work when this number changes.
     count: AtomicUsize,
     task: UnsafeCell<Option<Task<'static>>>,
-    /// The units of each thread, the caller's first.
+    /// The range of units of each thread. The first range belongs to the caller.
     ranges: Vec<Units>,
-    /// The number of finished units.
+    /// The number of finished units of the current task.
     done: AtomicUsize,
     asleep: Vec<AtomicBool>,
     panicked: AtomicBool,
@@ -53,8 +54,8 @@ struct Shared {
 // claimed one.
 unsafe impl Sync for Shared {}
 
-/// A range of units, each taken only once. The high half stores the end, the low half the next
-/// unit. Each range has its own cache line.
+/// A range of units, each of which is claimed only once. The upper 32 bits contain the end of the
+/// range, the lower 32 bits the next unit. Each range has a cache line of its own.
 #[repr(align(64))]
 #[derive(Default)]
 struct Units(AtomicU64);
@@ -75,13 +76,14 @@ impl Units {
 }
 
 impl Pool {
-    /// A pool of `threads` threads, including the caller, with the best kernels of this processor.
+    /// Creates a pool of `threads` threads, including the caller, with the best kernel family that
+    /// this processor supports.
     pub fn new(threads: usize) -> Pool {
         Pool::with_family(threads, KernelFamily::best())
     }
 
-    /// Like [`Pool::new`], but with the kernels of a given family or, if that is not supported, of
-    /// the best one.
+    /// Creates a pool like [`Pool::new`], but with the kernel family `family` if the processor
+    /// supports it.
     pub fn with_family(threads: usize, family: KernelFamily) -> Pool {
         let others = threads.max(1) - 1;
         let shared = Arc::new(Shared {
@@ -122,7 +124,7 @@ impl Pool {
         }
     }
 
-    /// How many threads there are, including the caller.
+    /// The number of threads, including the caller.
     #[inline]
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
@@ -134,11 +136,12 @@ impl Pool {
         self.family
     }
 
-    /// Calls `task` once for each unit from 0 to `units`, on any of the threads, and returns when
-    /// all are done.
+    /// Calls `task` once for each unit from 0 to `units - 1`, on the pool's threads, and returns
+    /// when all units are done.
     ///
-    /// Each thread begins with its own range and then helps the others, so that none waits for a
-    /// thread that the system has not scheduled. A task must not use the pool that it runs on.
+    /// Each thread first works on its own range of units and then helps the other threads. Thus the
+    /// caller never waits for a thread that the system has not scheduled. A task must not use the
+    /// pool on which it runs.
     pub fn run(&self, units: usize, task: Task<'_>) {
         if self.workers.is_empty() || units < 2 {
             return (0..units).for_each(task);
@@ -172,7 +175,7 @@ impl Pool {
         );
     }
 
-    /// Hands each of `parts` to one thread.
+    /// Calls `work` once for each of `parts`, on the pool's threads.
     pub fn each<T: Send>(&self, parts: Vec<T>, work: impl Fn(T) + Sync) {
         let parts: Vec<Mutex<Option<T>>> = parts
             .into_iter()
@@ -189,7 +192,7 @@ impl Pool {
         lock(&self.scratch)
     }
 
-    /// Tells the workers about new work, and wakes those that sleep.
+    /// Tells the workers that there is a new task, and wakes the workers that are asleep.
     fn wake_workers(&self) {
         self.shared.count.fetch_add(1, Ordering::SeqCst);
         for (asleep, sleeper) in self.shared.asleep.iter().zip(&self.sleepers) {
@@ -212,7 +215,7 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    /// Runs units, those of thread `thread` first, until none is left.
+    /// Works on the current task until no unit is left. The units of thread `thread` come first.
     fn work(&self, thread: usize) {
         let (before, from) = self.ranges.split_at(thread);
         for range in from.iter().chain(before) {
@@ -229,7 +232,7 @@ impl Shared {
     }
 }
 
-/// Runs the units of each new task on a worker thread, until the pool closes.
+/// The loop of a worker thread: works on each new task until the pool closes.
 fn worker_loop(shared: &Shared, index: usize) {
     let mut seen = 0;
     while !shared.closing.load(Ordering::Relaxed) {
@@ -238,7 +241,7 @@ fn worker_loop(shared: &Shared, index: usize) {
     }
 }
 
-/// Waits until the count of tasks is not `seen`, and returns it.
+/// Waits until the number of tasks differs from `seen`, and returns the new number.
 fn wait(shared: &Shared, index: usize, seen: usize) -> usize {
     let start = Instant::now();
     loop {
@@ -255,7 +258,7 @@ fn wait(shared: &Shared, index: usize, seen: usize) -> usize {
     }
 }
 
-/// Sleeps until the count of tasks is not `seen`.
+/// Sleeps until the number of tasks differs from `seen`.
 fn sleep(shared: &Shared, index: usize, seen: usize) {
     let asleep = &shared.asleep[index];
     loop {
@@ -269,7 +272,8 @@ fn sleep(shared: &Shared, index: usize, seen: usize) {
     }
 }
 
-/// Locks, ignoring poisoning: the guarded data is consistent even after a panic elsewhere.
+/// Locks a mutex even if a thread panicked while it held the lock, since such a panic cannot leave
+/// the data inconsistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -19,15 +19,15 @@ use super::group::{GROUP, Part};
 use super::kernels::quantizer;
 use super::{Aligned, BLOCK, KernelFamily, Pool};
 
-/// With at least this many rows, the threads share the work of quantizing them.
+/// The number of input rows from which the threads share the work of quantizing.
 const SHARE: usize = 16;
 
-/// The forms of the input that the kernels of some weights need.
+/// The forms in which the kernels of the given weights read the input.
 #[derive(Clone, Copy)]
 pub(super) struct Forms {
-    /// Whether 8-bit codes are needed, for quantized weights.
+    /// Whether kernels read 8-bit codes, because some of the weights are quantized.
     pub codes: bool,
-    /// Whether the values themselves are needed, for weights that are floats.
+    /// Whether kernels read the values themselves, because some of the weights are plain floats.
     pub values: bool,
 }
 
@@ -39,12 +39,11 @@ impl Forms {
     };
 }
 
-/// The part of an `Activations` that holds [`GROUP`] rows, or the remaining rows if there are
-/// fewer.
+/// The slices of an `Activations` that hold [`GROUP`] consecutive rows, or fewer rows at the end.
 struct Place<'a> {
-    /// The first row of this part.
+    /// The index of the first row in these slices.
     first: usize,
-    /// The number of rows in this part.
+    /// The number of rows in these slices.
     rows: usize,
     computed: &'a mut [f32],
     codes: &'a mut [i8],
@@ -54,12 +53,12 @@ struct Place<'a> {
 }
 
 thread_local! {
-    /// A buffer for rows that are computed and then quantized, retained to avoid allocations.
+    /// A buffer for rows that are computed and then quantized. It is retained to avoid allocations.
     static ROWS: RefCell<Aligned<f32>> = RefCell::default();
 }
 
 impl Activations {
-    /// Stores `m` rows of `k` values in the required forms.
+    /// Stores `m` rows of `k` values from `source` in the given forms.
     pub(super) fn quantize(
         &mut self,
         pool: &Pool,
@@ -117,7 +116,7 @@ impl Activations {
         }
     }
 
-    /// Reserves space for `m` quantized rows of `k` values.
+    /// Allocates the buffers for `m` quantized rows of `k` values.
     pub(super) fn reserve(&mut self, pool: &Pool, m: usize, k: usize) {
         self.blocks = k / BLOCK;
         self.most = pool.family().group_rows();
@@ -127,7 +126,8 @@ impl Activations {
         self.totals.resize(m * self.blocks, [0; 2]);
     }
 
-    /// Splits the buffers into places of [`GROUP`] rows each; the last may have fewer.
+    /// Splits the buffers into one [`Place`] for every [`GROUP`] rows. The last place may have
+    /// fewer rows.
     fn places(&mut self, m: usize, k: usize) -> Vec<Place<'_>> {
         let (mut computed, mut codes) = (&mut self.computed[..], &mut self.codes[..]);
         let (mut scales, mut sums) = (self.scales.as_mut_slice(), self.sums.as_mut_slice());
@@ -149,7 +149,8 @@ impl Activations {
         places
     }
 
-    /// The destination of rows that are quantized one block of columns at a time.
+    /// Returns the destination for rows that several threads quantize, one block of columns at a
+    /// time.
     pub(super) fn target(&mut self) -> Target {
         Target {
             blocks: self.blocks,
@@ -161,7 +162,7 @@ impl Activations {
     }
 }
 
-/// Space for quantized rows that many threads write to.
+/// Pointers to the buffers of an `Activations`, to which several threads write quantized rows.
 pub(super) struct Target {
     blocks: usize,
     codes: *mut i8,
@@ -174,7 +175,8 @@ pub(super) struct Target {
 unsafe impl Sync for Target {}
 
 impl Target {
-    /// Quantizes block `block`, `[rows, 32]`, of the group that begins at `row`.
+    /// Quantizes `values`, which are `[rows, 32]`: the columns of block `block`, for the group of
+    /// rows that begins at `row`.
     ///
     /// # Safety
     /// There is space for the group, and nothing else accesses this block of it.
@@ -205,7 +207,8 @@ impl Target {
     }
 }
 
-/// Splits off the first `len` items, or all if there are fewer.
+/// Removes the first `len` items from `rest` and returns them. If there are fewer items, removes
+/// all and returns none.
 fn front<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
     let (front, after) = std::mem::take(rest)
         .split_at_mut_checked(len)

@@ -29,7 +29,8 @@ fn product(pool: &Pool, format: Format, data: &[u8], n: usize, x: &[f32], m: usi
     out
 }
 
-/// Compares `out` with f64 sums of the values that weights and quantized inputs represent.
+/// Checks that `out` is close to the exact product, computed in f64 from the values that the
+/// weights and the quantized inputs represent.
 fn check_values(format: Format, data: &[u8], n: usize, x: &[f32], m: usize, out: &[f32]) {
     let k = x.len() / m;
     let x: Vec<f32> = if format.is_float() {
@@ -55,7 +56,8 @@ fn check_values(format: Format, data: &[u8], n: usize, x: &[f32], m: usize, out:
     }
 }
 
-/// The values that the quantized input represents.
+/// Quantizes the rows of `x`, which have `k` values each, and returns the values that the codes
+/// represent.
 fn dequantized(x: &[f32], k: usize) -> Vec<f32> {
     let pool = Pool::with_family(1, KernelFamily::Portable);
     let mut activations = Activations::default();
@@ -149,8 +151,9 @@ fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
-/// Multiplies weights whose bytes, except for half-float scales, are all 0, 0x80 or 0xff by inputs
-/// whose codes are all 127 or all -127.
+/// Multiplies weights with extreme bytes by inputs with extreme codes. All bytes of the weights,
+/// except the half-float scales, are 0, 0x80 or 0xff; all codes of the inputs are 127 or all are
+/// -127.
 #[test]
 fn extremes_do_not_overflow() {
     let (n, k) = (16, 256);

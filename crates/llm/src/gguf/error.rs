@@ -1,9 +1,9 @@
-//! Why a GGUF file cannot be used.
+//! The errors of opening and reading a GGUF file.
 
 use super::TensorType;
 use std::path::PathBuf;
 
-/// Why a file cannot be used: one sentence with advice.
+/// The reason why a file cannot be used. The message is one sentence with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum GgufError {
     #[error(

@@ -1,11 +1,12 @@
-//! Identifies, by its first bytes, a file that is not GGUF; usually it simply has the wrong name.
+//! Identifies a file that is not a GGUF file by its first bytes. Most often, the user gave the name
+//! of a wrong file.
 
 use super::error::GgufError;
 use std::path::Path;
 
-/// The kind of a file, and what to do about it.
+/// A kind of file that is not GGUF, and advice for a user who has such a file.
 struct Kind {
-    /// Completes "not a GGUF file but".
+    /// The name of the kind, which completes the words "not a GGUF file but".
     what: &'static str,
     next: &'static str,
 }
@@ -14,7 +15,8 @@ const CONVERT: &str = "convert it with llama.cpp's convert_hf_to_gguf.py, or dow
 const UNPACK: &str = "unpack it and give the GGUF file in it";
 const AGAIN: &str = "download it again";
 
-/// The error for a file that does not begin like a GGUF file.
+/// Returns the error for a file that does not begin like a GGUF file. `start` contains the first
+/// bytes of the file.
 pub(super) fn foreign(path: &Path, start: &[u8]) -> GgufError {
     let path = path.to_path_buf();
     match kind(start) {
@@ -77,7 +79,7 @@ fn kind(start: &[u8]) -> Option<Kind> {
     row.and_then(|(_, what, next)| kind(what, next))
 }
 
-/// Identifies a text file found in place of a model.
+/// Identifies the kind of a text file that was given as a model.
 fn text_kind(start: &[u8]) -> Option<Kind> {
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let text = text.trim_ascii_start();

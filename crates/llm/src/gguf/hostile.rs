@@ -1,4 +1,4 @@
-//! Tests that a header's false claims cost no time or memory.
+//! Tests that false lengths and counts in a file's header cost no time or memory.
 
 use super::Gguf;
 use std::time::{Duration, Instant};
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 const TEXT: u32 = 8;
 const ARRAY: u32 = 9;
 
-/// A file with a single metadata value, of this type and with these bytes.
+/// Returns a file with a single metadata value, which has the type number `kind` and the bytes
+/// `value`.
 fn file(kind: u32, value: &[u8]) -> Vec<u8> {
     let mut file = b"GGUF".to_vec();
     file.extend(3u32.to_le_bytes());

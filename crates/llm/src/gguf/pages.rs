@@ -1,10 +1,10 @@
-//! Releases pages of a mapped file.
+//! Releases memory pages of a mapped file.
 
 use memmap2::Mmap;
 use std::ops::Range;
 
-/// Advises the system to evict the pages that lie entirely within `bytes`; they are reloaded when
-/// next read.
+/// Advises the system to evict the memory pages that lie entirely within the range `bytes`. The
+/// system loads the pages again when they are read.
 #[cfg(unix)]
 pub fn release(map: &Mmap, bytes: Range<usize>) {
     const PAGE: usize = 4096;

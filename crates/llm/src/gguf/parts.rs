@@ -1,10 +1,10 @@
-//! Refuses one part of a model that was split into several files.
+//! Refuses a file that is one part of a model that was split into several files.
 
 use super::Gguf;
 use super::error::GgufError;
 use base::untrusted::clean_line;
 
-/// Refuses a file that holds only some of the model's tensors.
+/// Returns an error if the file contains only some of the model's tensors.
 pub(super) fn check_whole(gguf: &Gguf) -> Result<(), GgufError> {
     let count = gguf.unsigned("split.count").unwrap_or(1);
     if count <= 1 {
@@ -19,7 +19,7 @@ pub(super) fn check_whole(gguf: &Gguf) -> Result<(), GgufError> {
     })
 }
 
-/// The name of the first part, if the file's name has the form `NAME-00002-of-00003.gguf`.
+/// Returns the name of the model's first file, if `name` has the form `NAME-00002-of-00003.gguf`.
 fn first_part(name: &str) -> String {
     let stem = name.strip_suffix(".gguf").unwrap_or(name);
     let split = stem.rsplit_once("-of-");

@@ -1,4 +1,5 @@
-//! Parses a file's metadata and tensor list, with every length checked against the file size.
+//! Parses the metadata and the list of tensors in a GGUF file. Every length is checked against the
+//! size of the file.
 
 use super::error::GgufError;
 use super::tensor_type::TensorType;
@@ -7,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-/// The maximum nesting of arrays; the format allows nesting, but no real file uses it.
+/// The maximum depth of nested arrays. The format allows any depth, but no real file nests arrays.
 const MAX_DEPTH: usize = 4;
 pub(super) struct Reader<'a> {
     pub(super) bytes: &'a [u8],
@@ -16,14 +17,14 @@ pub(super) struct Reader<'a> {
 
 pub(super) type Parts = (HashMap<String, Value>, HashMap<String, TensorInfo>);
 
-/// A tensor as the header describes it.
+/// The description of a tensor in the file's header.
 pub(super) struct Header {
     name: String,
-    /// The dimensions, fastest-varying first.
+    /// The dimensions of the tensor, from the fastest-varying to the slowest-varying.
     dims: Vec<u64>,
-    /// The tensor's type, as a number.
+    /// The number of the tensor's type.
     kind: u32,
-    /// Where the tensor begins, in bytes from the end of the header.
+    /// The position where the tensor's data begins, in bytes after the end of the header.
     offset: u64,
 }
 

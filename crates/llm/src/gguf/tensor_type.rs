@@ -1,4 +1,4 @@
-//! The types that a tensor in a GGUF file can have: one table of names and block sizes.
+//! The types that a tensor in a GGUF file can have: a table of their names and block sizes.
 //!
 //! Source: ggml.h, `enum ggml_type`, and gguf-py `constants.py`, `GGML_QUANT_SIZES`.
 //! [`kernels::linear::Format`] lists the types that illumine's kernels support; a column here lists
@@ -8,16 +8,16 @@
 use candle_core::quantized::GgmlDType;
 use kernels::linear::Format;
 
-/// A type of tensor: a row of the table.
+/// A tensor type: one row of the table of types.
 #[derive(Debug)]
 pub struct TensorType {
-    /// The type's number in a file.
+    /// The number that identifies the type in a file.
     number: u32,
-    /// GGML's name for the type.
+    /// The name of the type in GGML.
     name: &'static str,
-    /// Values per block.
+    /// The number of values in a block.
     block: usize,
-    /// Bytes per block.
+    /// The size of a block, in bytes.
     bytes: usize,
     candle: Option<GgmlDType>,
 }
@@ -83,28 +83,29 @@ static TYPES: [TensorType; 34] = [
 ];
 
 impl TensorType {
-    /// The type with this number in a file.
+    /// Returns the type that has the given number in a GGUF file.
     pub(super) fn of(number: u32) -> Option<&'static TensorType> {
         TYPES.iter().find(|row| row.number == number)
     }
 
-    /// The type that corresponds to a format of illumine's kernels.
+    /// Returns the type that corresponds to `format`, a format of illumine's kernels.
     pub fn of_format(format: Format) -> Option<&'static TensorType> {
         TYPES.iter().find(|row| row.format() == Some(format))
     }
 
-    /// The names of the supported types, for a message.
+    /// Returns the names of the supported types as a list for an error message.
     pub(super) fn supported() -> String {
         let names = TYPES.iter().filter(|row| row.candle.is_some());
         names.map(TensorType::name).collect::<Vec<_>>().join(", ")
     }
 
-    /// GGML's name for the type.
+    /// The name of the type in GGML.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The number of bytes that `values` values take; `None` if they do not fill whole blocks.
+    /// Returns the number of bytes that `values` values take, or `None` if the values do not fill
+    /// whole blocks.
     pub(super) fn bytes_of(&self, values: usize) -> Option<usize> {
         let whole = values.is_multiple_of(self.block);
         (values / self.block)
@@ -112,12 +113,12 @@ impl TensorType {
             .filter(|_| whole)
     }
 
-    /// The corresponding format in illumine's kernels, if they support the type.
+    /// The corresponding format of illumine's kernels, if the kernels support this type.
     pub fn format(&self) -> Option<Format> {
         Format::from_ggml(self.number)
     }
 
-    /// The corresponding type in candle, if candle supports it.
+    /// The corresponding type in candle, if candle supports this type.
     pub fn candle(&self) -> Option<GgmlDType> {
         self.candle
     }

@@ -3,8 +3,8 @@
 use super::tensor_type::TensorType;
 use std::ops::Range;
 
-/// The position of a tensor's blocks. `shape` is in row-major order, slowest-varying dimension
-/// first.
+/// The shape, type and location of a tensor. `shape` is in row-major order: the slowest-varying
+/// dimension comes first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorInfo {
     pub shape: Vec<usize>,
@@ -12,7 +12,8 @@ pub struct TensorInfo {
     pub(super) bytes: Range<usize>,
 }
 
-/// A value of the metadata; texts and arrays stay in the mapped file.
+/// A metadata value. Strings and arrays remain in the mapped file; the value contains only their
+/// location.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Unsigned(u64),
@@ -23,13 +24,13 @@ pub(super) enum Value {
     Array(Array),
 }
 
-/// An array in the mapped file.
+/// The location of an array in the mapped file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Array {
-    /// The type of the elements, as a number.
+    /// The number of the elements' type.
     pub element: u32,
     pub count: usize,
-    /// Where the array begins in the file.
+    /// The byte offset in the file at which the array's elements begin.
     pub at: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Builds a tokenizer from `tokenizer.ggml.*` metadata.
+//! Builds a tokenizer from the `tokenizer.ggml.*` metadata of a GGUF file.
 //!
 //! Sources: llama.cpp `src/llama-vocab.cpp` for the meaning of `pre`, and each model's published
 //! tokenizer.json for the pre-tokenizer itself.
@@ -16,12 +16,13 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior};
 
-/// The type of control tokens in `tokenizer.ggml.token_type` (llama.h, `enum llama_token_type`).
+/// The number that marks control tokens in `tokenizer.ggml.token_type` (llama.h, `enum
+/// llama_token_type`).
 const CONTROL: u8 = 3;
 const USER_DEFINED: u8 = 4;
 const BYTE: u8 = 6;
 
-/// The control tokens that end generation.
+/// Returns the ids of the control tokens that end generation.
 pub fn ends(controls: &[(u32, String)]) -> impl Iterator<Item = u32> {
     let ends = controls
         .iter()
@@ -31,9 +32,11 @@ pub fn ends(controls: &[(u32, String)]) -> impl Iterator<Item = u32> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Bytes are spelled in GPT-2's printable alphabet.
+    /// The vocabulary of byte-level BPE, in which each byte is written as a character of GPT-2's
+    /// printable alphabet.
     ByteLevel,
-    /// Spaces are `▁`, single bytes `<0xXX>`.
+    /// The vocabulary of SentencePiece, in which a space is written as `▁` and a token for a single
+    /// byte as `<0xXX>`.
     SentencePiece,
 }
 
@@ -72,15 +75,17 @@ impl<'a> Vocabulary<'a> {
         self.tokens.len()
     }
 
-    /// Control tokens (number, name), which a template may name. Some files mark control tokens as
-    /// user-defined: these count too if they have the name of a turn token or if `named`, the list
-    /// of tokens to which the metadata gives a role, contains them.
+    /// Returns the id and the name of each control token. Only a chat template may name control
+    /// tokens. Some files mark control tokens as user-defined. Such a token counts as a control
+    /// token if it has the name of a turn token, or if it is in `named`, the list of tokens to
+    /// which the metadata assigns a role.
     pub fn controls(&self, named: &[u32]) -> Vec<(u32, String)> {
         self.chosen(|id, name| self.is_control(id, name, named))
     }
 
-    /// User-defined tokens (number, text), matched wherever their text occurs: Gemma's runs of
-    /// newlines and spaces, HTML tags.
+    /// Returns the id and the text of each user-defined token. User-defined tokens are recognized
+    /// wherever their text occurs. Examples are HTML tags and, in Gemma, runs of newlines or
+    /// spaces.
     pub fn user_defined(&self, named: &[u32]) -> Vec<(u32, String)> {
         self.chosen(|id, name| {
             self.types[id as usize] == USER_DEFINED && !self.is_control(id, name, named)
@@ -102,7 +107,7 @@ impl<'a> Vocabulary<'a> {
         chosen.map(|(id, name)| (id, name.to_string())).collect()
     }
 
-    /// The tokens of the wanted kinds, with their numbers.
+    /// Returns the text and the id of each token for whose type `wanted` returns true.
     fn numbered(&self, wanted: impl Fn(u8) -> bool) -> impl Iterator<Item = (&str, u32)> {
         let tokens = self.tokens.iter().zip(&self.types).zip(0..);
         let wanted = tokens.filter(move |((_, kind), _)| wanted(**kind));
@@ -115,7 +120,8 @@ impl<'a> Vocabulary<'a> {
         gguf.flag("tokenizer.ggml.add_bos_token").unwrap_or(default)
     }
 
-    /// The bytes of all tokens in one buffer, and the end of each. Control tokens have no bytes.
+    /// Returns one buffer with the bytes of all tokens, and the position in the buffer at which
+    /// each token ends. Control tokens have no bytes.
     pub fn bytes(&self) -> (Vec<u8>, Vec<usize>) {
         let alphabet = alphabet();
         let mut bytes = Vec::with_capacity(self.tokens.len() * 6);
@@ -137,14 +143,14 @@ impl<'a> Vocabulary<'a> {
     }
 }
 
-/// `<0x0A>` → 10.
+/// Parses the name of a single-byte token: `<0x0A>` is the byte 10.
 fn byte_token(token: &str) -> Option<u8> {
     let hex = token.strip_prefix("<0x")?.strip_suffix('>')?;
     u8::from_str_radix(hex, 16).ok()
 }
 
-/// GPT-2's printable spelling of bytes: the byte that each character stands for. A printable
-/// Latin-1 character stands for its own byte; the characters from U+0100 on stand for the other
+/// Returns the byte that each character of GPT-2's printable alphabet stands for. A printable
+/// Latin-1 character stands for its own byte; the characters from U+0100 on stand for the remaining
 /// bytes (Radford et al. 2019, `bytes_to_unicode` in gpt-2's encoder.py).
 fn alphabet() -> Vec<Option<u8>> {
     let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
@@ -158,7 +164,7 @@ fn alphabet() -> Vec<Option<u8>> {
     alphabet
 }
 
-/// How pre-tokenized words become tokens.
+/// The algorithm that turns text into tokens.
 pub enum Splitter {
     ByteLevel(Box<BytePairs>),
     SentencePiece(SentencePiece),
@@ -173,7 +179,8 @@ impl Splitter {
     }
 }
 
-/// The splitter for a vocabulary, and a note if the splitting had to be guessed.
+/// Returns the splitter for a vocabulary. If the way to split text into words had to be guessed,
+/// also returns a note about it.
 pub fn splitter(
     gguf: &Gguf,
     vocabulary: &Vocabulary,
@@ -236,10 +243,10 @@ fn byte_level(
     Ok((pairs, note))
 }
 
-/// The pre-tokenizer: how text is split into words before merging.
+/// The pre-tokenizer, which splits text into words before tokens are merged.
 enum Pre {
     Gpt2,
-    /// Each digit separately, then as for GPT-2.
+    /// Splits off each digit, then splits the text like GPT-2.
     SmolLm,
     Regex(String),
 }
@@ -262,8 +269,8 @@ impl Pre {
     }
 }
 
-/// The SentencePiece splitter of a vocabulary. Text never becomes control or single-byte tokens,
-/// even if it contains their names.
+/// Returns the SentencePiece splitter of a vocabulary. It never turns text into control tokens or
+/// single-byte tokens, even if the text contains their names.
 fn sentence_piece(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<SentencePiece, ModelError> {
     let scores = gguf.numbers("tokenizer.ggml.scores");
     let scores = scores.ok_or_else(|| gguf.missing("tokenizer.ggml.scores"))?;

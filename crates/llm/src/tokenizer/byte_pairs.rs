@@ -1,10 +1,10 @@
-//! Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019): the `tokenizers` crate splits text
-//! into words, and in each word the pair with the best rank in the merge list is merged first,
-//! leftmost first among equals.
+//! Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019). The `tokenizers` crate splits text
+//! into words. In each word, the pair with the best rank in the merge list is merged first; among
+//! equal pairs, the leftmost comes first.
 //!
-//! The crate can merge too, but resolves every merge at construction, which takes longer than
-//! loading the weights of a small model. Here a merge is looked up only when its parts occur in the
-//! text.
+//! The crate can also merge, but it resolves every merge when a tokenizer is created, which takes
+//! longer than loading the weights of a small model. Here, a merge is looked up only when its two
+//! parts occur in the text.
 
 use super::merge::merge_pairs;
 use super::string_map::StringMap;
@@ -14,15 +14,15 @@ use tokenizers::{
 };
 
 pub struct BytePairs {
-    /// The ids of the tokens.
+    /// The id of each token, by the token's text.
     pub vocabulary: StringMap,
-    /// Merges as listed, `left right`, with their positions in the list.
+    /// The rank of each merge, by the text `left right` of the merge list.
     pub merges: StringMap,
-    /// Splits text into words.
+    /// The pre-tokenizer, which splits text into words.
     pub words: PreTokenizerWrapper,
-    /// Whether to normalize text to Unicode NFC first.
+    /// Whether text is normalized to Unicode NFC before it is split.
     pub nfc: bool,
-    /// Whether a word that is itself a token is used as it is, without merging.
+    /// Whether a word that is itself a token is encoded as that token, without merging.
     pub whole_words: bool,
 }
 

@@ -1,13 +1,15 @@
-//! Streaming detokenizer: releases every character as soon as its last byte has arrived.
+//! A streaming detokenizer, which returns every character as soon as the character's last byte has
+//! arrived.
 
-/// Holds back the bytes of an incomplete character: at most three.
+/// A streaming decoder of UTF-8. It retains the bytes of an incomplete character, which are at most
+/// three.
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
     pending: Vec<u8>,
 }
 
 impl Decoder {
-    /// Adds the bytes of a token; returns the characters that are now complete. Invalid bytes
+    /// Adds the bytes of a token, and returns the characters that are now complete. Invalid bytes
     /// become U+FFFD.
     pub fn push(&mut self, bytes: &[u8]) -> String {
         self.pending.extend_from_slice(bytes);
@@ -33,7 +35,7 @@ impl Decoder {
         }
     }
 
-    /// Whether a character is incomplete.
+    /// Whether the bytes so far end within a character.
     pub fn is_mid_character(&self) -> bool {
         !self.pending.is_empty()
     }

@@ -1,32 +1,36 @@
-//! Byte-pair merging: merges the best-scored pair of neighbours, the leftmost of equals, until no
-//! pair can be merged. The vocabulary provides the scores.
+//! Byte-pair merging: repeatedly merges the pair of neighbouring symbols that has the highest
+//! score, until no pair can be merged. Among pairs with equal scores, the leftmost is merged first.
+//! The vocabulary provides the scores.
 //!
-//! The order is that of llama.cpp (`llm_tokenizer_spm_session`, `llm_tokenizer_bpe_session`).
+//! Merges are done in the same order as in llama.cpp (`llm_tokenizer_spm_session`,
+//! `llm_tokenizer_bpe_session`).
 
 use std::collections::BinaryHeap;
 
-/// A run of text that is one symbol so far, and its neighbours.
+/// A part of the text that forms one symbol, with the indices of the neighbouring symbols.
 struct Symbol {
     start: usize,
-    /// The length in bytes; 0 once the symbol has been merged into the previous one.
+    /// The length of the symbol in bytes. It is 0 after the symbol was merged into the previous
+    /// symbol.
     len: usize,
     before: Option<usize>,
     after: Option<usize>,
 }
 
-/// Two neighbours that may be merged; those to merge first sort last.
+/// Two neighbouring symbols that may be merged. The pair to merge first is the greatest.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Pair {
     score: i64,
     left: std::cmp::Reverse<usize>,
     right: usize,
-    /// The combined length of both symbols: if it has changed, one of them has been merged with
-    /// another symbol.
+    /// The combined length of both symbols in bytes. If the current lengths have a different sum,
+    /// one of the symbols has been merged since, and this pair is obsolete.
     len: usize,
 }
 
-/// The pieces of `text` after merging, starting from single characters. `score` rates a merge of
-/// two neighbours, higher is better; `None` forbids it.
+/// Splits `text` into characters, merges neighbouring pieces, and returns the pieces that remain.
+/// `score` rates the merge of two neighbours: a higher score is better, and `None` forbids the
+/// merge.
 pub fn merge_pairs(
     text: &str,
     mut score: impl FnMut(&str, &str) -> Option<i64>,
@@ -68,7 +72,7 @@ pub fn merge_pairs(
     whole.map(|symbol| &text[symbol.start..symbol.start + symbol.len])
 }
 
-/// One symbol per character.
+/// Returns one symbol for each character of `text`.
 fn characters(text: &str) -> Vec<Symbol> {
     let count = text.chars().count();
     let symbol = |(index, (start, c)): (usize, (usize, char))| Symbol {

@@ -1,10 +1,10 @@
-//! Text to tokens and back, with the vocabulary of a GGUF file.
+//! Converts text to tokens and tokens to text, with the vocabulary of a GGUF file.
 //!
-//! `byte_pairs` and `sentence_piece` are the two kinds of vocabulary; the `tokenizers` crate splits
-//! text into words for the former. Control tokens are never parsed from a writer's text:
-//! `<|im_end|>` typed into a story is just text. Only a rendered chat template may name them.
-//! User-defined tokens belong to ordinary text and are always found, as in llama.cpp
-//! (`tokenizer_st_partition`).
+//! The modules `byte_pairs` and `sentence_piece` implement the two kinds of vocabulary; for byte
+//! pairs, the `tokenizers` crate splits text into words. Control tokens are never parsed from a
+//! writer's text: if a writer types `<|im_end|>` into a story, it is plain text. Only a rendered
+//! chat template may name control tokens. User-defined tokens belong to ordinary text and are
+//! always recognized, as in llama.cpp (`tokenizer_st_partition`).
 
 mod build;
 mod byte_pairs;
@@ -23,15 +23,16 @@ use std::collections::HashSet;
 
 /// A model's vocabulary.
 pub struct Tokenizer {
-    /// Splits and merges text, without looking for special tokens.
+    /// The splitter, which turns text into tokens without recognizing control tokens or
+    /// user-defined tokens.
     splitter: Splitter,
-    /// User-defined tokens, which are found before text is split.
+    /// The user-defined tokens, which are found before the remaining text is split.
     user_defined: TokenFinder,
-    /// The bytes of all tokens, one after another.
+    /// The bytes of all tokens, in order of token id.
     bytes: Vec<u8>,
-    /// Where the bytes of each token end.
+    /// The position in `bytes` at which each token ends.
     ends: Vec<usize>,
-    /// Control tokens, which only a template may name.
+    /// The control tokens, which only a chat template may name.
     control_tokens: TokenFinder,
     bos: Option<u32>,
     eos: Option<u32>,
@@ -41,7 +42,8 @@ pub struct Tokenizer {
     note: Option<String>,
 }
 
-/// The control tokens of fill-in-the-middle, which mark the text before and after a gap.
+/// The ids of the control tokens for fill-in-the-middle, which mark the text before a gap, the text
+/// after the gap and the text in the gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FillInMiddle {
     pub prefix: u32,
@@ -49,20 +51,21 @@ pub struct FillInMiddle {
     pub middle: u32,
 }
 
-/// Finds the names of some tokens in text.
+/// A set of tokens whose names can be found in text.
 struct TokenFinder {
     names: Vec<String>,
     ids: Vec<u32>,
     finder: AhoCorasick,
 }
 
-/// The first placeholder, in Unicode's supplementary private use area B. While a template is
-/// rendered, placeholder n replaces the name of control token n in a writer's text.
+/// The first placeholder, a character in Unicode's supplementary private use area B. While a
+/// template is rendered, the character `GUARD + n` stands for the name of control token n in a
+/// writer's text.
 const GUARD: u32 = 0x10_0000;
 
 impl Tokenizer {
-    /// Builds the tokenizer from `tokenizer.ggml.*`: byte-level BPE ("gpt2") and SentencePiece
-    /// ("llama").
+    /// Builds the tokenizer from the `tokenizer.ggml.*` metadata. The supported kinds are
+    /// byte-level BPE ("gpt2") and SentencePiece ("llama").
     pub fn from_gguf(gguf: &Gguf) -> Result<Tokenizer, ModelError> {
         let vocabulary = build::Vocabulary::read(gguf)?;
         let (splitter, note) = build::splitter(gguf, &vocabulary)?;
@@ -102,7 +105,7 @@ impl Tokenizer {
         })
     }
 
-    /// The size of the vocabulary.
+    /// The number of tokens in the vocabulary.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -111,12 +114,12 @@ impl Tokenizer {
         self.ends.is_empty()
     }
 
-    /// The beginning-of-text token, if the model was trained to see one before prose.
+    /// The beginning-of-text token, if the model was trained to see this token before prose.
     pub fn leading_bos(&self) -> Option<u32> {
         self.bos.filter(|_| self.add_bos)
     }
 
-    /// Whether this token ends generation.
+    /// Whether the token `id` ends generation.
     pub fn ends_generation(&self, id: u32) -> bool {
         self.ends_generation.contains(&id)
     }
@@ -130,12 +133,12 @@ impl Tokenizer {
         self.fill
     }
 
-    /// A remark for the user about how this vocabulary was interpreted.
+    /// A note for the user if the way to split text had to be guessed for this vocabulary.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
 
-    /// The bytes of a token; empty for control tokens and invalid ids.
+    /// The bytes of the token `id`. Empty for control tokens and invalid ids.
     pub fn bytes(&self, id: u32) -> &[u8] {
         let index = id as usize;
         let Some(end) = self.ends.get(index) else {
@@ -162,7 +165,7 @@ impl Tokenizer {
         self.special_name(self.eos)
     }
 
-    /// Encodes a writer's text; names of control tokens in it are plain text.
+    /// Encodes a writer's text. Names of control tokens in the text are treated as plain text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         let mut ids = Vec::new();
         let mut at = 0;
@@ -182,8 +185,8 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// Encodes a template's output: names of control tokens become control tokens, and guarded
-    /// names (see [`Tokenizer::guard`]) become plain text again.
+    /// Encodes the output of a chat template. The names of control tokens become control tokens,
+    /// and placeholders (see [`Tokenizer::guard`]) become plain text again.
     pub fn encode_rendered(&self, rendered: &str) -> Result<Vec<u32>, ModelError> {
         let mut ids = Vec::new();
         let mut at = 0;
@@ -196,8 +199,8 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// Replaces the names of control tokens in a writer's text with placeholders, so that they are
-    /// not taken for control tokens.
+    /// Replaces each name of a control token in a writer's text with a placeholder, so that
+    /// [`Tokenizer::encode_rendered`] does not turn the name into a control token.
     pub fn guard(&self, text: &str) -> String {
         let mut guarded = String::with_capacity(text.len());
         self.control_tokens

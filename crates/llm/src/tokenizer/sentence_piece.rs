@@ -1,18 +1,20 @@
-//! SentencePiece's BPE (Kudo & Richardson 2018): of all neighbours that form a token, those with
-//! the best score are merged first, leftmost first among equals.
+//! SentencePiece's BPE (Kudo & Richardson 2018). Of all neighbouring pieces that together form a
+//! token, the pair whose token has the best score is merged first; among equal scores, the leftmost
+//! pair comes first.
 //!
-//! It needs only a map of the vocabulary, so a vocabulary of 262,144 tokens loads in a fraction of
-//! the time that a list of merges would take.
+//! This needs only a map of the vocabulary and no list of merges. A vocabulary of 262,144 tokens
+//! therefore loads in a fraction of the time that a list of merges would take.
 
 use super::merge::merge_pairs;
 use super::string_map::StringMap;
 
 pub struct SentencePiece {
-    /// The tokens that text can be split into.
+    /// The id of each token that text can be split into, by the token's text.
     pieces: StringMap,
-    /// The score of each token.
+    /// The score of each token, by token id.
     scores: Vec<f32>,
-    /// The token of each byte, for characters that are not tokens.
+    /// The id of the token for each byte. These tokens spell characters that are not tokens
+    /// themselves.
     bytes: Box<[Option<u32>; 256]>,
     unknown: Option<u32>,
     /// Whether text is encoded as if a space came before it.
@@ -60,7 +62,8 @@ impl SentencePiece {
     }
 }
 
-/// Maps a float to an integer that sorts the same way (as by `f32::total_cmp`).
+/// Converts a float to an integer, so that the integers have the same order as the floats in
+/// `f32::total_cmp`.
 fn in_order(score: f32) -> i64 {
     let bits = score.to_bits() as i32;
     i64::from(bits ^ (((bits >> 31) as u32) >> 1) as i32)
@@ -70,7 +73,8 @@ fn in_order(score: f32) -> i64 {
 mod tests {
     use super::*;
 
-    /// A tokenizer with `tokens` from best to worst; byte tokens are numbered from 100.
+    /// Returns a tokenizer with the given tokens, whose scores decrease from first to last. The ids
+    /// of the byte tokens begin at 100.
     fn tokenizer(tokens: &[&str], prefix: bool) -> SentencePiece {
         let bytes = Box::new(std::array::from_fn(|byte| Some(100 + byte as u32)));
         let pieces = StringMap::new(tokens.iter().copied().zip(0..), tokens.len());

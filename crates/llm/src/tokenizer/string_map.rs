@@ -1,21 +1,24 @@
-//! A map from strings to numbers, built in one pass. All strings share one allocation, so a
-//! vocabulary of 262,144 tokens takes two allocations instead of one per token.
+//! A map from strings to numbers, built in one pass. All strings are stored in one buffer, so a
+//! vocabulary of 262,144 tokens does not need an allocation per token.
 
 use ahash::RandomState;
 
 pub struct StringMap {
     text: String,
-    /// Where each text ends; it begins where the previous one ends.
+    /// The position in `text` at which each string ends. A string begins at the end of the previous
+    /// string.
     ends: Vec<u32>,
     numbers: Vec<u32>,
-    /// Hash slots: each is an index into `ends` plus one, or 0 if empty. Their number is a power of
-    /// two, at least twice that of the texts.
+    /// The slots of the hash table. Each slot contains the index of a string plus one, or 0 if the
+    /// slot is empty. The number of slots is a power of two and at least twice the number of
+    /// strings.
     places: Vec<u32>,
     hasher: RandomState,
 }
 
 impl StringMap {
-    /// Builds the map; of two equal texts, the later one counts.
+    /// Builds the map. If a string occurs twice, its later number is used. `about` is the
+    /// approximate number of strings.
     pub fn new<'a>(texts: impl Iterator<Item = (&'a str, u32)>, about: usize) -> StringMap {
         let mut map = StringMap {
             text: String::with_capacity(about * 8),
@@ -46,7 +49,7 @@ impl StringMap {
         Some(self.numbers[index as usize])
     }
 
-    /// The slot where this text is or would be.
+    /// Returns the slot that contains `text`, or the empty slot in which `text` would be stored.
     fn place(&self, text: &str) -> usize {
         let mask = self.places.len() - 1;
         let mut place = self.hasher.hash_one(text) as usize & mask;

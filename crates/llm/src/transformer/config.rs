@@ -1,7 +1,8 @@
-//! The configuration of a decoder-only Transformer, from GGUF metadata.
+//! The configuration of a decoder-only Transformer, read from GGUF metadata.
 //!
-//! Families differ in a few points, which [`crate::families`] lists; each is a field here, so that
-//! the layers do not depend on the family's name. Source of the keys: gguf-py's `constants.py`.
+//! Model families differ in a few points, which [`crate::families`] lists. Each point is a field of
+//! the configuration, so that the layers do not depend on the family's name. The metadata keys are
+//! documented in gguf-py's `constants.py`.
 
 use crate::error::ModelError;
 use crate::families::{self, Family, RopeLayout, SHORT_DIVISORS, UNSUPPORTED};
@@ -21,40 +22,42 @@ pub struct Config {
     pub vocabulary: usize,
     pub norm_eps: f32,
     pub rope: Rope,
-    /// The sliding window of some layers.
+    /// The sliding window, if some of the layers have one.
     pub window: Option<Window>,
     pub activation: Activation,
     /// The factor by which embeddings are multiplied.
     pub embedding_scale: Option<f64>,
     /// The factor by which queries are multiplied, in addition to 1/sqrt(head_dim).
     pub query_scale: Option<f64>,
-    /// How many of the experts each token is routed to.
+    /// The number of experts to which each token is routed.
     pub experts_used: usize,
-    /// The name of the final norm's weight.
+    /// The name of the tensor with the weight of the final norm.
     pub output_norm: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
-    /// How many of a head's dimensions are rotated.
+    /// The number of dimensions of a head that are rotated.
     pub dim: usize,
     pub base: f64,
-    /// Positions are divided by this (linear scaling).
+    /// The number by which positions are divided (linear scaling).
     pub factor: f64,
     /// The factor by which rotated dimensions are multiplied (YaRN and LongRoPE; Phi 3's long
     /// contexts).
     pub attn_factor: f64,
     pub layout: RopeLayout,
-    /// The name of the tensor of per-frequency divisors; not every file has one.
+    /// The name of the tensor with per-frequency divisors. Some files do not have this tensor.
     pub divisors: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     pub tokens: usize,
-    /// n if every n-th layer has full attention instead of the window; 0 if no layer has.
+    /// n if every n-th layer has full attention instead of the window; 0 if every layer has the
+    /// window.
     pub pattern: usize,
-    /// RoPE's base in layers with a sliding window, if different.
+    /// RoPE's base in layers with a sliding window, if it differs from the base in the remaining
+    /// layers.
     pub rope_base: Option<f64>,
 }
 
@@ -146,7 +149,7 @@ impl Config {
         })
     }
 
-    /// The window of a layer, if it has one.
+    /// Returns the sliding window of a layer, if the layer has one.
     pub fn window_of_layer(&self, layer: usize) -> Option<&Window> {
         let window = self.window.as_ref()?;
         let sees_all = window.pattern > 0 && (layer + 1).is_multiple_of(window.pattern);
@@ -154,8 +157,8 @@ impl Config {
     }
 }
 
-/// The number of key heads, from a list with one number per layer: layers without attention have
-/// none, and all others must agree.
+/// Returns the number of key heads, from a list with the number for each layer. Layers without
+/// attention have 0 key heads. Returns None if the remaining numbers differ or if there are none.
 fn same_in_all(by_layer: &[f64]) -> Option<usize> {
     let mut some = by_layer.iter().filter(|heads| **heads > 0.0);
     let first = *some.next()?;

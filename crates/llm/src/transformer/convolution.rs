@@ -1,5 +1,5 @@
-//! A gated short convolution in place of attention: most layers of LFM2 (Liquid AI 2025; the
-//! layout is that of `Lfm2ShortConv` in the published modeling_lfm2.py).
+//! A gated short convolution, which most layers of LFM2 have in place of attention (Liquid AI
+//! 2025). The layout is the same as that of `Lfm2ShortConv` in the published modeling_lfm2.py.
 
 use super::config::Config;
 use super::linear::{Input, Linear};
@@ -12,24 +12,25 @@ use crate::error::ModelError;
 use candle_core::{D, Result as Computed, Tensor};
 
 pub struct Convolution {
-    /// `[3 * hidden, hidden]`: maps a row to the gate before the convolution, the gate after it,
-    /// and the values to be gated.
+    /// A matrix `[3 * hidden, hidden]`. It computes, from each row, the gate before the
+    /// convolution, the gate after the convolution, and the values to be gated.
     input: Linear,
     output: Linear,
     hidden: usize,
-    /// The weights of the earlier tokens within reach, oldest first, and then of the token itself:
-    /// one weight per channel for each.
+    /// The weights of the convolution. There is one weight per channel for each earlier token
+    /// within reach, from the oldest to the latest, and for the current token.
     taps: Taps,
 }
 
-/// The taps, and the gated rows of all evaluated tokens, so that a story can be cut at any token.
+/// The weights of the convolution (taps), and the gated rows of all evaluated tokens. All rows are
+/// stored, so that the story can be cut at any token.
 enum Taps {
     Host {
         taps: Vec<Vec<f32>>,
-        /// `[tokens, channels]`.
+        /// The gated rows, `[tokens, channels]`.
         rows: Vec<f32>,
     },
-    /// Rows, preceded by zeros for the positions before the first.
+    /// The form on a GPU. Rows of zeros precede the row of the first token.
     Device {
         taps: Vec<Tensor>,
         rows: TensorCache,
@@ -37,7 +38,7 @@ enum Taps {
 }
 
 impl Convolution {
-    /// Loads the convolution of a layer; `None` if it has none.
+    /// Loads the convolution of layer `index`; returns `None` if the layer has no convolution.
     pub fn load(
         weights: &Weights,
         config: &Config,
@@ -77,7 +78,7 @@ impl Convolution {
         }))
     }
 
-    /// Adds the convolution of `norm(x)` to `x`, `[tokens, hidden]`.
+    /// Computes the convolution of `norm(x)` and adds it to `x`, which is `[tokens, hidden]`.
     pub fn forward(
         &mut self,
         x: Matrix,
@@ -108,7 +109,8 @@ impl Convolution {
         self.output.add_to(Input::Plain(&out), after, x)
     }
 
-    /// The empty state of a new branch in this layer.
+    /// Returns the state of this layer in a new, empty branch. Returns `None` if the layer is not
+    /// on a CPU.
     pub fn branch(&self) -> Option<BranchState> {
         match &self.taps {
             Taps::Host { .. } => Some(BranchState::Convolution(Vec::new())),
@@ -116,7 +118,7 @@ impl Convolution {
         }
     }
 
-    /// Copies a branch's own rows into the cache.
+    /// Copies the rows of a branch's own tokens into this layer's rows.
     pub fn adopt(&mut self, branch: &Branch, layer: usize) {
         if let (Taps::Host { rows, .. }, BranchState::Convolution(own)) =
             (&mut self.taps, &branch.layers[layer])
@@ -126,7 +128,8 @@ impl Convolution {
         }
     }
 
-    /// The rows, `[tokens, channels]`, and the number of channels, if they are on a CPU.
+    /// The gated rows, `[tokens, channels]`, and the number of channels. `None` if the layer is not
+    /// on a CPU.
     pub fn rows(&self) -> Option<(&Vec<f32>, usize)> {
         match &self.taps {
             Taps::Host { rows, .. } => Some((rows, self.hidden)),
@@ -188,7 +191,8 @@ fn on_host(
     Ok(out)
 }
 
-/// The weighted sum of the row at `position` and those before it, with zeros before the first.
+/// Computes the weighted sum of the row at `position` and the rows before it. Positions before the
+/// first token count as zeros.
 fn convolve<'a>(
     taps: &[Vec<f32>],
     row: impl Fn(usize) -> &'a [f32],

@@ -1,5 +1,5 @@
-//! The feed-forward part of a layer: one network for all tokens, or a mixture of experts (Shazeer
-//! et al. 2017).
+//! The feed-forward part of a layer: either a single network for all tokens or a mixture of experts
+//! (Shazeer et al. 2017).
 
 use super::config::{Activation, Config};
 use super::linear::{Input, Linear};
@@ -15,8 +15,8 @@ pub enum FeedForward {
     Experts(Experts),
 }
 
-/// A gated feed-forward network: the gate and up matrices multiply the same input, and the down
-/// matrix their combined products.
+/// A gated feed-forward network. The gate and up matrices multiply the same input. Their two
+/// products are combined, and the down matrix multiplies the result.
 pub struct GatedMlp {
     gate: Linear,
     up: Linear,
@@ -25,10 +25,10 @@ pub struct GatedMlp {
 }
 
 pub struct Experts {
-    /// Scores each expert for a token.
+    /// The matrix that computes the score of each expert for a token.
     router: Linear,
     experts: Vec<GatedMlp>,
-    /// How many experts a token is routed to.
+    /// The number of experts to which a token is routed.
     used: usize,
 }
 
@@ -71,7 +71,7 @@ impl FeedForward {
         }))
     }
 
-    /// Adds the network's output for `norm(x)` to `x`, `[tokens, hidden]`.
+    /// Computes the network's output for `norm(x)` and adds it to `x`, which is `[tokens, hidden]`.
     pub fn forward(&self, x: Matrix, norm: &Norm, after: Option<&Norm>) -> Computed<Matrix> {
         match self {
             FeedForward::Dense(network) => {
@@ -139,7 +139,8 @@ impl Experts {
     }
 }
 
-/// The rows that are routed to an expert.
+/// Returns the rows that are routed to an expert. `sent` contains the index of each such row and
+/// the expert's share of it.
 fn gather(x: &Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
     match x {
         Matrix::Host(x) => {
@@ -157,7 +158,7 @@ fn gather(x: &Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
     }
 }
 
-/// Adds an expert's outputs, weighted by the expert's share of each token.
+/// Adds an expert's output rows to `sum`, each multiplied by the expert's share of the row.
 fn add(sum: Matrix, said: Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
     match (sum, said) {
         (Matrix::Host(mut sum), Matrix::Host(said)) => {
@@ -181,8 +182,9 @@ fn add(sum: Matrix, said: Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
     }
 }
 
-/// The best experts for a token and their shares: a softmax over the chosen ones. Of two with equal
-/// scores the first is chosen.
+/// Chooses the `used` experts with the highest scores for a token. Returns the index and the share
+/// of each; the shares are the softmax of the chosen scores. Between two experts with equal scores,
+/// the first is chosen.
 fn choose(scores: &[f32], used: usize) -> Vec<(usize, f32)> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));

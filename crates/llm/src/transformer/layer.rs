@@ -1,5 +1,5 @@
-//! One block of the Transformer: attention (or a convolution) and a feed-forward network, each
-//! after a norm.
+//! One layer of the Transformer: attention (or a convolution) and then a feed-forward network, each
+//! preceded by a norm.
 
 use super::attention::Attention;
 use super::config::Config;
@@ -22,7 +22,7 @@ pub struct Layer {
     post_ffn_norm: Option<Norm>,
 }
 
-/// How a token's row uses the rows of earlier tokens.
+/// The part of a layer by which a token's row depends on the rows of earlier tokens.
 pub enum Mixer {
     Attention(Box<Attention>),
     Convolution(Convolution),
@@ -46,7 +46,8 @@ impl Layer {
         })
     }
 
-    /// Maps `x` `[tokens, hidden]` to the same shape; `layer` is this layer's number.
+    /// Computes the output of this layer for `x`. Input and output are `[tokens, hidden]`; `layer`
+    /// is the index of this layer.
     pub fn forward(
         &mut self,
         x: Matrix,
@@ -67,7 +68,8 @@ impl Layer {
             .forward(x, &self.ffn_norm, self.post_ffn_norm.as_ref())
     }
 
-    /// The empty state of a new branch in this layer; `None` if branches are not supported.
+    /// Returns the state of this layer in a new, empty branch. Returns `None` if the layer does not
+    /// support branches.
     pub fn branch(&self) -> Option<BranchState> {
         match &self.mixer {
             Mixer::Attention(attention) => attention.branch(),
@@ -75,7 +77,7 @@ impl Layer {
         }
     }
 
-    /// Copies a branch's own state into the layer's cache.
+    /// Copies the state of a branch's own tokens into the layer's cache.
     pub fn adopt(&mut self, branch: &Branch, layer: usize) {
         match &mut self.mixer {
             Mixer::Attention(attention) => attention.adopt(branch, layer),

@@ -1,6 +1,6 @@
-//! The one place that multiplies by weights: packed matrices and illumine's kernels on a CPU
-//! ([`kernels::linear`]), candle's quantized matrices elsewhere and for formats that the kernels do
-//! not support.
+//! Multiplication by weights, which all layers do with this module. On a CPU, it uses packed
+//! matrices and illumine's kernels ([`kernels::linear`]). On other devices, and for formats that
+//! the kernels do not support, it uses candle's quantized matrices.
 
 use super::config::Activation;
 use super::matrix::{Buffer, Matrix, on_host as rows_on_host};
@@ -11,29 +11,30 @@ use kernels::linear::{self, FusedPair, Packed, Pool, Source, Write};
 use kernels::math;
 use std::sync::Arc;
 
-/// A matrix `[out, in]` that maps rows `[tokens, in]` to `[tokens, out]`.
+/// A weight matrix `[out, in]`, which maps rows `[tokens, in]` to rows `[tokens, out]`.
 pub enum Linear {
     Packed(Packed, Arc<Pool>),
-    /// Candle's matrix; `on_host` is true if the rows are nevertheless in plain memory.
+    /// A matrix of candle. `on_host` says whether products are copied to plain memory, because the
+    /// layers' rows are there.
     Candle {
         weight: QMatMul,
         on_host: bool,
     },
 }
 
-/// The rows that are multiplied by a matrix; on a CPU they are computed a few at a time, just
-/// before use.
+/// The rows that a matrix multiplies. On a CPU, rows that must be computed are computed a few at a
+/// time, just before the multiplication.
 #[derive(Clone, Copy)]
 pub enum Input<'a> {
     Plain(&'a Matrix),
     Normed(&'a Matrix, &'a Norm),
-    /// `activation(gate) * up`.
+    /// The rows `activation(gate) * up`; the fields are `activation`, `gate` and `up`.
     Gated(Activation, &'a Matrix, &'a Matrix),
 }
 
 impl Input<'_> {
-    /// If the rows are on a CPU, calls `work` with their number and their source: memory, or a
-    /// function that computes them. None if the rows are elsewhere.
+    /// Calls `work` with the number of rows and their source, which is memory or a function that
+    /// computes the rows. Returns None if the rows are not on a CPU.
     pub(super) fn with_source<T>(
         self,
         pool: &Pool,
@@ -72,7 +73,7 @@ impl Input<'_> {
 }
 
 impl Linear {
-    /// Multiplies several matrices by the same rows; on a CPU the rows are quantized only once.
+    /// Multiplies the same rows by several matrices. On a CPU, the rows are quantized only once.
     pub fn forward_many<const N: usize>(
         weights: [&Linear; N],
         input: Input,
@@ -99,7 +100,7 @@ impl Linear {
             .map_err(|_| candle_core::Error::Msg("a product is missing".to_string()))
     }
 
-    /// Returns `x + after(product)`, where `product` is `input` multiplied by this matrix.
+    /// Returns `x + after(product)`, where `product` is this matrix times `input`.
     pub fn add_to(&self, input: Input, after: Option<&Norm>, mut x: Matrix) -> Computed<Matrix> {
         if let (Linear::Packed(weight, pool), None, Matrix::Host(x)) = (self, after, &mut x)
             && let Some(done) = input.with_source(pool, |tokens, source| {
@@ -144,8 +145,8 @@ impl Linear {
 
 /// The first two products of a gated feed-forward network, fused on a CPU ([`linear::fused_pair`]).
 impl Linear {
-    /// `activation(gate * input) * (up * input)` for `down` to multiply, computed and quantized in
-    /// one pass; None if the kernels cannot do that.
+    /// Computes `activation(gate * input) * (up * input)` as the input of `down`, and quantizes it
+    /// in the same pass. Returns None if the kernels cannot do this for these matrices.
     pub fn fused<'a>(
         gate: &'a Linear,
         up: &'a Linear,
@@ -169,7 +170,7 @@ impl Linear {
         Some(fused?.map_err(candle_core::Error::wrap))
     }
 
-    /// Returns `x + after(product)`, where `product` is a fused pair multiplied by this matrix.
+    /// Returns `x + after(product)`, where `product` is this matrix times the fused pair `fused`.
     pub fn add_fused_to(
         &self,
         fused: FusedPair,

@@ -1,23 +1,24 @@
-//! The rows that pass through the layers: plain memory on a CPU, a tensor elsewhere.
+//! The rows that pass through the layers: in plain memory on a CPU, in a tensor on other devices.
 
 use candle_core::{Device, Result, Tensor};
 use kernels::linear::Aligned;
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-/// Rows of numbers, `[tokens, width]`.
+/// The rows of all tokens of a forward pass, `[tokens, width]`.
 pub enum Matrix {
     Host(Buffer),
     Device(Tensor),
 }
 
-/// A norm's weight or a bias.
+/// A vector of weights, such as the weight of a norm or a bias, as a list and as a tensor.
 pub struct Vector {
     pub values: Vec<f32>,
     pub tensor: Tensor,
 }
 
-/// Rows in memory. Later buffers reuse the memory, since every layer needs the same sizes.
+/// Rows in plain memory. When a buffer is dropped, its memory is reused for later buffers, since
+/// every layer needs buffers of the same sizes.
 #[derive(Default)]
 pub struct Buffer {
     values: Aligned<f32>,
@@ -27,11 +28,12 @@ pub struct Buffer {
 thread_local! {
     static FREE: RefCell<Vec<Aligned<f32>>> = const { RefCell::new(Vec::new()) };
 }
-/// How many buffers are kept for reuse.
+/// The maximum number of free buffers whose memory is retained for reuse.
 const KEPT: usize = 16;
 
 impl Buffer {
-    /// Rows with leftover content from earlier use, or zeros.
+    /// Returns a buffer for `tokens` rows of `width` values. The values are arbitrary: zeros, or
+    /// what an earlier buffer contained.
     pub fn rows(tokens: usize, width: usize) -> Buffer {
         let len = tokens * width;
         let mut values = FREE.with_borrow_mut(|free| {
@@ -107,7 +109,7 @@ impl Matrix {
         }
     }
 
-    /// Only the last row.
+    /// Returns the last row.
     pub fn last(self) -> Result<Matrix> {
         match self {
             Matrix::Host(buffer) => {
@@ -164,7 +166,7 @@ impl Matrix {
         })
     }
 
-    /// Adds `other`, element by element.
+    /// Adds `other` element by element and returns the sum.
     pub fn plus(self, other: Matrix) -> Result<Matrix> {
         match (self, other) {
             (Matrix::Host(mut x), Matrix::Host(y)) => {

@@ -37,7 +37,8 @@ pub struct Transformer {
     weights: Weights,
     layers: Vec<Layer>,
     rope: RopeTables,
-    /// The RoPE tables for layers with a window, if RoPE's base differs there.
+    /// The RoPE tables for layers with a sliding window, if those layers have a different RoPE
+    /// base.
     local_rope: Option<RopeTables>,
     norm: Norm,
     head: Linear,
@@ -81,8 +82,8 @@ impl Transformer {
         &self.config
     }
 
-    /// The output of the last layer, `[tokens, hidden]`; `None` if `stop` requested a stop between
-    /// layers, which leaves the KV cache unchanged.
+    /// Returns the output of the last layer, `[tokens, hidden]`. Between layers, checks `stop`; if
+    /// it returns true, returns `None` and leaves the KV cache unchanged.
     fn hidden(
         &mut self,
         tokens: &[u32],
@@ -114,7 +115,7 @@ impl Transformer {
         Ok(Some(x))
     }
 
-    /// The logits of rows, `[rows, vocabulary]`.
+    /// Computes the logits of the rows `x`, `[rows, vocabulary]`, as a flat list.
     fn logits(&self, x: &Matrix) -> Result<Vec<f32>, ModelError> {
         let [logits] = Linear::forward_many([&self.head], Input::Normed(x, &self.norm))?;
         Ok(logits.into_vec()?)
@@ -122,7 +123,7 @@ impl Transformer {
 }
 
 impl Transformer {
-    /// The logits of a row; the caller needs only the `count` highest.
+    /// Computes the logits of a row, of which the caller needs only the `count` highest.
     fn top_k_logits(&self, x: &Matrix, count: usize) -> Result<Vec<f32>, ModelError> {
         let [logits] = Linear::forward_many([&self.head], Input::Normed(x, &self.norm))?;
         if let Matrix::Device(logits) = &logits

@@ -30,7 +30,7 @@ impl Norm {
         }
     }
 
-    /// Normalizes one row on a CPU.
+    /// Normalizes the row `x` to `out`, on a CPU.
     pub fn row(&self, x: &[f32], out: &mut [f32]) {
         math::rms_norm(self.pool.family(), x, &self.weight.values, self.eps, out);
     }

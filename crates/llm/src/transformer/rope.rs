@@ -1,17 +1,18 @@
-//! Rotary position embeddings (Su et al. 2021), with tables that grow with the story.
+//! Rotary position embeddings (Su et al. 2021). The tables are extended as the story grows.
 
 use super::config::{Config, Rope};
 use crate::families::RopeLayout;
 use candle_core::{Device, Result, Tensor};
 
-/// Cosines and sines for the positions below `len`, each `[len, dim / 2]`.
+/// The cosines and sines of the rotation angles for the positions computed so far, `[positions, dim
+/// / 2]` each.
 pub struct RopeTables {
-    /// Pairs of cosine and sine, for CPUs.
+    /// The cosines and sines in pairs, for CPUs.
     turns: Vec<(f32, f32)>,
     on_host: bool,
     rope: Rope,
     base: f64,
-    /// Llama 3's and Phi 3's per-frequency divisors, `[dim / 2]`.
+    /// The per-frequency divisors of Llama 3 and Phi 3, `[dim / 2]`.
     divisors: Option<Vec<f32>>,
     device: Device,
     cos: Tensor,
@@ -41,7 +42,8 @@ impl RopeTables {
         })
     }
 
-    /// The tables for layers with a window, if RoPE's base differs there.
+    /// Returns the RoPE tables for layers with a sliding window, or None if RoPE's base is the same
+    /// in all layers.
     pub fn local(config: &Config, device: &Device, on_host: bool) -> Option<Result<RopeTables>> {
         let base = config.window.as_ref()?.rope_base?;
         let plain = Rope {
@@ -52,7 +54,7 @@ impl RopeTables {
         Some(RopeTables::new(&plain, base, None, device, on_host))
     }
 
-    /// Extends the tables to all positions below `len`.
+    /// Extends the tables so that they contain all positions below `len`.
     pub fn grow(&mut self, len: usize) -> Result<()> {
         if len <= self.len {
             return Ok(());
@@ -85,13 +87,13 @@ impl RopeTables {
         Ok(())
     }
 
-    /// The cosines and sines of the positions below `len`, each `[len, dim / 2]`. Tables on the
-    /// host have no such tensors.
+    /// Returns the cosines and the sines for the positions below `len`, `[len, dim / 2]` each. Only
+    /// tables on a device other than the CPU have these tensors.
     pub fn tensors(&self, len: usize) -> Result<(Tensor, Tensor)> {
         Ok((self.cos.narrow(0, 0, len)?, self.sin.narrow(0, 0, len)?))
     }
 
-    /// Rotates one head on a CPU.
+    /// Rotates one head of the token at `position`, on a CPU.
     pub fn turn(&self, head: &mut [f32], position: usize) {
         let half = self.rope.dim / 2;
         let turns = &self.turns[position * half..][..half];
@@ -111,7 +113,8 @@ impl RopeTables {
         }
     }
 
-    /// Rotates `x` `[tokens, heads, head_dim]`, whose first token is at `position`.
+    /// Rotates all heads of `x`, which is `[tokens, heads, head_dim]`. The first token is at
+    /// `position`.
     pub fn apply(&self, x: &Tensor, position: usize) -> Result<Tensor> {
         let (tokens, _, head_dim) = x.dims3()?;
         let cos = self.cos.narrow(0, position, tokens)?;

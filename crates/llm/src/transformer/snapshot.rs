@@ -19,14 +19,14 @@ use crate::error::ModelError;
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8; 8] = b"ILLUMKV1";
-/// The number of bytes before the layers.
+/// The number of bytes before the data of the layers.
 const HEADER: usize = 48;
-/// The number of bytes after the layers.
+/// The number of bytes after the data of the layers.
 const CHECKSUM: usize = 32;
 
 impl Transformer {
-    /// The KV cache of the positions `from..to` in all layers, as bytes; None on a GPU, whose cache
-    /// is not saved.
+    /// Returns the KV cache of the positions `from..to` in all layers, as bytes. Returns None on a
+    /// GPU, since only caches on a CPU can be saved.
     pub(super) fn snapshot(&self, from: usize, to: usize, model: &str) -> Option<Vec<u8>> {
         if from > to || to > self.len {
             return None;
@@ -50,8 +50,8 @@ impl Transformer {
         Some(bytes)
     }
 
-    /// Loads a snapshot into the KV cache, which must reach up to the snapshot's first position;
-    /// everything from there on is replaced.
+    /// Loads a snapshot into the KV cache, which must contain all tokens before the snapshot's
+    /// first position. Tokens from that position on are replaced.
     pub(super) fn restore_snapshot(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
         let wrong = |why| ModelError::Snapshot(why);
         let (body, checksum) = bytes

@@ -1,16 +1,17 @@
-//! Keys, values or convolution inputs of all evaluated tokens, as a growing tensor on the device.
+//! A tensor on the device that contains the keys, values or convolution inputs of all evaluated
+//! tokens and grows as needed.
 
 use candle_core::{DType, Device, Result, Tensor};
 
-/// One row per token, `[1, capacity, parts, width]`. The model tracks how many are in use, since
-/// all layers have the same length.
+/// A cache with one row per token, `[1, capacity, parts, width]`. The model counts the rows in use,
+/// since the count is the same in all layers.
 pub struct TensorCache {
     rows: Tensor,
     capacity: usize,
     max_tokens: usize,
 }
 
-/// How many tokens the first allocation holds; it doubles as needed, up to `max_tokens`.
+/// The initial capacity in tokens. The capacity doubles as needed, up to `max_tokens`.
 const FIRST: usize = 512;
 
 impl TensorCache {
@@ -28,8 +29,9 @@ impl TensorCache {
         })
     }
 
-    /// Writes `rows`, `[tokens, parts, width]`, at `position`. Returns all rows up to the last one
-    /// written, `[1, position + tokens, parts, width]`, without a copy.
+    /// Writes `rows`, which are `[tokens, parts, width]`, to the cache, the first at `position`.
+    /// Returns all rows up to the last written row, `[1, position + tokens, parts, width]`, without
+    /// copying them.
     pub fn write(&mut self, rows: &Tensor, position: usize) -> Result<Tensor> {
         let len = position + rows.dim(0)?;
         self.reserve(position, len)?;

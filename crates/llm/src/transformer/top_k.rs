@@ -1,17 +1,18 @@
-//! The k highest logits, found on the device that computed them, so that not every logit of the
-//! vocabulary has to be copied for each token.
+//! Finds the k highest logits on the device that computed the logits, so that the logits of the
+//! whole vocabulary need not be copied for each token.
 
 use candle_core::{D, DType, Result, Tensor};
 
-/// How many logits are sorted together: as many as a GPU's kernel sorts at once.
+/// The number of logits in a row that is sorted. A GPU's kernel sorts this many together.
 const ROW: usize = 1024;
-/// The largest k: beyond it, copying all logits is as fast.
+/// The maximum k. For a larger k, copying all logits is as fast.
 const MAX_COUNT: usize = ROW / 2;
 
-/// The logits `[.., vocabulary]` of one row, with those below the `count` best set to `-inf`. None
-/// if ties make the choice ambiguous.
+/// Returns a copy of `logits`, which belong to one token, in which all but the `count` highest
+/// logits are `-inf`. Returns None if ties make the choice ambiguous, or if `count` is not
+/// supported.
 ///
-/// Sorting happens on the device, and the result arrives in one copy.
+/// The logits are sorted on the device, and the result is copied from the device in one step.
 pub fn top_k(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {
     let logits = logits.flatten_all()?;
     let all = logits.dim(0)?;
@@ -46,8 +47,9 @@ pub fn top_k(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {
     Ok(Some(row))
 }
 
-/// Returns the `count` best values, best first, and the index of each. Divides the values into
-/// rows, keeps the best of each row, and repeats this until only one row is left.
+/// Returns the `count` highest values, from highest to lowest, and the index of each. Divides the
+/// values into rows, sorts each row, retains the highest values of each row, and repeats this until
+/// only one row is left.
 fn sorted(logits: &Tensor, count: usize) -> Result<(Tensor, Tensor)> {
     let device = logits.device();
     let mut values = logits.clone();
@@ -90,7 +92,8 @@ mod tests {
     use candle_core::Device;
     use proptest::prelude::*;
 
-    /// A reference implementation of top-k, which sorts everything.
+    /// A reference implementation of top-k, which sorts all logits. Returns None if ties make the
+    /// choice ambiguous.
     fn plain(logits: &[f32], count: usize) -> Option<Vec<f32>> {
         let mut order: Vec<f32> = logits.to_vec();
         order.sort_by(|a, b| b.total_cmp(a));

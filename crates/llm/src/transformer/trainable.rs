@@ -1,5 +1,5 @@
-//! The Transformer as differentiable tensor operations, for training: with whole sequences in
-//! batches and float weights, without a KV cache. It computes the same logits as
+//! The Transformer as differentiable tensor operations, for training. It processes whole sequences
+//! in batches, with float weights and without a KV cache, and computes the same logits as
 //! [`super::Transformer`].
 
 use super::attention::device::mask;
@@ -14,27 +14,29 @@ use candle_core::{D, Device, Result as Computed, Tensor};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The frozen weights of a text model, and its forward pass with gradients.
+/// A text model whose weights are frozen, with a forward pass through which gradients can be
+/// computed.
 ///
-/// Models with mixtures of experts or convolutions are refused.
+/// Models with mixtures of experts or convolutions are not supported.
 pub struct Trainable {
     config: Config,
     device: Device,
     /// The name of the matrix that maps the last layer's output to logits.
     head: &'static str,
-    /// Weights by GGUF name: matrices `[out, in]`, norms and biases `[dim]`.
+    /// The weights by their GGUF name. Matrices are `[out, in]`; norms and biases are `[dim]`.
     weights: BTreeMap<String, Tensor>,
     divisors: Option<Vec<f32>>,
 }
 
-/// Changes the products of matrices, as an adapter does.
+/// An adapter, which changes the products of the model's matrices.
 pub trait Adapt {
-    /// Receives the matrix's GGUF name, its input `[batch, seq, in]` and its product
-    /// `[batch, seq, out]`; returns the product to use.
+    /// Returns the product to use instead of `product`. `matrix` is the GGUF name of the matrix,
+    /// `x` is its input, `[batch, seq, in]`, and `product` is the unchanged product, `[batch, seq,
+    /// out]`.
     fn adapt(&self, matrix: &str, x: &Tensor, product: Tensor) -> Computed<Tensor>;
 }
 
-/// The model without an adapter.
+/// The adapter that changes nothing.
 pub struct Unadapted;
 
 impl Adapt for Unadapted {
@@ -43,7 +45,7 @@ impl Adapt for Unadapted {
     }
 }
 
-/// The parts of a layer that [`Layer::forward`] uses.
+/// The names of the parts of a layer that [`Layer::forward`] uses.
 const PARTS: [&str; 13] = [
     "attn_norm",
     "attn_q",
@@ -60,15 +62,15 @@ const PARTS: [&str; 13] = [
     "post_ffw_norm",
 ];
 
-/// Tensors that combine several matrices in some families: the tensor's name, and the names of the
-/// matrices.
+/// The tensors in which some families combine several matrices. Each row contains the tensor's name
+/// and the names of the matrices.
 const STACKED: [(&str, &[&str]); 2] = [
     ("attn_qkv", &["attn_q", "attn_k", "attn_v"]),
     ("ffn_up", &["ffn_gate", "ffn_up"]),
 ];
 
 impl Trainable {
-    /// Loads and dequantizes the weights of a file.
+    /// Loads the weights of a file and dequantizes them.
     pub fn load(gguf: Arc<Gguf>, device: &Device) -> Result<Trainable, ModelError> {
         let config = Config::from_gguf(&gguf)?;
         let placement = Placement {
@@ -107,7 +109,7 @@ impl Trainable {
         &self.config
     }
 
-    /// The GGUF name and the shape, `[out, in]`, of each matrix in the layers.
+    /// Returns the GGUF name and the shape, `[out, in]`, of each matrix in the layers.
     pub fn matrices(&self) -> impl Iterator<Item = (&str, (usize, usize))> {
         let shape = |weight: &Tensor| weight.dims2().ok();
         let all = self
@@ -117,7 +119,7 @@ impl Trainable {
         all.filter_map(move |(name, weight)| Some((name.as_str(), shape(weight)?)))
     }
 
-    /// The logits `[batch, seq, vocab]` of tokens `[batch, seq]`.
+    /// Computes the logits, `[batch, seq, vocab]`, for `tokens`, which are `[batch, seq]`.
     pub fn forward(&self, tokens: &Tensor, adapter: &dyn Adapt) -> Computed<Tensor> {
         let (batch, seq) = tokens.dims2()?;
         let config = &self.config;
@@ -158,7 +160,7 @@ impl Trainable {
         product(&x, self.weight(self.head)?)
     }
 
-    /// Refuses a file with a tensor in its layers that the forward pass does not use.
+    /// Returns an error if a layer contains a tensor that the forward pass does not use.
     fn check_all_used(&self) -> Result<(), ModelError> {
         let used = |name: &str| {
             let part = name.split('.').nth(2).unwrap_or_default();
@@ -170,7 +172,7 @@ impl Trainable {
         }
     }
 
-    /// Splits a layer's combined tensors into their matrices.
+    /// Splits the combined tensors of a layer into the matrices of which they consist.
     fn unstack(&mut self, layer: usize) -> Result<(), ModelError> {
         let (heads, kv_heads) = (self.config.heads, self.config.kv_heads);
         for (stacked, parts) in STACKED {
@@ -206,7 +208,7 @@ impl Trainable {
         found.ok_or_else(|| candle_core::Error::Msg(format!("the file has no {name}")).bt())
     }
 
-    /// RMSNorm over the last dimension, using only differentiable operations.
+    /// Computes the RMSNorm over the last dimension, using only differentiable operations.
     fn norm(&self, name: &str, x: &Tensor) -> Computed<Tensor> {
         let mean = x.sqr()?.mean_keepdim(D::Minus1)?;
         let root = (mean + f64::from(self.config.norm_eps))?.sqrt()?;
@@ -214,7 +216,7 @@ impl Trainable {
     }
 }
 
-/// One layer of a forward pass.
+/// One layer of the model, with everything that its forward pass needs.
 struct Layer<'a> {
     model: &'a Trainable,
     adapter: &'a dyn Adapt,
@@ -268,7 +270,8 @@ impl Layer<'_> {
         self.product("ffn_down", &(gate * self.product("ffn_up", x)?)?)
     }
 
-    /// The product with a matrix of this layer, with its bias if it has one.
+    /// Multiplies `x` by the matrix `part` of this layer, and adds the matrix's bias if the model
+    /// has one.
     fn product(&self, part: &str, x: &Tensor) -> Computed<Tensor> {
         let name = part_name(self.index, part);
         let done = product(x, self.model.weight(&name)?)?;
@@ -303,14 +306,14 @@ fn unsupported(tensor: &str) -> ModelError {
     ModelError::Unsupported(base::untrusted::clean_key(tensor))
 }
 
-/// `x` `[batch, seq, in]` times the transpose of `weight` `[out, in]`.
+/// Multiplies `x`, which is `[batch, seq, in]`, by the transpose of `weight`, which is `[out, in]`.
 fn product(x: &Tensor, weight: &Tensor) -> Computed<Tensor> {
     let (batch, seq, width) = x.dims3()?;
     let rows = x.reshape((batch * seq, width))?.matmul(&weight.t()?)?;
     rows.reshape((batch, seq, weight.dim(0)?))
 }
 
-/// Applies RoPE to `x` `[batch, heads, seq, head_dim]`.
+/// Applies RoPE to `x`, which is `[batch, heads, seq, head_dim]`.
 fn rotate(x: &Tensor, rope: &RopeTables, config: &Config) -> Computed<Tensor> {
     let (batch, heads, seq, head_dim) = x.dims4()?;
     let (dim, half) = (config.rope.dim, config.rope.dim / 2);

@@ -1,8 +1,8 @@
 //! Loads weights from the mapped file onto the device.
 //!
-//! On a CPU a matrix is packed straight from the file for illumine's own kernels
-//! ([`kernels::linear`]). Candle's quantized matrices are used for the few formats that the kernels
-//! do not support, and on every other device.
+//! On a CPU, a matrix is packed directly from the file for illumine's own kernels
+//! ([`kernels::linear`]). On every other device, and for the few formats that the kernels do not
+//! support, candle's quantized matrices are used.
 
 use super::config::Config;
 use super::linear::Linear;
@@ -23,16 +23,17 @@ use std::sync::Arc;
 pub struct Weights {
     gguf: Arc<Gguf>,
     device: Device,
-    /// Whether rows are in plain memory and illumine's kernels multiply them.
+    /// Whether the layers' rows are in plain memory and are multiplied by illumine's kernels.
     on_host: bool,
     kv: KvType,
     pool: Arc<Pool>,
     arena: RefCell<Arena>,
-    /// Whether illumine's kernels compute every product.
+    /// Whether all matrices loaded so far are multiplied by illumine's kernels. If so, the results
+    /// for a row are the same alone and in a batch.
     exact: Cell<bool>,
-    /// The embedding table on the device, if rows are not read from the file.
+    /// The embedding table on the device. None if embeddings are read from the file.
     table: Option<QTensor>,
-    /// The names of the tensors that were loaded.
+    /// The names of the tensors that were loaded so far.
     loaded: RefCell<HashSet<String>>,
 }
 
@@ -61,27 +62,28 @@ impl Weights {
         &self.device
     }
 
-    /// Whether rows are in plain memory and illumine's kernels multiply them.
+    /// Whether the layers' rows are in plain memory and are multiplied by illumine's kernels.
     pub fn on_host(&self) -> bool {
         self.on_host
     }
 
-    /// Whether a row gives bit-identical results alone and in a batch.
+    /// Whether the results for a row are bit-identical when the row is evaluated alone and when it
+    /// is evaluated in a batch.
     pub fn exact(&self) -> bool {
         self.exact.get()
     }
 
-    /// The KV cache type on a CPU.
+    /// The type in which keys and values are stored on a CPU.
     pub fn kv(&self) -> KvType {
         self.kv
     }
 
-    /// The threads that compute on a CPU.
+    /// The thread pool for computations on a CPU.
     pub fn pool(&self) -> Arc<Pool> {
         self.pool.clone()
     }
 
-    /// The kernel family, on which the results depend.
+    /// The name of the kernel family in use, since the family may affect the results.
     pub fn kernel_family(&self) -> String {
         format!("{:?}", self.pool.family()).to_lowercase()
     }
@@ -90,19 +92,19 @@ impl Weights {
         self.gguf.tensor(name).is_some()
     }
 
-    /// The number of a tensor's dimensions; 0 if there is no such tensor.
+    /// Returns the number of dimensions of a tensor, or 0 if the file has no such tensor.
     pub fn rank(&self, name: &str) -> usize {
         self.gguf
             .tensor(name)
             .map_or(0, |tensor| tensor.shape.len())
     }
 
-    /// The error for a missing required tensor.
+    /// Returns the error for a file in which the required tensor `name` is missing.
     pub fn missing(&self, name: &str) -> ModelError {
         self.gguf.missing(name).into()
     }
 
-    /// A norm's weight or a bias, as f32.
+    /// Loads a vector, such as the weight of a norm or a bias, as f32.
     pub fn vector(&self, name: &str) -> Result<Vector, ModelError> {
         let tensor = self.find(name, 1)?;
         let tensor = self.quantized(tensor)?.dequantize(&self.device)?;
@@ -110,7 +112,8 @@ impl Weights {
         Ok(Vector { values, tensor })
     }
 
-    /// The RMSNorm over `width` dimensions whose weight has this name.
+    /// Loads the RMSNorm whose weight is the tensor `name`. `width` is the expected number of
+    /// dimensions.
     pub fn norm(&self, name: &str, width: usize, eps: f32) -> Result<Norm, ModelError> {
         let weight = self.vector(name)?;
         // Some families have one norm over all heads instead of one per head.
@@ -120,7 +123,8 @@ impl Weights {
         }
     }
 
-    /// The RMSNorm whose weight has this name, or None if the model has no such norm.
+    /// Loads the RMSNorm whose weight is the tensor `name`. Returns None if the model has no such
+    /// tensor.
     pub fn optional_norm(
         &self,
         name: &str,
@@ -131,7 +135,8 @@ impl Weights {
         present.then(|| self.norm(name, width, eps)).transpose()
     }
 
-    /// A small matrix, as f32, for anything but matrix products.
+    /// Loads a small matrix as f32. Matrices that multiply rows are loaded by [`Weights::linear`]
+    /// instead.
     pub fn matrix(&self, name: &str) -> Result<Tensor, ModelError> {
         let tensor = self.find(name, 2)?;
         Ok(self.quantized(tensor)?.dequantize(&self.device)?)
@@ -147,7 +152,8 @@ impl Weights {
         )
     }
 
-    /// Matrices stored one after the other in one tensor `[matrices, out, in]`.
+    /// Loads the matrices that are stored one after another in the tensor `name`, which is
+    /// `[matrices, out, in]`.
     pub fn stacked(&self, name: &str) -> Result<Vec<Linear>, ModelError> {
         let tensor = self.find(name, 3)?;
         let (rows, cols) = (tensor.shape[1], tensor.shape[2]);
@@ -159,7 +165,8 @@ impl Weights {
             .collect()
     }
 
-    /// Splits a tensor of stacked matrices into matrices with the given numbers of rows.
+    /// Loads the matrices whose rows are stored one after another in the tensor `name`. `rows`
+    /// contains the number of rows of each matrix.
     pub fn split<const N: usize>(
         &self,
         name: &str,
@@ -181,7 +188,8 @@ impl Weights {
         parts.try_into().map_err(|_| self.missing(name))
     }
 
-    /// Two matrices of the same size, stacked in one tensor.
+    /// Loads two matrices of the same size whose rows are stored one after another in the tensor
+    /// `name`.
     pub fn halves(&self, name: &str) -> Result<[Linear; 2], ModelError> {
         let rows = self.find(name, 2)?.shape[0];
         self.split(name, [rows / 2, rows - rows / 2])
@@ -209,7 +217,7 @@ impl Weights {
         })
     }
 
-    /// The embeddings of `tokens`, `[tokens, hidden]`, read from the quantized table in the file.
+    /// Returns the embeddings of `tokens`, `[tokens, hidden]`.
     pub fn embed(&self, tokens: &[u32]) -> Result<Matrix, ModelError> {
         if let Some(table) = &self.table {
             let rows = table.embedding(&Tensor::new(tokens, &self.device)?)?;
@@ -234,13 +242,13 @@ impl Weights {
         })
     }
 
-    /// Llama 3's and Phi 3's per-frequency divisors, if the file has them.
+    /// Returns the per-frequency divisors of RoPE (Llama 3 and Phi 3), if the file has them.
     pub fn rope_divisors(&self, config: &Config) -> Option<Vec<f32>> {
         Some(self.vector(config.rope.divisors).ok()?.values)
     }
 
-    /// Refuses a file if a tensor of its first `layers` layers, or of its output, was not loaded:
-    /// without this tensor, the text would be wrong.
+    /// Returns an error if the file contains a tensor of the first `layers` layers or of the output
+    /// that was not loaded. Without such a tensor, the generated text would be wrong.
     pub fn check_all_loaded(&self, layers: usize) -> Result<(), ModelError> {
         let loaded = self.loaded.borrow();
         let of_layer = |name: &&str| {
@@ -286,8 +294,9 @@ impl Weights {
 
 pub const EMBEDDING: &str = "token_embd.weight";
 
-/// Whether a part is redundant and was written by an old converter: RoPE's frequencies, which are
-/// computed here, or single experts beside the stacked ones.
+/// Whether a tensor is a redundant part that old converters wrote: RoPE's frequencies, which
+/// illumine computes itself, or the matrix of a single expert in addition to the tensor of all
+/// experts.
 fn is_duplicate(part: &str) -> bool {
     let expert = part
         .strip_suffix(".weight")

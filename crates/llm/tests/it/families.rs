@@ -1,6 +1,6 @@
-//! Compares every supported family with another implementation on small random models:
-//! candle-transformers' quantized loader of the family or, if that one differs from the published
-//! model, its unquantized one.
+//! Compares every supported family with another implementation, on small random models. The other
+//! implementation is the family's quantized loader in candle-transformers or, if that loader
+//! differs from the published model, the unquantized loader.
 
 use crate::support::bodies::{
     FEED, HIDDEN, SHAPE, Shape, VOCABULARY, WIDE, biases, body, close, consistent, fuse, hold,
@@ -26,9 +26,9 @@ fn llama_with_a_head_of_its_own() {
     hold(tiny, quantized_llama);
 }
 
-/// Llama 3's divisors of RoPE's frequencies. Candle's quantized loader does not support them; its
-/// unquantized one computes them from the published configuration, as the file's converter does
-/// (convert_hf_to_gguf.py, `generate_extra_tensors`).
+/// Tests a llama with Llama 3's divisors of RoPE's frequencies. Candle's quantized loader does not
+/// support divisors. Its unquantized loader computes the divisors from the published configuration,
+/// like the converter that writes the file (convert_hf_to_gguf.py, `generate_extra_tensors`).
 #[test]
 fn llama_with_scaled_rope() {
     let mut tiny = body("llama", SHAPE);
@@ -74,7 +74,7 @@ fn llama_with_scaled_rope() {
     close(&wanted, &read(&mut *ours(&tiny.write())));
 }
 
-/// The tensor that the converter writes as `rope_freqs.weight`.
+/// Returns the divisors that the converter writes to the tensor `rope_freqs.weight`.
 fn divisors(scaling: &reference::llama::Llama3RopeConfig) -> Vec<f32> {
     let original = scaling.original_max_position_embeddings as f32;
     let (low, high) = (scaling.low_freq_factor, scaling.high_freq_factor);
@@ -139,8 +139,8 @@ fn phi3() {
     });
 }
 
-/// Gemma 3 with 8 layers, the sixth of which has full attention, and a window shorter than the
-/// prompt.
+/// Tests Gemma 3 with 8 layers, of which the sixth has full attention, and with a window shorter
+/// than the prompt.
 ///
 /// Candle's quantized loader differs from the published model: it uses SiLU instead of GELU, its
 /// windows are one token wider and do not apply to single tokens, and each layer has tables for
@@ -198,8 +198,8 @@ fn gemma3() {
     consistent(&file);
 }
 
-/// RoPE on half of each head in interleaved pairs, biases, norms after each part, gate and up in
-/// one matrix.
+/// Tests GLM-4: RoPE on half of each head in interleaved pairs, biases, a norm after each part of a
+/// layer, and the gate and up matrices in one tensor.
 #[test]
 fn glm4() {
     let mut tiny = body("glm4", WIDE);
@@ -215,7 +215,8 @@ fn glm4() {
     });
 }
 
-/// The catalogue has a model of every family, and none of any other.
+/// The catalogue must contain a text model of every supported family, and no text model of another
+/// family.
 #[test]
 fn the_catalogue_lists_what_can_be_read() {
     let catalog = hub::catalog::Catalog::embedded().unwrap();
@@ -231,7 +232,8 @@ fn the_catalogue_lists_what_can_be_read() {
     assert!(error.to_string().contains("\"mamba\""), "{error}");
 }
 
-/// A layer with a part that its family should not have is refused, not loaded without the part.
+/// A model must be refused if a layer contains a tensor that its family does not use, since the
+/// text would be wrong without this tensor.
 #[test]
 fn a_tensor_that_nothing_computes_with_is_named() {
     let mut tiny = body("llama", SHAPE);

@@ -1,4 +1,4 @@
-//! Weights of every format have the values that candle decodes.
+//! Tests that illumine and candle decode the weights of every format to the same values.
 
 use candle_core::quantized::{QStorage, QTensor};
 use candle_core::{Device, Shape};

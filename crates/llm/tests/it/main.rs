@@ -1,4 +1,5 @@
-//! Compares text models with other implementations on small random weights. Nothing is downloaded.
+//! Compares text models with other implementations, on small models with random weights. The tests
+//! download nothing.
 
 #![allow(
     clippy::print_stdout,

@@ -1,5 +1,5 @@
-//! Families whose layers are not all attention and a single feed-forward network: some have short
-//! convolutions or experts.
+//! Tests the families in which some layers have short convolutions instead of attention, or experts
+//! instead of a single feed-forward network.
 
 use crate::support::bodies::{
     FEED, HIDDEN, SHAPE, Shape, WIDE, body, each_layer, hold, hold_exact, norms_of_heads,
@@ -51,10 +51,10 @@ fn lfm2_body() -> Tiny {
     tiny
 }
 
-/// Short convolutions in most layers, attention in the others. This test compares a prompt and the
-/// single tokens after it, for which Candle's loader retains a convolution's state. It cannot
-/// compare more: the loader loses the state if a prompt comes in slices, and retains an old state
-/// if a new text starts with a single token.
+/// Tests LFM2, in which most layers have short convolutions and the remaining layers have
+/// attention. Illumine is compared with candle's loader on a prompt and on single tokens after the
+/// prompt. No more can be compared: the loader loses the state of a convolution if a prompt is
+/// evaluated in slices, and it retains the old state if a new text begins with a single token.
 #[test]
 fn lfm2() {
     let tiny = lfm2_body();
@@ -68,7 +68,7 @@ fn lfm2() {
 
 const EXPERTS: usize = 6;
 
-/// Replaces a feed-forward network with experts, two for each token.
+/// Adds the router of a mixture of experts to each layer, with two experts per token.
 fn experts(tiny: &mut Tiny, shape: Shape) {
     tiny.count("expert_count", EXPERTS);
     tiny.count("expert_used_count", 2);
@@ -78,9 +78,10 @@ fn experts(tiny: &mut Tiny, shape: Shape) {
     });
 }
 
-/// Candle loads a llama's experts from one tensor each, illumine from one tensor for all, as in
-/// today's files: this file has both. Only exact arithmetic is compared: rounding may send a token
-/// with nearly equal scores to a different expert.
+/// Tests a llama with experts. Candle loads each expert from a tensor of its own. Illumine loads
+/// all experts from one tensor, as current files store them. The file in this test contains both.
+/// Only F32 weights are compared, since rounding may route a token to a different expert if two
+/// scores are nearly equal.
 #[test]
 fn llama_with_experts() {
     let mut tiny = body("llama", SHAPE);
@@ -106,9 +107,10 @@ fn llama_with_experts() {
     hold_exact(&tiny, &quantized_llama);
 }
 
-/// Candle's loader computes experts only on CUDA, so the test above compares the routing with
-/// a llama model. This one compares the rest with a dense Qwen3: a mixture of identical experts gives
-/// the same results as a single network.
+/// Tests Qwen3 with experts. Candle computes the experts of this family only on CUDA. This test
+/// therefore uses identical experts, which give the same results as a single network, and compares
+/// the model with a dense Qwen3. The routing is tested with the llama model in
+/// `llama_with_experts`.
 #[test]
 fn qwen3_with_experts() {
     let mut dense = qwen3_body("qwen3");
@@ -126,7 +128,7 @@ fn qwen3_with_experts() {
     hold_exact(&tiny, &|_: &NamedTempFile| quantized_qwen3(&dense_file));
 }
 
-/// Caches start with space for 512 tokens and keep their content when they grow.
+/// A cache has space for 512 tokens at first, and must retain its contents when it grows.
 #[test]
 fn a_text_outgrows_the_first_allocation() {
     let mut tiny = lfm2_body();

@@ -1,5 +1,5 @@
-//! A SentencePiece vocabulary like Gemma's: runs of newlines and tags are user-defined tokens, and
-//! control tokens mark turns.
+//! Tests a SentencePiece vocabulary like Gemma's, in which runs of newlines and HTML tags are
+//! user-defined tokens, and control tokens mark turns.
 
 use crate::support::tiny::Tiny;
 use candle_core::quantized::gguf_file::Value;

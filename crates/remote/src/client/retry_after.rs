@@ -1,11 +1,13 @@
-//! Parses `Retry-After`: how long to leave an overloaded server alone, in seconds or as a date.
+//! Parses the header `Retry-After`, in which an overloaded server states how long to wait before
+//! the next request, in seconds or as a date.
 
 use std::time::{Duration, SystemTime};
 use ureq::Body;
 use ureq::http::Response;
 
-/// The wait that a server's `Retry-After` requests. A date is compared with the server's own clock
-/// if the answer states its time, so that an error of our clock does not matter.
+/// Returns the time to wait that the header `Retry-After` of an answer requests. If the header
+/// contains a date, the wait is computed with the server's own time, if the answer states it, so
+/// that an error of the local clock does not matter.
 pub(super) fn retry_after(
     response: &Response<Body>,
     clock: Option<fn() -> SystemTime>,

@@ -1,11 +1,12 @@
-//! The root certificates against which a server's certificate is checked.
+//! The root certificates that are used to verify a server's certificate.
 
 use super::Network;
 use base::untrusted::clean_line;
 use std::path::Path;
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
-/// The configured certificates, or else the system's, or else Mozilla's.
+/// Returns the certificates that the user configured. If there are none, returns the system's
+/// certificates, or else Mozilla's.
 pub(super) fn roots(network: &Network) -> RootCerts {
     let given = network
         .certificates
@@ -24,7 +25,7 @@ pub(super) fn roots(network: &Network) -> RootCerts {
     }
 }
 
-/// Checks that the configured certificates are usable. An error is one sentence.
+/// Checks that the certificates that the user configured can be used. The error is one sentence.
 pub fn check_certificates(network: &Network) -> Result<(), String> {
     let Some(path) = &network.certificates else {
         return Ok(());

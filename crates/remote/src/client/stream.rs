@@ -1,4 +1,4 @@
-//! An answer that arrives event by event, within the time limits.
+//! A stream: an answer that arrives event by event, with time limits.
 
 use super::{Client, TICK};
 use crate::error::{Kind, RemoteError};
@@ -8,15 +8,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 use ureq::Agent;
 
-/// The next result of a stream.
+/// What [`Stream::next`] returns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     Event(String),
-    /// The body has ended.
+    /// The end of the answer.
     Ended,
 }
 
-/// A report from a stream's thread.
+/// A report from the thread that reads the answer.
 pub(super) enum Part {
     Failed(ureq::Error),
     Status(u16, Option<Duration>),
@@ -25,7 +25,7 @@ pub(super) enum Part {
     Broken,
 }
 
-/// An answer that arrives event by event. Dropping it closes the connection.
+/// An answer that arrives event by event. When the stream is dropped, the connection is closed.
 pub struct Stream {
     client: Client,
     agent: Option<Agent>,
@@ -33,7 +33,8 @@ pub struct Stream {
     events: Events,
     status: Option<(u16, Option<Duration>)>,
     error_body: Vec<u8>,
-    /// When the last token or progress report arrived, or the request was sent.
+    /// The time at which the last token or progress report arrived or, before the first, the
+    /// request was sent.
     waiting: Instant,
     begun: bool,
     ready: VecDeque<String>,
@@ -61,7 +62,8 @@ impl Stream {
         }
     }
 
-    /// A stream of one event: the body of an answer that has already arrived.
+    /// Returns a stream with a single event, which is the body of an answer that has already
+    /// arrived.
     pub(super) fn of_body(client: Client, body: String) -> Stream {
         let (_, receiver) = sync_channel(1);
         Stream {
@@ -78,7 +80,7 @@ impl Stream {
         }
     }
 
-    /// Waits for the next event, within the time limits.
+    /// Waits for the next event and returns it. Returns an error if a time limit is exceeded.
     pub fn next(&mut self, stopped: &dyn Fn() -> bool) -> Result<Step, RemoteError> {
         loop {
             if stopped() {
@@ -99,7 +101,8 @@ impl Stream {
         }
     }
 
-    /// Records that a token or progress report arrived; pings and empty events do not count.
+    /// Restarts the time limit after a token (`token` is true) or a progress report. Callers do not
+    /// call this for pings and empty events.
     pub fn lives(&mut self, token: bool) {
         self.waiting = Instant::now();
         self.begun |= token;

@@ -1,7 +1,7 @@
-//! Requests whose answers come in one piece, for a pool of threads, each of which waits for one
-//! answer.
+//! Requests from a pool of threads, each of which sends a request and waits for the whole answer.
 //!
-//! The threads share one agent, so they reuse connections and can be stopped together.
+//! The threads share one agent, so that connections are reused and all requests can be stopped
+//! together.
 
 use super::retry_after::retry_after;
 use super::{Client, LARGEST, Stream};
@@ -12,13 +12,16 @@ use std::time::Duration;
 use ureq::Body;
 use ureq::http::Response;
 
-/// Buffer size per connection: small, since many are open at once and prompts are short.
+/// The size of a connection's buffers, in bytes. It is small because many connections are open at
+/// the same time and prompts are short.
 const BUFFER: usize = 16 << 10;
-/// How long an idle connection may be reused: servers close theirs after five seconds.
+/// The maximum time for which an idle connection may be reused. Servers close idle connections
+/// after five seconds.
 const IDLE: Duration = Duration::from_secs(3);
 
 impl Client {
-    /// A client for up to `most` threads; none of their requests may take longer than `limit`.
+    /// Returns a client for a pool of up to `most` threads. A request may take no longer than
+    /// `limit`.
     pub fn pooled(&self, most: usize, limit: Duration) -> Client {
         let settings = self
             .settings(limit)
@@ -39,7 +42,8 @@ impl Client {
         self.agent.clone().shutdown();
     }
 
-    /// Sends a POST on this thread, waits, and returns the whole answer as a stream of one event.
+    /// Sends a POST request on the current thread and waits for the answer. Returns the whole
+    /// answer as a stream with one event.
     pub fn whole(
         &self,
         path: &str,
@@ -64,7 +68,7 @@ impl Client {
         }
     }
 
-    /// The body of an answer; an error if it is incomplete.
+    /// Reads the body of an answer. Returns an error if the body is incomplete.
     fn read(&self, mut response: Response<Body>) -> Result<String, RemoteError> {
         let (status, after) = (
             response.status().as_u16(),

@@ -1,10 +1,11 @@
-//! The table of sampling settings: their values, and their names on each kind of server.
+//! The table of sampling settings, with their values and their names on each kind of server.
 
 use super::Flavour;
 use sampler::Sampling;
 use serde_json::{Value, json};
 
-/// The order of llama-server's stages; it does not run unlisted stages.
+/// The order in which llama-server is told to run its sampling stages. It does not run stages that
+/// are not in the list.
 pub(super) const LLAMA_ORDER: [&str; 9] = [
     "penalties",
     "dry",
@@ -17,38 +18,40 @@ pub(super) const LLAMA_ORDER: [&str; 9] = [
     "temperature",
 ];
 
-/// The order of KoboldCpp's stages, by number: penalties, top-k, top-a, typical, tail-free, top-p
-/// and min-p, temperature.
+/// The order in which KoboldCpp is told to run its sampling stages, by their numbers: penalties,
+/// top-k, top-a, typical, tail-free, top-p and min-p, temperature.
 pub(super) const KOBOLD_ORDER: [u8; 7] = [6, 0, 1, 4, 3, 2, 5];
 
-/// KoboldCpp's settings that illumine lacks, each with the value that turns it off: without it, the
-/// server would use its own default.
+/// The settings of KoboldCpp that illumine does not have, each with the value that turns the
+/// setting off. These values are sent because the server would otherwise use its own defaults.
 pub(super) const KOBOLD_OFF: [(&str, u8); 2] = [("tfs", 1), ("top_a", 0)];
 
-/// One sampling setting, ready to be sent.
+/// One sampling setting with the value to send to a server.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     /// The name of the setting in illumine.
     pub(super) setting: &'static str,
-    /// The value to send, within the range that the flavour accepts.
+    /// The value to send, limited to the range that the flavour accepts.
     pub(super) value: Value,
     pub(super) effect: Effect,
     pub(super) names: Names,
 }
 
-/// The kind of a setting, and whether its value has an effect.
+/// The effect of a setting on the text. A field of true means that the setting's current value has
+/// an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Cuts off unlikely tokens.
+    /// The setting excludes unlikely tokens.
     Cut(bool),
-    /// Makes tokens less likely.
+    /// The setting makes some tokens less likely.
     Penalty(bool),
-    /// No effect of its own to check: the setting modifies another one, or every server supports
-    /// it.
+    /// The effect need not be checked, because the setting only modifies another setting or because
+    /// every server supports it.
     Part,
 }
 
-/// The name of a setting on each kind of server; empty if the server lacks it.
+/// The names of one setting on each kind of server. A name is empty if the server does not support
+/// the setting.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Names {
     llama_server: &'static str,
@@ -59,14 +62,14 @@ pub(super) struct Names {
     vllm: &'static str,
     open_router: &'static str,
     lm_studio: &'static str,
-    /// The name on OpenAI, LiteLLM and unidentified servers with a compatible API.
+    /// The name on OpenAI, on LiteLLM and on OpenAI-compatible servers of an unknown kind.
     open_ai: &'static str,
     anthropic: &'static str,
     transformers: &'static str,
 }
 
 impl Names {
-    /// The same name everywhere.
+    /// Creates the names of a setting that has the same name on every server.
     const fn same(name: &'static str) -> Names {
         Names {
             llama_server: name,
@@ -82,7 +85,8 @@ impl Names {
         }
     }
 
-    /// The same name on llama-server and KoboldCpp; other servers lack the setting.
+    /// Creates the names of a setting that only llama-server and KoboldCpp support, under the same
+    /// name.
     const fn llama_and_kobold(name: &'static str) -> Names {
         Names {
             llama_server: name,
@@ -91,7 +95,8 @@ impl Names {
         }
     }
 
-    /// The name on a kind of server; None if the server does not accept the setting.
+    /// Returns the name of the setting on servers of the given flavour, or None if they do not
+    /// support it.
     pub(super) fn on(self, flavour: Flavour) -> Option<&'static str> {
         let name = match flavour {
             Flavour::LlamaServer => self.llama_server,
@@ -110,8 +115,8 @@ impl Names {
     }
 }
 
-/// A row for every setting, with the value to send to this flavour; `context` is the size of the
-/// model's context in tokens.
+/// Returns a row for every setting, with the value to send to servers of the given flavour.
+/// `context` is the size of the model's context in tokens.
 pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec<Row> {
     // Names every field, so that a new field without a row does not compile.
     let Sampling {
@@ -358,7 +363,8 @@ pub(super) fn rows(flavour: Flavour, sampling: &Sampling, context: usize) -> Vec
     ]
 }
 
-/// The shortest decimal form: 0.05, not 0.05000000074505806.
+/// Converts a number to JSON in its shortest decimal form, for example 0.05 instead of
+/// 0.05000000074505806.
 fn number(value: f32) -> Value {
     let short: f64 = value.to_string().parse().unwrap_or_default();
     json!(short)

@@ -1,4 +1,4 @@
-//! The arguments of an expectation: texts, numbers, patterns and files.
+//! Parses the arguments of an expectation: texts, numbers, patterns and files.
 
 use super::schema::Schema;
 use super::{Bound, Check, Quantity};
@@ -15,28 +15,28 @@ use fancy_regex::{Regex, RegexBuilder};
 use std::path::Path;
 use story::Status;
 
-/// The result of parsing a kind's arguments.
+/// The check that results from parsing an expectation's arguments, or an error.
 pub(super) type Built = Result<Check, ScriptError>;
 pub(super) type Build = fn(&mut Arguments) -> Built;
 
-/// The arguments of an expectation.
+/// The arguments of one expectation, to be parsed.
 pub(super) struct Arguments<'a> {
-    /// The name of the expectation, for errors.
+    /// The name of the expectation, for error messages.
     pub(super) name: &'static str,
-    /// The arguments that the expectation takes, for errors.
+    /// A description of the arguments that the expectation takes, for error messages.
     pub(super) args: &'static str,
     pub(super) rest: Rest<'a>,
     pub(super) variables: &'a Variables,
-    /// The folder of the script, in which its files are found.
+    /// The folder of the script. The names of files in the arguments are relative to this folder.
     pub(super) folder: &'a Path,
 }
 
-/// The largest schema or picture file.
+/// The maximum size in bytes of a schema file or a picture file.
 const LARGEST: u64 = 64 << 20;
-/// How many times a regular expression may backtrack before the match is abandoned.
+/// The maximum number of times that a regular expression may backtrack in one match.
 const BACKTRACKS: usize = 1_000_000;
 
-/// The ways a passage can end, as scripts name them.
+/// The statuses with which a passage can end, each with its name in scripts.
 pub(super) const FINISHES: &[(&str, Status)] = &[
     ("complete", Status::Complete),
     ("length", Status::Length),
@@ -64,7 +64,7 @@ impl Arguments<'_> {
         }
     }
 
-    /// The rest of the line as one text.
+    /// Returns the whole of the arguments as a single text.
     pub(super) fn text(&self) -> Result<String, ScriptError> {
         match self.rest.text {
             "" => self.missing(),
@@ -80,7 +80,7 @@ impl Arguments<'_> {
         }
     }
 
-    /// One text for each word.
+    /// Returns the text of each word of the arguments.
     pub(super) fn texts(&self) -> Result<Vec<String>, ScriptError> {
         Ok(self.words()?.into_iter().map(|word| word.text).collect())
     }
@@ -93,7 +93,7 @@ impl Arguments<'_> {
         ))
     }
 
-    /// Quoted texts, then a comparison.
+    /// Parses one or more quoted texts that are followed by a comparison.
     pub(super) fn texts_and_bound(&self) -> Result<(Vec<String>, Bound), ScriptError> {
         let words = self.words()?;
         let texts = words.iter().take_while(|word| word.quoted).count();
@@ -235,7 +235,7 @@ impl Arguments<'_> {
         }
     }
 
-    /// The bytes of a file beside the script.
+    /// Reads a file whose name is relative to the script's folder.
     fn file(&self, name: &str) -> Result<Vec<u8>, ScriptError> {
         files::read(&self.folder.join(name), LARGEST).or_else(|why| self.error(why))
     }

@@ -14,12 +14,12 @@ pub enum Bound {
     Above(f64),
     Equal(f64),
     Unequal(f64),
-    /// From one number to another, both included.
+    /// At least the first number and at most the second.
     Between(f64, f64),
 }
 
 impl Bound {
-    /// Parses the words of a comparison; `at` is where the comparison is expected.
+    /// Parses the words of a comparison. `at` is the position for an error if `words` is empty.
     pub(crate) fn parse(words: &[Word], at: &Position) -> Result<Bound, ScriptError> {
         let number = |word: &Word| {
             let number = word

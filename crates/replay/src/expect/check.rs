@@ -11,7 +11,7 @@ use story::Status;
 use story::diff::{diff_words, format_marked};
 use story::message::Measurement;
 
-/// The result of checking an expectation.
+/// The result of checking one expectation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Finding {
     pub passed: bool,
@@ -20,15 +20,17 @@ pub struct Finding {
     pub score: f64,
     /// The number that was compared.
     pub measured: Option<f64>,
-    /// What is wrong, in one sentence; empty if the expectation holds.
+    /// What is wrong, in one sentence; empty if the expectation is met.
     pub why: String,
-    /// The expected text, if there is one.
+    /// The text with which the checked text was compared, if a comparison with a single text
+    /// failed.
     pub expected: Option<String>,
-    /// The actual text, if it differs.
+    /// The text that was checked; None if it does not help to explain a failure.
     pub actual: Option<String>,
-    /// The expected and the actual text in one, with the words that differ marked.
+    /// The expected and the actual text merged into one text, in which the words that differ are
+    /// marked.
     pub difference: Option<String>,
-    /// A remark about an expectation that passed, such as a golden that was written.
+    /// A remark about an expectation that passed, for example that a golden was written.
     pub remark: Option<String>,
 }
 
@@ -48,7 +50,7 @@ impl Finding {
         }
     }
 
-    /// Adds the actual text.
+    /// Adds the actual text to the finding.
     fn of(self, actual: &str) -> Finding {
         Finding {
             actual: Some(actual.to_string()),
@@ -56,7 +58,7 @@ impl Finding {
         }
     }
 
-    /// Adds the expected and the actual text, and how they differ.
+    /// Adds the expected text, the actual text and the difference between them to the finding.
     fn between(self, expected: &str, actual: &str) -> Finding {
         Finding {
             expected: Some(expected.to_string()),
@@ -160,7 +162,8 @@ impl Expectation {
     }
 }
 
-/// Whether a check holds, with the explanation if it does not.
+/// Checks whether `check` holds; if not, the finding explains why. Returns an error if the check
+/// cannot be made.
 fn holds(check: &Check, name: &str, text: &str, seen: &Observed) -> Result<Finding, String> {
     let trimmed = text.trim();
     let finding = |passed: bool, why: String| match passed {

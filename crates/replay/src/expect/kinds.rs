@@ -1,4 +1,4 @@
-//! The tables of expectations.
+//! The table of all kinds of expectations.
 
 mod lines;
 mod numbers;
@@ -7,17 +7,17 @@ mod texts;
 
 use super::arguments::Build;
 
-/// A row: one expectation's name, arguments and meaning.
+/// A row of the table: the name, arguments and meaning of one kind of expectation.
 pub struct Kind {
     pub name: &'static str,
-    /// The arguments of the expectation, as help shows them.
+    /// A description of the arguments, as shown in the help.
     pub args: &'static str,
     pub help: &'static str,
-    /// Whether the expectation is about a text: the last passage, or the one that `story` or
-    /// `answer` before it selects.
+    /// Whether the expectation is about a text. By default this is the last passage; the word
+    /// `story` or `answer` before the name selects another text.
     pub of_text: bool,
-    /// Whether the name may begin with `not-`. A comparison needs no `not-`: the opposite
-    /// comparison can be written instead.
+    /// Whether the name may begin with `not-`. An expectation that compares a number has no `not-`
+    /// form, because the opposite comparison can be written instead.
     pub negatable: bool,
     pub(super) build: Build,
 }

@@ -1,4 +1,4 @@
-//! What an expectation is checked against.
+//! The results of a typed line, against which expectations are checked.
 
 use std::sync::Arc;
 use story::Status;
@@ -8,11 +8,11 @@ pub struct Observed<'a> {
     /// The last passage of the current story.
     pub text: &'a str,
     pub story: &'a str,
-    /// The answer to the last command, with any notices.
+    /// The answer to the last command, together with any notices.
     pub answer: &'a str,
-    /// The message with which the last line was refused, if it was.
+    /// The error message, if the last line was refused.
     pub refused: Option<&'a str>,
-    /// How the last passage ended.
+    /// The status with which the last passage ended.
     pub status: Option<Status>,
     /// The number of tokens in the last passage.
     pub tokens: Option<usize>,

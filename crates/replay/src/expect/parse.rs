@@ -9,7 +9,7 @@ use base::nearest::nearest;
 use base::untrusted::clean_key;
 use std::path::Path;
 
-/// Parses what follows `expect`.
+/// Parses the part of an `expect` line after the word `expect`.
 pub(crate) fn parse(
     whole: &Rest,
     variables: &Variables,
@@ -69,7 +69,8 @@ fn weight<'a>(whole: &Rest<'a>) -> Result<(f64, Rest<'a>), ScriptError> {
     }
 }
 
-/// Finds a kind by its name; also returns whether the name begins with `not-`.
+/// Finds the kind of expectation with this name. The returned bool says whether the name begins
+/// with `not-`.
 fn find(name: &str, at: &Position) -> Result<(bool, &'static Kind), ScriptError> {
     let by_name = |name: &str| kinds::all().find(|kind| kind.name == name);
     if let Some(kind) = by_name(name) {

@@ -1,4 +1,4 @@
-//! The numbers that an expectation can compare.
+//! Measures the quantities that an expectation can compare with a number.
 
 use super::observed::Observed;
 use super::{Bound, Quantity};
@@ -11,7 +11,8 @@ use story::message::Measurement;
 const OVERLAP: usize = 4;
 
 impl Quantity {
-    /// Measures the quantity, in `text` or in the other results of the typed line.
+    /// Measures the quantity. Some quantities are measured in `text`, the others in `seen`, the
+    /// results of the typed line.
     pub(super) fn measure(&self, text: &str, seen: &Observed) -> Result<f64, String> {
         let none = || "The last passage was not generated, so it has no such number.".to_string();
         Ok(match self {
@@ -181,7 +182,7 @@ impl Quantity {
         }
     }
 
-    /// The texts that the measured text is compared with, if any.
+    /// The reference texts with which the quantity compares a text; empty if there are none.
     pub(super) fn references(&self) -> &[String] {
         match self {
             Quantity::Levenshtein(text)
@@ -212,7 +213,8 @@ impl Quantity {
         }
     }
 
-    /// The beginning of the sentence that reports the number.
+    /// Returns a description of the quantity, with which the sentence that reports the number
+    /// begins.
     pub(super) fn describe(&self, name: &str) -> String {
         match self {
             Quantity::Words => format!("The number of words in the {name}"),
@@ -248,13 +250,13 @@ impl Quantity {
     }
 }
 
-/// The bytes of the last picture.
+/// Returns the bytes of the last picture that the line drew.
 pub(super) fn last_picture<'a>(seen: &'a Observed) -> Result<&'a [u8], String> {
     let none = || "The last line drew no picture.".to_string();
     Ok(seen.pictures.last().ok_or_else(none)?)
 }
 
-/// A number with at most four decimals.
+/// Rounds a number to four decimal places.
 pub(super) fn round(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }

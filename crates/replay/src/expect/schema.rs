@@ -1,5 +1,5 @@
-//! A JSON Schema, compiled when the script is parsed. References to other files are refused, so
-//! that a schema cannot cause other files to be read.
+//! A JSON Schema that is compiled when the script is parsed. A schema that refers to other files is
+//! refused, so that parsing a script reads no unexpected files.
 
 use base::hash::sha256;
 use boon::{Compiler, SchemaIndex, Schemas, UrlLoader};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::error::Error;
 use std::fmt;
 
-/// A compiled schema.
+/// A compiled JSON Schema.
 pub struct Schema {
     schemas: Schemas,
     index: SchemaIndex,
@@ -15,7 +15,7 @@ pub struct Schema {
     sha256: String,
 }
 
-/// The name that identifies the schema to the compiler.
+/// The name under which the schema is added to the compiler.
 const NAME: &str = "replay:schema";
 
 struct Refuse;
@@ -43,7 +43,7 @@ impl Schema {
         })
     }
 
-    /// Why a value does not fit the schema.
+    /// Returns the reason why a value does not match the schema; None if it does.
     pub(super) fn fault(&self, value: &Value) -> Option<String> {
         let error = self.schemas.validate(value, self.index).err()?;
         let mut deepest = &error;

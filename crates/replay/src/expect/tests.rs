@@ -1,4 +1,4 @@
-//! Tests of parsing expectations and of checking them against texts.
+//! Tests that expectations are parsed and are checked against texts.
 
 use super::*;
 use crate::golden::Goldens;

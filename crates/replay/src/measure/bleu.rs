@@ -1,14 +1,14 @@
-//! BLEU of one sentence, as sacrebleu's `sentence_bleu` computes it: with its tokenizer `13a`,
+//! BLEU of one sentence, computed as by sacrebleu's `sentence_bleu` with its tokenizer `13a`,
 //! exponential smoothing and effective order (Post 2018, "A call for clarity in reporting BLEU
 //! scores"; Papineni et al. 2002).
 
 use super::{ngram_counts, shared_ngrams};
 use std::collections::HashMap;
 
-/// The longest n-grams that count.
+/// The length in tokens of the longest n-grams that BLEU compares.
 const ORDER: usize = 4;
 
-/// The score of a text against one or more references, from 0 to 100.
+/// The BLEU score, from 0 to 100, of a text with one or more references.
 pub fn bleu<R: AsRef<str>>(text: &str, references: &[R]) -> f64 {
     let tokens = tokenize(text.trim_end());
     let references = references.iter();
@@ -33,8 +33,8 @@ fn ngrams(tokens: &[&str], n: usize) -> usize {
     (tokens.len() + 1).saturating_sub(n)
 }
 
-/// How many n-grams of the text are in a reference, each at most as often as in the reference that
-/// contains it most often.
+/// Counts the n-grams of the text that occur in the references. An n-gram counts at most as often
+/// as it occurs in any single reference.
 fn matches(tokens: &[&str], references: &[Vec<&str>], n: usize) -> usize {
     let mut most: HashMap<&[&str], usize> = HashMap::new();
     for reference in references {
@@ -46,7 +46,8 @@ fn matches(tokens: &[&str], references: &[Vec<&str>], n: usize) -> usize {
     shared_ngrams(&ngram_counts(tokens, n), &most)
 }
 
-/// The penalty for a text that is shorter than the reference closest to it in length.
+/// The brevity penalty: a factor that lowers the score of a text of `len` tokens if it is shorter
+/// than the reference closest in length; otherwise 1.
 fn brevity(len: usize, references: &[Vec<&str>]) -> f64 {
     let lengths = references.iter().map(Vec::len);
     let closest = lengths.min_by_key(|reference| (reference.abs_diff(len), *reference));
@@ -56,7 +57,9 @@ fn brevity(len: usize, references: &[Vec<&str>]) -> f64 {
     }
 }
 
-/// The geometric mean of the precisions, up to the longest n-grams that the text has.
+/// The geometric mean of the n-gram precisions, in percent. `matched` contains, for each n, the
+/// number of matching n-grams and the number of all n-grams. Lengths n without any n-grams are left
+/// out.
 fn mean_precision(matched: &[(usize, usize)]) -> f64 {
     let mut smoothing = 1.0;
     let mut logs = Vec::new();
@@ -74,7 +77,7 @@ fn mean_precision(matched: &[(usize, usize)]) -> f64 {
     (logs.iter().sum::<f64>() / logs.len().max(1) as f64).exp()
 }
 
-/// The tokens that mteval-v13a makes, separated by spaces.
+/// Tokenizes a text as mteval-v13a does. Returns the tokens separated by spaces.
 fn tokenize(line: &str) -> String {
     let mut line = line
         .replace("<skipped>", "")
@@ -99,7 +102,7 @@ fn is_symbol(c: char) -> bool {
     matches!(c, '{'..='~' | '['..='`' | ' '..='&' | '('..='+' | ':'..='@' | '/')
 }
 
-/// Puts spaces around each of these characters.
+/// Puts a space before and after each character for which `symbol` is true.
 fn spaced(line: &[char], symbol: fn(char) -> bool) -> Vec<char> {
     let spaced = line.iter().flat_map(|c| match symbol(*c) {
         true => vec![' ', *c, ' '],
@@ -108,8 +111,8 @@ fn spaced(line: &[char], symbol: fn(char) -> bool) -> Vec<char> {
     spaced.collect()
 }
 
-/// Splits off full stops and commas next to a character that is not a digit: those after the
-/// character or, with `before`, those before it.
+/// Separates full stops and commas from a neighbouring character that is not a digit. If `before`
+/// is set, the full stop or comma comes before that character; otherwise, it comes after.
 fn around_points(line: &[char], before: bool) -> Vec<char> {
     let point = |c: char| matches!(c, '.' | ',');
     let mut out = Vec::new();
@@ -132,7 +135,7 @@ fn around_points(line: &[char], before: bool) -> Vec<char> {
     out
 }
 
-/// Splits off hyphens that follow a digit.
+/// Puts a space before and after each hyphen that follows a digit.
 fn after_digits(line: &[char]) -> Vec<char> {
     let mut out = Vec::new();
     for (at, c) in line.iter().enumerate() {

@@ -1,10 +1,10 @@
-//! The language of a text (whatlang: trigrams and scripts).
+//! Detects the language of a text with the whatlang crate, which uses trigrams and writing systems.
 
 pub use whatlang::Lang as Language;
 
 use base::nearest::nearest;
 
-/// The two-letter language codes in common use (ISO 639-1), each with its three-letter code.
+/// Two-letter language codes (ISO 639-1), each with its three-letter code.
 const SHORT: &[(&str, &str)] = &[
     ("ar", "ara"),
     ("bg", "bul"),
@@ -55,7 +55,7 @@ const SHORT: &[(&str, &str)] = &[
     ("zh", "cmn"),
 ];
 
-/// Finds a language by its code (two or three letters) or English name.
+/// Finds a language by its two-letter code, three-letter code or English name.
 pub fn parse(word: &str) -> Result<Language, String> {
     let word = word.to_lowercase();
     let code = SHORT.iter().find(|(short, _)| *short == word);
@@ -73,7 +73,7 @@ pub fn parse(word: &str) -> Result<Language, String> {
     })
 }
 
-/// The most likely language, if the text is long enough to tell.
+/// Returns the most likely language of a text; None if it cannot be determined.
 pub fn detect(text: &str) -> Option<Language> {
     whatlang::detect_lang(text)
 }

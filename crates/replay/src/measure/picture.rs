@@ -1,19 +1,19 @@
-//! The size of a picture, and its perceptual hash.
+//! Decodes pictures and computes their perceptual hashes.
 //!
-//! The hash is the usual 64-bit one ("pHash"): the picture is reduced to 32 by 32 grey pixels and
-//! cosine-transformed, and each bit says whether one of the 64 lowest frequencies is above their
-//! median. Similar pictures have hashes that differ in few bits.
+//! The hash is the usual 64-bit one ("pHash"). The picture is reduced to 32 by 32 grey pixels and
+//! cosine-transformed; each bit says whether one of the 64 lowest frequencies is above their
+//! median. The hashes of similar pictures differ in few bits.
 
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageReader, Limits};
 use std::f64::consts::PI;
 use std::io::Cursor;
 
-/// The side of the small grey picture.
+/// The width and height in pixels of the grey picture that is transformed.
 const SIDE: usize = 32;
-/// The number of frequencies in each direction.
+/// The number of frequencies in each direction that the hash uses.
 const LOW: usize = 8;
-/// The largest width and height to decode.
+/// The maximum width and height, in pixels, of a picture that is decoded.
 const LARGEST: u32 = 8192;
 
 /// Decodes a picture file.
@@ -27,7 +27,7 @@ pub fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     reader.decode().map_err(|error| error.to_string())
 }
 
-/// The perceptual hash.
+/// Computes the perceptual hash of a picture.
 pub fn perceptual_hash(picture: &DynamicImage) -> u64 {
     // Transparent pixels count as white, as on paper.
     let mut paper = image::RgbaImage::from_pixel(
@@ -57,7 +57,7 @@ pub fn perceptual_hash(picture: &DynamicImage) -> u64 {
     })
 }
 
-/// In how many of 64 bits two hashes differ.
+/// The number of bits, of 64, in which two perceptual hashes differ.
 pub fn distance(a: u64, b: u64) -> u32 {
     (a ^ b).count_ones()
 }

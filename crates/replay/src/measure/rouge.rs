@@ -1,18 +1,19 @@
-//! ROUGE, as Google's package rouge-score computes it without stemming (Lin 2004). Its tokenizer
-//! knows only the letters a to z and digits.
+//! ROUGE, computed as by Google's package rouge-score without stemming (Lin 2004). The tokenizer
+//! drops all characters except the letters a to z and digits.
 
 use super::{ngram_counts, shared_ngrams};
 
 /// A variant of ROUGE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rouge {
-    /// Overlap of n-grams.
+    /// ROUGE-N, the overlap of n-grams; the value is n.
     N(usize),
-    /// The longest common subsequence of words.
+    /// ROUGE-L, the longest common subsequence of words.
     L,
 }
 
-/// The F-measure of a text against the reference that it is closest to, from 0 to 1.
+/// The F-measure, from 0 to 1, of a text compared with a reference. If there are several
+/// references, the highest F-measure counts.
 pub fn rouge<R: AsRef<str>>(which: Rouge, text: &str, references: &[R]) -> f64 {
     let text = text.to_lowercase();
     let text = tokenize(&text);
@@ -49,7 +50,7 @@ fn f_measure(shared: usize, text: usize, reference: usize) -> f64 {
     }
 }
 
-/// The length of the longest common subsequence.
+/// The length in words of the longest common subsequence of `a` and `b`.
 fn common_subsequence(a: &[&str], b: &[&str]) -> usize {
     let mut row = vec![0; b.len() + 1];
     for word in a {

@@ -1,12 +1,12 @@
-//! Measures how varied a text is and how much several texts differ; also the confidence interval of
-//! a share.
+//! Measures how varied a text is and how much several texts differ. Also computes the confidence
+//! interval of a pass rate.
 
 use super::bleu::bleu;
 use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The share of n-grams that are distinct (distinct-n, Li et al. 2016), from 0 to 1; 1 if the text
-/// is too short to have any.
+/// The share of a text's n-grams that are distinct, from 0 to 1 (distinct-n, Li et al. 2016). A
+/// text that is too short to contain an n-gram has the value 1.
 pub fn distinct(text: &str, n: usize) -> f64 {
     let text = text.to_lowercase();
     let words: Vec<&str> = text.unicode_words().collect();
@@ -18,7 +18,8 @@ pub fn distinct(text: &str, n: usize) -> f64 {
     }
 }
 
-/// The share of n-grams that repeat an earlier one (seq-rep-n, Welleck et al. 2020).
+/// The share of a text's n-grams that repeat an earlier n-gram, from 0 to 1 (seq-rep-n, Welleck et
+/// al. 2020).
 pub fn repetition(text: &str, n: usize) -> f64 {
     1.0 - distinct(text, n)
 }
@@ -51,9 +52,10 @@ pub fn self_bleu(texts: &[&str]) -> Option<f64> {
     Some((0..texts.len()).map(score).sum::<f64>() / texts.len() as f64)
 }
 
-/// The 95 % confidence interval of a share: `passed` of `runs` (Wilson 1927).
+/// The lower and upper end of the 95 % confidence interval of a pass rate (Wilson 1927). `passed`
+/// is the number of runs that passed, `runs` the number of all runs.
 pub fn wilson_interval(passed: u32, runs: u32) -> (f64, f64) {
-    /// The 97.5 % quantile of the normal distribution.
+    /// The 97.5 % quantile of the standard normal distribution.
     const Z: f64 = 1.959_963_984_540_054;
     let (runs, share) = (f64::from(runs), f64::from(passed) / f64::from(runs));
     let middle = share + Z * Z / (2.0 * runs);
@@ -66,7 +68,7 @@ pub fn wilson_interval(passed: u32, runs: u32) -> (f64, f64) {
 mod tests {
     use super::*;
 
-    /// The examples of Newcombe 1998, table I, method 3.
+    /// Tests the examples in Newcombe 1998, table I, method 3.
     #[test]
     fn an_interval_as_published() {
         for ((passed, runs), (low, high)) in [

@@ -1,5 +1,5 @@
-//! JUnit XML, which continuous integration systems read: a suite for each script, a test for each
-//! case.
+//! Formats a report as JUnit XML, which continuous integration systems read. Each script is a test
+//! suite, and each case is a test.
 
 use super::{CaseReport, Entry, Failure, RunReport, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};

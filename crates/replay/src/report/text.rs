@@ -1,15 +1,15 @@
-//! The report for a person: one line for a case that passed, and the explanation of one that did
-//! not.
+//! Formats a report as text for people. A case that passed takes one line; a case that failed is
+//! followed by an explanation.
 
 use super::{CaseReport, Failure, RunMode, RunReport, Verdict};
 use base::untrusted::{clean, clean_line};
 use story::sentence::count_noun;
 
-/// How many characters of a text an explanation shows; the JSON and JUnit reports contain the whole
-/// text.
+/// The maximum number of characters shown of a text that explains a failure. The JSON and JUnit
+/// reports contain the whole text.
 const LONGEST: usize = 1200;
 
-/// A case as text. `mark` formats the verdict, for a terminal with colours.
+/// Formats the report of a case as text. `mark` formats the verdict, for example with colour.
 pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> String {
     let verdict = match case.verdict {
         Verdict::Passed => "ok    ",
@@ -79,7 +79,7 @@ pub fn counts_text(case: &CaseReport) -> String {
     counts + &time.unwrap_or_default()
 }
 
-/// The explanation of a failure.
+/// Returns the explanation of a failure.
 fn failure_text(failure: &Failure) -> String {
     let mut text = format!(
         "\n       {}: {}\n       {}\n",
@@ -93,7 +93,8 @@ fn failure_text(failure: &Failure) -> String {
     text
 }
 
-/// A text in an explanation: each line after a bar, so that white space can be seen.
+/// Indents a text that explains a failure. Each line is put after a vertical bar, so that white
+/// space is visible.
 fn indented(text: &str) -> String {
     let mut shown: String = text.chars().take(LONGEST).collect();
     let left = text.chars().count().saturating_sub(LONGEST);
@@ -107,7 +108,7 @@ fn indented(text: &str) -> String {
         .collect()
 }
 
-/// The last lines of the report.
+/// Returns the summary at the end of the report.
 pub fn summary_text(run: &RunReport) -> String {
     let mut counts = format!("{} passed", run.passed);
     if run.failed > 0 {

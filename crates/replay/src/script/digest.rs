@@ -23,6 +23,9 @@ impl Case {
         if let Some(repeat) = self.repeat {
             parts.push(format!("repeat {} {}", repeat.times, repeat.pass_rate));
         }
+        if let Some(threshold) = self.threshold {
+            parts.push(format!("threshold {threshold}"));
+        }
         for step in &self.steps {
             match step {
                 Step::Line { text, .. } => parts.extend(["line".to_string(), text.clone()]),

@@ -6,35 +6,36 @@ use crate::words::{Rest, Variables};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// How deeply files may include each other.
+/// The maximum depth to which files may include each other.
 const DEEPEST: usize = 16;
-/// How many lines a script and all the files that it includes may have in total.
+/// The maximum number of lines in a script and all the files that it includes, taken together.
 const MOST_LINES: usize = 1_000_000;
 
-/// A line, and the folder in which the files that it names are found.
+/// A line, and the folder of its file. The names of files in the line are relative to this folder.
 #[derive(Clone, Debug)]
 pub(super) struct PlacedLine {
     pub(super) line: SourceLine,
     pub(super) folder: Rc<Path>,
 }
 
-/// The lines of a case.
+/// The name and the lines of one case, not yet parsed.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
-    /// The rest of the line that begins with `case`.
+    /// The case's name: the part of the `case` line after the word `case`.
     pub(super) name: SourceLine,
     pub(super) lines: Vec<PlacedLine>,
 }
 
-/// The lines of a script.
+/// The lines of a script and the files that it includes, divided into cases.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    /// The lines before the first case, which belong to every case.
+    /// The lines before the first case, which apply to every case.
     pub(super) shared: Vec<PlacedLine>,
     pub(super) blocks: Vec<Block>,
 }
 
-/// Gathers a script's lines. `variables` are those set with `--var`; file names may contain them.
+/// Gathers the lines of a script. `variables` contains the variables set with `--var`; the names of
+/// included files may contain such variables.
 pub(super) fn gather(path: &Path, variables: &Variables) -> Result<Gathered, ScriptError> {
     let mut gatherer = Gatherer {
         gathered: Gathered::default(),
@@ -49,13 +50,14 @@ pub(super) fn gather(path: &Path, variables: &Variables) -> Result<Gathered, Scr
 struct Gatherer<'a> {
     gathered: Gathered,
     variables: &'a Variables,
-    /// The files being read, each included by the one before it.
+    /// The paths of the files that are being read. Each file is included by the preceding one.
     open: Vec<PathBuf>,
     lines: usize,
 }
 
 impl Gatherer<'_> {
-    /// Reads a file; `at` is where it is included.
+    /// Reads a file. `at` is the position of the `include` line that names the file, or None for
+    /// the script itself.
     fn file(&mut self, path: &Path, at: Option<&Position>) -> Result<(), ScriptError> {
         // Two names for one file are found too.
         let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());

@@ -1,4 +1,4 @@
-//! `matrix` and `rows`: a case that runs once for each combination of values.
+//! The lines `matrix` and `rows`, with which a case runs once for each combination of values.
 
 use super::gather::PlacedLine;
 use super::source::SourceLine;
@@ -13,39 +13,40 @@ use std::rc::Rc;
 
 /// The maximum number of cases that the `matrix` and `rows` lines of one case may produce.
 const MOST_CASES: usize = 100_000;
-/// The largest file of rows in bytes.
+/// The maximum size in bytes of a file named in a `rows` line.
 const LARGEST: u64 = 256 << 20;
-/// The maximum length of a value in a case's name; a longer one is shortened.
+/// The maximum number of characters of a value in a case's name. A longer value is shortened.
 const LONGEST: usize = 40;
 
-/// One value, or one row of values.
+/// One value of a `matrix` line, or one row of a file named in a `rows` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Choice {
     /// The part of the case's name that identifies the choice, such as `seed=3`.
     label: String,
-    /// The lines that take the place of the `matrix` or `rows` line.
+    /// The lines that replace the `matrix` or `rows` line in this choice.
     lines: Vec<String>,
 }
 
-/// The choices of one `matrix` or `rows` line.
+/// A `matrix` or `rows` line, and its choices.
 struct Dimension {
-    /// The index of the line.
+    /// The index of the line among the lines of the case.
     line: usize,
-    /// The position of the line's values in the script, for errors.
+    /// The position in the script where the values of the line begin, for error messages.
     at: Position,
     choices: Vec<Choice>,
 }
 
-/// One combination of values.
+/// A case's lines with one combination of the values of its `matrix` and `rows` lines.
 #[derive(Debug, Default)]
 pub(super) struct Combination {
-    /// The part of the case's name that identifies the combination; empty if there is only one.
+    /// The part of the case's name that identifies the combination; empty if the case has only one
+    /// combination.
     pub(super) label: String,
     pub(super) lines: Vec<PlacedLine>,
 }
 
 impl Combination {
-    /// The label as a part of a golden's name.
+    /// Returns the label in a form that can be appended to a golden's name.
     pub(super) fn suffix(&self) -> String {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_=.".contains(c);
         let slug: String = self
@@ -62,7 +63,7 @@ impl Combination {
     }
 }
 
-/// Every combination of the values of a case's `matrix` and `rows` lines.
+/// Returns every combination of the values of a case's `matrix` and `rows` lines.
 pub(super) fn combinations(lines: &[PlacedLine]) -> Result<Vec<Combination>, ScriptError> {
     let mut dimensions = Vec::new();
     let mut count = 1_usize;
@@ -87,7 +88,7 @@ pub(super) fn combinations(lines: &[PlacedLine]) -> Result<Vec<Combination>, Scr
         .collect())
 }
 
-/// The combination with this number; the last line's values change fastest.
+/// Returns the combination with the index `number`. The values of the last line change fastest.
 fn combination(lines: &[PlacedLine], dimensions: &[Dimension], number: usize) -> Combination {
     let mut left = number;
     let mut chosen: Vec<&Choice> = dimensions
@@ -123,8 +124,8 @@ fn combination(lines: &[PlacedLine], dimensions: &[Dimension], number: usize) ->
     combined
 }
 
-/// Parses `matrix set NAME VALUE …`, `matrix let NAME VALUE …`, `matrix model VALUE …` and the
-/// like.
+/// Parses the values of a `matrix` line, such as `matrix set NAME VALUE …`, `matrix let NAME VALUE
+/// …` or `matrix model VALUE …`.
 fn values(rest: &Rest) -> Result<Vec<Choice>, ScriptError> {
     let (word, after) = rest.split();
     let (name, start, values) = match word {
@@ -148,7 +149,8 @@ fn values(rest: &Rest) -> Result<Vec<Choice>, ScriptError> {
     Ok(words.into_iter().map(|word| choice(word.text)).collect())
 }
 
-/// Parses `rows FILE`: each row of a CSV or JSON Lines file defines variables.
+/// Parses `rows FILE`. Each row of the CSV or JSON Lines file is one choice, which defines
+/// variables.
 fn rows(rest: &Rest, folder: &Path) -> Result<Vec<Choice>, ScriptError> {
     let refuse = |why: String| ScriptError::new(&rest.at, why);
     let words = rest.raw_words()?;
@@ -184,7 +186,7 @@ fn rows(rest: &Rest, folder: &Path) -> Result<Vec<Choice>, ScriptError> {
     Ok(rows.into_iter().enumerate().map(row).collect())
 }
 
-/// The names and values of a row.
+/// The name and value of each column of a row.
 type Row = Vec<(String, String)>;
 
 fn csv_rows(text: &str) -> Result<Vec<Row>, String> {

@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use story::{Command, Mode, Sampling, SettingOverrides, command, sampling};
 
-/// The maximum number of errors that are collected.
+/// The number of errors at which parsing stops.
 const MOST_ERRORS: usize = 20;
-/// The maximum number of runs of a repeated case.
+/// The maximum number of times that a case may be repeated.
 const MOST_RUNS: u32 = 100_000;
 
-/// The words that a line can begin with.
+/// The words with which a line of a script can begin.
 const WORDS: &[&str] = &[
     "case",
     "expect",
@@ -35,7 +35,7 @@ const WORDS: &[&str] = &[
     "threshold",
 ];
 
-/// Words that a script cannot use, each with the command-line flag to use instead.
+/// Words that are not allowed in a script, each with the command-line flag to use instead.
 const FLAGS: &[(&str, &str)] = &[
     ("backend", "--backend"),
     ("device", "--device"),
@@ -44,14 +44,14 @@ const FLAGS: &[(&str, &str)] = &[
     ("threads", "--threads"),
 ];
 
-/// The state while a script is parsed.
+/// Parses the lines of a script and collects its cases and errors.
 pub(super) struct Parser<'a> {
-    /// Variables from the command line, which the script cannot change.
+    /// The variables from the command line, which the script cannot change.
     given: &'a BTreeMap<String, String>,
     variables: Variables,
     cases: Vec<Case>,
     names: BTreeSet<String>,
-    /// The name of each golden in lower case, and the position where it is used.
+    /// The name of each golden in lower case, and the position at which the script uses it.
     goldens: BTreeMap<String, Position>,
     errors: Vec<ScriptError>,
 }
@@ -107,15 +107,15 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Adds an error, unless it is already known: an error in a line that belongs to several cases
-    /// is found in each of them.
+    /// Adds an error unless the same error was added before. A line that belongs to several cases
+    /// is parsed for each of them, so its error is found several times.
     fn add(&mut self, error: ScriptError) {
         if !self.errors.contains(&error) {
             self.errors.push(error);
         }
     }
 
-    /// Parses a case, once for each combination of its values.
+    /// Parses a case once for each combination of its `matrix` and `rows` values.
     fn block(&mut self, shared: &[PlacedLine], block: &Block) -> Result<(), ScriptError> {
         let lines = [shared, &block.lines].concat();
         for combination in combinations(&lines)? {
@@ -137,7 +137,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// The name of a case, which must be unique.
+    /// Returns the name of a case. A name that another case already has is an error.
     fn name(&mut self, name: &SourceLine, label: &str) -> Result<String, ScriptError> {
         let rest = Rest::new(&name.text, name.at.clone());
         let mut text = clean_line(rest.one_text(&self.variables)?.trim());
@@ -157,8 +157,8 @@ impl<'a> Parser<'a> {
         Ok(text)
     }
 
-    /// Records that a golden is used: two lines must not share one, and each combination of values
-    /// has its own.
+    /// Records that a golden is used, after adding the combination's suffix to its name. Returns an
+    /// error if the case is repeated or if another line uses the same golden.
     fn note_golden(
         &mut self,
         name: &mut String,
@@ -226,7 +226,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Checks a line that a writer would type, and adds it to the case.
+    /// Checks a line that is to be typed, and adds it to the case.
     fn typed(&self, text: &str, at: &Position, case: &mut Case) -> Result<(), ScriptError> {
         let text = fill(text, at, &self.variables)?;
         let parsed = command::parse(&text);
@@ -255,7 +255,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Checks the name of a variable.
+/// Checks that the name of a variable is valid.
 fn check_variable(name: &str) -> Result<(), String> {
     let letters = |c: char| c.is_alphanumeric() || c == '_';
     match !name.is_empty() && name.chars().all(letters) {
@@ -358,7 +358,8 @@ fn set(
     Ok(())
 }
 
-/// Why a command cannot be part of a replay: every case is a private session that leaves no files.
+/// Returns the reason why a command is not allowed in a replay, if it is not. Every case is a
+/// private session, which writes no files.
 fn unsuitable(command: &Command) -> Option<&'static str> {
     match command {
         Command::Open(_) | Command::New(_) | Command::Save(_) | Command::SaveWarm { .. } => {

@@ -1,4 +1,4 @@
-//! Reads a script file and divides it into lines. A file is limited in size and must be text.
+//! Reads a script file and divides it into lines. The file must be text, and its size is limited.
 
 use crate::files;
 use crate::position::{Position, ScriptError};
@@ -8,17 +8,17 @@ use serde::Deserialize;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The largest script file in bytes.
+/// The maximum size of a script file in bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// A line of a script, including its continuation lines.
+/// A line of a script, joined with its continuation lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SourceLine {
     pub(super) at: Position,
     pub(super) text: String,
 }
 
-/// A script in JSON, for programs that write scripts; each element of `lines` is a line of the text
+/// A script in JSON, for use by other programs. Each element of `lines` is a line of the text
 /// format.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +38,8 @@ struct JsonCase {
     lines: Vec<String>,
 }
 
-/// Reads a file's lines after its header.
+/// Reads the lines of a file, without its header. `at` is the position of the `include` line that
+/// names the file, or None for the script itself.
 pub(super) fn read(path: &Path, at: Option<&Position>) -> Result<Vec<SourceLine>, ScriptError> {
     let file: Arc<str> = path.to_string_lossy().into();
     let start = Position {
@@ -84,8 +85,8 @@ fn from_lines(text: &str, start: &Position) -> Result<Vec<SourceLine>, ScriptErr
     Ok(found)
 }
 
-/// If the last line is typed text and ends with a backslash, removes the backslash. Returns whether
-/// it did so: the next line then continues this one.
+/// Removes the backslash at the end of the last line if this line is typed text or a command.
+/// Returns whether a backslash was removed, in which case the next line continues the last one.
 fn take_backslash(found: &mut [SourceLine]) -> bool {
     let Some(last) = found.last_mut() else {
         return false;
@@ -126,7 +127,7 @@ fn newer(version: u64) -> String {
     )
 }
 
-/// Converts the JSON form. For positions, its lines are numbered from 1 in the order in which they
+/// Parses a script in JSON. The lines in positions are numbered from 1 in the order in which they
 /// run.
 fn from_json(text: &str, start: &Position) -> Result<Vec<SourceLine>, ScriptError> {
     let script: JsonScript = serde_json::from_str(text).map_err(|error| {

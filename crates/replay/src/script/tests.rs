@@ -1,4 +1,4 @@
-//! Tests of parsing scripts and of the errors in them.
+//! Tests that scripts are parsed and that errors in them are reported.
 
 use super::*;
 use proptest::prelude::*;
@@ -163,7 +163,7 @@ fn a_slip_is_answered_with_its_place_and_the_nearest_word() {
         ),
         (
             "> x\nthreshold 0.5",
-            "a.illum:3:1: threshold must stand before the lines",
+            "a.illum:3:1: threshold must come before the lines",
         ),
         (
             "repeat 3\n> x\nexpect golden a",

@@ -1,20 +1,21 @@
-//! Macros in the text of cards and lore: `{{char}}`, `{{random:a,b}}` and similar.
+//! Expands macros in the text of cards and lore, such as `{{char}}` and `{{random:a,b}}`.
 //!
-//! This follows the V3 specification (curly braced syntaxes), ignoring case. An unknown macro stays
-//! unchanged. Expansion is a single pass, so that no text can make it hang.
+//! The macros are the curly braced syntaxes of the V3 specification. Upper and lower case are not
+//! distinguished. An unknown macro stays unchanged. Expansion is a single pass, so that no text can
+//! make it hang.
 
 use base::hash::{fnv1a, split_mix};
 
-/// The values of macros.
+/// The values that replace macros.
 #[derive(Clone, Debug, Default)]
 pub struct Macros {
     pub char: String,
     pub user: String,
-    /// The seed of `random` and `roll`; `pick` does not depend on it.
+    /// The seed of the macros `random` and `roll`. The macro `pick` does not depend on it.
     pub seed: u64,
 }
 
-/// The maximum length of an expanded text.
+/// The length in bytes of a text from which no further macros are expanded.
 const LONGEST: usize = 4 << 20;
 
 impl Macros {
@@ -57,7 +58,8 @@ impl Macros {
         open.join("{{")
     }
 
-    /// Parses `<char>`, `<bot>` and `<user>` of older cards.
+    /// Parses `<char>`, `<bot>` or `<user>`, which older cards use. Returns the length of the tag
+    /// and the name that replaces it.
     fn find_tag(&self, text: &str) -> Option<(usize, &str)> {
         let tags = [
             ("<char>", &self.char),
@@ -72,8 +74,8 @@ impl Macros {
         found.map(|(tag, name)| (tag.len(), name.as_str()))
     }
 
-    /// Evaluates one macro; `count` is its number in the text, from 1, in the order in which the
-    /// macros end.
+    /// Expands one macro. `count` is the macro's number in the text, counted from 1 in the order in
+    /// which the macros end.
     fn expand_tag(&self, inner: &str, count: u64) -> Option<String> {
         let inner = inner.trim();
         if inner.starts_with("//") {
@@ -100,7 +102,8 @@ fn push_text(open: &mut [String], text: &str) {
     }
 }
 
-/// Picks one of `a,b,c` (`\,` is a literal comma), or of SillyTavern's `:a::b::c`.
+/// Picks one value from a list. The list is `a,b,c`, in which `\,` is a literal comma, or
+/// SillyTavern's `:a::b::c`.
 fn pick_from_list(list: &str, number: u64) -> String {
     let values: Vec<String> = match list.strip_prefix(':') {
         Some(list) if list.contains("::") => list.split("::").map(str::to_string).collect(),
@@ -129,7 +132,7 @@ fn split_commas(list: &str) -> Vec<String> {
     values
 }
 
-/// Rolls `6`, `d6` or `2d6`, and returns the sum.
+/// Rolls dice such as `6`, `d6` or `2d6`. Returns the sum.
 fn roll_dice(dice: &str, number: u64) -> Option<String> {
     let dice = dice.trim_start_matches(':').trim().to_ascii_lowercase();
     let (count, sides) = match dice.split_once('d') {

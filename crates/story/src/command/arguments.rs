@@ -93,13 +93,13 @@ pub(super) fn parse_lore(rest: &str) -> Result<Command, ParseError> {
     Ok(Command::Lore(lore))
 }
 
-/// Whether a word is the number of a passage, as shown by `/tree`.
+/// Whether a word is the number of a passage, as shown by `/tree`, with or without `#`.
 fn is_number(word: &str) -> bool {
     let word = word.strip_prefix('#').unwrap_or(word);
     !word.is_empty() && word.chars().all(|c| c.is_ascii_digit())
 }
 
-/// Whether a word is a place inside a passage: `12.3`, `12:words`.
+/// Whether a word names a place inside a passage, such as `12.3` or `12:words`.
 fn is_place(word: &str) -> bool {
     let cut = word.find(['.', ':']);
     cut.is_some_and(|at| is_number(&word[..at]) && at + 1 < word.len())
@@ -110,7 +110,8 @@ fn unquoted(text: &str) -> &str {
     inner.map_or(text, |inner| inner.strip_suffix('"').unwrap_or(inner))
 }
 
-/// Returns a required argument without its quotes, or an error that says what is missing.
+/// Returns a required argument without its quotes. If it is missing, returns an error that names
+/// what the command takes.
 pub(super) fn required(rest: &str, name: &str, what: &str) -> Result<String, ParseError> {
     non_empty(unquoted(rest.trim())).ok_or_else(|| expects(name, what))
 }
@@ -134,7 +135,7 @@ pub(super) fn parse_number<T: std::str::FromStr>(
     rest.parse().map(Some).map_err(|_| expects(name, what))
 }
 
-/// A number of steps; one by default.
+/// Parses a number of steps, which is 1 if it is missing.
 pub(super) fn parse_steps(rest: &str, name: &str) -> Result<usize, ParseError> {
     match parse_number(rest, name, "a number of steps")?.unwrap_or(1) {
         0 => Err(expects(name, "a number of steps, 1 or higher")),
@@ -150,7 +151,7 @@ pub(super) fn non_empty(word: &str) -> Option<String> {
     (!word.is_empty()).then(|| word.to_string())
 }
 
-/// Splits off the first word; both parts are trimmed.
+/// Splits a text into its first word and the rest, and trims both.
 pub(super) fn split_word(text: &str) -> (&str, &str) {
     let text = text.trim();
     let cut = text.find(char::is_whitespace).unwrap_or(text.len());

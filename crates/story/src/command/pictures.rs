@@ -1,18 +1,20 @@
-//! Parses the arguments of picture commands: words, with `name=value` options anywhere among them.
+//! Parses the arguments of picture commands. Options of the form `name=value` may stand anywhere
+//! among the words of the prompt.
 
 use super::arguments::expects;
 use super::{Command, ParseError};
 use std::str::FromStr;
 
-/// A picture command.
+/// A command that draws pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PictureCommand {
     Image(DrawOptions),
-    /// Draw many pictures to pick from.
+    /// Draw many pictures from which the writer can pick one.
     Grid(DrawOptions),
     /// Draw a backdrop and the subjects in front of it.
     Scene(DrawOptions),
-    /// Predict a share of the tokens of a picture (by default the last one) again.
+    /// Predict part of a picture's tokens again. `amount` is the share of the tokens; `of` is the
+    /// picture, by default the last one.
     Vary {
         amount: f64,
         of: Option<String>,
@@ -29,7 +31,7 @@ pub enum PictureCommand {
         with: String,
         options: DrawOptions,
     },
-    /// Redraw a file or a picture (by default the last one) in another style.
+    /// Redraw a picture in another style. `of` is a picture or a file, by default the last picture.
     Restyle {
         of: Option<String>,
         style: String,
@@ -37,7 +39,7 @@ pub enum PictureCommand {
     },
 }
 
-/// The options of a picture command.
+/// The prompt and the options of a picture command.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DrawOptions {
     pub words: String,
@@ -53,7 +55,7 @@ pub struct DrawOptions {
     pub background: Option<String>,
 }
 
-/// The names of options, with `=`.
+/// The names of the options, each followed by `=`.
 pub const OPTIONS: &[&str] = &[
     "style=",
     "n=",
@@ -65,7 +67,7 @@ pub const OPTIONS: &[&str] = &[
     "background=",
 ];
 
-/// The maximum number of pictures per command.
+/// The maximum number of pictures that one command may draw.
 const MOST: usize = 64;
 
 pub(super) fn parse_image(rest: &str) -> Result<Command, ParseError> {
@@ -152,7 +154,7 @@ pub(super) fn parse_restyle(rest: &str) -> Result<Command, ParseError> {
     }))
 }
 
-/// Separates options from the prompt.
+/// Separates the options of a command from its prompt.
 fn parse_options(rest: &str, name: &str) -> Result<DrawOptions, ParseError> {
     let mut options = DrawOptions::default();
     let mut words = Vec::new();
@@ -223,7 +225,7 @@ fn parse_within<T: FromStr + PartialOrd>(value: &str, least: T, most: T) -> Opti
     value.filter(|value| *value >= least && *value <= most)
 }
 
-/// Parses `0.3` or `30%`.
+/// Parses a share such as `0.3` or `30%`.
 fn parse_share(word: &str) -> Option<f64> {
     match word.strip_suffix('%') {
         Some(percent) => parse_within(percent, 0.0, 100.0).map(|percent: f64| percent / 100.0),

@@ -9,11 +9,12 @@ use super::pictures::{
 };
 use super::{ArgumentKind, Command, CommandSpec, Swipe};
 
-/// Builds the table from rows of name, aliases, arguments, kind of completion, help and parser.
+/// Builds the table of commands. Each row contains a command's name, aliases, arguments, kind of
+/// completion, help and parser.
 macro_rules! commands {
     ($($name:literal $aliases:expr, $args:literal, $completes:ident, $help:literal
        => $parse:expr;)*) => {
-        /// Every command, in the order in which help lists them.
+        /// Every command, in the order in which the help lists them.
         pub const COMMANDS: &[CommandSpec] = &[$(CommandSpec {
             name: $name,
             aliases: &$aliases,

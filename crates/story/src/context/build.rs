@@ -1,4 +1,4 @@
-//! Orders the parts of a context, in prose and in chat.
+//! Builds the context of a passage from its parts, in prose and in chat.
 
 use super::insert::{Insert, insert_into_messages, insert_into_prose};
 use super::{Author, Context, ContextPart, Message, PartKind, Passage, Role};
@@ -6,20 +6,20 @@ use crate::frame::Frame;
 use crate::lore::{ActiveEntry, InsertPosition};
 use crate::{Mode, Settings};
 
-/// Inputs of the context that apply only to one passage.
+/// Parts of the context that apply only to one passage.
 #[derive(Default)]
 pub struct ContextExtras<'a> {
-    /// Active lore entries, in order of priority.
+    /// The active lore entries, most important first.
     pub lore: Vec<ActiveEntry<'a>>,
     /// The one-off instruction for this passage.
     pub instruct: Option<&'a str>,
-    /// The summary that replaces passages that no longer fit.
+    /// The summary of those passages that no longer fit.
     pub summary: Option<&'a str>,
-    /// The text after the place where the model writes.
+    /// The text that follows the place where the model writes.
     pub after: Option<&'a str>,
 }
 
-/// Builds the context of a passage after `path`.
+/// Builds the context of a passage that follows the passages of `path`.
 pub fn build_context(
     settings: &Settings,
     frame: &Frame,
@@ -32,7 +32,7 @@ pub fn build_context(
     }
 }
 
-/// The parts before the story.
+/// Returns the parts of the context that precede the story.
 fn opening_parts(settings: &Settings, frame: &Frame, beside: &ContextExtras) -> Vec<ContextPart> {
     let voice = frame.voice.as_ref().map_or("", |voice| &voice.text);
     let mut parts = vec![
@@ -48,7 +48,8 @@ fn opening_parts(settings: &Settings, frame: &Frame, beside: &ContextExtras) -> 
         .collect()
 }
 
-/// The lore placed before the memory (`early`) or after it, in ascending `order`.
+/// Returns the lore that is placed before the story, in ascending `order`. If `early` is set, this
+/// is the lore before the memory; otherwise, the lore after it.
 fn lore_before_story<'a>(
     beside: &'a ContextExtras,
     early: bool,
@@ -79,8 +80,8 @@ fn lore_kind(rank: usize, fires: &ActiveEntry) -> PartKind {
     }
 }
 
-/// The inserts near the story's end: the author's note with the lore around it, lore at a depth,
-/// and the instruction for this passage.
+/// Returns the texts to insert near the story's end: the author's note with the lore around it,
+/// lore at a depth, and the instruction for this passage.
 fn collect_inserts(frame: &Frame, beside: &ContextExtras) -> Vec<Insert> {
     let mut inserts = Vec::new();
     let ranked = || beside.lore.iter().enumerate();
@@ -162,7 +163,7 @@ fn build_prose(
     Context::Prose { parts, after }
 }
 
-/// The separator between chat turns that are presented as prose.
+/// The separator between two turns of a chat that is presented as prose; None if none is needed.
 fn separator_between(before: &Passage, passage: &Passage) -> Option<&'static str> {
     let ended = before.text.ends_with('\n');
     (stand_apart(before, passage) && !ended).then_some("\n\n")

@@ -1,24 +1,26 @@
-//! Inserts text into a story some paragraphs before its end, in a position that keeps the KV cache
-//! valid as long as possible.
+//! Inserts text into a story some paragraphs before its end, so that the KV cache stays valid as
+//! long as possible.
 //!
-//! An anchored insert at depth `n` is at least `n` paragraphs (turns, in chat) before the end. The
-//! number of paragraphs before it is a multiple of `n` (of 4 if `n` is smaller), so it moves only
-//! once each time that many paragraphs have been added, and in between the tokens stay cached.
+//! An anchored insert at depth `n` is at least `n` paragraphs (in chat, turns) before the end. The
+//! number of paragraphs before the insert is a multiple of `n` (of 4 if `n` is smaller). The insert
+//! therefore moves only each time that this many paragraphs have been added. Between these moves,
+//! the tokens before the insert stay cached.
 
 use super::{ContextPart, Message, PartKind, Role};
 use crate::sentence::{is_stop, is_unspaced_stop};
 
-/// A text to insert near the end.
+/// A text to insert near the end of the story.
 pub(super) struct Insert {
     pub part: ContextPart,
-    /// The number of paragraphs or turns that follow the inserted text.
+    /// The minimum number of paragraphs (in chat, turns) that follow the inserted text.
     pub depth: usize,
-    /// Whether the text may be placed further back, so that its place need not change; otherwise it
-    /// moves with the story's end.
+    /// Whether the text may be placed further back than `depth`, so that its position rarely
+    /// changes. Otherwise, the text moves with the story's end.
     pub anchored: bool,
 }
 
-/// The index of the paragraph or turn, out of `count`, before which to insert.
+/// Returns the index of the paragraph or turn before which to insert. `count` is the number of
+/// paragraphs or turns.
 fn place(count: usize, insert: &Insert) -> usize {
     let before = count.saturating_sub(insert.depth);
     if !insert.anchored {
@@ -71,9 +73,9 @@ pub(super) fn insert_into_prose(words: Vec<ContextPart>, inserts: Vec<Insert>) -
     parts
 }
 
-/// The length in bytes above which a paragraph is split between sentences and counts as several.
-/// Otherwise, in a story that is one long paragraph, an insert near the end would land at the
-/// beginning.
+/// The length in bytes above which a paragraph is split at sentence ends and counts as several
+/// paragraphs. Without this, an insert near the end of a story that is one long paragraph would
+/// move to the beginning.
 const LONG: usize = 400;
 
 /// The byte offsets at which paragraphs start.
@@ -100,8 +102,8 @@ fn paragraphs(words: &[ContextPart]) -> Vec<usize> {
     starts
 }
 
-/// Inserts each text at the beginning of a turn of the writer, not as a message of its own: many
-/// templates allow a system message only at the start.
+/// Inserts each text at the beginning of one of the writer's turns. It is not a message of its own,
+/// since many templates allow a system message only at the start.
 pub(super) fn insert_into_messages(messages: &mut Vec<Message>, inserts: Vec<Insert>) {
     for insert in inserts {
         let turns = messages.iter().filter(|m| m.role != Role::System).count();

@@ -1,4 +1,4 @@
-//! Tests of how an import changes a session.
+//! Tests of the changes that an import makes to a session.
 
 use super::*;
 use serde_json::json;

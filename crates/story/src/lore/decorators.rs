@@ -1,11 +1,13 @@
-//! Decorators of the V3 specification: lines `@@name value` at the start of an entry's content.
+//! Decorators of the V3 specification, which are lines `@@name value` at the start of an entry's
+//! content.
 //!
-//! Decorators for which an entry has a field are applied; all are removed from the text. A line
-//! `@@@name` is applied only if the decorator before it is unknown or has an invalid value.
+//! A decorator is applied if entries have a field for it. All decorators are removed from the text.
+//! A line `@@@name` is a fallback: it is applied only if the preceding decorator is unknown or has
+//! an invalid value.
 
 use super::{InsertPosition, KeyLogic, LoreEntry};
 
-/// A number of passages that no session reaches.
+/// A number of passages that stands for "for ever", since no session has so many.
 const FOR_EVER: u32 = 1_000_000;
 
 /// Applies the decorators at the start of an entry's content, and removes them.
@@ -54,7 +56,7 @@ fn split_decorator(line: &str) -> (&str, &str) {
         .map_or((line, ""), |(name, value)| (name, value.trim()))
 }
 
-/// Applies a decorator. Returns false if it is unknown or its value is invalid.
+/// Applies a decorator. Returns false if the decorator is unknown or its value is invalid.
 fn apply_decorator(entry: &mut LoreEntry, name: &str, value: &str) -> bool {
     let number = value.parse::<u32>().ok();
     match (name, number) {
@@ -83,7 +85,8 @@ fn apply_decorator(entry: &mut LoreEntry, name: &str, value: &str) -> bool {
     true
 }
 
-/// Sets the secondary keys, unless the entry already has some.
+/// Sets the secondary keys. Returns false if `value` contains no keys or the entry already has
+/// secondary keys.
 fn set_secondary_keys(entry: &mut LoreEntry, value: &str, logic: KeyLogic) -> bool {
     let keys = value.split(',').map(str::trim);
     let keys: Vec<String> = keys

@@ -1,16 +1,16 @@
 //! The text to be searched for the keys of lore entries.
 
-/// A text to search, with copies that store accents uniformly.
+/// A text in which keys are searched, with copies in which accents are stored uniformly.
 pub(super) struct Haystack {
     pub text: String,
-    /// The text with composed accents, if that differs from `text`.
+    /// The text with composed accents; None if it equals `text`.
     pub composed: Option<String>,
-    /// The text as folded by [`base::search::folded_letters`].
+    /// The text after folding by [`base::search::folded_letters`].
     pub folded: String,
 }
 
 impl Haystack {
-    /// The maximum number of bytes to search; only the end of a longer text is searched.
+    /// The maximum number of bytes that are searched. Only the end of a longer text is searched.
     pub const LONGEST: usize = 256 << 10;
 
     pub fn new(text: &str) -> Haystack {

@@ -8,7 +8,7 @@ mod sets;
 
 use sets::{WORD, literal};
 
-/// The flags after the closing slash.
+/// The flags that follow a regex's closing slash.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Flags {
     pub ignore_case: bool,
@@ -20,7 +20,7 @@ pub(super) struct Flags {
 }
 
 impl Flags {
-    /// Parses the flags; `None` if JavaScript would refuse them.
+    /// Parses the flags. Returns None if JavaScript would refuse them.
     pub(super) fn parse(text: &str) -> Option<Flags> {
         let mut flags = Flags::default();
         let mut global = false;
@@ -42,10 +42,10 @@ impl Flags {
     }
 }
 
-/// The engine that will run the translated regex.
+/// The regex engine that will run the translated regex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Engine {
-    /// Linear time, without look-around or references.
+    /// The engine that runs in linear time and supports neither look-around nor references.
     Linear,
     Backtracking,
 }
@@ -60,7 +60,8 @@ pub(super) enum Untranslated {
 
 const LINE_ENDS: &str = "\\n\\r\\x{2028}\\x{2029}";
 
-/// Translates a pattern. The caller must apply flags that the pattern cannot express (`i`).
+/// Translates a pattern. The caller must apply the flag `i`, which the translated pattern does not
+/// express.
 pub(super) fn translate(
     pattern: &str,
     flags: Flags,
@@ -85,7 +86,7 @@ pub(super) fn translate(
     })
 }
 
-/// The names of the capturing groups, in order; empty for unnamed ones.
+/// Returns the names of the capturing groups, in order. The name of an unnamed group is empty.
 fn group_names(chars: &[char]) -> Vec<String> {
     let mut names = Vec::new();
     let (mut at, mut in_class) = (0, false);
@@ -117,9 +118,9 @@ struct Translator {
     flags: Flags,
     engine: Engine,
     groups: Vec<String>,
-    /// The number of open groups.
+    /// The number of groups that are currently open.
     open: usize,
-    /// Whether a quantifier may follow.
+    /// Whether a quantifier may follow at the current position.
     repeats: bool,
 }
 
@@ -197,7 +198,8 @@ impl Translator {
         Ok(())
     }
 
-    /// Translates a brace: one that begins a quantifier such as `{2,5}`, or else a literal one.
+    /// Translates an opening brace, which either begins a quantifier such as `{2,5}` or is a
+    /// literal character.
     fn brace(&mut self) -> Translated {
         let inner: String = self.rest().iter().take_while(|c| **c != '}').collect();
         let closed = self.rest().len() > inner.chars().count();

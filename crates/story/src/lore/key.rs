@@ -1,9 +1,8 @@
 //! A key of a lore entry: words, or a regex between slashes.
 //!
-//! Words are found regardless of case and of how their accents are stored.
-//!
-//! Which keys are regexes, and what they match, is decided as in SillyTavern: JavaScript's regexes
-//! with the flags `gimsuy`; a key that only looks like a regex is matched as words.
+//! Words match regardless of how their accents are stored and, unless the entry is case-sensitive,
+//! regardless of case. As in SillyTavern, a regex is one of JavaScript with the flags `gimsuy`. A
+//! key that only looks like a regex is matched as words.
 
 use super::haystack::Haystack;
 use super::javascript::{Engine, Flags, Untranslated, translate};
@@ -23,7 +22,7 @@ pub enum Key {
         case: bool,
     },
     Pattern(Regex),
-    /// A regex with look-around or references, which can be slow.
+    /// A regex with look-around or references. Searching for it can be slow.
     Backtracking(Box<fancy_regex::Regex>),
 }
 
@@ -36,15 +35,15 @@ pub enum Occurs {
     Stopped,
 }
 
-/// The maximum size of a compiled regex, in bytes, as a protection against malicious ones.
+/// The maximum size of a compiled regex in bytes, as a protection against malicious regexes.
 const LARGEST: usize = 1 << 18;
 /// The maximum length of a regex, in bytes.
 const LONGEST: usize = 4096;
-/// How many times a regex may backtrack, per byte of text, before it is stopped.
+/// The number of times per byte of text that a regex may backtrack before it is stopped.
 const STEPS_PER_BYTE: usize = 12;
 
 impl Key {
-    /// How many bytes at the end of a text a backtracking regex may search.
+    /// The number of bytes at the end of a text that a backtracking regex searches.
     pub(super) const BACKTRACKED_TEXT: usize = 8 << 10;
 
     /// Parses a key.
@@ -67,8 +66,8 @@ impl Key {
         }
     }
 
-    /// Whether the key occurs in the text. A regex may match in the text as it is or in its copy
-    /// with composed accents.
+    /// Whether the key occurs in the text. A regex may match the original text or its copy with
+    /// composed accents.
     pub(super) fn is_in(&self, text: &Haystack) -> Occurs {
         let mut forms = [Some(&text.text), text.composed.as_ref()]
             .into_iter()
@@ -97,7 +96,8 @@ impl Key {
         if found { Occurs::Yes } else { Occurs::No }
     }
 
-    /// A remark for the writer if a key is not matched the way it looks; None for most keys.
+    /// Returns a remark for the writer if a key is not matched in the way that its form suggests;
+    /// None for most keys.
     pub fn remark(key: &str) -> Option<String> {
         let short = || shortened(key);
         if let Some((_, flags)) = split_pattern(key) {
@@ -122,7 +122,8 @@ impl Key {
     }
 }
 
-/// The pattern and the flags, if the key is a regex: slashes inside it must be escaped.
+/// Returns the pattern and the flags of a regex between slashes; None if the key is not a regex. A
+/// slash inside the pattern must be escaped.
 fn split_pattern(key: &str) -> Option<(&str, Flags)> {
     let (pattern, flags) = key.strip_prefix('/')?.rsplit_once('/')?;
     let mut escaped = false;
@@ -197,7 +198,8 @@ fn contains(text: &str, words: &str, whole: bool) -> bool {
     }
 }
 
-/// Matches a character of a script that puts no spaces between words or attaches endings to words.
+/// Matches a character of a writing system that puts no spaces between words or that attaches
+/// endings to words.
 static UNSPACED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let scripts = "[\\p{Han}\\p{Hiragana}\\p{Katakana}\\p{Hangul}\\p{Bopomofo}\\p{Yi}\\p{Thai}\\p{Lao}\
         \\p{Khmer}\\p{Myanmar}\\p{Tibetan}\\p{Balinese}\\p{Javanese}\\p{Tai_Tham}\\p{New_Tai_Lue}\\x{30fc}]";
@@ -210,8 +212,8 @@ fn is_unspaced(c: char) -> bool {
     pattern.is_some_and(|pattern| pattern.is_match(c.encode_utf8(&mut [0; 4])))
 }
 
-/// Whether a word occurs between word boundaries. In a script without spaces, every place is a
-/// boundary.
+/// Whether `word` occurs in `text` between word boundaries. In a writing system without spaces,
+/// every position is a word boundary.
 fn contains_word(text: &str, word: &str) -> bool {
     let letter = |c: char| c.is_alphanumeric() || c == '_';
     let edge = |inner: Option<char>, outer: Option<char>| {

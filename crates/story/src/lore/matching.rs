@@ -1,4 +1,5 @@
-//! Matches entries' keys in a text, within limits: a lorebook can have many thousands of keys.
+//! Searches a text for the keys of lore entries. The effort is limited, because a lorebook can have
+//! many thousands of keys.
 
 use super::haystack::Haystack;
 use super::key::{Key, Occurs};
@@ -6,7 +7,7 @@ use super::{KeyLogic, LoreEntry};
 use crate::card::Macros;
 use base::untrusted::clean_line;
 
-/// The keys of one entry.
+/// The compiled keys of one entry.
 #[derive(Default)]
 pub(super) struct EntryKeys {
     first: Vec<NamedKey>,
@@ -26,14 +27,14 @@ pub(super) enum KeyMatch {
     Blocked(String),
 }
 
-/// The maximum number of regexes in one scan, since each takes memory.
+/// The maximum number of regexes in one scan. It is limited because each regex takes memory.
 const MOST_PATTERNS: usize = 2000;
 /// The maximum number of bytes that backtracking regexes may search in one scan.
 const MOST_BACKTRACKED: usize = 8 << 20;
-/// After this many regexes have been stopped, backtracking regexes are skipped.
+/// The number of stopped regexes after which all backtracking regexes are skipped.
 const MOST_STOPPED: usize = 3;
 
-/// Matches keys, and tracks the cost.
+/// Matches keys, and adds up the cost of doing so.
 #[derive(Default)]
 pub(super) struct KeyMatcher {
     patterns: usize,
@@ -70,7 +71,7 @@ impl KeyMatcher {
         }
     }
 
-    /// Whether any key occurs in the text.
+    /// Whether any of the entry's keys occurs in the text.
     pub fn any_occurs(&mut self, keys: &EntryKeys, text: &Haystack) -> bool {
         let all = [&keys.first, &keys.second, &keys.never];
         let mut all = all.into_iter().flatten();
@@ -122,7 +123,8 @@ impl KeyMatcher {
     }
 }
 
-/// Applies the logic of secondary keys.
+/// Decides by the entry's logic for secondary keys whether the entry matches. `second` contains the
+/// secondary keys that occur.
 fn decide(entry: &LoreEntry, key: &str, second: &[String]) -> KeyMatch {
     if !entry.selective || entry.secondary.is_empty() {
         return KeyMatch::Matched(key.to_string());

@@ -19,28 +19,29 @@ use std::collections::{HashMap, HashSet};
 
 /// The input of a scan.
 pub struct ScanInput<'a> {
-    /// The passages of the path, oldest first.
+    /// The texts of the path's passages, oldest first.
     pub passages: &'a [&'a str],
-    /// The entries that keys activated earlier on the path, each with the number of passages that
-    /// the path had at that time.
+    /// The entries that keys activated earlier on the path. The number is how many passages the
+    /// path had when the entry was activated.
     pub fired: &'a [(EntryId, usize)],
-    /// The next passage's seed.
+    /// The seed of the next passage.
     pub seed: u64,
-    /// The values of macros such as `{{char}}` in keys.
+    /// The values that replace macros such as `{{char}}` in keys.
     pub macros: Option<&'a Macros>,
 }
 
 /// The result of a scan.
 pub struct ScanResult<'a> {
-    /// The entries to insert, in order of priority; the last ones are dropped first if the budget
-    /// is exceeded.
+    /// The entries to insert, most important first. If the budget is exceeded, the last entries are
+    /// dropped first.
     pub active: Vec<ActiveEntry<'a>>,
     pub skipped: Vec<SkippedEntry>,
-    /// Entries whose keys do not occur and that no rule forbids: candidates for retrieval.
+    /// The entries whose keys do not occur but which no rule rejects. They can still be retrieved
+    /// by meaning.
     pub unmatched: Vec<(&'a Lorebook, &'a LoreEntry)>,
 }
 
-/// The id of an entry that was activated by its keys (not because it is constant or sticky).
+/// The id of a lore entry: the name of its lorebook, and its number in that lorebook.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EntryId {
     pub book: String,
@@ -53,18 +54,18 @@ pub struct ActiveEntry<'a> {
     pub book: &'a Lorebook,
     pub entry: &'a LoreEntry,
     pub why: Activation,
-    /// The entry's content with macros expanded; None if no macros are defined.
+    /// The entry's content with macros expanded; None if there are no macro values.
     pub content: Option<String>,
 }
 
 impl ActiveEntry<'_> {
-    /// The entry's text as the model reads it.
+    /// The text of the entry that the model reads.
     pub fn text(&self) -> &str {
         self.content.as_deref().unwrap_or(&self.entry.content)
     }
 }
 
-/// Why an entry is active.
+/// The reason why an entry is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Activation {
     Constant,
@@ -78,7 +79,7 @@ pub enum Activation {
     },
 }
 
-/// An entry whose keys matched but that a rule rejected.
+/// An entry that was rejected by a rule although its keys matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedEntry {
     pub book: String,
@@ -86,7 +87,7 @@ pub struct SkippedEntry {
     pub why: String,
 }
 
-/// The maximum number of rounds in which newly active entries activate others.
+/// The maximum number of rounds in which the content of newly active entries is searched for keys.
 const MOST_PASSES: usize = 200;
 
 /// Scans all lorebooks that are on; `off` returns whether the writer turned an entry off. The
@@ -155,18 +156,18 @@ struct Waiting<'a> {
 struct Scan<'a, 'p> {
     past: &'p ScanInput<'p>,
     matcher: KeyMatcher,
-    /// For each depth, the text to search for keys.
+    /// The text that is searched for keys, for each number of passages.
     texts: HashMap<usize, Haystack>,
     active: Vec<ActiveEntry<'a>>,
     skipped: Vec<SkippedEntry>,
 }
 
-/// The maximum number of depths whose text is held at a time.
+/// The maximum number of texts that are stored in `texts`.
 const MOST_DEPTHS: usize = 16;
 
 impl<'a> Scan<'a, '_> {
-    /// Whether an entry is to be scanned: not if it is still sticky (then this activates it), on
-    /// cooldown or delayed.
+    /// Whether an entry is to be scanned. An entry that is sticky, on cooldown or delayed is not
+    /// scanned; if it is still sticky, this function activates it.
     fn timing_allows(&mut self, book: &'a Lorebook, entry: &'a LoreEntry) -> bool {
         let now = self.past.passages.len();
         let last = self.past.fired.iter().rev();
@@ -246,7 +247,8 @@ impl<'a> Scan<'a, '_> {
         depth.unwrap_or(SCAN_DEPTH).min(self.past.passages.len())
     }
 
-    /// Stores in `texts`, if missing, the last `depth` passages followed by `more`.
+    /// Stores in `texts` the last `depth` passages followed by `more`, unless a text for this depth
+    /// is already stored.
     fn hold_text(&mut self, depth: usize, more: &str) {
         if self.texts.contains_key(&depth) {
             return;
@@ -322,7 +324,8 @@ impl<'a> Scan<'a, '_> {
         self.activate(book, entry, why);
     }
 
-    /// A random number in [0, 1) for this passage and entry: SplitMix64 of seed, book and entry.
+    /// Returns a random number in [0, 1) for this entry and passage. It is computed by SplitMix64
+    /// from the seed, the lorebook and the entry.
     fn chance(&self, book: &Lorebook, entry: &LoreEntry) -> f64 {
         let z = split_mix(self.past.seed ^ fnv1a(&book.name), entry.uid);
         (z >> 11) as f64 / (1u64 << 53) as f64

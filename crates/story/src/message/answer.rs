@@ -1,4 +1,4 @@
-//! An engine's answers: alternatives, the context, and statistics.
+//! An engine's answers: alternatives, the report on the context, and statistics.
 
 use crate::NodeId;
 use crate::node::SharedRequest;
@@ -24,16 +24,16 @@ pub struct ContextReport {
     pub tokens: usize,
     /// The size of the model's context in tokens.
     pub holds: usize,
-    /// The number of tokens already in the KV cache.
+    /// The number of tokens that were already in the KV cache.
     pub reused: usize,
-    /// The number of the story's tokens that were dropped.
+    /// The number of tokens that were dropped from the beginning of the story.
     pub dropped: usize,
-    /// The dropped lore entries.
+    /// The titles of the lore entries that were dropped.
     pub lore: Vec<String>,
 }
 
 impl std::fmt::Display for ContextReport {
-    /// One line per part: token count, kind and first words.
+    /// Writes a line for each part, with the number of its tokens, its kind and its first words.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(
             f,
@@ -76,7 +76,7 @@ pub struct PassageStats {
     pub prompt_tokens: usize,
     pub reused: usize,
     pub dropped: usize,
-    /// Where the story in the prompt starts, if its beginning was cut off.
+    /// The place at which the story in the prompt starts, if the story's beginning was cut off.
     #[serde(skip)]
     pub begins: Option<(NodeId, usize)>,
     pub prefill_ms: f64,
@@ -87,7 +87,7 @@ pub struct PassageStats {
     pub decode_ms: f64,
     #[serde(skip)]
     pub prompt_ids: Vec<u32>,
-    /// The request that wrote the passage together with others, if any.
+    /// The request that generated this passage together with other passages, if any.
     #[serde(skip)]
     pub shared: Option<SharedRequest>,
 }

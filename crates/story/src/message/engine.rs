@@ -1,4 +1,4 @@
-//! An engine's description of itself: the loaded model, and its capabilities.
+//! An engine's description of the loaded model and of its own capabilities.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +9,9 @@ pub struct ModelInfo {
     pub name: String,
     pub sha256: String,
     pub architecture: String,
-    /// `cpu`, `cuda:0` or `metal`, and the kernel family: results depend on both.
+    /// The device (`cpu`, `cuda:0` or `metal`) and the kernel family. Results depend on both.
     pub backend: String,
-    /// The size of the context in tokens.
+    /// The size of the model's context in tokens.
     pub context: usize,
     pub vocabulary: usize,
     /// Whether the model file contains a chat template.
@@ -40,20 +40,20 @@ pub struct Capabilities {
     pub alternatives: bool,
     /// Whether the engine can report the parts of a prompt.
     pub explain: bool,
-    /// Whether the engine can prefill a prompt before being asked to continue it.
+    /// Whether the engine can prefill a prompt before a request to continue it.
     pub prefetch: bool,
     /// Whether the KV cache can be saved to disk and restored.
     pub warm_cache: bool,
     /// Whether the engine guarantees that no banned phrase appears.
     pub banned_phrases: bool,
-    /// Whether the same request gives the same text, regardless of earlier requests.
+    /// Whether the same request always produces the same text, regardless of earlier requests.
     pub reproducible: bool,
-    /// Whether token counts are those of the model's own tokenizer, not estimates.
+    /// Whether tokens are counted by the model's own tokenizer rather than estimated.
     pub exact_token_counts: bool,
 }
 
 impl Capabilities {
-    /// A sentence for the writer about inexact answers; `None` if all are exact.
+    /// Returns a sentence that tells the writer which answers are inexact; None if all are exact.
     pub fn caveats(&self) -> Option<String> {
         let all = [
             (self.reproducible, "one seed may give different texts"),
@@ -68,7 +68,7 @@ impl Capabilities {
         (!inexact.is_empty()).then(|| format!("With this engine {}", inexact.join("; ")))
     }
 
-    /// Every capability, with all answers exact.
+    /// Returns capabilities with everything supported and exact.
     pub fn all() -> Capabilities {
         Capabilities {
             alternatives: true,

@@ -1,4 +1,5 @@
-//! Pictures as the journal records them: file checksum, size and provenance.
+//! The form in which the journal stores pictures: the checksum of the file, the size and the
+//! provenance.
 
 use super::NodeId;
 use crate::sentence::excerpt;
@@ -13,7 +14,7 @@ pub struct Picture {
     pub width: u32,
     /// The height in pixels.
     pub height: u32,
-    /// The first version of this picture; None if this is the first version.
+    /// The id of the first version of this picture; None if this picture is the first version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<NodeId>,
     #[serde(rename = "how")]
@@ -21,8 +22,8 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The file name of picture `id` in the session's pictures folder. It is derived from `id`
-    /// alone, so that no journal can refer to a file elsewhere.
+    /// Returns the file name of picture `id` in the session's folder of pictures. The name depends
+    /// only on `id`, so no journal can refer to a file outside that folder.
     pub fn file_name(id: NodeId) -> String {
         format!("{id}.png")
     }
@@ -33,7 +34,8 @@ impl Picture {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PictureProvenance {
     pub prompt: String,
-    /// The concepts that the prompt matched, with their cosine similarity.
+    /// The labels of the concepts nearest to the prompt, each with its cosine similarity to the
+    /// prompt.
     pub concepts: Vec<(String, f32)>,
     pub style: Option<String>,
     pub seed: u64,
@@ -54,34 +56,35 @@ pub struct PictureProvenance {
     pub weights: String,
     pub backend: String,
     pub build: String,
-    /// The picture in the form from which other pictures can be made: its FSQ codes (two
-    /// hexadecimal digits each) or, in the one-pass design, its latent (eight digits per number).
-    /// Empty for a scene.
+    /// The encoded picture, from which other pictures can be made. In the token design it consists
+    /// of the FSQ codes, with two hexadecimal digits each; in the one-pass design, of the latent,
+    /// with eight digits per number. Empty for a scene.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tokens: String,
     #[serde(default, skip_serializing_if = "Derivation::is_prompt")]
     pub way: Derivation,
 }
 
-/// The source of a picture besides its prompt.
+/// What a picture was made from: its prompt alone, other pictures as well, or the parts of a scene.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum Derivation {
     #[default]
     #[serde(rename = "words")]
     Prompt,
-    /// A variation: another picture's tokens, some of them predicted again.
+    /// A variation of another picture: some of that picture's tokens were predicted again.
     Vary { tokens: String, amount: f64 },
-    /// An interpolation from this provenance's own prompt, style and seed (`at` 0) to those of
-    /// `other` (`at` 1).
+    /// An interpolation between the prompt, style and seed of this provenance (`at` = 0) and the
+    /// prompt, style and seed of `other` (`at` = 1).
     Lerp { other: Box<LerpTarget>, at: f64 },
     /// Another picture, redrawn from its tokens with this provenance's prompt and style.
     Restyle { tokens: String },
-    /// A backdrop and the subjects in front of it.
+    /// A scene: a backdrop and the subjects in front of it. `parts` are their prompts, starting
+    /// with the backdrop.
     Scene { parts: Vec<String> },
 }
 
-/// One end of an interpolation.
+/// The target of an interpolation: its prompt, style and seed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LerpTarget {
     pub prompt: String,
@@ -115,7 +118,8 @@ impl PictureProvenance {
         }
     }
 
-    /// The matched concepts, as in "dragon 0.74, bed 0.51", or a note that none matched.
+    /// Returns the matched concepts as text, as in "dragon 0.74, bed 0.51", or a note that no
+    /// concept matched.
     pub fn concept_summary(&self) -> String {
         describe_concepts(&self.concepts)
     }

@@ -1,4 +1,4 @@
-//! Messages for drawing, between the studio's thread and the engine's.
+//! The messages about drawing that the studio's thread and the engine's thread exchange.
 
 use super::{Derivation, PictureProvenance};
 use crate::NodeId;
@@ -13,8 +13,8 @@ pub struct PictureRequest {
     pub style: StyleChoice,
     /// The seeds; one picture is drawn for each.
     pub seeds: Vec<u64>,
-    /// The sampling temperature. Here and in the next three fields, None stands for the weights'
-    /// own default.
+    /// The sampling temperature. For this field and the next three, None means the default of the
+    /// weights.
     pub temperature: Option<f64>,
     pub guidance: Option<f64>,
     pub retrieval_strength: Option<f64>,
@@ -23,14 +23,14 @@ pub struct PictureRequest {
     pub background: Option<String>,
     /// Whether to enlarge the pictures with the upscaler.
     pub enlarged: bool,
-    /// The SHA-256 of the only weights that may draw the picture; None for any weights.
+    /// The SHA-256 of the weights that must be used; None if any weights may be used.
     pub weights: Option<String>,
     /// The program's name and version.
     pub build: String,
 }
 
 impl PictureRequest {
-    /// A request to reproduce a picture.
+    /// Returns the request that reproduces the picture with the provenance `how`.
     pub fn reproduce(how: &PictureProvenance) -> PictureRequest {
         let base = |tokens: &String| SourcePicture {
             provenance: Some(PictureProvenance {
@@ -84,46 +84,50 @@ impl PictureRequest {
         }
     }
 
-    /// Evenly spaced positions from 0 to 1, including both.
+    /// Returns `count` (at least 2) evenly spaced positions, the first of which is 0 and the last
+    /// 1.
     pub fn lerp_positions(count: usize) -> Vec<f64> {
         let last = count.max(2) - 1;
         (0..=last).map(|n| n as f64 / last as f64).collect()
     }
 }
 
-/// How the pictures are made.
+/// The task of a picture request: how its pictures are made, and from which sources.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PictureTask {
     Prompt(PromptSource),
     Scene(PromptSource),
-    /// Predict a share of a picture's tokens again.
+    /// Vary a picture by predicting some of its tokens again. `amount` determines how many.
     Vary {
         of: SourcePicture,
         amount: f64,
     },
-    /// Interpolate at these positions: 0 is the first end, 1 the other.
+    /// Interpolate between `from` and `to`, with one picture for each position in `at`. Position 0
+    /// is `from`; position 1 is `to`.
     Lerp {
         from: PromptOrPicture,
         to: PromptOrPicture,
         at: Vec<f64>,
     },
-    /// Keep half of the tokens of one picture; predict the rest with the conditioning of the other.
+    /// Keep half of the tokens of the picture `of`, and predict the other half with the
+    /// conditioning of `with`.
     Mix {
         of: SourcePicture,
         with: PromptOrPicture,
     },
-    /// Redraw a picture, using its own prompt unless `words` gives another.
+    /// Redraw a picture with the prompt `words`, or with the picture's own prompt if `words` is
+    /// None.
     Restyle {
         of: SourcePicture,
         words: Option<String>,
     },
 }
 
-/// The prompt of a picture.
+/// The source of a picture's prompt: a given text, or a passage.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PromptSource {
     Given(String),
-    /// A passage, which the text model (if any) describes in a line.
+    /// A passage. The text model, if there is one, describes the passage in one line.
     Passage {
         text: String,
         ask: Box<TextRequest>,
@@ -135,7 +139,7 @@ pub enum PromptSource {
 pub struct SourcePicture {
     pub provenance: Option<PictureProvenance>,
     pub file: Vec<u8>,
-    /// The file's name, used as a prompt if there is no other.
+    /// The file's name, which serves as the prompt if no other prompt is known.
     pub name: String,
 }
 
@@ -151,7 +155,7 @@ pub enum StyleChoice {
     /// The source picture's style; without a source picture, the first style of the weights.
     #[default]
     Default,
-    /// No style: the model decides.
+    /// No particular style: the model decides.
     Any,
     /// Every style: one picture for each combination of a style and a seed.
     All,
@@ -175,7 +179,8 @@ pub struct DrawnPicture {
     pub provenance: PictureProvenance,
 }
 
-/// A layer of a picture: premultiplied RGBA, `size * size * 4` bytes, rows from the top.
+/// A square layer of a picture. The pixels are premultiplied RGBA, `size * size * 4` bytes, in rows
+/// from top to bottom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     pub size: usize,

@@ -2,16 +2,16 @@
 
 use super::Sampling;
 
-/// A setting.
+/// One setting of the samplers.
 #[derive(Debug)]
 pub struct Setting {
-    /// The canonical name, which is also the name of the field.
+    /// The canonical name, which is also the name of the field in [`Sampling`].
     pub name: &'static str,
     /// Other common names for the setting.
     pub aliases: &'static [&'static str],
-    /// The values that the setting takes, worded to follow "takes" in an error.
+    /// A phrase that describes the accepted values. It follows the word "takes" in error messages.
     pub args: &'static str,
-    /// One line of help.
+    /// A one-line help text.
     pub help: &'static str,
     /// The value that `off` stands for, if any.
     pub off: Option<&'static str>,
@@ -20,7 +20,7 @@ pub struct Setting {
     pub(super) set: fn(&mut Sampling, &str) -> Option<()>,
 }
 
-/// Why a setting was not set, in a sentence for the writer.
+/// The reason why a setting was not changed, as a message for the writer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
     #[error("unknown setting {name:?}; did you mean {nearest}?")]
@@ -41,7 +41,7 @@ impl Setting {
         (self.get)(sampling)
     }
 
-    /// Parses `value` and stores it; on an error nothing changes.
+    /// Parses `value` and stores it. If `value` is invalid, nothing changes.
     pub fn set(&self, sampling: &mut Sampling, value: &str) -> Result<(), SettingError> {
         let value = value.trim();
         let given = match self.off {
@@ -56,13 +56,15 @@ impl Setting {
     }
 }
 
-/// Normalizes a name for comparison.
+/// Normalizes a name for comparison: removes hyphens and underscores, and converts it to lower
+/// case.
 pub(super) fn key(name: &str) -> String {
     let name = name.trim().chars().filter(|c| !matches!(c, '-' | '_'));
     name.flat_map(char::to_lowercase).collect()
 }
 
-/// Shortens typed text for an error message, since it may be a pasted page.
+/// Shortens typed text to 40 characters for an error message, since a writer may have pasted a long
+/// text.
 pub(super) fn short(text: &str) -> String {
     text.chars().take(40).collect()
 }

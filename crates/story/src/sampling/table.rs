@@ -1,14 +1,14 @@
-//! Settings by name: finds a setting by name or alias and sets it, or reports which values it
-//! takes.
+//! Finds a setting by its name or an alias and sets it, or reports which values the setting
+//! accepts.
 //!
-//! `/set`, its completion, the command-line flags and the help all go through here. This
-//! module prints nothing; [`SETTINGS`] lists the settings themselves.
+//! `/set`, its completion, the command-line flags and the help all use this module. The module
+//! prints nothing. [`SETTINGS`] lists the settings themselves.
 
 use super::setting::{Setting, SettingError, key, short};
 use super::{SETTINGS, Sampling};
 use base::nearest::nearest;
 
-/// Sets one setting by any of its names.
+/// Finds a setting by name or alias, and sets it to `value`.
 pub fn set(sampling: &mut Sampling, name: &str, value: &str) -> Result<(), SettingError> {
     find(name)?.set(sampling, value)
 }
@@ -48,7 +48,8 @@ mod tests {
         Ok(sampling)
     }
 
-    /// The name under which a setting is serialized; for `retrieve`, journals keep the former name.
+    /// Returns the name under which a setting is serialized. The setting `retrieve` is still
+    /// serialized under its former name.
     fn field(setting: &Setting) -> &'static str {
         match setting.name {
             "retrieve" => "recall",

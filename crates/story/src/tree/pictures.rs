@@ -1,4 +1,4 @@
-//! The places of pictures in a story.
+//! Finds the pictures of a story, their versions and their places.
 
 use super::Story;
 use crate::node::picture::Picture;
@@ -10,8 +10,8 @@ impl Story {
         self.node(id)?.picture.as_deref()
     }
 
-    /// All versions of this picture, including itself. Hidden versions are left out unless they are
-    /// on the page.
+    /// Returns all versions of picture `id`, including the picture itself. Hidden versions are left
+    /// out, unless they are shown on the page.
     pub fn picture_versions(&self, id: NodeId) -> Vec<NodeId> {
         let first = |id: NodeId| self.picture(id).map(|it| it.beside.unwrap_or(id));
         let wanted = first(id);
@@ -27,10 +27,11 @@ impl Story {
         there.iter().copied().filter(same).collect()
     }
 
-    /// The pictures on a path, each with the number of passages before it.
+    /// Returns the pictures on a path, each with the number of passages that precede it on the
+    /// path.
     ///
-    /// After an edit, a picture follows the copy of its passage. If the end of a passage was
-    /// edited, a picture at its end stays at the end of the edited passage.
+    /// If an edit copied the passage that a picture follows, the picture follows the copy. If the
+    /// end of that passage was edited, the picture follows the edited passage.
     pub fn pictures_on(&self, path: &[Passage]) -> Vec<(usize, NodeId)> {
         let mut found: Vec<(usize, NodeId)> = Vec::new();
         if !self.has_shown_pictures() {
@@ -74,8 +75,9 @@ impl Story {
     }
 }
 
-/// The number of passages of the path up to the end of the passage at `index`, including the
-/// passages that continue it after an edit. None if its end is not on the path.
+/// Returns the number of passages on the path up to the end of the passage at `index`. Passages
+/// that continue it after an edit are counted too. Returns None if the end of the passage is not on
+/// the path.
 fn end_of(path: &[Passage], index: usize) -> Option<usize> {
     let passage = path[index];
     let next = path.get(index + 1);

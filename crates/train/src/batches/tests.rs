@@ -4,8 +4,9 @@ use super::*;
 use crate::data::dataset::Concept;
 use candle_core::DType;
 
-/// Three concepts in four styles, some of which are held out because of their names. The first byte
-/// of a picture is its index.
+/// A dataset of three concepts in three styles, and one more picture with a skin tone. Some
+/// pictures are held out because of their names. The first byte of each picture except the last is
+/// the picture's index.
 fn pictures() -> Dataset {
     let concept = |label: &str| Concept {
         label: label.into(),

@@ -1,4 +1,4 @@
-//! Dataset packages from npm: downloads, verifies and opens them.
+//! Downloads, verifies and opens the dataset's npm packages.
 
 use super::sets::{EMOJIBASE, ICON_SETS, SCOPE};
 use super::{DataError, progress};
@@ -13,7 +13,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// The bytes of a file in the package.
+    /// Reads the file `member` of the package.
     pub fn read(&self, member: &str) -> Result<Vec<u8>, DataError> {
         let damaged = |_| DataError::Damaged(self.path.clone(), member.to_string());
         npm::member(&self.path, member).map_err(damaged)
@@ -48,8 +48,8 @@ fn packages() -> Vec<Package> {
     drawings.chain([words]).collect()
 }
 
-/// The archives of all packages in `folder`, in the order of [`ICON_SETS`], with emojibase last.
-/// npm downloads missing archives, and each is checked against its SHA-256.
+/// Returns the archives of all packages in `folder`, in the order of [`ICON_SETS`], followed by
+/// emojibase. Missing archives are downloaded with npm. The SHA-256 of each archive is checked.
 pub fn fetch(folder: &Path, observer: &dyn Observer) -> Result<Vec<Archive>, DataError> {
     std::fs::create_dir_all(folder).map_err(|why| DataError::Disk(folder.into(), why))?;
     let packages = packages();

@@ -1,7 +1,7 @@
-//! Captions of the user's own pictures: from a table, a text file beside the picture, or the
-//! picture's file name.
+//! Finds the captions of the user's own pictures in a table, in a text file beside each picture, or
+//! in the picture's file name.
 //!
-//! This text is untrusted: control characters are replaced and lengths are bounded.
+//! The text of captions is untrusted: control characters are replaced and lengths are bounded.
 
 use super::DataError;
 use super::csv::{Record, records};
@@ -14,20 +14,20 @@ use std::path::Path;
 
 /// The possible names of a folder's caption table; the first that exists is used.
 pub const CAPTION_FILES: [&str; 2] = ["captions.csv", "metadata.csv"];
-/// The style of pictures outside subfolders.
+/// The style of pictures that are not in a subfolder.
 pub const DEFAULT_STYLE: &str = "own";
 
 /// The maximum length of a caption in characters.
 const MAX_CHARS: usize = 500;
 /// The maximum length of a style's name in characters.
 const MAX_STYLE_CHARS: usize = 40;
-/// The maximum number of captions of a picture.
+/// The maximum number of captions per picture.
 const MAX_CAPTIONS: usize = 32;
 /// The maximum number of bytes read from a text file.
 const MAX_TEXT_BYTES: u64 = 1 << 16;
 /// The maximum number of bytes read from a table.
 const MAX_TABLE_BYTES: u64 = 1 << 28;
-/// Words that mark a file name as chosen by a camera or a program.
+/// Words in a file name which show that a camera or a program chose the name.
 const CAMERA_NAMES: [&str; 10] = [
     "img",
     "dsc",
@@ -41,10 +41,11 @@ const CAMERA_NAMES: [&str; 10] = [
     "untitled",
 ];
 
-/// A caption table: captions by file name, with `/` as separator.
+/// A caption table: the captions and style of each picture, by file name. The separator in file
+/// names is `/`.
 #[derive(Debug, Default)]
 pub struct CaptionTable {
-    /// The table's file name; empty if there is none.
+    /// The table's file name; empty if the folder has no table.
     pub name: &'static str,
     pub rows: BTreeMap<String, CaptionRow>,
 }
@@ -57,7 +58,7 @@ pub struct CaptionRow {
 }
 
 impl CaptionTable {
-    /// Loads the caption table of a folder, if it has one.
+    /// Loads the caption table of a folder, or returns an empty table if the folder has none.
     pub fn read(folder: &Path) -> Result<CaptionTable, DataError> {
         let found = CAPTION_FILES
             .iter()
@@ -81,7 +82,7 @@ impl CaptionTable {
     }
 }
 
-/// The rows by file name; the first record names the columns.
+/// Returns the rows of a table by file name. The first record contains the names of the columns.
 fn rows(records: &[Record]) -> Result<BTreeMap<String, CaptionRow>, String> {
     let (header, records) = records.split_first().ok_or("it is empty")?;
     let column = |name: &str| {
@@ -105,7 +106,8 @@ fn rows(records: &[Record]) -> Result<BTreeMap<String, CaptionRow>, String> {
     Ok(rows)
 }
 
-/// The captions in the text file beside a picture, one per line; none if there is no such file.
+/// Returns the captions in the text file beside a picture, which has one caption per line. Returns
+/// no captions if there is no text file.
 pub fn from_text_file(picture: &Path) -> Vec<String> {
     let bytes = read_prefix(&picture.with_extension("txt"), MAX_TEXT_BYTES).unwrap_or_default();
     let mut captions = Vec::new();
@@ -115,8 +117,8 @@ pub fn from_text_file(picture: &Path) -> Vec<String> {
     captions
 }
 
-/// The captions in a picture's name: `red_dragon-2` is "red dragon". There are none if the name is
-/// a number, or a camera chose it.
+/// Returns the captions derived from a picture's file name: `red_dragon-2` becomes "red dragon" and
+/// "a red dragon". Returns no captions if the name is a number or was chosen by a camera.
 pub fn from_file_name(stem: &str) -> Vec<String> {
     let separator = |c: char| !(c.is_alphanumeric() || c == '\'' || c == '’');
     let mut words: Vec<&str> = stem
@@ -145,8 +147,8 @@ pub fn from_file_name(stem: &str) -> Vec<String> {
         .map_or_else(Vec::new, |name| captions_of_name(name))
 }
 
-/// The name of a style, on one line and in lower case. None if the name is empty, or is `any`,
-/// which leaves the choice to the model.
+/// Normalizes the name of a style to one line in lower case. Returns None if the name is empty or
+/// `any`; `any` leaves the choice of style to the model.
 pub fn style_name(name: &str) -> Option<String> {
     let name = normalized(name, MAX_STYLE_CHARS).to_lowercase();
     (!name.is_empty() && name != "any").then_some(name)
@@ -169,14 +171,15 @@ fn normalized(text: &str, longest: usize) -> String {
     short.trim_end().to_string()
 }
 
-/// Reads the first bytes of a file.
+/// Reads at most the first `bytes` bytes of a file.
 fn read_prefix(path: &Path, bytes: u64) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
     File::open(path)?.take(bytes).read_to_end(&mut head)?;
     Ok(head)
 }
 
-/// Decodes UTF-8, or else Latin-1, whose bytes are the code points.
+/// Decodes a text as UTF-8, or as Latin-1 if it is not valid UTF-8. In Latin-1, each byte is a code
+/// point.
 fn decode(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.trim_start_matches('\u{feff}').to_string(),

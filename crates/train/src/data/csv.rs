@@ -1,6 +1,6 @@
-//! A strict reader of comma-separated values (RFC 4180), so that no stray comma or quotation mark
-//! cuts a caption in two unnoticed. The `csv` crate accepts stray and unclosed quotation marks as
-//! text, so it cannot report them.
+//! A strict parser for comma-separated values (RFC 4180). It reports stray commas and quotation
+//! marks, which could otherwise cut a caption in two unnoticed. The `csv` crate accepts stray and
+//! unclosed quotation marks as text, and does not report them.
 //!
 //! The fields are not interpreted.
 
@@ -14,8 +14,8 @@ pub struct Record {
     pub fields: Vec<String>,
 }
 
-/// A syntax error and the number of its line. The message is a phrase that a longer error message
-/// can end with.
+/// A syntax error and the number of its line. The message `what` is a phrase with which a longer
+/// error message can end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
 pub struct CsvError {
@@ -23,8 +23,8 @@ pub struct CsvError {
     pub what: &'static str,
 }
 
-/// Parses all records, each of which must have as many fields as the first. Lines end in CRLF or
-/// LF; empty lines between records are skipped.
+/// Parses all records. Each record must have as many fields as the first. Lines end in CRLF or LF,
+/// and empty lines between records are skipped.
 pub fn records(text: &str) -> Result<Vec<Record>, CsvError> {
     let mut reader = Reader {
         rest: text.chars().peekable(),
@@ -58,7 +58,7 @@ impl Reader<'_> {
         Err(CsvError { line, what })
     }
 
-    /// Parses fields up to and including the end of the line.
+    /// Parses the fields of a record, up to and including the end of the line.
     fn record(&mut self) -> Result<Vec<String>, CsvError> {
         let mut fields = vec![self.field()?];
         while self.rest.next_if_eq(&',').is_some() {
@@ -88,7 +88,8 @@ impl Reader<'_> {
         Ok(field)
     }
 
-    /// Parses the rest of a quoted field; a doubled quotation mark stands for one.
+    /// Parses a quoted field after its opening quotation mark. Two quotation marks in a row stand
+    /// for a single one.
     fn quoted(&mut self) -> Result<String, CsvError> {
         let begun = self.line;
         let mut field = String::new();

@@ -1,10 +1,10 @@
-//! The dataset as one file: pictures and labels as tensors, text in the header.
+//! The dataset as one file. Tensors contain the pictures and labels; the header contains the text.
 //!
-//! It is a safetensors file, so that trainers in other languages can read it too. Tensors:
-//! `pictures` U8 `[count, size, size, 4]` (premultiplied RGBA), `concept` U32 `[count]`, `style`
-//! U32 `[count]`, `tone` U8 `[count]` (0 for none, 1 for light to 5 for dark), `part` U8 `[count]`
-//! (0 for training, 1 for a held-out pair, 2 for a held-out concept). Header: `styles` and
-//! `concepts` as JSON.
+//! The format is safetensors, so that trainers in other languages can read the file too. The
+//! tensors are `pictures` U8 `[count, size, size, 4]` (premultiplied RGBA), `concept` U32
+//! `[count]`, `style` U32 `[count]`, `tone` U8 `[count]` (0 for none, 1 for light to 5 for dark)
+//! and `part` U8 `[count]` (0 for training, 1 for a held-out pair, 2 for a held-out concept). The
+//! header contains `styles` and `concepts` as JSON.
 
 use super::DataError;
 use super::sets::ICON_SETS;
@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-/// A thing that can be drawn, and its captions (the first is the label).
+/// A thing that can be drawn, with its captions. The first caption is the label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Concept {
     pub label: String,
@@ -27,7 +27,7 @@ pub struct Concept {
 /// Pictures with their labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    /// The width and height in pixels.
+    /// The width and height of each picture in pixels.
     pub size: u32,
     pub styles: Vec<String>,
     pub concepts: Vec<Concept>,
@@ -42,7 +42,7 @@ pub struct Dataset {
 const SPLITS: [Split; 3] = [Split::Train, Split::HeldOutPair, Split::HeldOutConcept];
 
 impl Dataset {
-    /// A dataset without pictures, with the styles of [`ICON_SETS`].
+    /// Creates a dataset without pictures. Its styles are those of [`ICON_SETS`].
     pub fn new(size: u32, concepts: Vec<Concept>) -> Dataset {
         Dataset {
             size,
@@ -56,7 +56,8 @@ impl Dataset {
         }
     }
 
-    /// Adds a picture of a concept in a style; their names determine its split.
+    /// Adds a picture of a concept in a style. The names of the concept and the style determine the
+    /// split that the picture belongs to.
     pub fn push(&mut self, pixels: &[u8], concept: u32, style: u32, tone: u8) {
         let label = &self.concepts[concept as usize].label;
         self.split
@@ -75,13 +76,13 @@ impl Dataset {
         self.concept.is_empty()
     }
 
-    /// The picture's bytes, `[size, size, 4]`.
+    /// The bytes of the picture at `index`: `[size, size, 4]`.
     pub fn picture(&self, index: usize) -> &[u8] {
         let bytes = (self.size * self.size * 4) as usize;
         &self.pixels[index * bytes..][..bytes]
     }
 
-    /// The bytes of the file; the same pictures give the same bytes.
+    /// Returns the content of the dataset file. The same dataset always produces the same bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, safetensors::SafeTensorError> {
         let count = self.len();
         let size = self.size as usize;
@@ -115,7 +116,7 @@ impl Dataset {
         serialize(tensors, Some(HashMap::from([("words".to_string(), words)])))
     }
 
-    /// Writes the file atomically and returns its SHA-256.
+    /// Writes the dataset file atomically, and returns its SHA-256.
     pub fn write(&self, path: &Path) -> Result<String, DataError> {
         let no_data =
             |why: safetensors::SafeTensorError| DataError::NoData(path.into(), why.to_string());
@@ -130,7 +131,7 @@ impl Dataset {
         Ok(sha256(&bytes))
     }
 
-    /// Loads a file written by `write`, and checks every number in it.
+    /// Loads a file written by `write`, and checks that all labels in it are valid.
     pub fn read(path: &Path) -> Result<Dataset, DataError> {
         let bytes = std::fs::read(path).map_err(|why| DataError::Disk(path.into(), why))?;
         Dataset::from_bytes(&bytes).map_err(|why| DataError::NoData(path.into(), why))
@@ -177,7 +178,8 @@ struct Header {
     concepts: Vec<Concept>,
 }
 
-/// A tensor of `count` labels, each below `below`.
+/// Returns the values of the tensor `name`, and checks that there are `count` of them and that all
+/// are less than `below`.
 fn numbers(
     tensors: &SafeTensors,
     name: &str,
@@ -202,7 +204,7 @@ fn numbers(
     }
 }
 
-/// A picture of the dataset, flipped or not.
+/// Identifies a picture of the dataset, either as stored or flipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PictureKey {
     pub index: usize,

@@ -1,12 +1,12 @@
-//! Concepts and their captions, from emojibase's labels and tags.
+//! Concepts and their captions, from the labels and tags of emojibase.
 //!
-//! A concept is one thing that can be drawn, whatever the style. Only concepts that stories may
-//! show are used: flags, signs, smileys, gestures and clock faces are not.
+//! A concept is one thing that can be drawn, whatever the style. Only concepts that suit stories
+//! are used. Flags, signs, smileys, gestures and clock faces are left out.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 
-/// One emoji of emojibase.
+/// One emoji from the data of emojibase.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Emoji {
     pub label: String,
@@ -25,7 +25,7 @@ struct Skin {
     tone: Tone,
 }
 
-/// One skin tone, from 1 (light) to 5 (dark), or a tone for each of two people.
+/// A skin tone from 1 (light) to 5 (dark), or one such tone for each of two people.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 enum Tone {
@@ -33,7 +33,7 @@ enum Tone {
     Several(Vec<u8>),
 }
 
-/// The names of groups, from emojibase's messages.
+/// The names of subgroups, from emojibase's file `messages.json`.
 #[derive(Clone, Debug, Deserialize)]
 struct Messages {
     subgroups: Vec<Subgroup>,
@@ -49,14 +49,15 @@ struct Subgroup {
 pub struct EmojiIndex {
     emoji: Vec<Emoji>,
     subgroups: HashMap<u32, String>,
-    /// The emoji and skin tone for each sequence of code points. The tone is None if there are
-    /// several.
+    /// For each sequence of code points, the index of the emoji and its skin tone. The tone is 0
+    /// for an emoji without a tone, and None for an emoji with several tones.
     by_code: HashMap<String, (usize, Option<u8>)>,
     by_slug: HashMap<String, usize>,
     by_squashed: HashMap<String, usize>,
 }
 
-/// Emojibase's number for the group of smileys, followed by its numbers for other groups.
+/// Emojibase's number of the group of smileys. The following constants are the numbers of other
+/// groups.
 const SMILEYS: u32 = 0;
 const PEOPLE: u32 = 1;
 const NATURE: u32 = 3;
@@ -65,9 +66,9 @@ const PLACES: u32 = 5;
 const ACTIVITIES: u32 = 6;
 const OBJECTS: u32 = 7;
 
-/// The subgroups of smileys that are used: creatures and marks.
+/// The subgroups of the group of smileys that are used: creatures and marks.
 const SMILEYS_KEPT: &[&str] = &["face-costume", "cat-face", "monkey-face", "emotion"];
-/// The subgroups of people that are used: roles and activities.
+/// The subgroups of the group of people that are used: roles and activities.
 const PEOPLE_KEPT: &[&str] = &[
     "person",
     "person-role",
@@ -77,7 +78,7 @@ const PEOPLE_KEPT: &[&str] = &[
     "person-resting",
 ];
 
-/// If at most this many concepts have a tag, the tag alone is a caption.
+/// The maximum number of emoji that may share a tag if the tag alone is to be a caption.
 const DISTINCTIVE: usize = 3;
 
 impl EmojiIndex {
@@ -116,17 +117,19 @@ impl EmojiIndex {
         &self.emoji[index]
     }
 
-    /// The emoji with these code points, and its skin tone (0 for none).
+    /// Returns the index of the emoji with the code points `code`, and its skin tone: 0 for no
+    /// tone, None for several tones.
     pub fn by_code(&self, code: &str) -> Option<(usize, Option<u8>)> {
         self.by_code.get(&plain_code(code)).copied()
     }
 
-    /// The emoji whose label, written with hyphens, is `name`.
+    /// Returns the index of the emoji whose label is `name` when written in lower case with
+    /// hyphens.
     pub fn by_slug(&self, name: &str) -> Option<usize> {
         self.by_slug.get(name).copied()
     }
 
-    /// The emoji whose label, written as one word, is `name`.
+    /// Returns the index of the emoji whose label is `name` when written in lower case as one word.
     pub fn by_squashed(&self, name: &str) -> Option<usize> {
         self.by_squashed.get(name).copied()
     }
@@ -147,8 +150,8 @@ impl EmojiIndex {
         }
     }
 
-    /// The captions of each emoji, the label first. A tag that at most three emoji share is also a
-    /// caption.
+    /// Returns the captions of each emoji, starting with its label. A tag that at most three of the
+    /// emoji share is also a caption by itself.
     pub fn captions(&self, emoji: &[usize]) -> Vec<Vec<String>> {
         let mut sharing: BTreeMap<&str, usize> = BTreeMap::new();
         for tag in emoji.iter().flat_map(|index| &self.emoji[*index].tags) {
@@ -165,8 +168,8 @@ impl EmojiIndex {
     }
 }
 
-/// The captions of a concept: its label (alone, with an article, and with tags), and each
-/// distinctive tag alone.
+/// Returns the captions of a concept: its label (alone, with an article, and with tags), and each
+/// of the distinctive tags `own` by itself.
 fn captions<'a>(
     label: &str,
     tags: &[String],
@@ -183,7 +186,8 @@ fn captions<'a>(
     once_each(all)
 }
 
-/// The captions of a concept that has only a name.
+/// Returns the captions of a concept that has a name but no tags: the name, without and with an
+/// article.
 pub fn captions_of_name(name: &str) -> Vec<String> {
     once_each(vec![name.to_string(), with_article(name)])
 }
@@ -224,7 +228,7 @@ fn plain_code(code: &str) -> String {
     points.collect::<Vec<_>>().join("-")
 }
 
-/// A label as written in file names.
+/// Converts a label to the form used in file names: lower case, with hyphens.
 pub fn slug(label: &str) -> String {
     let mut slug = String::new();
     for letter in label.to_lowercase().chars() {

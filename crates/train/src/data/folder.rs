@@ -1,9 +1,9 @@
-//! A folder of the user's own pictures as a dataset.
+//! Loads a folder of the user's own pictures as a dataset.
 //!
-//! Captions come from a table in the folder, from a text file beside a picture, or from its name;
-//! styles from the names of subfolders. A picture that is not square is fitted into a square with
-//! transparent bands, like the shipped drawings: cropping might remove the subject of the caption.
-//! Nothing in the folder is changed. Files that cannot be used are skipped and listed.
+//! The captions of a picture come from a table in the folder, from a text file beside the picture,
+//! or from the picture's file name. Styles are named after subfolders. A picture that is not square
+//! gets transparent bands, like the shipped drawings, since cropping might remove what the caption
+//! describes. Nothing in the folder is changed. Files that cannot be used are skipped and listed.
 
 use super::captions::{CaptionTable, DEFAULT_STYLE, from_file_name, from_text_file, style_name};
 use super::dataset::{Concept, Dataset};
@@ -16,50 +16,52 @@ use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The minimum number of training pictures: with fewer, every batch repeats the same ones.
+/// The minimum number of training pictures. With fewer pictures, every batch would contain
+/// duplicates.
 pub const MIN_PICTURES: usize = 8;
 /// The maximum number of pictures, which limits the use of memory.
 const MAX_PICTURES: usize = 100_000;
-/// The maximum number of styles, which limits the size of their tables.
+/// The maximum number of styles, which limits the size of the tables that have a row per style.
 const MAX_STYLES: usize = 256;
-/// The number of concepts above which one in twenty is held out.
+/// The minimum number of labels in a dataset from which pictures are held out.
 const MIN_CONCEPTS: usize = 20;
 /// The maximum depth of subfolders.
 const MAX_DEPTH: usize = 8;
 /// The maximum number of skipped files that are listed by name.
 const LISTED: usize = 3;
-/// Extensions of picture files: the formats that can be decoded, and others that a user may expect
-/// to work.
+/// The extensions of picture files. They include formats that cannot be decoded but that a user may
+/// expect to work.
 const EXTENSIONS: [&str; 13] = [
     "png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif", "jxl", "svg",
 ];
 
-/// Files that a run writes next to its checkpoints.
+/// The names of the sample sheets that a training run writes next to its checkpoints.
 const SAMPLE_SHEETS: [&str; 4] = ["reconstruct.png", "tokens.png", "paint.png", "refine.png"];
 
-/// The dataset of a folder, and the skipped files, each with the reason.
+/// The dataset made from a folder, and the skipped files with the reason for each.
 #[derive(Debug)]
 pub struct ImageFolder {
     pub pictures: Dataset,
     pub skipped: Vec<(String, String)>,
 }
 
-/// A picture's file.
+/// A picture file in the folder.
 #[derive(Debug)]
 struct PictureFile {
-    /// The path within the folder, with `/` as the separator.
+    /// The path relative to the folder, with `/` as the separator.
     name: String,
     path: PathBuf,
 }
 
-/// A picture with its captions.
+/// A picture file with its captions and style.
 struct CaptionedFile {
     found: PictureFile,
     captions: Vec<String>,
     style: String,
 }
 
-/// Loads all pictures of a folder and its subfolders, `size` pixels wide and high.
+/// Loads all pictures of a folder and its subfolders, and scales them to `size` pixels in width and
+/// height.
 pub fn read(folder: &Path, size: u32, observer: &dyn Observer) -> Result<ImageFolder, DataError> {
     let mut files = Vec::new();
     walk(folder, "", 0, &mut files)?;
@@ -112,8 +114,8 @@ pub fn read(folder: &Path, size: u32, observer: &dyn Observer) -> Result<ImageFo
     assemble(folder, taken, size, skipped)
 }
 
-/// Lists the pictures of a folder and its subfolders, without following links to folders. A run's
-/// sample sheets in the folder are ignored.
+/// Lists the picture files of a folder and its subfolders, without following links to folders. In a
+/// folder with a training run, the run's sample sheets are left out.
 fn walk(
     folder: &Path,
     above: &str,
@@ -148,8 +150,8 @@ fn walk(
     Ok(())
 }
 
-/// Finds the captions of a picture, and takes its row out of the table. If the picture has no
-/// captions, the error is its name.
+/// Finds the captions and the style of a picture, and removes the picture's row from the table. If
+/// there are no captions, the error is the picture's name.
 fn caption(found: PictureFile, table: &mut CaptionTable) -> Result<CaptionedFile, String> {
     let row = table.rows.remove(&found.name).unwrap_or_default();
     let stem = found.path.file_stem().unwrap_or_default().to_string_lossy();
@@ -178,7 +180,8 @@ fn caption(found: PictureFile, table: &mut CaptionTable) -> Result<CaptionedFile
     })
 }
 
-/// A picture's pixels. The error completes a sentence that says why the file cannot be used.
+/// Loads a picture's pixels. The error is a reason why the file cannot be used, worded to complete
+/// a sentence.
 fn pixels(path: &Path, size: u32) -> Result<Vec<u8>, String> {
     let large =
         std::fs::metadata(path).map(|file| file.len() > picture_file::MAX_FILE_BYTES as u64);
@@ -194,7 +197,8 @@ fn pixels(path: &Path, size: u32) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Combines pictures, captions and splits. Pictures with the same captions are one concept.
+/// Combines pictures, captions and splits into a dataset. Pictures with the same captions become
+/// one concept.
 fn assemble(
     folder: &Path,
     taken: Vec<(CaptionedFile, Vec<u8>)>,
@@ -253,10 +257,10 @@ fn assemble(
     ))
 }
 
-/// The split of each picture. The hash of the names determines it, as for the shipped drawings,
-/// with two exceptions. A single pair of concept and style is held out only if the concept is also
-/// trained in another style. Nothing is held out if there are few concepts: of ten animals, none
-/// can be spared.
+/// Returns the split of each picture. As for the shipped drawings, a hash of the names determines
+/// the split, with two exceptions. A pair of concept and style is held out only if training
+/// includes the concept in another style. If there are only a few concepts, such as ten animals,
+/// nothing is held out.
 fn splits(pictures: &Dataset) -> Vec<Split> {
     let label = |at: usize| {
         pictures.concepts[pictures.concept[at] as usize]
@@ -285,13 +289,13 @@ fn splits(pictures: &Dataset) -> Vec<Split> {
 }
 
 impl ImageFolder {
-    /// The number of labels; concepts with different captions may share one.
+    /// The number of different labels. Concepts with different captions may have the same label.
     pub fn label_count(&self) -> usize {
         let labels = self.pictures.concepts.iter().map(|concept| &concept.label);
         labels.collect::<BTreeSet<_>>().len()
     }
 
-    /// A list of the skipped files; empty if there are none.
+    /// Returns a text that lists the skipped files, or an empty text if no files were skipped.
     pub fn skipped_summary(&self) -> String {
         let named = self.skipped.iter().take(LISTED);
         let named: Vec<String> = named.map(|(name, why)| format!("{name} ({why})")).collect();

@@ -1,4 +1,4 @@
-//! The drawings of an icon set, and the concept that each drawing shows.
+//! Finds the drawings of an icon set and the concept that each drawing shows.
 
 use super::emoji::{EmojiIndex, slug};
 use super::render::Drawing;
@@ -6,7 +6,7 @@ use super::sets::NamingScheme;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 
-/// A set's `icons.json`, with icons in the order of their names.
+/// The content of an icon set's `icons.json`, with the icons in the order of their names.
 #[derive(Deserialize)]
 struct Icons {
     #[serde(default = "sixteen")]
@@ -33,12 +33,12 @@ fn sixteen() -> f64 {
     16.0
 }
 
-/// The concept of a drawing.
+/// The concept that a drawing shows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IconConcept {
-    /// An emoji, by its index in the `EmojiIndex`.
+    /// An emoji, given as an index in the `EmojiIndex`.
     Emoji(usize),
-    /// A subject that only the icon set has a name for.
+    /// The name of a subject that is not an emoji, taken from the icon set.
     Name(String),
 }
 
@@ -49,9 +49,11 @@ pub struct ConceptIcon {
     pub drawing: Drawing,
 }
 
-/// The drawings of a set that suit stories, one for each concept and tone, in a fixed order.
+/// Returns the drawings of an icon set that suit stories, one for each pair of concept and skin
+/// tone, in a fixed order.
 ///
-/// `icons` is the package's icons.json; `codes` is its chars.json, if it has one.
+/// `icons` is the content of the package's icons.json; `codes` is the content of its chars.json, if
+/// it has one.
 pub fn concept_icons(
     icons: &[u8],
     codes: Option<&[u8]>,
@@ -99,7 +101,7 @@ fn drawing(set: &Icons, icon: &Icon) -> Drawing {
     }
 }
 
-/// The concept and tone of an icon, if it suits stories.
+/// Returns the concept and the skin tone of an icon, or None if the icon does not suit stories.
 fn concept_of(
     name: &str,
     codes: &[&str],
@@ -128,7 +130,7 @@ fn concept_of(
     (names == NamingScheme::Own).then(|| (IconConcept::Name(name.replace('-', " ")), 0))
 }
 
-/// Whether an icon without a code point is a skin-tone variant, judging by its name.
+/// Whether the name of an icon without a code point shows that the icon is a skin-tone variant.
 fn has_tone(name: &str) -> bool {
     let tones = [
         "-light",

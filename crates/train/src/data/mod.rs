@@ -1,10 +1,10 @@
-//! The dataset: rendered from npm packages of icons, byte for byte the same on every machine, or
-//! loaded from a folder of the user's own pictures.
+//! The dataset. It is rendered from npm packages of icons, byte for byte the same on every machine,
+//! or loaded from a folder of the user's own pictures.
 //!
 //! `sets` lists the packages; `archive` downloads and opens them; `iconify` and `emoji` find the
-//! concept of a drawing; `render` rasterizes it; `split` determines which pictures are held out;
-//! `dataset` is the file that training reads. `folder`, `captions` and `csv` load the user's own
-//! pictures. This module runs no model, and uses the network only through npm.
+//! concept of a drawing; `render` rasterizes the drawing; `split` determines which pictures are
+//! held out; `dataset` is the file that training loads. `folder`, `captions` and `csv` load the
+//! user's own pictures. This module runs no model, and uses the network only through npm.
 
 pub mod archive;
 pub mod captions;
@@ -27,7 +27,7 @@ use sets::{ICON_SETS, IconSet};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// A dataset error: one sentence, with advice.
+/// An error of the dataset. Its message is one sentence with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     #[error("Cannot read or write {0}: {1}")]
@@ -66,7 +66,7 @@ impl From<Cancelled> for DataError {
     }
 }
 
-/// Renders every set at `size` pixels.
+/// Renders the drawings of every icon set at `size` pixels, and combines them into a dataset.
 pub fn build(
     archives: &[Archive],
     size: u32,
@@ -122,8 +122,9 @@ fn concept_icons(
     iconify::concept_icons(&icons, codes.as_deref(), set.names, words).map_err(damaged)
 }
 
-/// Numbers the concepts (emoji in emojibase's order, then other names in alphabetical order) and
-/// combines pictures, labels and splits. Drawings without a visible pixel are skipped.
+/// Combines the drawings into a dataset with labels and splits. Concepts are numbered: first emoji
+/// in the order of emojibase, then other names in alphabetical order. Drawings without a visible
+/// pixel are skipped.
 fn assemble(
     found: Vec<(usize, ConceptIcon)>,
     rendered: Vec<Option<Vec<u8>>>,

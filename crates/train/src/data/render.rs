@@ -1,11 +1,12 @@
-//! Rasterizes SVG icons identically on every machine: premultiplied RGBA, fitted into a square and
-//! centred.
+//! Rasterizes SVG icons identically on every machine. A drawing is fitted into a square and
+//! centred; its pixels are premultiplied RGBA.
 //!
-//! The rules are part of the dataset: change one and the model's training pictures change.
+//! These rules are part of the dataset: a change to any rule would change the model's training
+//! pictures.
 
 use resvg::{tiny_skia, usvg};
 
-/// An icon of a set: the body of an SVG, and its view box.
+/// An icon of an icon set: the body of the SVG document, and the view box.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drawing {
     pub body: String,
@@ -15,8 +16,9 @@ pub struct Drawing {
     pub height: f64,
 }
 
-/// Renders an icon, `size` pixels wide and high: `size * size * 4` bytes, rows from the top,
-/// premultiplied. None if the body is not valid SVG, has no extent or leaves every pixel empty.
+/// Renders an icon, `size` pixels wide and high. Returns `size * size * 4` premultiplied bytes in
+/// rows from top to bottom, or None if the body is not valid SVG, the icon has no extent or every
+/// pixel is empty.
 pub fn render(drawing: &Drawing, size: u32) -> Option<Vec<u8>> {
     let longest = drawing.width.max(drawing.height);
     if !(longest.is_finite() && drawing.width > 0.0 && drawing.height > 0.0) {
@@ -33,7 +35,7 @@ pub fn render(drawing: &Drawing, size: u32) -> Option<Vec<u8>> {
     pixels.iter().any(|byte| *byte != 0).then_some(pixels)
 }
 
-/// A complete SVG document, in which `currentColor` is black.
+/// Returns a complete SVG document for the icon, in which `currentColor` is replaced by black.
 fn svg_document(drawing: &Drawing) -> String {
     let Drawing {
         left,

@@ -1,9 +1,10 @@
-//! The icon sets of the shipped dataset: npm packages, versions, checksums and licences.
+//! The icon sets of the shipped dataset, with the versions, checksums and licences of their npm
+//! packages.
 
-/// A set of drawings: an npm package of SVG icons, which is one style of the model.
+/// An icon set: an npm package of SVG icons. Each icon set is one style of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IconSet {
-    /// The set's name as a style.
+    /// The name of the style that the icon set provides.
     pub style: &'static str,
     /// The npm package's name without its scope.
     pub package: &'static str,
@@ -17,28 +18,29 @@ pub struct IconSet {
     pub names: NamingScheme,
 }
 
-/// How a set names its icons.
+/// How the icons of a set are matched to concepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamingScheme {
-    /// By code points, or else by emojibase's labels.
+    /// Icons are matched by code point, or else by the label that emojibase has for the emoji.
     Emoji,
-    /// As `Emoji`, and also by labels written as one word ("openlock").
+    /// Like `Emoji`, but icons are also matched by labels written as one word ("openlock").
     Squashed,
-    /// By emojibase labels if they match, otherwise by their own names.
+    /// Like `Emoji`, but an icon that matches no emoji becomes a concept with the icon's own name.
     Own,
 }
 
-/// The npm scope of the packages.
+/// The npm scope of the packages of icon sets.
 pub const SCOPE: &str = "@iconify-json";
 
-/// The package of emoji labels, tags and groups, for captions: its name, version and SHA-256.
+/// The name, version and SHA-256 of the package of emoji labels, tags and groups, from which
+/// captions are made.
 pub const EMOJIBASE: (&str, &str, &str) = (
     "emojibase-data",
     "17.0.0",
     "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a",
 );
 
-/// All sets, in the order of the model's styles.
+/// All icon sets, in the order of the model's styles.
 pub const ICON_SETS: [IconSet; 9] = [
     IconSet {
         style: "noto",
@@ -123,7 +125,8 @@ pub const ICON_SETS: [IconSet; 9] = [
     },
 ];
 
-/// The SHA-256 of the dataset at a picture size, if known.
+/// Returns the SHA-256 of the dataset at a picture size, or None if no checksum is known for the
+/// size.
 pub fn known_sha256(size: u32) -> Option<&'static str> {
     match size {
         64 => Some("dd3bdc2c7162beedbc599cf52431d587ff5500553b71e3b01da33383b290666a"),

@@ -1,5 +1,5 @@
-//! The held-out split. A hash of the names determines it, so no list is stored, and a growing
-//! dataset keeps its split.
+//! The held-out split. A hash of the names determines the split of each picture, so no list is
+//! stored, and pictures keep their split when the dataset grows.
 
 use sha2::{Digest, Sha256};
 
@@ -7,17 +7,17 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Split {
     Train,
-    /// Held out, but training includes its concept in other styles.
+    /// The picture is held out, but training includes its concept in other styles.
     HeldOutPair,
-    /// Held out, along with all other pictures of its concept.
+    /// The picture is held out, along with all other pictures of its concept.
     HeldOutConcept,
 }
 
-/// How many of the 10,000 hash buckets are held out: one in twenty.
+/// The number of hash buckets, out of 10,000, whose names are held out: one in twenty.
 const HELD_OUT: u64 = 500;
 const BUCKETS: u64 = 10_000;
 
-/// The split of a concept's picture in a style. All skin tones of a pair are in the same split.
+/// Returns the split of the pictures of a concept in a style, whatever their skin tones.
 ///
 /// A concept is held out if the first eight bytes of SHA-256("illumine concept LABEL"), as a
 /// little-endian number modulo 10,000, are less than 500. A pair of concept and style is held out

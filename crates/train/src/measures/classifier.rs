@@ -1,11 +1,13 @@
-//! Classifies pictures by a ridge regression on features, fitted only to real pictures.
+//! Classifies pictures by a ridge regression on their features. The regression is fitted only to
+//! real pictures.
 
 use super::Features;
 use super::Result;
 use super::distance::cholesky;
 use candle_core::{Device, Tensor};
 
-/// A fitted regression. It predicts (features - their mean) · matrix + the targets' mean.
+/// A fitted regression. It predicts (features - mean of the features) · matrix + mean of the
+/// targets.
 pub struct Classifier {
     features: Vec<f64>,
     targets: Vec<f64>,
@@ -14,7 +16,8 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Solves (XᵀX + strength · I) W = XᵀY over centred rows (ridge regression).
+    /// Fits a ridge regression: solves (XᵀX + strength · I) W = XᵀY, where X and Y are the centred
+    /// features and targets.
     pub fn fit(features: &Features, targets: &Features, strength: f64) -> Result<Classifier> {
         let width = features.width;
         let x = features.centred()?;
@@ -34,7 +37,7 @@ impl Classifier {
         })
     }
 
-    /// The predicted targets: `[rows, targets]`.
+    /// Returns the predicted targets: `[rows, targets]`.
     pub fn apply(&self, features: &Features) -> Result<Features> {
         let less = features.values.chunks_exact(features.width);
         let less = less.flat_map(|row| row.iter().zip(&self.features).map(|(x, mean)| x - mean));

@@ -1,4 +1,4 @@
-//! Distances between two sets of pictures.
+//! Computes distances between two sets of pictures.
 
 use super::Features;
 use super::Result;
@@ -6,9 +6,9 @@ use super::eigen::eigenvalues;
 use candle_core::{Device, Tensor};
 use sampler::rng::Rng;
 
-/// KID's kernel distance (Bińkowski et al. 2018): the unbiased squared maximum mean discrepancy
-/// with the kernel (x·y / width + 1)³. Returns the mean and standard deviation over `subsets`
-/// subsets of `size` rows each.
+/// Computes the kernel distance of the metric KID (Bińkowski et al. 2018): the unbiased squared
+/// maximum mean discrepancy with the kernel (x·y / width + 1)³. Returns the mean and the standard
+/// deviation over `subsets` random subsets of `size` rows each.
 pub fn kernel_distance(
     a: &Features,
     b: &Features,
@@ -30,7 +30,8 @@ pub fn kernel_distance(
     Ok((mean, deviation))
 }
 
-/// `size` random rows without repetition, or all rows in order if there are no more than `size`.
+/// Returns `size` random rows without repetition. If there are exactly `size` rows, all rows are
+/// returned in order.
 fn subset(rows: &Features, size: usize, rng: &mut Rng) -> Features {
     if size == rows.len() {
         return rows.clone();
@@ -62,7 +63,8 @@ fn discrepancy(a: &Features, b: &Features) -> Result<f64> {
     Ok(off_diagonal(kernel(&x, &x)?) + off_diagonal(kernel(&y, &y)?) - 2.0 * between)
 }
 
-/// FID's Fréchet distance (Heusel et al. 2017): |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½).
+/// Computes the Fréchet distance of the metric FID (Heusel et al. 2017): |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ -
+/// 2 (Σ₁ Σ₂)^½).
 ///
 /// Σ₁ Σ₂ has the same eigenvalues as the symmetric matrix Lᵀ Σ₂ L, where Σ₁ = L Lᵀ.
 pub fn frechet_distance(a: &Features, b: &Features) -> Result<f64> {
@@ -91,8 +93,8 @@ fn covariance(rows: &Features) -> Result<Tensor> {
     Ok(products.affine(1.0 / (rows.len() as f64 - 1.0), 0.0)?)
 }
 
-/// The Cholesky factor L with L Lᵀ equal to the matrix. Directions without variance, of which a
-/// covariance of few rows has many, become columns of zeros.
+/// Returns the Cholesky factor L of a matrix, so that L Lᵀ equals the matrix. Directions without
+/// variance, which are frequent in a covariance of few rows, become columns of zeros.
 pub(super) fn cholesky(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
     let largest = (0..size)
         .map(|at| matrix[at * size + at])
@@ -122,9 +124,9 @@ pub(super) fn cholesky(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
     matrix
 }
 
-/// The Inception Score's formula (Salimans et al. 2016) over a classifier's logits `[rows,
-/// classes]`: exp of the mean divergence between each picture's class distribution and the average
-/// one. It ranges from 1 to the number of classes.
+/// Computes the formula of the Inception Score (Salimans et al. 2016) on a classifier's logits
+/// `[rows, classes]`: the exponential of the mean divergence of each picture's class distribution
+/// from the average class distribution. The score ranges from 1 to the number of classes.
 pub fn entropy_score(logits: &Features) -> f64 {
     let chances: Vec<Vec<f64>> = logits
         .values

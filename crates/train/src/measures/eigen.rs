@@ -1,7 +1,7 @@
-//! Eigenvalues of a symmetric matrix: Householder tridiagonalization, then QR steps with implicit
-//! shifts (Golub and Van Loan, Matrix Computations, 8.3).
+//! Computes the eigenvalues of a symmetric matrix by Householder tridiagonalization and QR steps
+//! with implicit shifts (Golub and Van Loan, Matrix Computations, 8.3).
 
-/// The eigenvalues of a symmetric matrix `[size, size]`, unordered.
+/// Returns the eigenvalues of a symmetric matrix `[size, size]` in no particular order.
 pub fn eigenvalues(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
     let (mut diagonal, mut beside) = reduced(&mut matrix, size);
     let mut last = size;
@@ -25,7 +25,7 @@ pub fn eigenvalues(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
     diagonal
 }
 
-/// The diagonal and off-diagonal of a tridiagonal matrix with the same eigenvalues.
+/// Returns the diagonal and the off-diagonal of a tridiagonal matrix that has the same eigenvalues.
 fn reduced(matrix: &mut [f64], size: usize) -> (Vec<f64>, Vec<f64>) {
     let mut beside = vec![0f64; size.saturating_sub(1)];
     for column in 0..size.saturating_sub(1) {
@@ -68,7 +68,7 @@ fn reduced(matrix: &mut [f64], size: usize) -> (Vec<f64>, Vec<f64>) {
     (diagonal, beside)
 }
 
-/// One QR step with Wilkinson's shift.
+/// Takes one QR step with Wilkinson's shift.
 fn step(diagonal: &mut [f64], beside: &mut [f64]) {
     let last = diagonal.len() - 1;
     let half = (diagonal[last - 1] - diagonal[last]) / 2.0;

@@ -1,7 +1,7 @@
 //! Metrics of generated pictures: formulas on features from any network.
 //!
-//! Each is tested against torch-fidelity's or scikit-learn's numbers on the same features. None is
-//! called FID or KID, since those names imply Inception's features.
+//! Each metric is tested against the results of torch-fidelity or scikit-learn on the same
+//! features. No metric is called FID or KID, since these names imply the features of Inception.
 
 mod classifier;
 mod distance;
@@ -17,7 +17,7 @@ use candle_core::{Device, Tensor};
 
 type Result<T> = std::result::Result<T, TrainError>;
 
-/// Features of pictures: `[rows, width]`.
+/// The features of pictures: `[rows, width]`, with one row per picture.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Features {
     pub width: usize,
@@ -42,7 +42,7 @@ impl Features {
         &self.values[at * self.width..][..self.width]
     }
 
-    /// The rows with these indices, in this order.
+    /// Returns the rows at the indices `rows`, in the order of the indices.
     pub fn pick(&self, rows: &[usize]) -> Features {
         let values = rows.iter().flat_map(|at| self.row(*at).iter().copied());
         Features {
@@ -61,7 +61,7 @@ impl Features {
         mean
     }
 
-    /// The centred rows as a tensor.
+    /// Returns the rows minus their mean, as a tensor.
     fn centred(&self) -> Result<Tensor> {
         let mean = self.mean();
         let values = self.values.chunks_exact(self.width);
@@ -79,7 +79,8 @@ impl Features {
         Ok(Tensor::from_slice(&self.values, shape, &Device::Cpu)?)
     }
 
-    /// The squared distances between all rows of `self` and `other`: `[self, other]`.
+    /// Computes the squared distance of each row of `self` from each row of `other`: `[self,
+    /// other]`.
     fn distances(&self, other: &Features) -> Result<Vec<f64>> {
         let squares = |rows: &Features| -> Vec<f64> {
             let rows = rows.values.chunks_exact(rows.width);

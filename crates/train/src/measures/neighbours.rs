@@ -3,9 +3,10 @@
 use super::Features;
 use super::Result;
 
-/// The share of `rows` that lie among `others`. A row lies among them if it is no farther from one
-/// of them than that one's own `k`th nearest neighbour (Kynkäänniemi et al. 2019). The share of
-/// generated rows among real ones is precision; that of real rows among generated ones is recall.
+/// Returns the share of `rows` that lie among `others`. A row lies among `others` if its distance
+/// from some row r of `others` is at most the distance of r from its own `k`th nearest neighbour in
+/// `others` (Kynkäänniemi et al. 2019). Precision is the share of generated rows that lie among
+/// real rows; recall is the share of real rows that lie among generated rows.
 pub fn share_within(others: &Features, rows: &Features, k: usize) -> Result<f64> {
     let count = others.len();
     let own = others.distances(others)?;
@@ -22,7 +23,7 @@ pub fn share_within(others: &Features, rows: &Features, k: usize) -> Result<f64>
     Ok(among as f64 / rows.len() as f64)
 }
 
-/// The mean cosine distance between any two rows: 0 if all rows are the same.
+/// Computes the mean cosine distance over all pairs of rows, which is 0 if all rows are the same.
 pub fn diversity(rows: &Features) -> f64 {
     let count = rows.len();
     let length = |row: &[f64]| row.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-12);
@@ -38,7 +39,7 @@ pub fn diversity(rows: &Features) -> f64 {
     sum / f64::from(pairs.max(1))
 }
 
-/// For each row, the nearest of `others` and its distance.
+/// For each row of `rows`, returns the index of the nearest row of `others`, and its distance.
 pub fn nearest_neighbours(rows: &Features, others: &Features) -> Result<Vec<(usize, f64)>> {
     let between = rows.distances(others)?;
     let least = |row: &[f64]| {

@@ -1,5 +1,5 @@
-//! Compares the metrics with numbers computed in 64 bits on the same features by torch-fidelity
-//! 0.4.0 (kernel, Fréchet, entropy score) and scikit-learn (neighbours, ridge, cosine distances).
+//! Compares the metrics with results that torch-fidelity 0.4.0 (kernel, Fréchet, entropy score) and
+//! scikit-learn (neighbours, ridge, cosine distances) computed in 64 bits on the same features.
 
 use super::*;
 

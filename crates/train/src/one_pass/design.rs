@@ -1,4 +1,4 @@
-//! Draws with the one-pass design.
+//! Draws pictures with the one-pass design.
 
 use super::latent::{decoded_latent, encoded_latent, moved, random_latents};
 use super::networks::{OnePassEncoder, OnePassGenerator};
@@ -11,11 +11,12 @@ use imagegen::folder::WeightsFolder;
 use imagegen::sampling::Sampling;
 use imagegen::{ImageError, slerp};
 
-/// The number of the random stream that varying uses.
+/// The index of the random stream used to vary a picture.
 const VARY: u64 = 2;
-/// The number of the random stream that restyling uses.
+/// The index of the random stream used to restyle a picture.
 const RESTYLE: u64 = 3;
-/// How far a restyled latent moves, so that different seeds give different pictures.
+/// How far restyling moves a latent, from 0 to 1, so that different seeds produce different
+/// pictures.
 const RESTYLE_AMOUNT: f64 = 0.2;
 
 struct OnePassDesign {
@@ -24,7 +25,7 @@ struct OnePassDesign {
     latent: usize,
 }
 
-/// Loads both networks.
+/// Loads the generator and the encoder.
 pub fn load(folder: &mut WeightsFolder, config: &Config) -> Result<Box<dyn Design>, ImageError> {
     let [json, generator, encoder, _] = FILES;
     let sizes = Sizes::of(config).map_err(|why| folder.unreadable(json, &why))?;
@@ -46,7 +47,8 @@ impl OnePassDesign {
         random_latents(&mut input.rngs(purpose), self.latent, temperature)
     }
 
-    /// For each seed, a latent that lies `amount` away from the picture's latent.
+    /// For each seed, returns a latent that is moved by `amount` (0 to 1) away from the picture's
+    /// latent.
     fn near(
         &self,
         input: &DesignInput,
@@ -83,7 +85,7 @@ impl OnePassDesign {
 }
 
 impl Design for OnePassDesign {
-    /// Turns off decoding steps, guidance and retrieval, which do not exist in one pass.
+    /// Turns off decoding steps, guidance and retrieval, which the one-pass design does not have.
     fn supported_sampling(&self, sampling: Sampling) -> Sampling {
         Sampling {
             steps: 1,
@@ -119,7 +121,8 @@ impl Design for OnePassDesign {
         self.decode(input.device, latents, &self.condition(input)?, keep_going)
     }
 
-    /// Interpolates latents along an arc, and condition vectors, including the style, along a line.
+    /// Interpolates latents along an arc, and condition vectors (which include the style) along a
+    /// straight line.
     fn interpolate(
         &self,
         [from, to]: [&DesignInput; 2],

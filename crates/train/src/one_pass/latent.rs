@@ -1,15 +1,16 @@
-//! Latents: random ones, those near another latent, and their encoded form.
+//! Latents: creates random latents, moves latents, and encodes and decodes them.
 
 use imagegen::encoded::EncodedPicture;
 use sampler::rng::Rng;
 use std::f64::consts::FRAC_PI_2;
 
-/// The encoded form of a latent: the bits of its numbers, big-endian.
+/// Encodes a latent as the bits of its numbers in big-endian order.
 pub fn encoded_latent(z: &[f32]) -> EncodedPicture {
     EncodedPicture(z.iter().flat_map(|x| x.to_bits().to_be_bytes()).collect())
 }
 
-/// The latent of an encoded picture; None if it does not have `latent` finite numbers.
+/// Returns the latent of an encoded picture, or None if the picture does not consist of exactly
+/// `latent` finite numbers.
 pub fn decoded_latent(picture: &EncodedPicture, latent: usize) -> Option<Vec<f32>> {
     let (numbers, rest) = picture.0.as_chunks::<4>();
     let z: Vec<f32> = numbers
@@ -20,16 +21,16 @@ pub fn decoded_latent(picture: &EncodedPicture, latent: usize) -> Option<Vec<f32
     fits.then_some(z)
 }
 
-/// A normally distributed latent from each random stream, scaled by the temperature: below 1,
-/// latents are nearer the middle.
+/// Returns a normally distributed latent from each random stream, multiplied by the temperature. A
+/// temperature below 1 yields latents that are closer to zero.
 pub fn random_latents(rngs: &mut [Rng], latent: usize, temperature: f64) -> Vec<Vec<f32>> {
     let one = |rng: &mut Rng| (rng.next_normal() * temperature) as f32;
     let all = |rng: &mut Rng| (0..latent).map(|_| one(rng)).collect();
     rngs.iter_mut().map(all).collect()
 }
 
-/// A latent moved by `amount` (0 to 1) towards another along an arc, so that normally distributed
-/// latents stay normally distributed.
+/// Moves the latent `z` by `amount` (0 to 1) towards the latent `other` along an arc, so that
+/// normally distributed latents remain normally distributed.
 pub fn moved(z: &[f32], other: &[f32], amount: f64) -> Vec<f32> {
     let angle = amount.clamp(0.0, 1.0) * FRAC_PI_2;
     let (stay, go) = (libm::cos(angle) as f32, libm::sin(angle) as f32);

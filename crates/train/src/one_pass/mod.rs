@@ -1,6 +1,6 @@
-//! The one-pass design, a conditional GAN with an encoder (CVAE-GAN, Bao et al. 2017): one pass
-//! decodes a random latent, a text and a style to a picture. It is a baseline for the token design
-//! and is not shipped.
+//! The one-pass design, a conditional GAN with an encoder (CVAE-GAN, Bao et al. 2017). A single
+//! pass of the generator turns a random latent, a text and a style into a picture. The design is a
+//! baseline for the token design and is not shipped.
 //!
 //! [`networks`] contains the encoder and the generator, [`phase`] trains them, and [`LOADER`] lets
 //! the illuminator draw with them.
@@ -14,7 +14,7 @@ use imagegen::config::Config;
 use imagegen::design::DesignLoader;
 use serde::{Deserialize, Serialize};
 
-/// The files of the design's weights.
+/// The names of the files that contain the design's weights.
 pub const FILES: [&str; 4] = [
     "config.json",
     "generator.safetensors",
@@ -22,7 +22,7 @@ pub const FILES: [&str; 4] = [
     "concepts.safetensors",
 ];
 
-/// Loads weights of the one-pass design for [`imagegen::Illuminator::load`].
+/// The loader with which [`imagegen::Illuminator::load`] loads weights of the one-pass design.
 pub const LOADER: DesignLoader = DesignLoader {
     files: &FILES,
     owns: is_one_pass,
@@ -36,10 +36,10 @@ pub fn is_one_pass(config: &Config) -> bool {
     config.other_design.is_some()
 }
 
-/// The sizes in the section `direct` of `config.json`.
+/// The sizes of the networks, stored in the section `direct` of `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
-    /// The width of the latent.
+    /// The number of values in the latent.
     pub latent: usize,
     /// The width of the network that expands the latent to a grid.
     pub hidden: usize,
@@ -47,25 +47,25 @@ pub struct Sizes {
     pub depth: usize,
 }
 
-/// The maximum value of each size in a valid file.
+/// The maximum value that each size may have in a valid file.
 const MAX_SIZE: usize = 4096;
 
 impl Sizes {
-    /// The sizes that go with [`Config::full`].
+    /// The sizes for a model with [`Config::full`].
     pub const FULL: Sizes = Sizes {
         latent: 128,
         hidden: 512,
         depth: 16,
     };
-    /// The sizes that go with [`Config::small`].
+    /// The sizes for a model with [`Config::small`].
     pub const SMALL: Sizes = Sizes {
         latent: 32,
         hidden: 64,
         depth: 8,
     };
 
-    /// The validated sizes of a config. The error is a clause about the weights that a longer error
-    /// message can end with.
+    /// Returns the sizes in a config, and checks them. The error is a clause about the weights with
+    /// which a longer error message can end.
     pub fn of(config: &Config) -> Result<Sizes, String> {
         let section = config.other_design.clone();
         let section = section.ok_or("its config.json has no direct section")?;
@@ -77,7 +77,7 @@ impl Sizes {
         }
     }
 
-    /// These sizes as the section `direct` of `config.json`.
+    /// Returns the sizes as the section `direct` of `config.json`.
     pub fn section(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()
     }

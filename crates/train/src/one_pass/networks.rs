@@ -1,5 +1,6 @@
-//! The networks: an encoder gives the distribution of a picture's latent; a small network expands a
-//! latent and a condition vector to a grid, which a generator decodes like tokens.
+//! The networks of the one-pass design. An encoder computes the distribution of a picture's latent.
+//! A small network expands a latent and a condition vector to a grid, which a generator decodes to
+//! a picture.
 
 use super::Sizes;
 use candle_core::{Error, Result, Tensor};
@@ -10,19 +11,20 @@ use imagegen::generator::Generator;
 use imagegen::layers::leaky_relu;
 use imagegen::weights::{Linear, Weights};
 
-/// Encodes a picture as a normal distribution of latents.
+/// The encoder, which turns a picture into a normal distribution of latents.
 pub struct OnePassEncoder {
     encoder: Encoder,
     moments: Linear,
 }
 
-/// The mean and log-variance of the latents of each picture in a batch: `[batch, latent]` each.
+/// The mean and the log-variance of the latent of each picture in a batch. Both tensors are
+/// `[batch, latent]`.
 pub struct Moments {
     pub mean: Tensor,
     pub log_variance: Tensor,
 }
 
-/// The bound on the absolute log-variance, so that no variance is zero or infinite.
+/// The maximum absolute value of the log-variance, so that no variance is zero or infinite.
 const WIDEST: f64 = 8.0;
 
 impl OnePassEncoder {
@@ -49,15 +51,15 @@ impl OnePassEncoder {
 }
 
 impl Moments {
-    /// Samples a latent from each distribution with `noise` `[batch, latent]` (Kingma and Welling
-    /// 2014).
+    /// Samples a latent from each distribution. `noise` is a tensor `[batch, latent]` of standard
+    /// normal values (Kingma and Welling 2014).
     pub fn sample(&self, noise: &Tensor) -> Result<Tensor> {
         let deviation = (&self.log_variance * 0.5)?.exp()?;
         &self.mean + (deviation * noise)?
     }
 }
 
-/// Decodes a latent to a picture, using a conditioning.
+/// The generator, which decodes a latent to a picture under a conditioning.
 pub struct OnePassGenerator {
     generator: Generator,
     into: Linear,
@@ -82,12 +84,12 @@ impl OnePassGenerator {
         })
     }
 
-    /// The vector that stands for missing text: `[text]`.
+    /// The embedding that is used if there is no text: `[text]`.
     pub fn null_text(&self) -> &Tensor {
         self.generator.null_text()
     }
 
-    /// The condition vectors: `[batch, condition]`.
+    /// Computes the condition vectors: `[batch, condition]`.
     pub fn condition(&self, conditioning: &Conditioning) -> Result<Tensor> {
         self.generator.condition(conditioning)
     }
@@ -97,14 +99,14 @@ impl OnePassGenerator {
         self.forward_conditioned(z, &self.condition(conditioning)?)
     }
 
-    /// Like [`OnePassGenerator::forward`], but with condition vectors from
+    /// Like [`OnePassGenerator::forward`], but takes condition vectors computed by
     /// [`OnePassGenerator::condition`].
     pub fn forward_conditioned(&self, z: &Tensor, condition: &Tensor) -> Result<Tensor> {
         self.generator
             .forward_conditioned(&self.grid(z, condition)?, condition)
     }
 
-    /// The grid that the generator decodes: `[batch, 64, depth]`.
+    /// Computes the grid that the generator decodes: `[batch, 64, depth]`.
     pub fn grid(&self, z: &Tensor, condition: &Tensor) -> Result<Tensor> {
         let x = Tensor::cat(&[z, condition], 1)?;
         let x = leaky_relu(&self.into.forward(&x)?)?;

@@ -1,6 +1,6 @@
-//! The phase of the one-pass design: trains encoder and generator to reconstruct pictures from
-//! their latents, and the generator against the discriminator, both on reconstructions and on
-//! pictures from random latents (CVAE-GAN, Bao et al. 2017).
+//! The training phase of the one-pass design (CVAE-GAN, Bao et al. 2017). It trains the encoder and
+//! the generator to reconstruct pictures from latents. It also trains the generator against the
+//! discriminator, on reconstructions and on pictures from random latents.
 
 use super::Sizes;
 use super::networks::{OnePassEncoder, OnePassGenerator};
@@ -19,13 +19,13 @@ use sampler::rng::Rng;
 
 pub struct OnePassPhase<'a> {
     input: PhaseInput<'a>,
-    /// The width of a latent.
+    /// The number of values in a latent.
     latent: usize,
     weights: LossWeights,
     encoder: TrainedNetwork<OnePassEncoder>,
     generator: TrainedNetwork<OnePassGenerator>,
     discriminator: DiscriminatorTrainer,
-    /// Whether the generator began with random weights.
+    /// Whether the generator started with random weights.
     from_scratch: bool,
 }
 
@@ -34,16 +34,17 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: false,
 };
-/// The discriminator's share of the learning rate: with the full rate, the discriminator wins.
+/// The factor by which the discriminator's learning rate is multiplied. At the full rate, the
+/// discriminator would overpower the generator.
 const DISCRIMINATOR_RATE: f64 = 0.3;
-/// The number of steps over which the weight of the adversarial loss rises.
+/// The number of steps over which the adversarial loss reaches its full weight.
 const RAMP_STEPS: f64 = 1_250.0;
-/// The number of steps over which the weight of the KL loss rises. At full weight from the start,
-/// this loss would teach the generator to ignore latents.
+/// The number of steps over which the KL loss reaches its full weight. At full weight from the
+/// start, this loss would teach the generator to ignore latents.
 const KL_RAMP_STEPS: f64 = 625.0;
 
 impl<'a> OnePassPhase<'a> {
-    /// Creates the phase. Weights are taken from `start`; missing ones are random.
+    /// Creates the phase. Weights are taken from `start`; weights that `start` lacks are random.
     pub fn new(
         input: PhaseInput<'a>,
         start: Autoencoder,
@@ -119,8 +120,8 @@ impl Phase for OnePassPhase<'_> {
         ])
     }
 
-    /// A sample sheet. Below each real picture are its reconstruction and a drawing of its label in
-    /// its style.
+    /// Returns a sample sheet. Below each real picture are its reconstruction and a drawing of the
+    /// same label in the same style.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let (input, batches) = (&self.input, self.input.batches);

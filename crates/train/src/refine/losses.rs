@@ -1,16 +1,18 @@
-//! The losses of refining, and the pictures that the critic compares.
+//! The losses of the phase `refine`, and the inputs of the critic.
 
 use crate::losses::reconstruction_loss;
 use candle_core::{Result, Tensor};
 use candle_nn::loss::cross_entropy;
 
-/// By how much the weight of the reconstruction loss is reduced if all tokens are sampled: sampled
-/// tokens show the same concept, but not necessarily the same drawing.
+/// The reduction of the weight of the reconstruction loss for a picture whose tokens are all
+/// sampled. Sampled tokens show the same concept as the real picture, but not necessarily the same
+/// drawing.
 const SAMPLED_DISCOUNT: f64 = 0.2;
-/// The stages of the perceptual network whose features the critic sees.
+/// The indices of the stages of the perceptual network whose features are the input of the critic.
 const CRITIC_STAGES: [usize; 3] = [2, 3, 5];
 
-/// The reconstruction loss, with a lower weight for pictures with more sampled tokens.
+/// Computes the reconstruction loss with a lower weight for pictures with more sampled tokens.
+/// `sampled` contains the share of sampled tokens of each picture.
 pub fn discounted_reconstruction(
     real: &Tensor,
     generated: &Tensor,
@@ -27,15 +29,16 @@ pub fn discounted_reconstruction(
     )
 }
 
-/// Text `[batch, width]` and styles `[batch]` that belong to other pictures.
+/// The conditioning of a batch in which the text `[batch, width]` or the style `[batch]` of each
+/// picture belongs to another picture.
 pub struct Mismatched {
     pub text: Tensor,
     pub style: Tensor,
 }
 
-/// Gives the first half of a batch the text of another picture, and the second half the style of
-/// another. If that style happens to be the same, the loss compares real with real and has no
-/// gradient.
+/// Gives each picture in the first half of a batch the text of another picture, and each picture in
+/// the second half the style of another picture. If the two styles happen to be the same, the loss
+/// compares a real score with itself and has no gradient.
 pub fn mismatched(text: &Tensor, style: &Tensor) -> Result<Mismatched> {
     let half = style.dim(0)? / 2;
     let halves = |first: &Tensor, second: &Tensor| {
@@ -51,8 +54,8 @@ pub fn mismatched(text: &Tensor, style: &Tensor) -> Result<Mismatched> {
     })
 }
 
-/// The cross-entropy of each picture's own caption among those of the batch: logits `[batch,
-/// batch]`.
+/// Computes the cross-entropy of choosing each picture's own caption among all captions of the
+/// batch. `logits` is `[batch, batch]`.
 pub fn contrastive_loss(logits: &Tensor) -> Result<Tensor> {
     let own = Tensor::arange(0u32, logits.dim(0)? as u32, logits.device())?;
     cross_entropy(logits, &own)

@@ -6,12 +6,14 @@ use crate::engine::local::loaded::Loaded;
 use llm::Logits;
 use story::Event;
 
-/// The maximum number of retries at one position; after them, the phrase may stay.
+/// The maximum number of tokens that are excluded at one position because of banned phrases. After
+/// that, the banned phrase may stay.
 const TRIES: usize = 32;
 
 impl Passage<'_> {
-    /// The first banned phrase in the held text, without those that may stay (`let_through`): the
-    /// index of its first token in `held`, and the index of the ban.
+    /// Finds the first banned phrase in the text that has not been sent. Phrases that may stay
+    /// (`let_through`) are skipped. Returns the index of the first token of the phrase in `held`,
+    /// and the index of the ban.
     pub(super) fn banned(&self) -> Option<(usize, usize)> {
         let mut from = 0;
         while let Some((ban, range)) = self.bans.find(self.text.get(from..)?) {
@@ -25,7 +27,7 @@ impl Passage<'_> {
         None
     }
 
-    /// The index of the held token that contains this byte.
+    /// Returns the index in `held` of the token that contains the byte at the offset `byte`.
     fn token_at(&self, byte: usize) -> usize {
         self.held
             .iter()

@@ -10,21 +10,24 @@ use crate::linear::KernelFamily;
 use crate::math::softmax;
 use std::ops::Range;
 
-/// Runs a step of a tile. It takes a pointer to the tile's scores, `[rows, stride]`, and scratch
-/// space for widened keys and values, [`widened`] long.
+/// A function that performs one step of a tile. Its second parameter points to the tile's scores,
+/// `[rows, stride]`. Its third parameter is scratch space for widened keys and values, whose length
+/// is the result of [`widened`].
 ///
 /// # Safety
-/// The processor supports the family's instructions, and nothing else accesses what it writes.
+/// The processor supports the family's instructions, and nothing else accesses the memory to which
+/// the function writes.
 pub(super) type StepFn<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
 
-/// How many blocks ahead to prefetch: a head's keys or values in successive blocks are not
-/// adjacent, so the hardware prefetcher misses them.
+/// The number of blocks between the block in use and the block to prefetch. In successive blocks,
+/// the keys or values of one head are not adjacent, so the hardware prefetcher misses them.
 pub(super) const AHEAD: usize = 4;
 
-/// With at least this many rows, keys and values are widened to floats before use.
+/// The minimum number of rows for which keys and values are widened to floats before use.
 const MANY: usize = 12;
 
-/// The length of the scratch space, for two widened blocks of keys or a chunk of values.
+/// Returns the length of the scratch space. It has room for two widened blocks of keys, or for a
+/// chunk of widened values and the partial sums.
 pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     match rows < MANY {
         true => 0,
@@ -32,15 +35,15 @@ pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     }
 }
 
-/// The step function for the widest registers of a family.
+/// Returns the step function that is compiled for the widest registers of a kernel family.
 pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
     #[cfg(target_arch = "x86_64")]
     {
         use crate::lanes::{Avx2, Avx512};
-        /// [`run`], compiled for AVX-512.
+        /// Calls [`run`], compiled for AVX-512.
         ///
         /// # Safety
-        /// As for [`StepFn`].
+        /// The conditions of [`StepFn`] apply.
         #[target_feature(enable = "avx512f,fma,f16c")]
         unsafe fn avx512<N: KvElement>(
             tile: &Tile<N>,
@@ -51,10 +54,10 @@ pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
             // SAFETY: guaranteed by the caller.
             unsafe { run::<Avx512, N>(tile, scores, wide, step) }
         }
-        /// [`run`], compiled for AVX2.
+        /// Calls [`run`], compiled for AVX2.
         ///
         /// # Safety
-        /// As for [`StepFn`].
+        /// The conditions of [`StepFn`] apply.
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn avx2<N: KvElement>(
             tile: &Tile<N>,
@@ -75,10 +78,11 @@ pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
     run::<Portable, N>
 }
 
-/// Runs a step. `scores` is `[rows, stride]`.
+/// Performs one step of a tile. `scores` is `[rows, stride]`.
 ///
 /// # Safety
-/// The processor supports the instructions of `L`, and nothing else accesses what the step writes.
+/// The processor supports the instructions of `L`, and nothing else accesses the memory to which
+/// the step writes.
 #[inline(always)]
 unsafe fn run<L: Lanes, N: KvElement>(
     tile: &Tile<N>,
@@ -111,7 +115,7 @@ unsafe fn run<L: Lanes, N: KvElement>(
     }
 }
 
-/// Writes the keys of a block, `[dim, 16]`, as floats.
+/// Converts the keys of a block to floats, and writes them to `to` `[dim, 16]`.
 ///
 /// # Safety
 /// The processor supports the instructions of `L`, and `dim` times 16 floats may be written at
@@ -126,21 +130,21 @@ unsafe fn widen_keys<L: Lanes, N: KvElement>(keys: Keys<N>, to: *mut f32, dim: u
     }
 }
 
-/// The keys of a block.
+/// The keys of one head in one block.
 #[derive(Clone, Copy)]
 struct Keys<N> {
     numbers: *const N,
     scales: *const f32,
     /// The distance, in elements, from `numbers` to the keys to prefetch.
     ahead: usize,
-    /// The index at which the keys' scores begin in a row.
+    /// The index, in a row of scores, of the score for the first key.
     place: usize,
-    /// How many of the keys are valid.
+    /// The number of keys that are valid.
     count: usize,
 }
 
 impl<N: KvElement> Keys<N> {
-    /// Dimension `d` of 16 keys.
+    /// Loads the numbers of dimension `d` of all 16 keys.
     ///
     /// # Safety
     /// The processor supports the instructions of `L`, and `d` is below the size of a head.
@@ -156,7 +160,7 @@ impl<N: KvElement> Keys<N> {
 /// Computes the scores of a range of blocks, two blocks at a time.
 ///
 /// # Safety
-/// As for [`run`].
+/// The conditions of [`run`] apply.
 #[inline(always)]
 unsafe fn score_blocks<L: Lanes, N: KvElement>(
     tile: &Tile<N>,
@@ -213,10 +217,10 @@ unsafe fn score_blocks<L: Lanes, N: KvElement>(
     }
 }
 
-/// Computes the scores of all rows for B blocks.
+/// Computes the scores of all the tile's rows for the positions in B blocks.
 ///
 /// # Safety
-/// As for [`run`]; the rows and blocks are the tile's.
+/// The conditions of [`run`] apply. The blocks belong to the tile.
 #[inline(always)]
 unsafe fn score_rows<L: Lanes, N: KvElement, K: KvElement, const B: usize>(
     tile: &Tile<N>,
@@ -246,10 +250,11 @@ unsafe fn score_rows<L: Lanes, N: KvElement, K: KvElement, const B: usize>(
     }
 }
 
-/// Computes the scores of R rows for 16 positions in each of B blocks.
+/// Computes the scores of R rows, starting at row `first`, for the 16 positions in each of B
+/// blocks.
 ///
 /// # Safety
-/// As for [`run`]; the rows and blocks are the tile's.
+/// The conditions of [`run`] apply. The rows and blocks belong to the tile.
 #[inline(always)]
 unsafe fn score<L: Lanes, N: KvElement, K: KvElement, const B: usize, const R: usize>(
     tile: &Tile<N>,
@@ -288,7 +293,7 @@ unsafe fn score<L: Lanes, N: KvElement, K: KvElement, const B: usize, const R: u
     }
 }
 
-/// Stores the first `count` numbers.
+/// Stores the first `count` numbers of a vector at `to`.
 ///
 /// # Safety
 /// The processor supports the instructions of `L`, and `count` floats may be written at `to`.
@@ -305,7 +310,8 @@ pub(super) unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize
     }
 }
 
-/// Computes a row's softmax; masked positions become zero.
+/// Computes the softmax of a row of scores, without the division by the sum. Masked positions
+/// become zero.
 ///
 /// # Safety
 /// `scores` contains the row, and nothing else accesses it.

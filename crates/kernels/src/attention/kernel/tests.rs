@@ -14,7 +14,7 @@ fn numbers(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(next).collect()
 }
 
-/// A cache of the rows `from..to` of keys and values, `[rows, heads, dim]`.
+/// Creates a cache of the positions `from..to` of keys and values, which are `[rows, heads, dim]`.
 fn kept(kind: KvType, heads: Heads, k: &[f32], v: &[f32], from: usize, to: usize) -> KvBlocks {
     let mut kv = KvBlocks::new(kind, heads);
     kv.reserve(to - from);
@@ -29,7 +29,7 @@ fn kept(kind: KvType, heads: Heads, k: &[f32], v: &[f32], from: usize, to: usize
     kv
 }
 
-/// Attention by its definition, in f64.
+/// A reference implementation, which computes attention in f64 directly from the definition.
 fn reference(
     tokens: usize,
     position: usize,
@@ -106,7 +106,7 @@ proptest! {
     }
 }
 
-/// The past is long enough for all threads to share each step.
+/// Tests a token at so large a position that all threads work on each step together.
 #[test]
 fn one_token_far_on_is_the_same_on_any_number_of_threads() {
     let shape = Shape {

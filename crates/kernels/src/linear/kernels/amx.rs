@@ -1,10 +1,11 @@
-//! AMX: a matrix register holds 16 rows of 64 bytes, and one instruction multiplies 16 rows of
-//! input by 16 rows of weights.
+//! Kernels for AMX. A matrix register holds 16 rows of 64 bytes, and one instruction multiplies 16
+//! rows of input by 16 rows of weights.
 //!
-//! Only step 1 of the computation in [`super`] uses these registers. An instruction covers at most
-//! 32 columns, half of what a register could hold, so that no sum crosses the end of a block and
-//! the float operations after it keep their order. The compiler does not track the registers; each
-//! piece of assembly names those that it uses.
+//! Only step 1 of the computation described in [`super`] uses the matrix registers. An instruction
+//! covers at most 32 columns, which is half of what a register can hold. Thus no sum extends beyond
+//! a block, and the float operations that follow are done in their usual order. The compiler does
+//! not keep track of the matrix registers, so each piece of assembly names the registers that it
+//! uses.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
@@ -22,14 +23,15 @@ use super::avx512vnni::read::{
 use super::{Strip, Sums, Tiles, Unpacked};
 use crate::tile_registers::{self, TileConfig};
 
-/// How many input rows are multiplied at once.
+/// The number of input rows that one instruction multiplies.
 const ROWS: usize = 16;
-/// Bytes of 32 columns of a strip.
+/// The number of weights in 32 columns of a strip; each takes one byte when unpacked.
 const COLUMNS: usize = BLOCK * STRIP;
-/// How far ahead to prefetch, in bytes.
+/// How far ahead of the current address weights are prefetched, in bytes.
 const AHEAD: usize = 4096;
 
-/// The kernels for strips of this layout; plain floats have none.
+/// Returns the kernels for strips of the given layout, or None for plain floats, which AMX does not
+/// multiply.
 pub(super) fn tiles(layout: Layout) -> Option<Tiles> {
     match layout {
         Layout::Codes(CodeBits::Four, scales) => Some(with_codes::<Q4>(scales)),
@@ -68,7 +70,7 @@ fn of<C: Codes, S: Scales>() -> Tiles {
     }
 }
 
-/// Unpacks a strip: each weight to a byte, scales to floats.
+/// Unpacks a strip: converts each weight to one byte, and the scales to floats.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and the strip is complete.
@@ -114,8 +116,8 @@ unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
     }
 }
 
-/// Register shapes for products over `columns` columns: registers 0 to 3 hold sums, 4 and 5 input,
-/// 6 and 7 weights.
+/// Returns the register shapes for multiplying `columns` columns. Registers 0 to 3 hold sums, 4 and
+/// 5 hold input, 6 and 7 hold weights.
 const fn shapes(columns: u8) -> TileConfig {
     let (bytes, quads) = (columns as u16, columns / 4);
     TileConfig::new(
@@ -125,10 +127,11 @@ const fn shapes(columns: u8) -> TileConfig {
 }
 
 static WHOLE: TileConfig = shapes(32);
-/// The shapes for formats whose blocks have two halves of 16 columns.
+/// The register shapes for formats whose blocks are multiplied in two halves of 16 columns.
 static HALVES: TileConfig = shapes(16);
 
-/// Configures the registers for whole blocks, or for blocks in halves.
+/// Configures the matrix registers: for halves of blocks if `IN_HALVES` is true, otherwise for
+/// whole blocks.
 ///
 /// # Safety
 /// The processor has the registers, and the system permits this process to use them.
@@ -138,22 +141,24 @@ unsafe fn configure<const IN_HALVES: bool>() {
     unsafe { tile_registers::load_config(shapes) };
 }
 
-/// How many products are computed before they are scaled and summed as floats: several, because
-/// alternating between the two kinds of work is slow, but few enough for the L1 cache.
+/// The number of products that are computed before they are scaled and summed as floats. There are
+/// several because alternating between the two kinds of work is slow, but few enough for the L1
+/// cache.
 const PHASE: usize = 4;
 
-/// Sums for 16 rows of input and 16 of weights, for each product of a phase.
+/// The integer sums of each product of a phase, for 16 rows of input and 16 rows of weights.
 #[repr(align(64))]
 struct Products([[[i32; STRIP]; ROWS]; PHASE]);
 
-/// Pointers to 32 columns of up to two groups of rows and of up to two strips.
+/// Pointers to 32 columns of one or two groups of input rows (`x`) and of one or two strips (`w`).
 struct Pieces {
     x: [*const i8; 2],
     w: [*const i8; 2],
 }
 
-/// Runs instructions with the pieces in rsi, rdi, rdx and rcx, their row strides in r8 and r9, and
-/// the destination in r10: [`Products`] of each group and strip, 4,096 bytes apart.
+/// Runs assembly instructions. Their inputs are the pointers of [`Pieces`] in rsi, rdi, rdx and
+/// rcx, the row strides of `x` and `w` in r8 and r9, and the destination in r10. The destination
+/// has one [`Products`] per group and strip, 4,096 bytes apart.
 macro_rules! run {
     ($pieces:expr, $to:expr, $($line:expr),*) => {
         asm!(
@@ -172,7 +177,7 @@ macro_rules! run {
     };
 }
 
-/// The instructions for one product and for storing its sums.
+/// The instructions that compute one product and store its sums.
 macro_rules! product {
     ($sum:literal, $x:literal, $w:literal, $place:literal) => {
         concat!(
@@ -194,7 +199,8 @@ macro_rules! product {
     };
 }
 
-/// Computes the products of one block; each loaded piece is used for up to two products.
+/// Computes the products of one block of columns for GROUPS groups and STRIPS strips. Each register
+/// that is loaded is used for up to two products.
 ///
 /// # Safety
 /// [`configure`] was called, the pieces are complete, and `to` has space for 16 by 16 sums per
@@ -267,7 +273,7 @@ unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
     }
 }
 
-/// Multiplies STRIPS strips by GROUPS groups of input rows, one phase at a time.
+/// Multiplies STRIPS strips by GROUPS groups of 16 input rows, one phase at a time.
 ///
 /// # Safety
 /// As for [`multiply`]; the rows and strips are within `group` and `strips`.
@@ -325,8 +331,9 @@ unsafe fn tile<
     }
 }
 
-/// Sums the products of some blocks for 16 input rows, starting from the sums in `out`, or from
-/// zero for the first blocks. The scales of these rows begin at `start`.
+/// Scales the products of the blocks `blocks` and adds them to the sums in `out`, for 16 input rows
+/// and one strip. For the first blocks, the sums start from zero. `start` is the index of the first
+/// scale of these input rows.
 ///
 /// # Safety
 /// As for [`multiply`]; the group has the scales of 16 rows from `start` on.

@@ -1,8 +1,9 @@
-//! AVX2: a register holds 4 columns of 8 rows, half the rows of a strip.
+//! Kernels for AVX2. A register holds 4 columns of 8 rows, which is half the rows of a strip.
 //!
-//! Two families share this file. With VNNI, one instruction multiplies 4 input codes by a register
-//! and accumulates into 8 sums; without it, products are summed in pairs in 16 bits, as many as the
-//! width of the codes allows, and then in 32 bits.
+//! This file contains the kernels of two families. With VNNI, one instruction multiplies the codes
+//! in a register by 4 input codes and adds the products to 8 sums. Without VNNI, an instruction
+//! adds the products in pairs as 16-bit integers. As many pairs are added in 16 bits as the width
+//! of the codes allows; further sums are computed in 32 bits.
 
 mod read;
 
@@ -18,23 +19,24 @@ use super::super::layout::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 
-/// How far ahead to prefetch, in bytes.
+/// How far ahead of the current address weights are prefetched, in bytes.
 const AHEAD: usize = 4096;
-/// Rows in a register.
+/// The number of rows of a strip whose weights are in one register.
 const SIDE: usize = 8;
 
-/// How codes are multiplied.
+/// A way to multiply codes: with VNNI or with AVX2 alone.
 pub(super) trait Dot {
-    /// Whether the zero point of 8-bit codes is subtracted here, not by the caller.
+    /// Whether [`Dot::quad`] subtracts the zero point of 8-bit codes itself, so that its caller
+    /// must not.
     const CENTRES_BYTES: bool;
-    /// Multiplies 16 columns of 8 rows of `bits`-bit codes by 16 input codes and adds the products
-    /// to `sum`.
+    /// Multiplies weight codes of `bits` bits, in 16 columns of 8 rows, by 16 input codes. Returns
+    /// the products added to `sum`.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and sixteen codes can be read at `x`.
     unsafe fn quad(bits: u32, quad: &Quad, x: *const i8, sum: __m256i) -> __m256i;
-    /// Calls the function `integer` with this implementation, compiled for the instructions that the
-    /// implementation needs.
+    /// Calls the function `integer` with this implementation, compiled for the instructions that
+    /// the implementation needs.
     ///
     /// # Safety
     /// As for `Kernel`.
@@ -62,7 +64,7 @@ fn with_codes<D: Dot, C: Codes>(scales: ScaleKind) -> Kernel {
     }
 }
 
-/// [`Part::quantize`], compiled for AVX2.
+/// Calls [`Part::quantize`], compiled for AVX2.
 ///
 /// # Safety
 /// The processor supports this family's instructions; the part's values can be read, and no other
@@ -145,8 +147,8 @@ impl Dot for Avx2Only {
     }
 }
 
-/// Multiplies a strip of codes by a group of input rows. Always inlined, like everything it calls,
-/// so that it is compiled for its caller's instructions.
+/// Multiplies a strip of codes by a group of input rows. This function and everything that it calls
+/// are always inlined, so that they are compiled for the same instructions as the caller.
 ///
 /// # Safety
 /// As for `Kernel`.
@@ -236,8 +238,7 @@ unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
     }
 }
 
-/// Prefetches the cache lines that lie `AHEAD` bytes beyond the given bytes; an invalid address is
-/// harmless.
+/// Prefetches `bytes` bytes, starting `AHEAD` bytes after `start`. An invalid address is harmless.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn prefetch(start: *const u8, bytes: usize) {
@@ -247,7 +248,7 @@ fn prefetch(start: *const u8, bytes: usize) {
     }
 }
 
-/// Broadcasts four input codes to all rows.
+/// Loads four input codes and copies them to all eight rows of a register.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and four codes can be read.

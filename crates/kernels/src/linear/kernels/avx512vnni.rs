@@ -1,8 +1,8 @@
-//! AVX-512 with VNNI: a register holds 4 columns of 16 rows, and one instruction multiplies it by 4
-//! input codes and accumulates into 16 sums.
+//! Kernels for AVX-512 with VNNI. A register holds 4 columns of 16 rows. One instruction multiplies
+//! the codes in a register by 4 input codes and adds the products to 16 sums.
 //!
-//! The weights are read once for up to 8 rows of input; with one row, memory is the bottleneck, so
-//! data is prefetched a few kilobytes ahead.
+//! The weights are read once for up to 8 rows of input. With a single input row, memory bandwidth
+//! is the bottleneck, so the kernels prefetch data a few kilobytes ahead.
 
 pub(super) mod read;
 
@@ -18,7 +18,7 @@ use super::super::layout::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 
-/// How far ahead to prefetch, in bytes.
+/// How far ahead of the current address weights are prefetched, in bytes.
 const AHEAD: usize = 4096;
 
 pub(super) fn kernel(layout: Layout) -> Kernel {
@@ -42,7 +42,7 @@ fn with_codes<C: Codes>(scales: ScaleKind) -> Kernel {
     }
 }
 
-/// [`Part::quantize`], compiled for AVX-512.
+/// Quantizes a part like [`Part::quantize`], with code written for AVX-512.
 ///
 /// # Safety
 /// The processor supports this family's instructions; the part's values can be read, and no other
@@ -52,7 +52,7 @@ pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize_with(k, |values, codes| quantize_block(values, codes));
 }
 
-/// Quantizes a block as [`Part::quantize`] does, in two registers.
+/// Quantizes a block in two registers, with the same results as [`Part::quantize`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
@@ -175,8 +175,7 @@ unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
     }
 }
 
-/// Prefetches the cache lines that lie `AHEAD` bytes beyond the given bytes; an invalid address is
-/// harmless.
+/// Prefetches `bytes` bytes, starting `AHEAD` bytes after `start`. An invalid address is harmless.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 fn prefetch(start: *const u8, bytes: usize) {
@@ -186,7 +185,7 @@ fn prefetch(start: *const u8, bytes: usize) {
     }
 }
 
-/// Broadcasts four input codes to all rows.
+/// Loads four input codes and copies them to all 16 rows of a register.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and four codes can be read.

@@ -1,20 +1,23 @@
-//! Kernels: each computes 16 outputs for up to 8 rows of input from one strip of weights.
+//! Kernels. A kernel multiplies one strip of weights by a group of input rows, which yields 16
+//! outputs for each input row.
 //!
-//! A family is an instruction set, with a kernel for every format. All give the same bits, because
-//! all compute each output in the same way, one block of 32 columns after another:
+//! A kernel family contains, for one instruction set, a kernel for every format. The results of all
+//! families are bit-identical, because every kernel computes an output in the same steps, for one
+//! block of 32 columns after another:
 //!
 //! 1. `dot` = sum of weight code (minus its zero point) times input code, exact in an i32;
 //! 2. `acc = fma(weight scale * input scale, dot, acc)`, the product rounded to f32;
 //! 3. formats with minima: `acc = fma(min, input sum, acc)`.
 //!
-//! Q4K and Q5K have a scale for each block: the product of a half float and 6 bits, exact in f32.
-//! Q6K has a scale for each half: `dot` is then the sum of each half's dot times its integer scale,
-//! which is below 2^24 and so exact too. For plain floats, the only step is
-//! `acc = fma(weight, input, acc)`, one column after another.
+//! In Q4K and Q5K, each block has a scale, which is the product of a half float and a 6-bit integer
+//! and is exact in f32. In Q6K, each half of a block has an integer scale. There, `dot` is the sum
+//! over both halves of the half's dot product times its integer scale. This sum is below 2^24, so
+//! it is exact too. For plain floats, the only step is `acc = fma(weight, input, acc)`, repeated
+//! for each column.
 //!
 //! A family with matrix registers ([`amx`]) first unpacks the strip's codes to bytes, then does
-//! step 1 for 16 rows of input at a time. It leaves groups of fewer than 16 rows to the family that
-//! it builds on.
+//! step 1 for 16 rows of input at a time. Groups of fewer than 16 rows are multiplied by the
+//! kernels of AVX-512 with VNNI.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -29,13 +32,14 @@ use super::layout::Layout;
 use super::{Aligned, STRIP, TILE};
 use crate::family::KernelFamily;
 
-/// 16 rows of weights.
+/// A strip: 16 packed rows of weights.
 pub(super) struct Strip<'a> {
-    /// The scales of all blocks.
+    /// The packed scales of all blocks of the strip.
     pub scales: &'a [u8],
-    /// The weights of all blocks.
+    /// The packed weights of all blocks of the strip.
     pub quants: &'a [u8],
-    /// Whether the strip has not been read yet in this pass, so that prefetching it pays off.
+    /// Whether the kernel should prefetch, because this strip has not been read yet in the current
+    /// pass.
     #[cfg_attr(
         not(target_arch = "x86_64"),
         expect(dead_code, reason = "portable code cannot prefetch")
@@ -43,21 +47,22 @@ pub(super) struct Strip<'a> {
     pub cold: bool,
 }
 
-/// Multiplies a strip by a group of input rows: `sums` is `[rows, 16]`.
+/// A function that multiplies a strip by a group of input rows. It writes the results to its last
+/// argument, which is `[rows, 16]`.
 ///
 /// # Safety
 /// The processor supports the family's instructions, and the strip and the group have the same
 /// number of columns.
 pub(super) type Kernel = unsafe fn(&Strip, &Group, &mut [[f32; STRIP]]);
 
-/// The results of a pair of strips for some input rows: `[rows, 2, 16]`.
+/// The results for up to 32 input rows and a pair of strips: `[rows, 2, 16]`.
 #[repr(align(64))]
 pub(super) struct Sums(pub [[[f32; STRIP]; 2]; TILE]);
 
-/// The kernels of a family that unpacks strips before it multiplies them. `multiply` takes one or
-/// two strips, and 16 or 32 rows in consecutive groups of 16. All are safe if the processor
-/// supports the family's instructions and `multiply` runs between `begin` and `end`, with unpacked
-/// strips.
+/// The functions of a kernel family that unpacks strips before it multiplies them. `multiply` takes
+/// one or two strips, and 16 or 32 input rows in consecutive groups of 16. All functions are safe
+/// if the processor supports the family's instructions, and if `multiply` is called between `begin`
+/// and `end` with unpacked strips.
 pub(super) struct Tiles {
     /// Called by a thread before its first strip.
     pub begin: unsafe fn(),
@@ -67,16 +72,17 @@ pub(super) struct Tiles {
     pub multiply: unsafe fn(&[Unpacked], &Group, &mut Sums),
 }
 
-/// A strip with a byte for each weight and floats for scales.
+/// A strip that was unpacked: each weight takes one byte, and the scales are floats.
 #[derive(Default)]
 pub(super) struct Unpacked {
     pub blocks: usize,
     /// The codes minus their zero points: `[blocks, 8 groups, 16 rows, 4 columns]`.
     pub codes: Aligned<i8>,
-    /// Scales and minima, `[blocks, rows]` each.
+    /// The scales, `[blocks, rows]`. The minima have the same shape, if the format has minima.
     pub scales: Aligned<f32>,
     pub minima: Aligned<f32>,
-    /// The integer scales of the halves of a block, `[blocks, 2, rows]`, if any.
+    /// The integer scales of the two halves of each block, `[blocks, 2, rows]`. Empty if the format
+    /// has none.
     pub halves: Aligned<f32>,
 }
 
@@ -87,7 +93,7 @@ impl Default for Sums {
 }
 
 impl Sums {
-    /// All sums, row by row.
+    /// The sums as a flat slice, row by row.
     pub(super) fn numbers(&self) -> &[f32] {
         self.0.as_flattened().as_flattened()
     }
@@ -97,7 +103,7 @@ impl Sums {
     }
 }
 
-/// The kernel of a family for strips of a layout.
+/// Returns the family's kernel for strips of the given layout.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn kernel(family: KernelFamily, layout: Layout) -> Kernel {
     match family {
@@ -108,7 +114,8 @@ pub(super) fn kernel(family: KernelFamily, layout: Layout) -> Kernel {
     }
 }
 
-/// The kernels of a family that unpack strips of a layout first, if it has any.
+/// Returns the family's functions that unpack and multiply strips of the given layout, or None if
+/// the family has none for this layout.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn tiles(family: KernelFamily, layout: Layout) -> Option<Tiles> {
     match family {
@@ -117,7 +124,8 @@ pub(super) fn tiles(family: KernelFamily, layout: Layout) -> Option<Tiles> {
     }
 }
 
-/// The function that quantizes inputs; safe if the processor supports the family's instructions.
+/// Returns the family's function that quantizes inputs. Calling it is safe if the processor
+/// supports the family's instructions.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn quantizer(family: KernelFamily) -> unsafe fn(Part, usize) {
     match family {
@@ -127,19 +135,19 @@ pub(super) fn quantizer(family: KernelFamily) -> unsafe fn(Part, usize) {
     }
 }
 
-/// The kernel for strips of a layout.
+/// Returns the portable kernel for strips of the given layout.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn kernel(_family: KernelFamily, layout: Layout) -> Kernel {
     portable::kernel(layout)
 }
 
-/// Returns None: no portable kernel unpacks strips first.
+/// Returns None, because no portable kernel unpacks strips before it multiplies them.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn tiles(_family: KernelFamily, _layout: Layout) -> Option<Tiles> {
     None
 }
 
-/// The function that quantizes inputs; safe everywhere.
+/// Returns the portable function that quantizes inputs. Calling it is safe on every processor.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn quantizer(_family: KernelFamily) -> unsafe fn(Part, usize) {
     portable::quantize

@@ -1,4 +1,5 @@
-//! The kernel for every processor: plain Rust, written so that compilers can vectorize it.
+//! The kernels for processors without a kernel family of their own: plain Rust, written so that
+//! compilers can vectorize it.
 
 use half::bf16;
 
@@ -7,30 +8,31 @@ use super::super::layout::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 
-/// A number for each row of the strip.
+/// An array with one value for each of the 16 rows of a strip.
 type Lanes<T> = [T; STRIP];
-/// Codes of 16 columns: 4 groups of 4 columns, 4 codes per row. They are 16 bits wide because small
-/// vector units multiply and add such codes in pairs.
+/// The codes of 16 columns of a strip, stored as 4 groups of 4 columns; each group has 4 codes per
+/// row. A code takes 16 bits, because processors with small vector registers multiply 16-bit
+/// integers and add the products in pairs.
 type HalfCodes = [i16; 16 * STRIP];
 
-/// How 32 columns of weights become codes.
+/// A storage form of weight codes, and how 32 columns of a strip are decoded.
 trait Codes {
-    /// Bytes of 32 columns.
+    /// The number of bytes that 32 columns of a strip take.
     const BYTES: usize;
-    /// The code that stands for zero, in formats without minima.
+    /// The code that stands for zero. Used only in formats without minima.
     const ZERO: i32;
     fn decode(quants: &[u8], halves: &mut [HalfCodes; 2]);
 }
 
-/// The scales and minima of a block in each row of a strip.
+/// The scales and minima of one block, for each row of a strip.
 struct Block {
     scale: Lanes<f32>,
     min: Option<Lanes<f32>>,
-    /// Integer scales of both halves.
+    /// The integer scales of the first 16 and the last 16 columns, if the format has them.
     halves: Option<[Lanes<i32>; 2]>,
 }
 
-/// Loads the scales and minima of block `b`.
+/// A function that loads the scales and minima of block `b` from the scales of a strip.
 type Scales = fn(scales: &[u8], b: usize) -> Block;
 
 pub(super) fn kernel(layout: Layout) -> Kernel {
@@ -104,7 +106,7 @@ fn integer<C: Codes>(strip: &Strip, group: &Group, sums: &mut [Lanes<f32>], scal
     sums[..group.rows].copy_from_slice(&acc[..group.rows]);
 }
 
-/// For each row of a strip, the dot product of sixteen columns of weights with the input codes.
+/// Computes, for each row of a strip, the dot product of 16 weight codes and 16 input codes.
 #[inline(always)]
 fn dot(codes: &HalfCodes, input: &[i8; 16]) -> Lanes<i32> {
     let mut pairs = [0; 2 * STRIP];
@@ -124,7 +126,8 @@ fn dot(codes: &HalfCodes, input: &[i8; 16]) -> Lanes<i32> {
     std::array::from_fn(|row| pairs[row * 2] + pairs[row * 2 + 1])
 }
 
-/// Multiplies input rows by weights that are floats of W bytes each, converted by `value`.
+/// Multiplies a strip of plain floats by a group of input rows. A weight takes W bytes; `value`
+/// converts these bytes to an f32.
 fn float<const W: usize>(
     strip: &Strip,
     group: &Group,
@@ -258,14 +261,14 @@ fn super_block_halves(scales: &[u8], b: usize) -> Block {
     }
 }
 
-/// Loads 16 half floats.
+/// Loads 16 half floats as floats.
 fn f16_values(bytes: &[u8]) -> Lanes<f32> {
     let (bytes, _) = bytes.as_chunks();
     std::array::from_fn(|row| half_float(bytes[row]))
 }
 
-/// Converts a half float without branches: its bits, placed in an f32, give a number 2^112 times
-/// too small, which is then scaled up.
+/// Converts a half float to an f32 without branches. The half float's bits, placed in an f32,
+/// represent a number that is 2^112 times too small, which is then multiplied by 2^112.
 #[inline(always)]
 fn half_float(bytes: [u8; 2]) -> f32 {
     let bits = u32::from(u16::from_le_bytes(bytes));

@@ -2,7 +2,7 @@
 
 use super::Format;
 
-/// A linear congruential generator: small and the same on every machine.
+/// A linear congruential generator. It produces the same sequence on every machine.
 pub(crate) struct Random(pub u64);
 
 impl Random {
@@ -19,7 +19,7 @@ impl Random {
     }
 }
 
-/// Blocks of random weights, with scales of a sensible size.
+/// Returns the blocks of a random matrix `[n, k]` in `format`, with scales of a sensible size.
 pub(crate) fn weights(format: Format, n: usize, k: usize, random: &mut Random) -> Vec<u8> {
     let mut data: Vec<u8> = (0..n * format.row_bytes(k))
         .map(|_| random.next() as u8)

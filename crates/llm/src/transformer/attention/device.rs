@@ -1,10 +1,11 @@
-//! Attention with plain tensor operations, for devices without our own kernels.
+//! Attention computed with candle's tensor operations, for devices that illumine's kernels do not
+//! support.
 
 use candle_core::{DType, Device, Result, Tensor};
 
-/// Causal attention of `q` `[tokens, heads, dim]`, whose first token is at `position`, over `k` and
-/// `v` `[1, position + tokens, kv_heads, dim]`. With a window, a token sees only the last
-/// `window` tokens, including itself. Returns `[tokens, heads * dim]`.
+/// Computes causal attention. `q` is `[tokens, heads, dim]`, and its first token is at `position`.
+/// `k` and `v` are `[1, position + tokens, kv_heads, dim]`. With a window, a token attends only to
+/// the last `window` tokens, including itself. Returns `[tokens, heads * dim]`.
 pub fn attend(
     q: &Tensor,
     k: &Tensor,
@@ -38,7 +39,8 @@ pub fn attend(
     out.contiguous()?.reshape((tokens, heads * dim))
 }
 
-/// `[tokens, len]`: 0 for visible positions, minus infinity for masked ones.
+/// Returns the attention mask, `[tokens, len]`: 0 for visible positions and minus infinity for
+/// masked positions.
 pub fn mask(
     tokens: usize,
     position: usize,

@@ -1,5 +1,5 @@
-//! Attention with its projections, norms and KV cache: illumine's kernel on CPUs, tensor operations
-//! elsewhere.
+//! Attention with its projections, norms and KV cache. CPUs use illumine's attention kernel; other
+//! devices use candle's tensor operations.
 
 pub mod device;
 
@@ -19,7 +19,7 @@ use kernels::math;
 use std::sync::Arc;
 
 pub struct Attention {
-    /// The matrices that map the same input to queries, keys and values.
+    /// The matrices that compute queries, keys and values from the same input.
     projections: [Linear; 3],
     biases: Option<[Vector; 3]>,
     query_norm: Option<Norm>,
@@ -31,13 +31,13 @@ pub struct Attention {
     pool: Arc<Pool>,
 }
 
-/// Keys and values of the evaluated tokens.
+/// The keys and values of all evaluated tokens.
 enum KvCache {
     Host(KvBlocks),
     Device(TensorCache, TensorCache),
 }
 
-/// How many tokens one thread rotates at a time.
+/// The number of tokens that a thread rotates in one unit of work.
 const TURN: usize = 16;
 
 impl Attention {
@@ -86,7 +86,7 @@ impl Attention {
         })
     }
 
-    /// Adds the attention of `norm(x)` to `x`, `[tokens, hidden]`.
+    /// Computes the attention of `norm(x)` and adds it to `x`, which is `[tokens, hidden]`.
     pub fn forward(
         &mut self,
         x: Matrix,
@@ -162,8 +162,9 @@ impl Attention {
         Ok(out)
     }
 
-    /// Applies RoPE and, if the model has them, biases and head norms to queries and keys (values
-    /// get only biases).
+    /// Prepares queries, keys and values for attention. Adds the model's biases to queries, keys
+    /// and values, applies the model's head norms and RoPE to queries and keys, and scales the
+    /// queries.
     fn turn(
         &self,
         q: &mut Buffer,
@@ -249,7 +250,7 @@ impl Attention {
         device::attend(&q, &keys, &values, position, window)
     }
 
-    /// The empty state of a new branch in this layer.
+    /// Returns the state of this layer in a new, empty branch.
     pub fn branch(&self) -> Option<BranchState> {
         match &self.kv_cache {
             KvCache::Host(kv) => Some(BranchState::Attention(kv.empty_like())),
@@ -257,7 +258,7 @@ impl Attention {
         }
     }
 
-    /// Copies a branch's own keys and values into the KV cache.
+    /// Copies the keys and values of a branch's own tokens into the KV cache.
     pub fn adopt(&mut self, branch: &Branch, layer: usize) {
         if let (KvCache::Host(kv), BranchState::Attention(own)) =
             (&mut self.kv_cache, &branch.layers[layer])

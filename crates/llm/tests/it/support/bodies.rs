@@ -1,5 +1,5 @@
-//! The parts common to the small models of all families, and the comparison with other
-//! implementations.
+//! Builds the parts that the small models of all families have in common, and compares the models
+//! with other implementations.
 
 use super::tiny::{
     PROMPT, Theirs, Tiny, content, difference, exact, feed, ours, placed, read, read_theirs, tokens,
@@ -19,11 +19,13 @@ pub const HIDDEN: usize = 64;
 pub const FEED: usize = 96;
 pub const VOCABULARY: usize = 160;
 
-/// How far logits may differ, in standard deviations: the effect of a different order of summation.
+/// The maximum difference of logits, in standard deviations, that a different order of summation
+/// may cause.
 pub const CLOSE: f32 = 1e-3;
-/// With quantized weights, both implementations round activations to 8 bits, slightly differently.
-/// Compared with exact arithmetic on the same weights, illumine's mean error must be at most this
-/// many times candle's, and below [`CLOSE_Q8`] (measured: 0.015 to 0.034 for both).
+/// The maximum ratio of illumine's mean error to candle's, with quantized weights. Errors are
+/// measured against exact arithmetic with the same weights. Both implementations round activations
+/// to 8 bits, in slightly different ways. Illumine's error must also be below [`CLOSE_Q8`] (both
+/// errors are from 0.015 to 0.034).
 pub const AS_GOOD: f32 = 1.25;
 pub const CLOSE_Q8: f32 = 0.06;
 
@@ -42,7 +44,8 @@ pub const SHAPE: Shape = Shape {
     head_dim: 16,
 };
 
-/// The parts common to all families: sizes, embeddings, norms, attention matrices.
+/// Builds the parts that all families have in common: sizes, embeddings, norms and attention
+/// matrices.
 pub fn body(architecture: &'static str, shape: Shape) -> Tiny {
     let mut tiny = Tiny::new(architecture);
     tiny.count("embedding_length", HIDDEN);
@@ -113,7 +116,8 @@ pub fn biases(tiny: &mut Tiny, shape: Shape) {
     });
 }
 
-/// Stacks matrices into one, as in families that fuse them.
+/// Replaces the matrices `parts` of each layer by one tensor `whole` in which they are stacked, as
+/// some families store them.
 pub fn fuse(tiny: &mut Tiny, shape: Shape, parts: &[&str], whole: &str) {
     each_layer(tiny, shape, |tiny, block| {
         let name = |part: &str| format!("{block}.{part}.weight");
@@ -122,7 +126,8 @@ pub fn fuse(tiny: &mut Tiny, shape: Shape, parts: &[&str], whole: &str) {
     });
 }
 
-/// Compares a model with another implementation, with F32 and with Q8_0 weights.
+/// Checks that illumine and another implementation compute the same logits for a model, with F32
+/// weights and with Q8_0 weights.
 pub fn hold(mut tiny: Tiny, theirs: impl Fn(&NamedTempFile) -> Theirs<'static>) {
     hold_exact(&tiny, &theirs);
     tiny.dtype = GgmlDType::Q8_0;
@@ -148,8 +153,9 @@ pub fn hold_exact(tiny: &Tiny, theirs: &impl Fn(&NamedTempFile) -> Theirs<'stati
     consistent(&file);
 }
 
-/// Checks that the forward pass for training gives gradients and the same logits as illumine's
-/// kernels, and that models with mixtures of experts or convolutions are refused.
+/// Checks that the forward pass for training computes gradients and has the same logits as
+/// illumine's kernels. Also checks that models with mixtures of experts or convolutions are
+/// refused.
 fn trains(file: &NamedTempFile, wanted: &[f32]) {
     struct Scaled(Var);
     impl Adapt for Scaled {
@@ -203,9 +209,9 @@ pub fn close(wanted: &[f32], given: &[f32]) {
     assert!(far < CLOSE, "{far}");
 }
 
-/// A model gives bit-identical logits for a text evaluated whole, token by token, after an
-/// interruption, again from the middle, or as branches; on one thread or many, and with every
-/// kernel family.
+/// Checks that the logits for a text are bit-identical however the text is evaluated: as a whole,
+/// token by token, after an interruption, again from the middle, or as branches. The check is
+/// repeated with different numbers of threads and with every kernel family.
 pub fn consistent(file: &NamedTempFile) {
     for kv in [KvType::F16, KvType::Q8] {
         let families = KernelFamily::ALL
@@ -295,7 +301,8 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
     whole
 }
 
-/// Reorders a llama's rows from GGUF's layout (interleaved RoPE) to the published one (half-split).
+/// Reorders the rows of a llama's matrix from the layout of GGUF files (interleaved RoPE) to the
+/// layout of the published model (half-split RoPE).
 pub fn to_halves(matrix: &Tensor, heads: usize) -> Tensor {
     let (rows, cols) = matrix.dims2().unwrap();
     let pairs = matrix.reshape((heads, rows / heads / 2, 2, cols)).unwrap();
@@ -308,7 +315,7 @@ pub fn to_halves(matrix: &Tensor, heads: usize) -> Tensor {
         .unwrap()
 }
 
-/// Maps a tensor's name in GGUF to its name in the published model.
+/// Returns the name in the published model of a tensor in a GGUF file.
 pub fn published(name: &str) -> String {
     let renames = [
         ("token_embd", "model.embed_tokens"),

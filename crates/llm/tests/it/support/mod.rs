@@ -1,4 +1,4 @@
-//! Small models with random weights. The program's tests share these files.
+//! Builds small models with random weights. The tests of the program use these files too.
 
 pub mod bodies;
 pub mod tiny;

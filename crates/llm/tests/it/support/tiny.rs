@@ -1,4 +1,5 @@
-//! Small models with random weights, written as GGUF files: every family without a download.
+//! Builds small models of every family with random weights and writes them as GGUF files, so that
+//! tests need no download.
 
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -12,10 +13,10 @@ use std::fs::File;
 use std::sync::Arc;
 use tempfile::NamedTempFile;
 
-/// Metadata and tensors of a model that is being built.
+/// A model that is being built: its metadata and tensors.
 pub struct Tiny {
     architecture: &'static str,
-    /// How matrices are stored; norms and biases stay F32.
+    /// The type in which matrices are stored. Norms and biases are always F32.
     pub dtype: GgmlDType,
     metadata: Vec<(String, Value)>,
     tensors: Vec<(String, Tensor)>,
@@ -42,18 +43,18 @@ impl Tiny {
         self.value(key, Value::F32(value));
     }
 
-    /// Sets a key with the architecture's prefix.
+    /// Sets the metadata key that consists of the architecture's name, a dot and `key`.
     pub fn value(&mut self, key: &str, value: Value) {
         self.plain(&format!("{}.{key}", self.architecture), value);
     }
 
-    /// Sets a key without a prefix, replacing any of the same name.
+    /// Sets the metadata key `key` and replaces its previous value, if there is one.
     pub fn plain(&mut self, key: &str, value: Value) {
         self.metadata.retain(|(taken, _)| taken != key);
         self.metadata.push((key.to_string(), value));
     }
 
-    /// Adds a random matrix, scaled to preserve the magnitude of its input.
+    /// Adds a random matrix, scaled so that the product has about the same magnitude as the input.
     pub fn matrix(&mut self, name: &str, rows: usize, cols: usize) {
         let scale = (3.0 / cols as f32).sqrt();
         let values = self.random(rows * cols).map(|value| value * scale);
@@ -64,13 +65,14 @@ impl Tiny {
         );
     }
 
-    /// Adds random numbers around `around`: a norm's weight (1) or a bias (0).
+    /// Adds a vector of random numbers around `around`, which is 1 for the weight of a norm and 0
+    /// for a bias.
     pub fn vector(&mut self, name: &str, len: usize, around: f32) {
         let values: Vec<f32> = self.random(len).map(|value| around + value * 0.3).collect();
         self.set(name, Tensor::new(values, &Device::Cpu).unwrap());
     }
 
-    /// Sets a tensor, replacing any of the same name.
+    /// Adds a tensor, and replaces the tensor that already has this name, if there is one.
     pub fn set(&mut self, name: &str, tensor: Tensor) {
         self.tensors.retain(|(taken, _)| taken != name);
         self.tensors.push((name.to_string(), tensor));
@@ -95,7 +97,8 @@ impl Tiny {
         self.tensors.remove(at).1
     }
 
-    /// The tensors under other names, for loaders of unquantized models.
+    /// Returns the tensors under the names that loaders of unquantized models expect. `rename`
+    /// returns the name and the tensor to use.
     pub fn renamed(
         &self,
         rename: impl Fn(&str, Tensor) -> (String, Tensor),
@@ -108,8 +111,8 @@ impl Tiny {
         VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
     }
 
-    /// The model with the values of its quantized weights stored as F32, to compute with them
-    /// exactly.
+    /// Returns a copy of the model in which the values of the quantized weights are stored as F32,
+    /// so that the model can be computed without rounding activations.
     pub fn rounded(&self) -> Tiny {
         let round = |(name, tensor): &(String, Tensor)| {
             let rounded = QTensor::quantize(tensor, self.stored(name, tensor)).unwrap();
@@ -146,7 +149,8 @@ impl Tiny {
         file
     }
 
-    /// Numbers from -1 to 1: a linear congruential generator (Knuth's MMIX).
+    /// Returns `len` random numbers from -1 to 1, from a linear congruential generator (Knuth's
+    /// MMIX).
     fn random(&mut self, len: usize) -> impl Iterator<Item = f32> + '_ {
         (0..len).map(|_| {
             let state = self.state.wrapping_mul(6364136223846793005);
@@ -156,7 +160,7 @@ impl Tiny {
     }
 }
 
-/// The file as illumine loads it, with an f32 KV cache.
+/// Loads a file with illumine, with a KV cache of f32.
 pub fn ours(file: &NamedTempFile) -> Box<dyn TextModel> {
     placed(file, &exact())
 }
@@ -173,17 +177,18 @@ pub fn placed(file: &NamedTempFile, placement: &Placement) -> Box<dyn TextModel>
     load_text(gguf, placement).unwrap()
 }
 
-/// The file as candle parses it, for one of its loaders.
+/// Parses a file with candle, as input for one of candle's loaders.
 pub fn content(file: &NamedTempFile) -> (gguf_file::Content, File) {
     let mut reader = File::open(file.path()).unwrap();
     (gguf_file::Content::read(&mut reader).unwrap(), reader)
 }
 
-/// Another implementation: a function that takes some tokens and the position of the first one, and
-/// returns the logits after the last one.
+/// The forward pass of another implementation. The function takes tokens and the position of the
+/// first token, and returns the logits after the last token.
 pub type Theirs<'a> = Box<dyn FnMut(&Tensor, usize) -> candle_core::Result<Tensor> + 'a>;
 
-/// The length of the text that both models evaluate: a prompt, then tokens one by one.
+/// The number of tokens in the text that both models evaluate: a prompt of [`PROMPT`] tokens, then
+/// single tokens.
 const TOKENS: usize = 30;
 pub const PROMPT: usize = 20;
 
@@ -192,7 +197,8 @@ pub fn tokens(vocabulary: usize) -> Vec<u32> {
     (0..TOKENS).map(|at| token(at) as u32).collect()
 }
 
-/// Candle's logits, as in [`read`].
+/// Evaluates the text of [`read`] with candle and returns the logits. If `singly` is true, also
+/// evaluates the prompt token by token.
 pub fn read_theirs(mut theirs: Theirs, vocabulary: usize, singly: bool) -> Vec<f32> {
     let ids = tokens(vocabulary);
     let first = if singly { 1 } else { PROMPT };
@@ -210,7 +216,8 @@ pub fn read_theirs(mut theirs: Theirs, vocabulary: usize, singly: bool) -> Vec<f
     logits
 }
 
-/// Logits after a prompt evaluated at once, and after each of ten tokens evaluated one by one.
+/// Evaluates a prompt in one batch and then ten tokens one by one. Returns the logits after the
+/// prompt and after each of the ten tokens.
 pub fn read(model: &mut dyn TextModel) -> Vec<f32> {
     let ids = tokens(model.vocabulary());
     let mut logits = feed(model, &ids[..PROMPT], Logits::Last);
@@ -224,8 +231,8 @@ pub fn feed(model: &mut dyn TextModel, ids: &[u32], rows: Logits) -> Vec<f32> {
     model.forward(ids, rows, &|| false).unwrap().unwrap()
 }
 
-/// The maximum and root-mean-square difference of logits, in standard deviations of the expected
-/// ones.
+/// Returns the maximum difference and the root-mean-square difference of logits, in standard
+/// deviations of the expected logits.
 pub fn difference(wanted: &[f32], given: &[f32]) -> (f32, f32) {
     assert_eq!(wanted.len(), given.len());
     let len = wanted.len() as f32;

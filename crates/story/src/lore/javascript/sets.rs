@@ -7,7 +7,7 @@ pub(super) const WORD: &str = "A-Za-z0-9_";
 const SPACE: &str = "\\t-\\r \\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{feff}";
 
 impl Translator {
-    /// What a backslash followed by this character matches, inside or outside a class.
+    /// Returns what a backslash followed by the character `c` matches, inside or outside a class.
     pub(super) fn escaped(&mut self, c: char) -> Result<Set, Untranslated> {
         Ok(match c {
             'd' => Set::Ranges(DIGIT.to_string()),
@@ -52,7 +52,7 @@ impl Translator {
         Some(c)
     }
 
-    /// Parses `\u0041`, a surrogate pair or `\u{1F4A1}`.
+    /// Parses an escaped code point: `\u0041`, a surrogate pair or `\u{1F4A1}`.
     fn code_point(&mut self) -> Option<char> {
         if self.flags.unicode && self.rest().first() == Some(&'{') {
             let text: String = self.rest()[1..].iter().take_while(|c| **c != '}').collect();
@@ -131,7 +131,7 @@ impl Translator {
     }
 }
 
-/// One character, or a set of them.
+/// A single character, or a set of characters.
 pub(super) enum Set {
     Char(char),
     Ranges(String),
@@ -166,7 +166,8 @@ pub(super) fn literal(c: char) -> String {
     }
 }
 
-/// A character escaped for use in a class, where many characters are special.
+/// Returns a character in escaped form for use in a class, where many characters have a special
+/// meaning.
 fn member(c: char) -> String {
     format!("\\x{{{:x}}}", c as u32)
 }

@@ -1,4 +1,4 @@
-//! Inserts only one active entry of each group.
+//! Selects a single active entry of each group for insertion.
 
 use super::{Activation, ActiveEntry, Scan};
 use base::untrusted::clean_line;

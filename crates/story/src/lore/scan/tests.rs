@@ -129,7 +129,7 @@ fn a_key_that_forbids_stands_above_the_others() {
     assert_eq!(why, ["\"lamp\" matched, but so did \"broken\""]);
 }
 
-/// Keys may contain macros such as the character's name, as in SillyTavern.
+/// Tests that keys may contain macros such as the character's name, as in SillyTavern.
 #[test]
 fn macros_in_keys_stand_for_names() {
     let book = book(vec![entry(1, "{{char}}", "She keeps the light.")]);
@@ -148,7 +148,7 @@ fn macros_in_keys_stand_for_names() {
     assert!(fired(&book, &["There came mara."], &[]).0.is_empty());
 }
 
-/// Only inactive entries that no rule rejects can be retrieved.
+/// Tests that only inactive entries that no rule rejects can be retrieved.
 #[test]
 fn what_nothing_names_is_told() {
     let rests = LoreEntry {

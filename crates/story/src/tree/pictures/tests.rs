@@ -87,7 +87,7 @@ fn a_version_takes_the_others_place_and_both_are_kept() {
 }
 
 /// Draws a picture after each passage, then replaces the text of one passage. Returns the story's
-/// text, and the byte offset of each picture in it.
+/// text, and the byte offset of each picture in that text.
 fn edited(passages: &[&str], index: usize, new: &str) -> (String, Vec<usize>) {
     let mut story = told(passages);
     for passage in 0..passages.len() {

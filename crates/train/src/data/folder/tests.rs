@@ -6,7 +6,7 @@ use image::{ImageFormat, Rgba, RgbaImage};
 use std::fs;
 use tempfile::TempDir;
 
-/// Stops the work at its first check.
+/// An observer that cancels the work at the first check.
 struct AlwaysCancelled;
 
 impl Observer for AlwaysCancelled {
@@ -19,7 +19,8 @@ impl Observer for AlwaysCancelled {
 
 const RED: Rgba<u8> = Rgba([200, 30, 30, 255]);
 
-/// A folder of pictures with these names, each in its own colour.
+/// Creates a folder of pictures with the names in `names`. Up to 31 pictures all have different
+/// colours.
 fn folder(names: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (number, name) in names.iter().enumerate() {
@@ -50,7 +51,7 @@ fn refused(folder: &TempDir) -> String {
     found.unwrap_err().to_string()
 }
 
-/// The captions and the style of each picture, in the order of the pictures.
+/// Returns the captions and the style of each picture, in the order of the pictures.
 fn told(folder: &ImageFolder) -> Vec<(String, String)> {
     let pictures = &folder.pictures;
     let one = |at: usize| {

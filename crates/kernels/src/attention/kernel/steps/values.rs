@@ -1,4 +1,4 @@
-//! The last step of a tile: the weighted sum of values.
+//! The last step of a tile, which computes the weighted sums of the values.
 
 use super::super::Tile;
 use super::{AHEAD, put};
@@ -6,19 +6,20 @@ use crate::attention::kv::Heads;
 use crate::lanes::{KvElement, Lanes, SCALE_GROUP, WIDTH, prefetch};
 use std::ops::Range;
 
-/// The number of positions whose values are widened at a time: as many as fit in the L1 cache.
+/// The number of positions whose values are widened at a time. These values fit in the L1 cache.
 const CHUNK: usize = 4 * WIDTH;
 
-/// The length of the scratch space: a chunk of widened values and the rows' partial sums.
+/// Returns the length of the scratch space. It has room for a chunk of widened values and for the
+/// partial sums of the rows.
 pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     (CHUNK + rows) * heads.width()
 }
 
-/// Sums the weighted values for R rows and a range of dimensions; returns R.
+/// Computes the weighted sums of the values for R rows and a range of dimensions. Returns R.
 ///
 /// # Safety
-/// The CPU supports the instructions of `L`, the scores are the tile's, and nothing else accesses
-/// the outputs.
+/// The CPU supports the instructions of `L`, the scores belong to the tile, and nothing else
+/// accesses the outputs.
 #[inline(always)]
 pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
     tile: &Tile<N>,
@@ -45,10 +46,11 @@ pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
     R
 }
 
-/// Sums the weighted values for R rows: 16 D dimensions of a head, starting at `column`.
+/// Computes the weighted sums of the values for R rows and 16 D dimensions, starting at dimension
+/// `column` of the head.
 ///
 /// # Safety
-/// As for [`weigh_columns`]; the columns are the head's.
+/// The conditions of [`weigh_columns`] apply. The dimensions belong to the head.
 #[inline(always)]
 unsafe fn weigh<L: Lanes, N: KvElement, const R: usize, const D: usize>(
     tile: &Tile<N>,
@@ -100,11 +102,13 @@ unsafe fn weigh<L: Lanes, N: KvElement, const R: usize, const D: usize>(
     }
 }
 
-/// Sums the weighted values of all rows, one chunk of positions at a time: the values of a chunk
-/// are widened once for all rows, whose partial sums stay in memory meanwhile.
+/// Computes the weighted sums of the values for all rows, one chunk of positions at a time. The
+/// values of a chunk are widened only once for all rows. The partial sums of the rows are in memory
+/// between chunks.
 ///
 /// # Safety
-/// As for [`weigh_columns`]; `wide` has room for a chunk.
+/// The conditions of [`weigh_columns`] apply. `wide` has room for a chunk of values and for the
+/// partial sums of the rows.
 #[inline(always)]
 pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
     tile: &Tile<N>,
@@ -178,19 +182,20 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
     }
 }
 
-/// A range of positions of a row.
+/// A range of positions, for a row of scores.
 #[derive(Clone, Copy)]
 struct Chunk {
-    /// The index at which the scores of these positions begin in the row.
+    /// The index of the first position's score in the row.
     place: usize,
-    /// How many of these positions the row sees.
+    /// The number of positions in the range that the row sees.
     count: usize,
 }
 
-/// Adds a chunk of values `[positions, len]` to the sums of R rows, `[R, len]`.
+/// Multiplies a chunk of values `[positions, len]` by the scores of R rows, and adds the products
+/// to the rows' sums `[R, len]`.
 ///
 /// # Safety
-/// As for [`weigh_columns`]; the chunk must lie within the scores of each row.
+/// The conditions of [`weigh_columns`] apply. The chunk must lie within the scores of each row.
 #[inline(always)]
 unsafe fn add_chunk<L: Lanes, const R: usize>(
     scores: *const f32,
@@ -219,10 +224,10 @@ unsafe fn add_chunk<L: Lanes, const R: usize>(
     }
 }
 
-/// [`add_chunk`] for 16 D columns.
+/// Does what [`add_chunk`] does, for 16 D columns.
 ///
 /// # Safety
-/// As for [`add_chunk`]; the columns are the head's.
+/// The conditions of [`add_chunk`] apply. The columns belong to the head.
 #[inline(always)]
 unsafe fn add_columns<L: Lanes, const R: usize, const D: usize>(
     scores: *const f32,

@@ -2,18 +2,19 @@
 
 use std::arch::x86_64::*;
 
-/// Four groups of 4 columns of 8 rows.
+/// The codes of 16 columns of 8 rows, as four groups of 4 columns.
 pub(super) type Quad = [__m256i; 4];
 
-/// How 32 columns of weights become codes.
+/// A storage form of weight codes, and how 32 columns of a strip are decoded.
 pub(crate) trait Codes {
-    /// Bytes of 32 columns.
+    /// The number of bytes that 32 columns of a strip take.
     const BYTES: usize;
-    /// Bits of a code.
+    /// The number of bits of a code.
     const BITS: u32;
-    /// The code that stands for zero, in formats without minima.
+    /// The code that stands for zero. Used only in formats without minima.
     const ZERO: i32 = 1 << (Self::BITS - 1);
-    /// Loads the codes of the 8 rows from `side * 8` on: the first 16 columns, then the last 16.
+    /// Loads the codes of 8 rows of a block: rows 0 to 7 if `side` is 0, rows 8 to 15 if it is 1.
+    /// Returns the first 16 columns and the last 16 columns.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `quants` points to a block of codes
@@ -21,19 +22,21 @@ pub(crate) trait Codes {
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2];
 }
 
-/// How the scales of a block are stored.
+/// A storage form of a block's scales, and how they are loaded.
 pub(crate) trait Scales {
-    /// Whether blocks have minima.
+    /// Whether the blocks have minima.
     const MINIMA: bool = false;
     /// Whether each half of a block has its own integer scale.
     const HALVES: bool = false;
-    /// Loads the scale and the minimum of block `b` for each of the 8 rows from `side * 8` on.
+    /// Loads the scales and the minima of block `b` for 8 rows: rows 0 to 7 if `side` is 0, rows 8
+    /// to 15 if it is 1.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
     /// strip with block `b`.
     unsafe fn of(scales: *const u8, b: usize, side: usize) -> (__m256, __m256);
-    /// Loads the integer scales of both halves of block `b`; zeros if `HALVES` is false.
+    /// Loads the integer scales of block `b`, first for the first 16 columns and then for the last
+    /// 16. Returns zeros if `HALVES` is false.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
@@ -45,11 +48,12 @@ pub(crate) trait Scales {
     }
 }
 
-/// Weights stored as floats.
+/// A storage form of weights that are plain floats.
 pub(super) trait Floats {
-    /// Bytes of one weight.
+    /// The number of bytes of one weight.
     const BYTES: usize;
-    /// Half a column: the rows from `side * 8` on.
+    /// Loads the weights of 8 rows of a column: rows 0 to 7 if `side` is 0, rows 8 to 15 if it is
+    /// 1.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and sixteen weights can be read.
@@ -101,7 +105,7 @@ impl Codes for Q5 {
     }
 }
 
-/// Expands each of 32 bits to a byte, 0 or 16.
+/// Expands each of 32 bits to a byte: 16 if the bit is set, otherwise 0.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn spread(bits: i32) -> __m256i {
@@ -299,7 +303,7 @@ unsafe fn register(at: *const u8) -> __m256i {
     unsafe { _mm256_loadu_si256(at.cast()) }
 }
 
-/// Loads 8 of 16 half floats: the lower ones for side 0, the upper ones for side 1.
+/// Loads 8 of 16 half floats as floats: the first 8 if `side` is 0, the last 8 if it is 1.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and sixteen half floats can be read.
@@ -310,7 +314,7 @@ unsafe fn f16_values(at: *const u8, side: usize) -> __m256 {
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(at.add(side * 16).cast()) })
 }
 
-/// Loads 8 of 16 signed bytes as floats: the lower ones for side 0, the upper ones for side 1.
+/// Loads 8 of 16 signed bytes as floats: the first 8 if `side` is 0, the last 8 if it is 1.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and sixteen bytes can be read.

@@ -2,13 +2,14 @@
 
 use std::arch::x86_64::*;
 
-/// How 32 columns of weights become codes.
+/// A storage form of weight codes, and how 32 columns of a strip are decoded.
 pub(crate) trait Codes {
-    /// Bytes of 32 columns.
+    /// The number of bytes that 32 columns of a strip take.
     const BYTES: usize;
-    /// The code that stands for zero, in formats without minima.
+    /// The code that stands for zero. Used only in formats without minima.
     const ZERO: i32;
-    /// Loads two groups of 4 columns each: group `g`, which is below 4, and group `g + 4`.
+    /// Loads the codes of two groups of 4 columns: group `g`, which must be less than 4, and group
+    /// `g + 4`.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `quants` points to a block of codes
@@ -16,19 +17,20 @@ pub(crate) trait Codes {
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i);
 }
 
-/// How the scales of a block are stored.
+/// A storage form of a block's scales, and how they are loaded.
 pub(crate) trait Scales {
-    /// Whether blocks have minima.
+    /// Whether the blocks have minima.
     const MINIMA: bool = false;
     /// Whether each half of a block has its own integer scale.
     const HALVES: bool = false;
-    /// The scale and minimum of block `b` in all rows.
+    /// Loads the scales and the minima of block `b` for all 16 rows.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
     /// strip with block `b`.
     unsafe fn of(scales: *const u8, b: usize) -> (__m512, __m512);
-    /// Loads the integer scales of both halves of block `b`; zeros if `HALVES` is false.
+    /// Loads the integer scales of block `b`, first for the first 16 columns and then for the last
+    /// 16. Returns zeros if `HALVES` is false.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
@@ -40,11 +42,11 @@ pub(crate) trait Scales {
     }
 }
 
-/// Weights stored as floats.
+/// A storage form of weights that are plain floats.
 pub(crate) trait Floats {
-    /// Bytes of one weight.
+    /// The number of bytes of one weight.
     const BYTES: usize;
-    /// A column of 16 rows.
+    /// Loads the weights of a column, one for each of the 16 rows.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and sixteen weights can be read.
@@ -116,7 +118,7 @@ impl Codes for Q6 {
     }
 }
 
-/// Bit pair `g` of every byte, moved to bits 4 and 5.
+/// Returns bits `2 * g` and `2 * g + 1` of every byte, moved to bits 4 and 5. `g` is at most 3.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 fn bit_pairs(bytes: __m512i, g: usize) -> __m512i {
@@ -230,7 +232,7 @@ impl Scales for SuperBlockHalves {
     }
 }
 
-/// Loads 16 half floats.
+/// Loads 16 half floats as floats.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and sixteen half floats can be read.
@@ -241,7 +243,7 @@ unsafe fn f16_values(at: *const u8) -> __m512 {
     _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
 }
 
-/// Loads 16 signed bytes.
+/// Loads 16 signed bytes as floats.
 ///
 /// # Safety
 /// The processor supports this family's instructions, and sixteen bytes can be read.
