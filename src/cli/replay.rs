@@ -62,6 +62,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let mut loader = environment::loader(paths, &args.common)?;
     plan.identify(&loader);
     let truth = Truth::open(args)?;
+    plan.follow(&truth);
     truth.prepare(&mut loader);
     let reports = Reports::open(wanted, args.stable)?;
     let mut sink = Sink::new(&plan, first_report(args, truth.mode()), reports);
@@ -75,7 +76,8 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         if !args.stable && retries > 0 {
             sink.run.retries = Some(retries);
         }
-        truth.finish(&mut sink.run, interrupted)?;
+        let every_case_ran = sink.run.cases() == plan.cases.len();
+        truth.finish(&mut sink.run, every_case_ran, args.stable)?;
         let (why, stopped) = (why_stopped(&sink, interrupted), sink.stopped.clone());
         Ok((sink.close(why)?, stopped))
     });

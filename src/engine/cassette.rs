@@ -44,9 +44,10 @@ pub struct CassetteLoader<L> {
     pub findings: Arc<Findings>,
 }
 
-/// What playing or verifying found.
+/// What playing or verifying found for one engine, and the case that it runs.
 #[derive(Default)]
 pub struct Findings {
+    case: Mutex<String>,
     discrepancy: Mutex<Option<Discrepancy>>,
     agreement: Arc<Mutex<Agreement>>,
 }
@@ -55,9 +56,19 @@ impl Findings {
     /// The findings of another engine, whose agreement counts together with this one's.
     pub fn of_another_engine(&self) -> Findings {
         Findings {
+            case: Mutex::default(),
             discrepancy: Mutex::default(),
             agreement: self.agreement.clone(),
         }
+    }
+
+    /// Notes the case that makes the next requests.
+    pub fn begin_case(&self, case: &str) {
+        *lock(&self.case) = case.to_string();
+    }
+
+    fn case(&self) -> String {
+        lock(&self.case).clone()
     }
 
     /// Takes the explanation of the last request that failed because of the cassette.
@@ -100,7 +111,8 @@ impl<L: Loader> Loader for CassetteLoader<L> {
                     about: inner.about().clone(),
                     capabilities: inner.capabilities(),
                 });
-                Box::new(Recorder::new(inner, tape.clone()))
+                let findings = self.findings.clone();
+                Box::new(Recorder::new(inner, tape.clone(), findings))
             }
             Use::Play {
                 cassette,

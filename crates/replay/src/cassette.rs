@@ -59,6 +59,9 @@ pub struct RecordedModel {
 pub struct Take {
     /// The key of `question`.
     pub key: String,
+    /// The script and the case that made the request.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub case: String,
     pub question: Question,
     /// Each event with its time in milliseconds after the request; the last one ends the answer.
     pub events: Vec<(f64, RecordedEvent)>,
@@ -87,6 +90,7 @@ impl Take {
     pub fn new(question: Question, events: Vec<(f64, RecordedEvent)>) -> Take {
         Take {
             key: question.key(),
+            case: String::new(),
             question,
             events,
             scores: Vec::new(),
@@ -97,7 +101,7 @@ impl Take {
     pub fn passages(&self) -> Vec<WrittenPassage> {
         let count = match self.question.kind {
             Kind::Passage | Kind::Candidates => self.question.requests.len(),
-            Kind::Alternatives | Kind::Explain | Kind::Count | Kind::Start => 0,
+            Kind::Alternatives | Kind::Explain | Kind::Count | Kind::Start | Kind::Perplexity => 0,
         };
         let mut passages = vec![WrittenPassage::default(); count];
         for (_, event) in &self.events {
@@ -136,7 +140,8 @@ impl Take {
                 | RecordedEvent::Alternatives(_)
                 | RecordedEvent::Explained(_)
                 | RecordedEvent::Count(_)
-                | RecordedEvent::Start(_) => {}
+                | RecordedEvent::Start(_)
+                | RecordedEvent::Perplexity(_) => {}
             }
         }
         passages

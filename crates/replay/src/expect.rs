@@ -103,6 +103,17 @@ impl Check {
             Check::Number(Quantity::Latency | Quantity::TokensPerSecond, _)
         )
     }
+
+    /// Whether the check needs the text encoder.
+    pub fn uses_encoder(&self) -> bool {
+        matches!(
+            self,
+            Check::Number(
+                Quantity::Similar(_) | Quantity::SimilarTo(_) | Quantity::PictureShows(_),
+                _
+            )
+        )
+    }
 }
 
 /// A number that can be compared.

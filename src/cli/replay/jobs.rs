@@ -1,4 +1,5 @@
-//! Runs the cases on threads: those that use only model servers side by side, the others in turn.
+//! Runs the cases on threads: those that use no model in this process side by side, the others in
+//! turn.
 
 use super::news::{Halt, News};
 use super::page::ReplayPage;
@@ -24,13 +25,13 @@ pub(super) struct Lane {
     cases: Vec<usize>,
     next: AtomicUsize,
     threads: usize,
-    /// Whether the cases use only model servers.
+    /// Whether the cases use no model in this process.
     remote: bool,
 }
 
 impl Lane {
-    /// Divides the cases: with several jobs, those that use only model servers get a lane of their
-    /// own.
+    /// Divides the cases: with several jobs, those that use no model in this process get a lane of
+    /// their own.
     pub(super) fn divide(
         cases: impl IntoIterator<Item = usize>,
         jobs: usize,

@@ -54,7 +54,7 @@ pub(super) fn launch(
 ) -> Result<u64, Failed> {
     let args = plan.args;
     let servers = loader.backends.clone();
-    let is_server = |model: &str| servers.find(model).is_some();
+    let is_server = |model: &str| truth.plays() || servers.find(model).is_some();
     let jobs = usize::from(args.many.jobs);
     let count = cases.len();
     let lanes = Lane::divide(cases, jobs, |index| plan.is_remote(index, &is_server));

@@ -6,6 +6,7 @@ use super::super::page::Progress as Meter;
 use super::super::shard::Shard;
 use super::super::{Exit, Failed};
 use super::rerun::rerun;
+use super::truth::Truth;
 use super::{stable, usage};
 use base::hash::fnv1a;
 use base::untrusted::clean_line;
@@ -31,6 +32,9 @@ pub(super) struct Plan<'a> {
     last: SettingOverrides,
     /// The current folder.
     here: Option<PathBuf>,
+    /// The cassette whose answers are used or recorded, and what else the results depend on.
+    cassette: Option<PathBuf>,
+    basis: String,
     /// The name and checksum of each model that a case starts with.
     identities: BTreeMap<String, String>,
 }
@@ -50,6 +54,8 @@ impl<'a> Plan<'a> {
             asked: environment::asked(&args.common)?,
             last: last.clone(),
             here: environment::current_folder(),
+            cassette: None,
+            basis: String::new(),
             identities: BTreeMap::new(),
         };
         for index in 0..plan.cases.len() {
@@ -89,6 +95,12 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Takes over where the answers come from.
+    pub(super) fn follow(&mut self, truth: &Truth) {
+        self.cassette = truth.cassette().map(PathBuf::from);
+        self.basis = truth.basis().to_string();
+    }
+
     /// The digest of everything that a case's result depends on.
     pub(super) fn digest(&self, index: usize) -> String {
         let (script, case) = self.cases[index];
@@ -96,7 +108,10 @@ impl<'a> Plan<'a> {
         let model = self.identities.get(&settings.model);
         let model = model.map_or(settings.model.as_str(), String::as_str);
         let goldens = Goldens::of(&script.path, false);
-        case.digest(&settings, model, &goldens)
+        match self.basis.is_empty() {
+            true => case.digest(&settings, model, &goldens),
+            false => case.digest(&settings, &format!("{model}\n{}", self.basis), &goldens),
+        }
     }
 
     /// The script and the name of a case, as reports show them.
@@ -124,19 +139,23 @@ impl<'a> Plan<'a> {
         if self.args.stable {
             let (script, _) = self.cases[index];
             (report.seconds, report.tokens_per_second) = (None, None);
-            stable::shorten(&mut report, &script.path, self.here.as_deref());
+            let paths = [Some(script.path.as_path()), self.cassette.as_deref()];
+            for path in paths.into_iter().flatten() {
+                stable::shorten(&mut report, path, self.here.as_deref());
+            }
         }
         report
     }
 
-    /// Whether a case uses only model servers, so that other cases may run beside it.
+    /// Whether a case uses no model in this process, so that other cases may run beside it.
+    /// `is_server` says whether a text model is elsewhere.
     pub(super) fn is_remote(&self, index: usize, is_server: &dyn Fn(&str) -> bool) -> bool {
         let (_, case) = self.cases[index];
         let Ok(settings) = self.settings(index) else {
             return false;
         };
         let line = |step: &Step| match step {
-            Step::Expect(_) => true,
+            Step::Expect(expectation) => !expectation.check.uses_encoder(),
             Step::Line { text, .. } => match command::parse(text) {
                 // The image model and the text encoder are in this process.
                 Ok(Command::Draw(_) | Command::Illustrate(_)) => false,

@@ -175,7 +175,7 @@ fn not_written(path: &Path, error: &dyn Display) -> Failed {
 }
 
 fn tap(entries: impl Iterator<Item = Entry>, ending: &Ending) -> String {
-    let mut text = report::tap_plan(ending.cases);
+    let mut text = report::tap_plan(ending.run, ending.cases);
     for (at, entry) in entries.enumerate() {
         if let Entry::Ran(case) = entry {
             text += &report::tap_case(at + 1, &case);

@@ -134,12 +134,18 @@ impl<'a> Runner<'a> {
         };
         self.page.drawn.clear();
         self.counted = 0;
-        let mut fault = self.begin(settings).err();
+        // A cassette keeps no folders, so that it can be played elsewhere.
+        let name = script.path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy();
+        self.findings.begin_case(&format!("{name}: {}", case.name));
+        let begun = self.begin(settings);
         if self.interrupted() {
             return None;
         }
-        if let Some((why, _)) = &fault {
-            report.error = Some(failure(&case.at, "model", why));
+        let mut fault = None;
+        if let Err((why, exit)) = begun {
+            report.error = Some(failure(&case.at, "model", &why));
+            fault = Some(exit);
         }
         let began = Instant::now();
         let goldens = Goldens::of(&script.path, self.args.update_golden);
@@ -157,21 +163,17 @@ impl<'a> Runner<'a> {
                         && !(expected && self.refused.is_some())
                     {
                         let error = failure(at, text, &why);
-                        if let Some(found) = self.truth.explain(&self.findings, &error) {
-                            report.checked += 1;
-                            report.failures.push(found);
-                            break;
-                        }
-                        report.error = Some(error);
-                        fault = Some((why, exit));
+                        fault = self.broken(&mut report, error, exit);
+                        break;
                     }
                 }
                 Step::Expect(expectation) => match self.check(expectation, &goldens) {
                     Ok(finding) => report.add(expectation, finding, self.args.stable),
                     Err((why, exit)) => {
                         let source = format!("expect {}", expectation.source);
-                        report.error = Some(failure(&expectation.at, &source, &why));
-                        fault = Some((why, exit));
+                        let error = failure(&expectation.at, &source, &why);
+                        fault = self.broken(&mut report, error, exit);
+                        break;
                     }
                 },
             }
@@ -183,8 +185,23 @@ impl<'a> Runner<'a> {
             report.story = Some(bare_text(self.studio.story()));
         }
         report.pictures = std::mem::take(&mut self.page.drawn);
-        let fault = fault.map(|(_, exit)| exit);
         Some(Ran { report, fault })
+    }
+
+    /// Reports why a case ends early: as a failure if a request disagrees with the cassette, or else
+    /// as an error, whose exit code is returned.
+    fn broken(&self, report: &mut CaseReport, error: Failure, exit: Exit) -> Option<Exit> {
+        match self.truth.explain(&self.findings, &error) {
+            Some(found) => {
+                report.checked += 1;
+                report.failures.push(found);
+                None
+            }
+            None => {
+                report.error = Some(error);
+                Some(exit)
+            }
+        }
     }
 
     /// Starts an empty session, and loads its model.

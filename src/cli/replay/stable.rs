@@ -3,17 +3,12 @@
 use replay::report::{CaseReport, Failure};
 use std::path::Path;
 
-/// Shortens the path of a script given by its whole path: below `here`, the current folder, it
-/// becomes relative; elsewhere, only the file's name is left.
-pub(super) fn shorten(report: &mut CaseReport, script: &Path, here: Option<&Path>) {
-    if !script.is_absolute() {
-        return;
-    }
-    let here = here.filter(|here| script.starts_with(here));
-    let Some(folder) = here.or(script.parent()) else {
+/// Shortens the path of a script or cassette given by its whole path: below `here`, the current
+/// folder, it becomes relative; elsewhere, only the file's name is left.
+pub(super) fn shorten(report: &mut CaseReport, path: &Path, here: Option<&Path>) {
+    let Some(prefix) = prefix(path, here) else {
         return;
     };
-    let prefix = format!("{}/", folder.display());
     let shorten = |text: &mut String| {
         if text.contains(&prefix) {
             *text = text.replace(&prefix, "");
@@ -30,6 +25,25 @@ pub(super) fn shorten(report: &mut CaseReport, script: &Path, here: Option<&Path
             shorten(text);
         }
     }
+}
+
+/// A path as [`shorten`] leaves it.
+pub(super) fn shortened(path: &Path, here: Option<&Path>) -> String {
+    let text = path.to_string_lossy();
+    let prefix = prefix(path, here);
+    let short = prefix.and_then(|prefix| text.strip_prefix(&prefix).map(str::to_string));
+    short.unwrap_or_else(|| text.into_owned())
+}
+
+/// The part of a whole path that is left out.
+fn prefix(path: &Path, here: Option<&Path>) -> Option<String> {
+    if !path.is_absolute() {
+        return None;
+    }
+    let here = here.filter(|here| path.starts_with(here));
+    let folder = here.or(path.parent())?;
+    let folder = folder.display().to_string();
+    Some(format!("{}/", folder.trim_end_matches('/')))
 }
 
 #[cfg(test)]
@@ -70,5 +84,12 @@ mod tests {
             Some(Path::new("/home/ada/tales")),
         );
         assert_eq!(relative, report("tales/a.illum"));
+        let short = |path: &str| super::shortened(Path::new(path), Some(Path::new("/srv")));
+        assert_eq!(short("/srv/tapes/a.tape"), "tapes/a.tape");
+        assert_eq!(short("/tmp/a.tape"), "a.tape");
+        assert_eq!(
+            (short("/a.tape"), short("../a.tape")),
+            ("a.tape".to_string(), "../a.tape".to_string())
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! The truth of a replay: what its answers are compared with, and where they come from.
 
 use super::super::args::{Replay, ReplayTruth as Args};
-use super::super::environment::BUILD;
-use super::super::{Exit, Failed};
+use super::super::environment::{self, BUILD};
+use super::super::{Exit, Failed, complain};
 use super::quoting::shell_quoted;
+use super::stable;
 use super::usage;
 use base::untrusted::clean_line;
 use illumine::engine::cassette::{CassetteLoader, Findings, Use};
@@ -22,7 +23,9 @@ pub(super) struct Truth {
     used: Option<Use>,
     findings: Findings,
     /// The cassette as the user named it.
-    cassette: Option<String>,
+    cassette: Option<PathBuf>,
+    /// What the results depend on besides the scripts and the model.
+    basis: String,
     /// The command that records the cassette again.
     record_again: String,
 }
@@ -68,9 +71,10 @@ impl Truth {
         };
         Ok(Truth {
             mode,
+            basis: basis(mode, used.as_ref()),
             used,
             findings: Findings::default(),
-            cassette: path.map(|path| clean_line(&path.to_string_lossy())),
+            cassette: path.cloned(),
             record_again: record_again(&replay.files, path),
         })
     }
@@ -79,9 +83,24 @@ impl Truth {
         self.mode
     }
 
+    /// The cassette as the user named it.
+    pub(super) fn cassette(&self) -> Option<&Path> {
+        self.cassette.as_deref()
+    }
+
+    /// What the results depend on besides the scripts and the model; empty if there is nothing else.
+    pub(super) fn basis(&self) -> &str {
+        &self.basis
+    }
+
+    /// Whether the text models' answers come from a cassette, so that no model writes.
+    pub(super) fn plays(&self) -> bool {
+        self.mode == RunMode::Cassette
+    }
+
     /// Makes sure that a played cassette needs no network, not even by chance.
     pub(super) fn prepare(&self, loader: &mut ModelLoader) {
-        loader.store.offline |= matches!(self.used, Some(Use::Play { .. }));
+        loader.store.offline |= self.plays();
     }
 
     /// An engine that answers as this truth says, and its findings.
@@ -116,13 +135,28 @@ impl Truth {
         })
     }
 
-    /// Completes the report, and the cassette unless the run was interrupted.
-    pub(super) fn finish(&self, run: &mut RunReport, interrupted: bool) -> Result<(), Failed> {
-        run.cassette.clone_from(&self.cassette);
+    /// Completes the report, and the cassette if every case ran.
+    pub(super) fn finish(
+        &self,
+        run: &mut RunReport,
+        every_case_ran: bool,
+        stable: bool,
+    ) -> Result<(), Failed> {
+        let path = self.cassette().map(|path| match stable {
+            true => stable::shortened(path, environment::current_folder().as_deref()),
+            false => path.to_string_lossy().into_owned(),
+        });
+        run.cassette = path.map(|path| clean_line(&path));
         match &self.used {
             None => {}
-            // Nothing was recorded.
-            Some(Use::Record(_)) if interrupted => run.cassette = None,
+            // An incomplete cassette would replace one that may be complete.
+            Some(Use::Record(_)) if !every_case_ran => {
+                if let Some(path) = run.cassette.take() {
+                    complain(&format!(
+                        "The cassette {path} was not written, because some cases did not run"
+                    ));
+                }
+            }
             Some(Use::Record(tape)) => {
                 let finished = tape.finish();
                 finished.map_err(|error| Failed::new(Exit::Engine, error))?;
@@ -135,6 +169,19 @@ impl Truth {
             }
         }
         Ok(())
+    }
+}
+
+/// What the results depend on besides the scripts and the model.
+fn basis(mode: RunMode, used: Option<&Use>) -> String {
+    let mode = mode.name();
+    match used {
+        None | Some(Use::Record(_)) => String::new(),
+        Some(Use::Play { cassette, .. }) => format!("{mode} {}", cassette.digest()),
+        Some(Use::Verify {
+            cassette,
+            tolerance,
+        }) => format!("{mode} {} {tolerance:?}", cassette.digest()),
     }
 }
 

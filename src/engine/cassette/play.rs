@@ -2,6 +2,7 @@
 
 use super::Findings;
 use crate::engine::backend::{Answer, Backend, Failure, Listener};
+use base::progress::Observer;
 use base::untrusted::clean_line;
 use replay::cassette::event::{RecordedEvent, at_place, with_place};
 use replay::cassette::question::{Kind, Question};
@@ -44,7 +45,7 @@ impl Player {
     }
 
     fn find(&self, question: &Question) -> Result<Take, Failure> {
-        let found = self.cassette.answer(question);
+        let found = self.cassette.answer(question, &self.findings.case());
         found.map_err(|missing| self.findings.report(*missing))
     }
 
@@ -164,6 +165,19 @@ impl Backend for Player {
             *text = clean_line(text);
         }
         Ok(report)
+    }
+
+    fn perplexity(
+        &mut self,
+        before: &str,
+        text: &str,
+        _observer: &dyn Observer,
+    ) -> Result<Option<f64>, Failure> {
+        let question = Question::perplexity(&self.model.about.sha256, before, text);
+        let RecordedEvent::Perplexity(number) = self.only(&question)? else {
+            return Err(unfit());
+        };
+        Ok(Some(number))
     }
 
     fn count_tokens(&self, text: &str) -> Result<usize, Failure> {

@@ -1,5 +1,6 @@
 //! A backend that records what another one answers.
 
+use super::Findings;
 use crate::engine::backend::{Answer, Backend, Failure, Listener, Quiet};
 use base::progress::{Cancelled, Observer};
 use replay::cassette::event::{RecordedEvent, place_of};
@@ -18,11 +19,16 @@ use story::{Event, ModelInfo, NodeId, Status};
 pub struct Recorder {
     inner: Box<dyn Backend>,
     tape: Arc<Tape>,
+    findings: Arc<Findings>,
 }
 
 impl Recorder {
-    pub fn new(inner: Box<dyn Backend>, tape: Arc<Tape>) -> Recorder {
-        Recorder { inner, tape }
+    pub fn new(inner: Box<dyn Backend>, tape: Arc<Tape>, findings: Arc<Findings>) -> Recorder {
+        Recorder {
+            inner,
+            tape,
+            findings,
+        }
     }
 
     /// Lets `answer` write passages, and records them.
@@ -50,7 +56,8 @@ impl Recorder {
             }
             Err(failure) => events.push((time, failed(failure))),
         }
-        let mut take = self.take(kind, requests, events);
+        let question = Question::new(kind, &self.inner.about().sha256, requests);
+        let mut take = self.take(question, events);
         take.scores = take
             .passages()
             .iter()
@@ -79,20 +86,17 @@ impl Recorder {
         score.map(|score| RecordedScore::new(&score))
     }
 
-    fn take(
-        &self,
-        kind: Kind,
-        requests: &[TextRequest],
-        events: Vec<(f64, RecordedEvent)>,
-    ) -> Take {
-        let question = Question::new(kind, &self.inner.about().sha256, requests);
-        Take::new(question, events)
+    fn take(&self, question: Question, events: Vec<(f64, RecordedEvent)>) -> Take {
+        Take {
+            case: self.findings.case(),
+            ..Take::new(question, events)
+        }
     }
 
     /// Records an answer that is a single event.
     fn note(&self, question: Question, began: Instant, event: RecordedEvent) {
         let events = vec![(milliseconds(began), event)];
-        self.tape.answer(Take::new(question, events));
+        self.tape.answer(self.take(question, events));
     }
 }
 
@@ -146,6 +150,26 @@ impl Backend for Recorder {
         let question = Question::new(Kind::Explain, model, from_ref(request));
         self.note(question, began, event);
         explained
+    }
+
+    fn perplexity(
+        &mut self,
+        before: &str,
+        text: &str,
+        observer: &dyn Observer,
+    ) -> Result<Option<f64>, Failure> {
+        let began = Instant::now();
+        let measured = self.inner.perplexity(before, text, observer);
+        let event = match &measured {
+            Ok(None) => return measured,
+            // JSON has no infinity; without an answer, the request fails when it is played.
+            Ok(Some(number)) if !number.is_finite() => return measured,
+            Ok(Some(number)) => RecordedEvent::Perplexity(*number),
+            Err(failure) => failed(failure),
+        };
+        let question = Question::perplexity(&self.inner.about().sha256, before, text);
+        self.note(question, began, event);
+        measured
     }
 
     fn score(

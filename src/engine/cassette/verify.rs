@@ -49,7 +49,7 @@ impl Verifier {
     fn verify(&mut self, kind: Kind, requests: &[TextRequest], listener: &dyn Listener) -> Answer {
         let own = self.inner.about().clone();
         let question = Question::new(kind, &own.sha256, requests);
-        let take = self.cassette.answer(&question);
+        let take = self.cassette.answer(&question, &self.findings.case());
         let take = take.map_err(|missing| self.findings.report(*missing))?;
         let recorded = self.cassette.model_with(&take.question.model).cloned();
         let recorded = recorded.unwrap_or_default();
@@ -141,6 +141,15 @@ impl Backend for Verifier {
 
     fn explain(&mut self, request: &TextRequest) -> Result<ContextReport, Failure> {
         self.inner.explain(request)
+    }
+
+    fn perplexity(
+        &mut self,
+        before: &str,
+        text: &str,
+        observer: &dyn Observer,
+    ) -> Result<Option<f64>, Failure> {
+        self.inner.perplexity(before, text, observer)
     }
 
     fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {

@@ -16,7 +16,10 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
-use story::message::{Alternative, Capabilities, ContextReport, PassageStats, TextRequest};
+use story::message::{
+    Alternative, Capabilities, ContextReport, PassageScore, PassageStats, TextRequest,
+    WrittenPassage,
+};
 use story::{Event, ModelInfo, NodeId, Status};
 
 /// How requests are sent to a server.
@@ -264,6 +267,37 @@ impl Backend for Turns {
         } = self;
         let sent = server.gate.send(&Unobserved, || replica.explain(request));
         sent.unwrap_or_else(|| Err(Failure::engine("The request was cancelled")))
+    }
+
+    fn perplexity(
+        &mut self,
+        before: &str,
+        text: &str,
+        observer: &dyn Observer,
+    ) -> Result<Option<f64>, Failure> {
+        let Turns {
+            server, replica, ..
+        } = self;
+        let sent = server
+            .gate
+            .send(observer, || replica.perplexity(before, text, observer));
+        sent.unwrap_or(Ok(None))
+    }
+
+    fn score(
+        &mut self,
+        request: &TextRequest,
+        passage: &WrittenPassage,
+        slack: f64,
+        listener: &dyn Listener,
+    ) -> Result<Option<PassageScore>, Failure> {
+        let Turns {
+            server, replica, ..
+        } = self;
+        let sent = server.gate.send(listener, || {
+            replica.score(request, passage, slack, listener)
+        });
+        sent.unwrap_or(Ok(None))
     }
 
     fn count_tokens(&self, text: &str) -> Result<usize, Failure> {

@@ -76,6 +76,7 @@ pub enum RecordedEvent {
     Explained(ContextReport),
     Count(usize),
     Start(Option<StoryPlace>),
+    Perplexity(f64),
 }
 
 impl RecordedEvent {
@@ -213,7 +214,8 @@ impl RecordedEvent {
             | RecordedEvent::Alternatives(_)
             | RecordedEvent::Explained(_)
             | RecordedEvent::Count(_)
-            | RecordedEvent::Start(_) => return None,
+            | RecordedEvent::Start(_)
+            | RecordedEvent::Perplexity(_) => return None,
         })
     }
 
@@ -225,7 +227,8 @@ impl RecordedEvent {
             | RecordedEvent::Alternatives(_)
             | RecordedEvent::Explained(_)
             | RecordedEvent::Count(_)
-            | RecordedEvent::Start(_) => true,
+            | RecordedEvent::Start(_)
+            | RecordedEvent::Perplexity(_) => true,
             RecordedEvent::Prefill { .. }
             | RecordedEvent::Piece { .. }
             | RecordedEvent::Thought { .. }

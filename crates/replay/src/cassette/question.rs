@@ -24,6 +24,8 @@ pub enum Kind {
     Count,
     /// Where the story starts in the prompt.
     Start,
+    /// The perplexity of a text.
+    Perplexity,
 }
 
 impl Kind {
@@ -36,6 +38,7 @@ impl Kind {
             Kind::Explain => "the parts of the context",
             Kind::Count => "a number of tokens",
             Kind::Start => "the start of the context",
+            Kind::Perplexity => "the perplexity of a text",
         }
     }
 }
@@ -49,9 +52,12 @@ pub struct Question {
     /// The requested passages; one except for [`Kind::Candidates`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<AskedPassage>,
-    /// The text whose tokens are counted.
+    /// The text whose tokens are counted, or whose perplexity is measured.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
+    /// The text before the one whose perplexity is measured.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub before: String,
 }
 
 /// A requested passage.
@@ -123,6 +129,7 @@ impl Question {
             model: model.to_string(),
             requests: requests.iter().map(asked).collect(),
             text: String::new(),
+            before: String::new(),
         }
     }
 
@@ -131,6 +138,15 @@ impl Question {
         Question {
             text: text.to_string(),
             ..Question::new(Kind::Count, model, &[])
+        }
+    }
+
+    /// The perplexity of a text after another one.
+    pub fn perplexity(model: &str, before: &str, text: &str) -> Question {
+        Question {
+            text: text.to_string(),
+            before: before.to_string(),
+            ..Question::new(Kind::Perplexity, model, &[])
         }
     }
 
@@ -158,7 +174,7 @@ impl Question {
     pub fn prompt(&self) -> String {
         match self.requests.first() {
             Some(first) => first.prompt(),
-            None => self.text.clone(),
+            None => format!("{}{}", self.before, self.text),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::nearest::{Sketch, finalists, miss, nearest};
 use super::question::Question;
 use super::{Header, Line, RecordedModel, Take, VERSION};
 use crate::report::Failure;
-use base::hash::fnv1a;
+use base::hash::{fnv1a, sha256};
 use base::untrusted::{clean_key, clean_line};
 use serde_json::error::Category;
 use std::collections::HashMap;
@@ -35,6 +35,8 @@ pub struct Cassette {
     /// The file as the user named it.
     name: String,
     matching: Matching,
+    /// A checksum of all lines.
+    digest: String,
     models: Vec<RecordedModel>,
     answers: Vec<Answer>,
     /// The answers to each request, in the order in which they were recorded.
@@ -50,14 +52,16 @@ struct Answer {
     line: usize,
     /// A hash of the model's checksum.
     model: u64,
+    /// A hash of the case that made the request.
+    case: u64,
 }
 
 struct State {
     file: BufReader<File>,
     /// How many requests were answered.
     asked: usize,
-    /// How often each request was answered.
-    asked_of: HashMap<(u128, u64), usize>,
+    /// How often each request was answered: in a case that has its own answers, or in all others.
+    asked_of: HashMap<(u128, u64, Option<u64>), usize>,
 }
 
 impl Cassette {
@@ -67,7 +71,7 @@ impl Cassette {
         let failed = |error: io::Error| format!("Cannot read the cassette {name}: {error}");
         let mut file = BufReader::new(File::open(path).map_err(failed)?);
         let mut buffer = Vec::new();
-        let (mut at, mut line) = (0, 0);
+        let (mut at, mut line, mut digest) = (0, 0, String::new());
         let (mut models, mut answers) = (Vec::new(), Vec::new());
         let mut by_key: HashMap<u128, Vec<usize>> = HashMap::new();
         while read_line(&mut file, &mut buffer).map_err(failed)? {
@@ -79,6 +83,7 @@ impl Cassette {
                 let why = format!("This line is longer than {} MB", LONGEST >> 20);
                 return Err(damaged(&why));
             }
+            digest = sha256((digest + &sha256(&buffer)).as_bytes());
             if line == 1 {
                 check_header(&buffer, &name)?;
                 continue;
@@ -104,6 +109,7 @@ impl Cassette {
                         at: here,
                         line,
                         model,
+                        case: fnv1a(&take.case),
                     });
                 }
             }
@@ -114,6 +120,7 @@ impl Cassette {
         Ok(Cassette {
             name,
             matching,
+            digest,
             models,
             answers,
             by_key,
@@ -129,6 +136,11 @@ impl Cassette {
     /// The file as the user named it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A checksum of the whole cassette.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The model that was loaded under this name. The default model is the only one of a cassette
@@ -169,8 +181,9 @@ impl Cassette {
             .find(|model| model.about.sha256 == sha256)
     }
 
-    /// The answer to a request, or the explanation of why there is none.
-    pub fn answer(&self, question: &Question) -> Result<Take, Box<Failure>> {
+    /// The answer to a request of this case, or the explanation of why there is none. Cases that make
+    /// the same request each get their own answers, whatever the order in which they run.
+    pub fn answer(&self, question: &Question, case: &str) -> Result<Take, Box<Failure>> {
         let failed = |why: String| {
             Box::new(Failure {
                 why,
@@ -193,7 +206,14 @@ impl Cassette {
                 let is_own = |number: &&usize| self.answers[**number].model == model;
                 let own: Vec<usize> = same.iter().filter(is_own).copied().collect();
                 let same = if own.is_empty() { same } else { &own };
-                let times = state.asked_of.entry((key, model)).or_default();
+                let case = fnv1a(case);
+                let is_of_case = |number: &&usize| self.answers[**number].case == case;
+                let of_case: Vec<usize> = same.iter().filter(is_of_case).copied().collect();
+                let (same, case) = match of_case.is_empty() {
+                    true => (same, None),
+                    false => (&of_case[..], Some(case)),
+                };
+                let times = state.asked_of.entry((key, model, case)).or_default();
                 // A request that was recorded less often gets its last answer again.
                 let found = same.get(*times).or(same.last()).copied();
                 *times += 1;

@@ -147,7 +147,7 @@ fn a_request_gets_its_answers_in_the_order_of_recording() {
     let (_folder, path) = cassette(&[take(&sea, "1"), take(&lamp, "2"), take(&sea, "3")]);
     let strict = Cassette::open(&path, Matching::Strict).unwrap();
     let answers =
-        [&sea, &lamp, &sea, &sea].map(|it| text_of(&strict.answer(&question(it)).unwrap()));
+        [&sea, &lamp, &sea, &sea].map(|it| text_of(&strict.answer(&question(it), "").unwrap()));
     assert_eq!(answers, ["1", "2", "3", "3"]);
     let known = strict.model("").unwrap();
     assert_eq!(known.about.name, "tale␛[31m");
@@ -157,16 +157,17 @@ fn a_request_gets_its_answers_in_the_order_of_recording() {
         "{why}"
     );
     let in_order = Cassette::open(&path, Matching::InOrder).unwrap();
-    let answers = [&lamp, &lamp, &lamp].map(|it| text_of(&in_order.answer(&question(it)).unwrap()));
+    let answers =
+        [&lamp, &lamp, &lamp].map(|it| text_of(&in_order.answer(&question(it), "").unwrap()));
     assert_eq!(answers, ["1", "2", "3"]);
-    let over = in_order.answer(&question(&lamp)).unwrap_err();
+    let over = in_order.answer(&question(&lamp), "").unwrap_err();
     assert!(
         over.why.contains("only 3 answers, but this is request 4"),
         "{}",
         over.why
     );
     let kinds = Cassette::open(&path, Matching::InOrder).unwrap();
-    let other = kinds.answer(&Question::count(MODEL, "x")).unwrap_err();
+    let other = kinds.answer(&Question::count(MODEL, "x"), "").unwrap_err();
     assert!(
         other.why.contains("answer 1 of the cassette"),
         "{}",
@@ -180,10 +181,10 @@ fn another_model_finds_the_answer_by_its_text() {
     let (_folder, path) = cassette(&[take(&sea, "1")]);
     let asked = Question::new(Kind::Passage, "ffff", std::slice::from_ref(&sea));
     let strict = Cassette::open(&path, Matching::Strict).unwrap();
-    let why = strict.answer(&asked).unwrap_err().why;
+    let why = strict.answer(&asked, "").unwrap_err().why;
     assert!(why.contains("differs in model"), "{why}");
     let any = Cassette::open(&path, Matching::AnyModel).unwrap();
-    assert_eq!(text_of(&any.answer(&asked).unwrap()), "1");
+    assert_eq!(text_of(&any.answer(&asked, "").unwrap()), "1");
 }
 
 #[test]
@@ -199,7 +200,7 @@ fn a_request_without_an_answer_is_compared_with_the_nearest() {
     takes.insert(17, take(&request(2, &opening("The keeper slept.")), "x"));
     let (_folder, path) = cassette(&takes);
     let strict = Cassette::open(&path, Matching::Strict).unwrap();
-    let miss = |request: &TextRequest| *strict.answer(&question(request)).unwrap_err();
+    let miss = |request: &TextRequest| *strict.answer(&question(request), "").unwrap_err();
     let found = miss(&request(2, &opening("The keeper woke.")));
     assert!(
         found.why.contains("(line 20) differs in the prompt."),
@@ -226,7 +227,7 @@ fn a_request_without_an_answer_is_compared_with_the_nearest() {
     );
     let (_folder, path) = cassette(&[]);
     let empty = Cassette::open(&path, Matching::Strict).unwrap();
-    let why = empty.answer(&question(&hot)).unwrap_err().why;
+    let why = empty.answer(&question(&hot), "").unwrap_err().why;
     assert!(why.contains("nor to a similar one"), "{why}");
 }
 
@@ -283,7 +284,7 @@ fn no_change_of_a_cassette_is_a_panic() {
             let Ok(opened) = Cassette::open(&path, matching) else {
                 continue;
             };
-            let Ok(take) = opened.answer(&question(&sea)) else {
+            let Ok(take) = opened.answer(&question(&sea), "") else {
                 continue;
             };
             for (passage, score) in take.passages().iter().zip(&take.scores) {

@@ -39,6 +39,12 @@ pub fn html_case(case: &CaseReport) -> String {
     let name = format!("<span dir=\"auto\">{}</span>", escaped(&case.case));
     let counts = escaped(&counts_text(case));
     let pictures = pictures(case);
+    let scores: String = case
+        .score_lines()
+        .iter()
+        .skip(1)
+        .map(|line| format!("<p class=\"quiet\">{}</p>\n", escaped(line)))
+        .collect();
     let remarks: String = case
         .remarks
         .iter()
@@ -46,7 +52,7 @@ pub fn html_case(case: &CaseReport) -> String {
         .collect();
     if case.verdict == Verdict::Passed {
         return format!(
-            "<div class=\"case\"><b class=\"good\">passed</b> {name} <span class=\"quiet\">{counts}</span>{remarks}{pictures}</div>\n"
+            "<div class=\"case\"><b class=\"good\">passed</b> {name} <span class=\"quiet\">{counts}</span>{scores}{remarks}{pictures}</div>\n"
         );
     }
     let verdict = match case.verdict {
@@ -67,7 +73,7 @@ pub fn html_case(case: &CaseReport) -> String {
         )
     });
     format!(
-        "<article>\n<h3><span class=\"bad\">{verdict}</span> {name}</h3>\n<p class=\"quiet\">{counts}</p>\n{remarks}{failures}{pictures}{}<h4>To run this case alone</h4>\n<pre>{}</pre>\n</article>\n",
+        "<article>\n<h3><span class=\"bad\">{verdict}</span> {name}</h3>\n<p class=\"quiet\">{counts}</p>\n{scores}{remarks}{failures}{pictures}{}<h4>To run this case alone</h4>\n<pre>{}</pre>\n</article>\n",
         story.unwrap_or_default(),
         escaped(&case.rerun)
     )

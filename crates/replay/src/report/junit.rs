@@ -114,14 +114,10 @@ fn ran(case: &CaseReport) -> TestCase {
     if let Some(time) = duration(case.seconds) {
         test.set_time(time);
     }
-    let score = case.score_text();
-    let scores = case.expectations.iter().filter(|_| score.is_some());
-    let scores = scores.map(|it| {
-        let (score, weight) = (it.score, it.weight);
-        format!("{score:.4}, weight {weight}: {}", it.source)
-    });
-    let lines: Vec<String> = score.clone().into_iter().chain(scores).collect();
-    let output = [lines.join("\n"), case.story.clone().unwrap_or_default()];
+    let output = [
+        case.score_lines().join("\n"),
+        case.story.clone().unwrap_or_default(),
+    ];
     let output: Vec<String> = output.into_iter().filter(|it| !it.is_empty()).collect();
     if !output.is_empty() {
         test.set_system_out(output.join("\n\n"));

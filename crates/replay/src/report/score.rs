@@ -111,6 +111,19 @@ impl CaseReport {
         }
     }
 
+    /// The score in words, then the score and weight of each expectation; nothing if the score says
+    /// no more than the number of failures.
+    pub(super) fn score_lines(&self) -> Vec<String> {
+        let Some(score) = self.score_text() else {
+            return Vec::new();
+        };
+        let scores = self.expectations.iter().map(|it| {
+            let (score, weight) = (it.score, it.weight);
+            format!("{score:.4}, weight {weight}: {}", it.source)
+        });
+        [score].into_iter().chain(scores).collect()
+    }
+
     /// Whether the score says more than the number of failed expectations.
     pub(super) fn is_scored(&self) -> bool {
         let weighted = |it: &Checked| it.weight != 1.0;

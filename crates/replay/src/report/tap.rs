@@ -1,18 +1,27 @@
 //! TAP 14, the Test Anything Protocol: a line for each case, and YAML about one that failed.
 
-use super::{CaseReport, Failure, Verdict};
+use super::{CaseReport, Failure, RunReport, Verdict, summary_text};
 use base::untrusted::clean_line;
 
-/// The first lines, which say how many cases there are.
-pub fn tap_plan(cases: usize) -> String {
-    format!("TAP version 14\n1..{cases}\n")
+/// The first lines, which say how many cases there are, and the summary as comments.
+pub fn tap_plan(run: &RunReport, cases: usize) -> String {
+    let summary = summary_text(run);
+    let comments = summary
+        .lines()
+        .map(|line| format!("# {}\n", clean_line(line)));
+    format!("TAP version 14\n1..{cases}\n") + &comments.collect::<String>()
 }
 
 /// The lines of a case, with its number from 1.
 pub fn tap_case(number: usize, case: &CaseReport) -> String {
     let name = description(&format!("{}: {}", case.file, case.case));
     if case.verdict == Verdict::Passed {
-        return format!("ok {number} - {name}\n");
+        let text = format!("ok {number} - {name}\n");
+        let scores = scores(case);
+        return match scores.is_empty() {
+            true => text,
+            false => format!("{text}  ---\n{scores}  ...\n"),
+        };
     }
     let all: Vec<&Failure> = case.failures.iter().chain(&case.error).collect();
     let severity = match case.verdict {
@@ -25,6 +34,7 @@ pub fn tap_case(number: usize, case: &CaseReport) -> String {
     if let Some(seconds) = case.seconds {
         text += &format!("  duration_ms: {:.0}\n", seconds * 1e3);
     }
+    text += &scores(case);
     text += "  failures:\n";
     for failure in all {
         text += &field("    - ", "at", &failure.at);
@@ -39,6 +49,28 @@ pub fn tap_case(number: usize, case: &CaseReport) -> String {
     }
     text += &field("  ", "rerun", &case.rerun);
     text + "  ...\n"
+}
+
+/// The score and the threshold of a case, and the score of each expectation; nothing if the score
+/// says no more than the number of failures.
+fn scores(case: &CaseReport) -> String {
+    let Some(score) = case.score.filter(|_| case.is_scored()) else {
+        return String::new();
+    };
+    let mut text = format!("  score: {score:.4}\n");
+    if let Some(threshold) = case.threshold {
+        text += &format!("  threshold: {threshold}\n");
+    }
+    if !case.expectations.is_empty() {
+        text += "  scores:\n";
+    }
+    for checked in &case.expectations {
+        text += &field("    - ", "at", &checked.at);
+        text += &field("      ", "source", &checked.source);
+        let (score, weight) = (checked.score, checked.weight);
+        text += &format!("      score: {score:.4}\n      weight: {weight}\n");
+    }
+    text
 }
 
 /// A field of the YAML; a string in JSON is one in YAML too.
@@ -60,6 +92,7 @@ fn description(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::{Checked, RunMode};
 
     #[test]
     fn a_failed_case_has_yaml_and_nothing_breaks_a_line() {
@@ -79,10 +112,19 @@ mod tests {
             rerun: "illumine replay b.illum".to_string(),
             ..CaseReport::default()
         };
+        let run = RunReport {
+            mode: RunMode::Cassette,
+            cassette: Some("a.tape".to_string()),
+            reproducible: true,
+            failed: 2,
+            ..RunReport::default()
+        };
         assert_eq!(
-            tap_plan(2) + &tap_case(2, &case) + &tap_bail("Interrupted"),
+            tap_plan(&run, 2) + &tap_case(2, &case) + &tap_bail("Interrupted"),
             r#"TAP version 14
 1..2
+# 2 cases: 0 passed, 2 failed.
+# Mode: cassette a.tape, with no model.
 not ok 2 - b.illum: issue \#4   not ok 5
   ---
   message: "The passage is a different text."
@@ -103,5 +145,32 @@ Bail out! Interrupted
             ..case
         };
         assert_eq!(tap_case(1, &passed).lines().count(), 1);
+        let scored = CaseReport {
+            score: Some(0.75),
+            threshold: Some(0.7),
+            expectations: vec![Checked {
+                at: "b.illum:4".to_string(),
+                source: "expect weight 3 equals x".to_string(),
+                score: 0.75,
+                weight: 3.0,
+                ..Checked::default()
+            }],
+            case: "four".to_string(),
+            ..passed
+        };
+        assert_eq!(
+            tap_case(1, &scored),
+            r#"ok 1 - b.illum: four
+  ---
+  score: 0.7500
+  threshold: 0.7
+  scores:
+    - at: "b.illum:4"
+      source: "expect weight 3 equals x"
+      score: 0.7500
+      weight: 3
+  ...
+"#
+        );
     }
 }

@@ -14,13 +14,13 @@ pub struct Truth {
     pub cassette: Option<PathBuf>,
     /// With --cassette: play the answers in the order in which they were recorded, whatever the
     /// requests
-    #[arg(long, requires = "cassette", conflicts_with = "jobs")]
+    #[arg(long, requires = "cassette", conflicts_with_all = ["jobs", "shard", "resume"])]
     pub in_order: bool,
     /// With --cassette: let each answer take as long as when it was recorded
     #[arg(long, requires = "cassette")]
     pub real_time: bool,
     /// Check that the model finds the passages in this cassette as likely as when they were recorded
-    #[arg(long, value_name = "CASSETTE", value_hint = ValueHint::FilePath, conflicts_with = "compare")]
+    #[arg(long, value_name = "CASSETTE", value_hint = ValueHint::FilePath, conflicts_with_all = ["compare", "resume"])]
     pub verify: Option<PathBuf>,
     /// With --verify: how far the log-probability of a token may differ [default: 0.0001 between
     /// CPUs, or else 0.5]
