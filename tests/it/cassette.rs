@@ -1,5 +1,6 @@
 //! Replays with recorded answers, and the claims of the three modes, with the real default model.
 
+use crate::support::case_server::{Answer, CaseServer};
 use crate::support::{Home, Output, home::plain};
 use serde_json::Value;
 use std::fs;
@@ -17,6 +18,7 @@ case chat
 mode chat
 > Say hello.
 expect golden chat
+expect perplexity > 1
 ";
 
 fn replay(home: &Home, args: &[&str]) -> Output {
@@ -105,7 +107,8 @@ fn answers_are_played_without_a_model_and_are_the_same_however_they_were_compute
     );
     let [one, two, alone] = ["one.tape", "two.tape", "alone.tape"].map(|it| answers(&home, it));
     let contents = |answers: &[Value]| answers.iter().map(content).collect::<Vec<String>>();
-    assert_eq!(one.len(), 4);
+    // Four passages and the perplexity of one.
+    assert_eq!(one.len(), 5);
     assert_eq!(contents(&one), contents(&two));
     assert_eq!(contents(&one[1..3]), contents(&alone));
     assert!(reused(&one[1]) > 0 && reused(&alone[0]) == 0);
@@ -189,4 +192,88 @@ fn verify_finds_a_flipped_token_another_default_and_another_template() {
         why.contains("those of another model file: smollm2-135m"),
         "{why}"
     );
+}
+
+/// Cases that all send the same request.
+fn alike(home: &Home, count: usize) {
+    let case = |at: usize| format!("case c{at}\n> the same\nexpect golden c{at}\n");
+    let cases: String = (0..count).map(case).collect();
+    home.file("a.illum", format!("illumine-replay 1\n{cases}"));
+}
+
+#[test]
+fn jobs_record_play_and_verify_and_each_case_gets_its_own_answer() {
+    let home = Home::new();
+    alike(&home, 24);
+    let server = CaseServer::start(|_, _| Answer::Numbered);
+    let on = |args: &[&str]| {
+        let usual = ["replay", "--backend", &server.root];
+        let run = home.illumine(&[&usual, args].concat());
+        run.without("ILLUMINE_OFFLINE").run()
+    };
+    let record = ["a.illum", "--jobs", "8", "--record", "a.tape"];
+    on(&[&record[..], &["--update-golden"]].concat()).expect(0);
+    let asked = || server.seen(|seen| seen.bodies.len());
+    assert_eq!(asked(), 24);
+    let read = |name: &str| fs::read_to_string(home.path().join(name)).unwrap();
+    let files = ["a.xml", "a.tap", "a.html", "a.jsonl"];
+    let whole = |name: &str| home.path().join(name).display().to_string();
+    let played = ["1", "8"].map(|jobs| {
+        // A stable report is the same, however the files were named.
+        let [script, tape] = ["a.illum", "a.tape"].map(|name| match jobs {
+            "8" => whole(name),
+            _ => name.to_string(),
+        });
+        let reports = files.map(|file| format!("--report={file}"));
+        let mut args = vec![&*script, "--cassette", &*tape, "--stable", "--jobs", jobs];
+        args.extend(reports.iter().map(String::as_str));
+        let run = on(&args).expect(0);
+        assert!(!run.stderr.contains("in turn"), "{}", run.stderr);
+        [vec![run.text().to_string()], files.map(read).to_vec()].concat()
+    });
+    assert_eq!(played[0], played[1]);
+    for (text, mode) in played[0].iter().zip([
+        "\nMode: cassette a.tape, with ",
+        "name=\"cassette\" value=\"a.tape\"",
+        "\n# Mode: cassette a.tape, with ",
+        "<p>Mode: cassette a.tape, with ",
+        "{\"mode\":\"cassette\",\"cassette\":\"a.tape\",",
+    ]) {
+        assert!(text.contains(mode), "{mode:?} is missing in:\n{text}");
+    }
+    on(&["a.illum", "--cassette", "a.tape", "--filter", "c17"]).expect(0);
+    let verified = on(&["a.illum", "--verify", "a.tape", "--jobs", "8"]).expect(0);
+    let tokens = "Verified: 120 tokens, whose log-probabilities differ by 0.0000 on average";
+    assert!(verified.text().contains(tokens), "{}", verified.text());
+    let order = ["a.illum", "--cassette", "a.tape", "--in-order"];
+    on(&[&order[..], &["--jobs", "2"]].concat()).expect(2);
+    assert_eq!(asked(), 24);
+
+    // What was played was not written by the model, so a run with the model does not take it over.
+    let resume = ["a.illum", "--jobs", "8", "--resume", "a.jsonl"];
+    let again = on(&[&resume[..], &["--cassette", "a.tape"]].concat()).expect(0);
+    assert!(
+        again.stderr.contains("0 cases to run, 24"),
+        "{}",
+        again.stderr
+    );
+    let model = on(&resume).expect(6);
+    assert!(
+        model.stderr.contains("24 cases to run, 0"),
+        "{}",
+        model.stderr
+    );
+
+    // An incomplete recording replaces nothing.
+    let before = read("a.tape");
+    let stopped = on(&[&record[..], &["--bail"]].concat()).expect(6);
+    let why = "The cassette a.tape was not written, because some cases did not run";
+    assert!(stopped.stderr.contains(why), "{}", stopped.stderr);
+    assert!(
+        !stopped.text().contains("recorded in"),
+        "{}",
+        stopped.text()
+    );
+    assert_eq!(read("a.tape"), before);
+    assert!(!home.path().join("a.tape.part").exists());
 }

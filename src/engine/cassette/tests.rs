@@ -8,8 +8,8 @@ use replay::cassette::Matching;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use story::message::{
-    Alternative, Capabilities, LengthGoal, Overflow, PassageScore, PassageStats, Reply, RequestId,
-    TextRequest, TokenScore, WrittenPassage,
+    Alternative, Capabilities, LengthGoal, Measurement, Overflow, PassageScore, PassageStats,
+    Reply, RequestId, TextRequest, TokenScore, WrittenPassage,
 };
 use story::{Context, Event, ModelInfo, NodeId, Request, Sampling, Status};
 
@@ -58,6 +58,15 @@ impl Backend for Judge {
 
     fn count_tokens(&self, text: &str) -> Result<usize, Failure> {
         self.script.count_tokens(text)
+    }
+
+    fn perplexity(
+        &mut self,
+        before: &str,
+        text: &str,
+        _: &dyn Observer,
+    ) -> Result<Option<f64>, Failure> {
+        Ok(Some((before.len() * 10 + text.len()) as f64))
     }
 
     fn score(
@@ -157,6 +166,10 @@ fn run(loader: impl Loader + 'static, from: NodeId, seed: u64) -> Vec<Vec<Event>
         Request::Text(request(from + 3, 4)),
         Request::Alternatives(request(from + 4, 5)),
         Request::Text(request(from + 4, 6)),
+        Request::Measure(Measurement::Perplexity {
+            before: "Once".to_string(),
+            text: " upon".to_string(),
+        }),
     ];
     let ids = requests.map(|request| engine.submit(request));
     ids.map(|id| answer(&replies, id)).into()
@@ -178,7 +191,7 @@ fn recorded(folder: &tempfile::TempDir) -> (std::path::PathBuf, Vec<Vec<Event>>)
     let tape = Arc::new(Tape::create(&path, "test").unwrap());
     let (loader, _) = used(bench(-1.0, true), Use::Record(tape.clone()));
     let events = run(loader, 1, 1);
-    assert_eq!(tape.finish(), Ok(5));
+    assert_eq!(tape.finish(), Ok(6));
     (path, events)
 }
 
@@ -198,6 +211,7 @@ fn a_cassette_answers_like_the_model_that_it_recorded() {
     let (loader, findings) = used(bench(0.0, false), play(&path, Matching::Strict));
     let played = run(loader, 1, 1);
     assert_eq!(played[1..], events[1..]);
+    assert_eq!(played[6][0], Event::Measured(45.0));
     assert!(findings.take().is_none());
     // Other numbers of passages do not matter.
     let (loader, _) = used(bench(0.0, false), play(&path, Matching::Strict));

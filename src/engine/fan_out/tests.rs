@@ -4,9 +4,10 @@ use super::*;
 use crate::engine::NoModel;
 use crate::engine::backend::{Answer, Listener};
 use crate::engine::scripted::Script;
+use base::progress::Unobserved;
 use llm::sentence_encoder::SentenceEncoder;
 use std::sync::Mutex;
-use story::message::{Capabilities, LengthGoal, Overflow};
+use story::message::{Capabilities, LengthGoal, Overflow, PassageScore, WrittenPassage};
 use story::{Context, Event, Sampling};
 
 /// A source of test cases; each case requests a text from the model in `models` with the same
@@ -146,6 +147,28 @@ impl Backend for Shaky {
         Some(Box::new(self.copy()))
     }
 
+    fn perplexity(
+        &mut self,
+        _: &str,
+        text: &str,
+        _: &dyn Observer,
+    ) -> Result<Option<f64>, Failure> {
+        Ok(Some(text.len() as f64))
+    }
+
+    fn score(
+        &mut self,
+        _: &TextRequest,
+        passage: &WrittenPassage,
+        _: f64,
+        _: &dyn Listener,
+    ) -> Result<Option<PassageScore>, Failure> {
+        Ok(Some(PassageScore {
+            lead: passage.text.len(),
+            ..PassageScore::default()
+        }))
+    }
+
     fn count_tokens(&self, _: &str) -> Result<usize, Failure> {
         Ok(1)
     }
@@ -194,4 +217,33 @@ fn many_threads_lose_and_double_nothing() {
     }
     let times: usize = asked.lock().unwrap().values().sum();
     assert_eq!(times, 100 + 5);
+}
+
+#[test]
+fn a_server_that_many_engines_share_measures_what_it_can_measure_alone() {
+    let server = Shaky {
+        about: ModelInfo::default(),
+        asked: Default::default(),
+    };
+    let pacing = Pacing {
+        jobs: Some(2),
+        retries: 1,
+        limit: Duration::from_secs(5),
+        entropy: 1,
+    };
+    let mut loader = SharedLoader::new(server, pacing, |_| {});
+    let mut backend = loader.load("main", &Unobserved).unwrap();
+    let measured = backend.perplexity("Once", " upon", &Unobserved);
+    assert_eq!(measured.unwrap(), Some(5.0));
+    let mut cases = Numbered {
+        models: vec!["main"],
+        next: 0,
+    };
+    let (_, request) = cases.request(0).unwrap();
+    let passage = WrittenPassage {
+        text: "sea".to_string(),
+        ..WrittenPassage::default()
+    };
+    let score = backend.score(&request, &passage, 0.0, &Unobserved);
+    assert_eq!(score.unwrap().unwrap().lead, 3);
 }

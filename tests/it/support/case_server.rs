@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 pub enum Answer {
     /// A text, after this delay.
     Text(Duration),
+    /// A text that ends with the number of earlier requests with the same prompt.
+    Numbered,
     /// A status with an empty body, and a `Retry-After`, if any.
     Status(u16, Option<&'static str>),
     /// Headers that announce more text than is sent.
@@ -115,6 +117,9 @@ fn text(
         None => body["messages"].to_string(),
     };
     assert_eq!(body["stream"], false, "a router must be able to retry it");
+    if body["echo"] == true {
+        return reply(out, "200 OK", "", &echo(&prompt));
+    }
     let before = {
         let mut seen = seen.lock().unwrap();
         seen.in_flight += 1;
@@ -124,22 +129,30 @@ fn text(
         times.push(Instant::now());
         times.len() - 1
     };
-    let said = json!({
-        "choices": [{"index": 0, "text": format!(" after {prompt}"), "finish_reason": "length",
-            "message": {"role": "assistant", "content": format!("re {prompt}")}}],
-        "usage": {"prompt_tokens": 3, "completion_tokens": 5},
-    })
-    .to_string();
+    let said = |text: String| {
+        json!({
+            "choices": [{"index": 0, "text": text, "finish_reason": "length",
+                "message": {"role": "assistant", "content": format!("re {prompt}")}}],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 5},
+        })
+        .to_string()
+    };
+    let usual = || said(format!(" after {prompt}"));
     let answered = match answer(&prompt, before) {
         Answer::Text(after) => {
             thread::sleep(after);
-            reply(out, "200 OK", "", &said)
+            reply(out, "200 OK", "", &usual())
+        }
+        Answer::Numbered => {
+            let text = format!(" after {prompt}, number {before}");
+            reply(out, "200 OK", "", &said(text))
         }
         Answer::Status(status, wait) => {
             let wait = wait.map_or(String::new(), |wait| format!("retry-after: {wait}\r\n"));
             reply(out, &format!("{status} No"), &wait, "")
         }
         Answer::Cut => {
+            let said = usual();
             let long = said.len() + 100;
             let _ = write!(
                 out,
@@ -156,6 +169,22 @@ fn text(
     };
     seen.lock().unwrap().in_flight -= 1;
     answered
+}
+
+/// The words of a prompt as tokens, each with the log-probability -1.
+fn echo(prompt: &str) -> String {
+    let starts = prompt.match_indices(' ').map(|(at, _)| at);
+    let mut places: Vec<usize> = [0].into_iter().chain(starts).collect();
+    places.dedup();
+    places.push(prompt.len());
+    let tokens: Vec<&str> = places.windows(2).map(|it| &prompt[it[0]..it[1]]).collect();
+    let likely: Vec<Value> = tokens.iter().map(|token| json!({*token: -1.0})).collect();
+    json!({"choices": [{"text": prompt, "logprobs": {
+        "tokens": tokens,
+        "token_logprobs": vec![-1.0; tokens.len()],
+        "top_logprobs": likely,
+    }}]})
+    .to_string()
 }
 
 fn reply(out: &mut impl Write, status: &str, more: &str, body: &str) -> Option<()> {

@@ -79,6 +79,26 @@ fn text_of(take: &Take) -> String {
 }
 
 #[test]
+fn cases_with_the_same_request_each_get_their_own_answers_in_any_order() {
+    let lamp = request(2, "The lamp");
+    let take = |case: &str, text: &str| Take {
+        case: case.to_string(),
+        ..take(&lamp, text)
+    };
+    let takes = [("one", "1a"), ("two", "2a"), ("one", "1b"), ("", "old")];
+    let (_folder, path) = cassette(&takes.map(|(case, text)| take(case, text)));
+    let opened = Cassette::open(&path, Matching::Strict).unwrap();
+    let asked = ["two", "one", "new", "one", "one", "two", "new", ""];
+    let texts = asked.map(|case| text_of(&opened.answer(&question(&lamp), case).unwrap()));
+    assert_eq!(texts, ["2a", "1a", "1a", "1b", "1b", "2a", "2a", "old"]);
+    let same = Cassette::open(&path, Matching::InOrder).unwrap();
+    assert_eq!(same.digest(), opened.digest());
+    let (_other, path) = cassette(&[take("one", "1a")]);
+    let other = Cassette::open(&path, Matching::Strict).unwrap();
+    assert_ne!(other.digest(), opened.digest());
+}
+
+#[test]
 fn the_key_depends_on_what_the_answer_depends_on() {
     let asked = request(2, "The lamp");
     let key = question(&asked).key();
