@@ -48,7 +48,7 @@ pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> S
 
 /// How many expectations or runs of a case passed or failed, and its time.
 pub fn counts_text(case: &CaseReport) -> String {
-    let is_expectation = |failure: &&Failure| failure.source.starts_with("expect ");
+    let is_expectation = |failure: &&Failure| !failure.source.starts_with("threshold ");
     let failed = case.failures.iter().filter(is_expectation).count();
     let counts = match (case.verdict, failed) {
         (Verdict::Failed, _) | (Verdict::Error, 1..) => {
