@@ -22,6 +22,10 @@ pub(super) fn shorten(report: &mut CaseReport, script: &Path, here: Option<&Path
     shorten(&mut report.file);
     shorten(&mut report.rerun);
     report.remarks.iter_mut().for_each(shorten);
+    for checked in &mut report.expectations {
+        shorten(&mut checked.at);
+        shorten(&mut checked.source);
+    }
     for failure in report.failures.iter_mut().chain(&mut report.error) {
         let Failure {
             at, source, why, ..
