@@ -1,6 +1,6 @@
 //! Expectations: what a script requires of a passage, the story, an answer or a picture.
 //!
-//! [`kinds::KINDS`] is the table of all expectations. The parser, the error messages and
+//! [`kinds::all`] is the table of all expectations. The parser, the error messages and
 //! docs/replay.md use it.
 
 mod arguments;

@@ -139,9 +139,10 @@ impl<'a> Plan<'a> {
         if self.args.stable {
             let (script, _) = self.cases[index];
             (report.seconds, report.tokens_per_second) = (None, None);
-            let paths = [Some(script.path.as_path()), self.cassette.as_deref()];
-            for path in paths.into_iter().flatten() {
-                stable::shorten(&mut report, path, self.here.as_deref());
+            let here = self.here.as_deref();
+            stable::shorten(&mut report, &script.path, here);
+            if let Some(cassette) = &self.cassette {
+                stable::shorten_cassette(&mut report, cassette, here);
             }
         }
         report
