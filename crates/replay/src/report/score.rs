@@ -159,11 +159,26 @@ mod tests {
                 ..Checked::default()
             });
             if !passed {
-                report.failures.push(Failure::default());
+                report.failures.push(Failure {
+                    source: "expect contains a".to_string(),
+                    ..Failure::default()
+                });
             }
         }
         report.decide(threshold, "a.illum:2");
         report
+    }
+
+    #[test]
+    fn a_line_that_disagrees_with_a_cassette_fails_the_case_whatever_the_score() {
+        let mut case = report(&[(1.0, 1.0)], Some(0.5));
+        assert_eq!(case.verdict, Verdict::Passed);
+        case.failures.push(Failure {
+            source: "> The harbour was quiet".to_string(),
+            ..Failure::default()
+        });
+        case.decide(Some(0.5), "a.illum:2");
+        assert_eq!(case.verdict, Verdict::Failed);
     }
 
     #[test]
