@@ -85,12 +85,12 @@ impl CaseReport {
             (false, false) => Some(0.0),
         };
         self.threshold = threshold;
-        // A line whose request disagrees with a cassette has no score, and always fails the case.
-        let disagrees = |it: &Failure| !it.source.starts_with("expect ");
+        // A request that disagrees with a cassette has no score, and always fails the case, whether a
+        // line or an expectation made it.
+        let failed = self.expectations.iter().filter(|it| !it.passed).count();
+        let disagrees = self.failures.len() > failed;
         let reached = match (threshold, self.score) {
-            (Some(threshold), Some(score)) => {
-                score >= threshold && !self.failures.iter().any(disagrees)
-            }
+            (Some(threshold), Some(score)) => score >= threshold && !disagrees,
             _ => self.failures.is_empty(),
         };
         self.verdict = match (&self.error, reached) {
@@ -100,6 +100,7 @@ impl CaseReport {
         };
         if let (Verdict::Failed, Some(threshold), Some(score)) =
             (self.verdict, threshold, self.score)
+            && score < threshold
         {
             let why = format!("The score is {score:.4}, but at least {threshold} is expected.");
             let source = format!("threshold {threshold}");
@@ -170,15 +171,19 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_disagrees_with_a_cassette_fails_the_case_whatever_the_score() {
-        let mut case = report(&[(1.0, 1.0)], Some(0.5));
-        assert_eq!(case.verdict, Verdict::Passed);
-        case.failures.push(Failure {
-            source: "> The harbour was quiet".to_string(),
-            ..Failure::default()
-        });
-        case.decide(Some(0.5), "a.illum:2");
-        assert_eq!(case.verdict, Verdict::Failed);
+    fn a_request_that_disagrees_with_a_cassette_fails_the_case_whatever_the_score() {
+        for source in ["The harbour was quiet", "expect perplexity < 9"] {
+            let mut case = report(&[(1.0, 3.0), (0.0, 1.0)], Some(0.5));
+            assert_eq!(case.verdict, Verdict::Passed);
+            case.failures.push(Failure {
+                source: source.to_string(),
+                ..Failure::default()
+            });
+            case.decide(Some(0.5), "a.illum:2");
+            assert_eq!(case.verdict, Verdict::Failed, "{source}");
+            assert_eq!(case.failures.last().unwrap().source, source);
+            assert!(!case.failures.iter().any(|it| it.why.contains("score")));
+        }
     }
 
     #[test]
