@@ -1,20 +1,21 @@
-//! The probabilities of a text that the server is given, instead of one that it writes.
+//! Lets a model server report the probabilities of a given text's tokens instead of writing a text.
 
 use super::answer::{Likely, likely_map};
 use serde_json::{Value, json};
 
-/// A token of the given text.
+/// A token of the text that the server was given, with its log-probability.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EchoedToken {
     pub text: String,
-    /// None for the first token, which nothing precedes.
+    /// The token's log-probability; None for the first token, which has no text before it.
     pub log_probability: Option<f64>,
     /// The most likely tokens at this position, most likely first.
     pub likely: Vec<Likely>,
 }
 
-/// Changes the body of a request to `/v1/completions`, so that the server writes nothing and reports
-/// the probabilities of the prompt.
+/// Changes the body of a request to `/v1/completions`, so that the server writes nothing and
+/// reports the probabilities of the prompt's tokens. `likely` is the number of most likely tokens
+/// to report for each position.
 pub fn ask_echo(body: &mut Value, likely: usize) {
     if let Some(fields) = body.as_object_mut() {
         for name in ["stream_options", "stop", "n", "logit_bias", "min_tokens"] {
@@ -27,7 +28,8 @@ pub fn ask_echo(body: &mut Value, likely: usize) {
     }
 }
 
-/// Parses the answer: the tokens of the prompt. `None` if it contains none.
+/// Parses the server's answer. Returns the tokens of the prompt, or None if the answer contains no
+/// tokens.
 pub fn decode_echo(answer: &str) -> Option<Vec<EchoedToken>> {
     let json: Value = serde_json::from_str(answer).ok()?;
     let told = &json["choices"][0]["logprobs"];

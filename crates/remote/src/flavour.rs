@@ -170,7 +170,8 @@ impl Flavour {
         }
     }
 
-    /// Whether raw completion can report the probabilities of the prompt's tokens (`echo`).
+    /// Whether the server can report the probabilities of the prompt's tokens in raw completion
+    /// (`echo`).
     pub fn echoes(self) -> bool {
         match self {
             Flavour::Vllm => true,

@@ -1,11 +1,12 @@
-//! Cassettes: what a text engine answered to each request, with the time of each event.
+//! Cassettes: files that record a text engine's answer to each request, with the time of each
+//! event.
 //!
-//! A cassette is JSON Lines. The first line is the header; then comes a line for each model that
-//! was loaded, and for each request with its answer. docs/replay.md describes the format.
+//! A cassette is a JSON Lines file. The first line is the header. Each other line describes a model
+//! that was loaded, or contains a request and its answer. docs/replay.md describes the format.
 //!
-//! A request is found again by its key, a digest of everything that its answer depends on
-//! ([`question`]). A cassette may come from anywhere: sizes are bounded, and all texts are cleaned
-//! before they are shown.
+//! A request is looked up by its key, a digest of everything that the answer depends on
+//! ([`question`]). Since a cassette may come from an untrusted source, sizes are limited, and all
+//! texts are cleaned before they are shown.
 
 pub mod compare;
 pub mod event;
@@ -23,20 +24,20 @@ use serde::{Deserialize, Serialize};
 use story::ModelInfo;
 use story::message::{Capabilities, PassageScore, TokenScore, WrittenPassage};
 
-/// The version of the format.
+/// The version of the cassette format.
 const VERSION: u32 = 1;
 
-/// The first line.
+/// The first line of a cassette.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Header {
     #[serde(rename = "illumine-cassette")]
     version: u32,
-    /// The program that recorded it, with its version.
+    /// The name and version of the program that recorded the cassette.
     #[serde(default)]
     build: String,
 }
 
-/// Any other line.
+/// Any line of a cassette after the first.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
@@ -44,28 +45,29 @@ enum Line {
     Answer(Take),
 }
 
-/// A model that wrote answers.
+/// A model that was loaded while the cassette was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RecordedModel {
-    /// The name under which it was loaded; empty for the default model.
+    /// The name under which the model was loaded; empty for the default model.
     pub requested: String,
     pub about: ModelInfo,
     #[serde(default)]
     pub capabilities: Capabilities,
 }
 
-/// A request and its answer.
+/// A recorded request and its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Take {
-    /// The key of `question`.
+    /// The key of `question`, by which the answer is looked up.
     pub key: String,
-    /// The script and the case that made the request.
+    /// The name of the case that made the request, after the name of the script.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub case: String,
     pub question: Question,
-    /// Each event with its time in milliseconds after the request; the last one ends the answer.
+    /// Each event of the answer with its time, in milliseconds after the request. The last event
+    /// ends the answer.
     pub events: Vec<(f64, RecordedEvent)>,
-    /// The log-probabilities of each passage's tokens, if the engine could compute them.
+    /// For each passage, the log-probabilities of its tokens, if the engine could compute them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scores: Vec<Option<RecordedScore>>,
 }
@@ -74,14 +76,16 @@ pub struct Take {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RecordedScore {
-    /// The number of tokens before the passage; 0 if unknown.
+    /// The number of tokens in the prompt before the passage; 0 if unknown.
     pub prompt_tokens: usize,
-    /// The number of bytes before the passage that the first token also spells.
+    /// The number of bytes that the passage's first token contains from the text before the
+    /// passage.
     #[serde(skip_serializing_if = "event::is_zero")]
     pub lead: usize,
     /// For each token, the length of its text in bytes and its log-probability.
     pub tokens: Vec<(usize, f64)>,
-    /// The log-probability of the end of the model's turn, if it ended the passage.
+    /// The log-probability of the token that ends the model's turn; None if the passage ended in
+    /// another way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<f64>,
 }
@@ -97,7 +101,7 @@ impl Take {
         }
     }
 
-    /// The passages of the answer.
+    /// The passages of the answer, assembled from its events.
     pub fn passages(&self) -> Vec<WrittenPassage> {
         let count = match self.question.kind {
             Kind::Passage | Kind::Candidates => self.question.requests.len(),

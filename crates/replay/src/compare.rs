@@ -1,5 +1,5 @@
-//! Compares two runs of the same cases: where their texts part, and which fits the expectations
-//! better.
+//! Compares two runs of the same cases: where their texts first differ, and which run passes more
+//! expectations.
 
 mod page;
 mod table;
@@ -12,41 +12,42 @@ use crate::report::{CaseReport, Verdict};
 use serde::Serialize;
 use story::diff::{DiffSpan, diff_words};
 
-/// One case in both runs.
+/// The outcomes of one case in both runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Compared {
     pub file: String,
     pub case: String,
     pub a: Outcome,
     pub b: Outcome,
-    /// None if the texts are equal.
+    /// How the two texts differ; None if they are equal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parting: Option<Parting>,
 }
 
-/// How one run of a case went.
+/// The outcome of one case in one of the two runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
     pub passed: u32,
     pub checked: u32,
-    /// Whether a line could not run.
+    /// Whether a line of the case could not be run.
     pub error: bool,
     pub story: String,
 }
 
-/// Where two texts begin to differ, and by how much they differ in total.
+/// Where two texts begin to differ, and how much of them differs in total.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Parting {
-    /// The number of the first word that differs, from 1.
+    /// The position of the first word that differs, counted from 1.
     pub word: usize,
-    /// The words there, in A and in B.
+    /// The words of text A at the first difference.
     pub a: String,
+    /// The words of text B at the first difference.
     pub b: String,
-    /// The share of all words that are in one text only, from 0 to 1.
+    /// The share of words that are in only one of the two texts, from 0 to 1.
     pub share: f64,
 }
 
-/// The longest words of a parting in characters.
+/// The largest length of the words that [`Parting`] shows from each text, in characters.
 const LONGEST: usize = 40;
 
 impl Outcome {
@@ -81,7 +82,8 @@ impl Compared {
         }
     }
 
-    /// The run that passed more expectations; an error loses.
+    /// Returns `Greater` if run A passed a larger share of its expectations than run B, and `Less`
+    /// if it passed a smaller share. A run with an error always loses to a run without one.
     fn better(&self) -> std::cmp::Ordering {
         let Outcome {
             passed, checked, ..
@@ -121,7 +123,7 @@ fn parting(a: &str, b: &str) -> Option<Parting> {
     })
 }
 
-/// The texts at the first difference, on the left and on the right.
+/// Returns the left and the right text at the first difference. One of them may be empty.
 fn changed(spans: &[DiffSpan]) -> [&str; 2] {
     match spans {
         [DiffSpan::Left(left), DiffSpan::Right(right), ..]
@@ -132,27 +134,30 @@ fn changed(spans: &[DiffSpan]) -> [&str; 2] {
     }
 }
 
-/// The totals of a comparison.
+/// The totals of a comparison of two runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Comparison {
-    /// What distinguishes the runs, as the user gave it.
+    /// The model or the settings of run A, as the user entered them.
     pub a: String,
+    /// The model or the settings of run B, as the user entered them.
     pub b: String,
     pub cases: u32,
-    /// How many texts differ.
+    /// The number of cases whose texts differ.
     pub different: u32,
-    /// Expectations passed and checked in each run.
+    /// The share of run A's expectations that passed.
     pub passed_a: Share,
+    /// The share of run B's expectations that passed.
     pub passed_b: Share,
-    /// The cases in which each run passed more of them, among those in which one did.
+    /// The share of cases that run A won, not counting ties.
     pub wins_a: Share,
+    /// The share of cases that run B won, not counting ties.
     pub wins_b: Share,
-    /// Whether the same runs give the same texts again.
+    /// Whether repeating the two runs would produce the same texts.
     pub reproducible: bool,
     pub models: Vec<String>,
 }
 
-/// A share, with its 95 % confidence interval (Wilson).
+/// A share (`count` out of `of`), with its 95 % confidence interval (Wilson) from `low` to `high`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Share {
     pub count: u32,
@@ -176,7 +181,8 @@ impl Share {
     }
 }
 
-/// Adds up compared cases.
+/// The running totals of the compared cases. In each array, the first value is for run A, the
+/// second for run B.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
     cases: u32,
@@ -201,7 +207,7 @@ impl Totals {
         }
     }
 
-    /// The comparison of two runs with these names.
+    /// Returns the comparison of two runs, which are named `a` and `b`.
     pub fn comparison(&self, a: &str, b: &str) -> Comparison {
         let decided = self.wins[0] + self.wins[1];
         Comparison {

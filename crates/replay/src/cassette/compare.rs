@@ -1,29 +1,32 @@
-//! Compares how likely a model finds a recorded passage with how likely it was when recorded.
+//! Compares the log-probabilities that a model computes for a recorded passage with the recorded
+//! ones.
 
 use super::RecordedScore;
 use crate::report::{Failure, Verified};
 use story::message::{PassageScore, TokenScore, WrittenPassage};
 
-/// How many tokens of a passage an explanation lists.
+/// The largest number of tokens that the explanation of a failure lists.
 const LISTED: usize = 8;
 
-/// How well the log-probabilities of the tokens agree.
+/// How well a model's log-probabilities agree with the recorded ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Agreement {
     /// The number of tokens whose log-probabilities were compared.
     pub compared: usize,
-    /// The number of tokens that were only checked for admissibility, because none was recorded.
+    /// The number of tokens that were only checked for admissibility, because no log-probability
+    /// was recorded for them.
     pub unscored: usize,
-    /// The sum and the maximum of the differences.
+    /// The sum of the absolute differences between the log-probabilities.
     pub sum: f64,
+    /// The largest absolute difference for a token.
     pub most: f64,
-    /// The largest tolerance that was applied.
+    /// The largest tolerance with which log-probabilities were compared.
     pub tolerance: f64,
 }
 
-/// The differences of a passage of at least this many tokens may be, on average, a quarter of the
-/// tolerance of a single token.
+/// The number of compared tokens from which the mean of a passage's differences is also checked.
 const MANY: usize = 16;
+/// The largest mean difference that is allowed, as a fraction of the tolerance for a single token.
 const MEAN: f64 = 0.25;
 
 impl Agreement {
@@ -35,12 +38,12 @@ impl Agreement {
         self.tolerance = self.tolerance.max(other.tolerance);
     }
 
-    /// The mean of the differences.
+    /// The mean of the absolute differences between the log-probabilities.
     pub fn mean(&self) -> f64 {
         self.sum / self.compared.max(1) as f64
     }
 
-    /// The agreement as a report states it.
+    /// Converts the agreement to the form in which a report contains it.
     pub fn report(&self) -> Verified {
         // As many digits as a cassette has.
         let rounded = |number: f64| (number * 1e5).round() / 1e5;
@@ -54,9 +57,10 @@ impl Agreement {
     }
 }
 
-/// A token, or several that only together have the same text in both.
+/// One token of the new score, or several adjacent tokens, up to a place where a recorded token
+/// also ends.
 struct Span {
-    /// The number of its last token, from 1.
+    /// The number of the span's last token, counted from 1.
     number: usize,
     tokens: usize,
     text: String,
@@ -66,8 +70,9 @@ struct Span {
     likelier: Option<String>,
 }
 
-/// Compares the scores of a passage. They disagree if a token is not admissible, if its
-/// log-probability differs by more than the tolerance, or if all differ by too much on average.
+/// Compares the recorded and the new log-probabilities of a passage's tokens. Returns a failure if
+/// a token is not admissible, if a token's log-probability differs by more than the tolerance, or
+/// if the mean difference is too large.
 pub fn compare(
     passage: &WrittenPassage,
     recorded: Option<&RecordedScore>,
@@ -149,7 +154,7 @@ impl Span {
     }
 }
 
-/// Pairs the tokens of both scores by the places where their texts end.
+/// Pairs recorded and new tokens at each place where a recorded token and a new token both end.
 fn spans(
     passage: &WrittenPassage,
     recorded: Option<&RecordedScore>,
@@ -225,7 +230,8 @@ impl Span {
     }
 }
 
-/// Where the text of each token ends, in bytes after the start of the passage.
+/// Returns the positions where the tokens' texts end, in bytes from the start of the passage.
+/// `lead` is the number of bytes that the first token contains from the text before the passage.
 fn ends(lengths: impl Iterator<Item = usize>, lead: usize) -> Vec<i64> {
     let mut end = before_passage(lead);
     let ends = lengths.map(|bytes| {
@@ -235,7 +241,7 @@ fn ends(lengths: impl Iterator<Item = usize>, lead: usize) -> Vec<i64> {
     ends.collect()
 }
 
-/// The place this many bytes before the passage.
+/// Returns the position that lies `lead` bytes before the start of the passage.
 fn before_passage(lead: usize) -> i64 {
     i64::try_from(lead).map_or(i64::MIN, |lead| -lead)
 }
@@ -278,7 +284,8 @@ fn explanation(
     why
 }
 
-/// The tokens that disagree, with both log-probabilities.
+/// Returns a table of the tokens that disagree, with the recorded and the new log-probability of
+/// each.
 fn table(spans: &[Span], tolerance: f64) -> String {
     let wrong: Vec<&Span> = spans.iter().filter(|it| !it.agrees(tolerance)).collect();
     let mut text = format!("{:>5}  {:>9}  {:>9}  text\n", "token", "recorded", "now");

@@ -1,5 +1,5 @@
-//! The events of an answer as a cassette stores them. A passage is named by its place in the
-//! request, because its number may be another one when the answer is played.
+//! The events of an answer as a cassette stores them. A passage is identified by its index in the
+//! request, because its number in the story may be different when the answer is played.
 
 use base::untrusted::clean_line;
 use serde::{Deserialize, Serialize};
@@ -9,18 +9,20 @@ use story::message::{
 };
 use story::{Context, Event, NodeId, Status};
 
-/// A place in the story of a request: which of its story parts, and the byte in the passage.
+/// A place in the story of a request: the index of a story part in the context, and the byte offset
+/// in the passage from which that part comes.
 pub type StoryPlace = (usize, usize);
 
-/// No token spells more bytes than this before a passage.
+/// The largest number of bytes of the text before a passage that the passage's tokens may spell
+/// again. Larger numbers in a cassette are reduced to this one.
 const MOST_HEALED: usize = 1 << 16;
 
-/// One event.
+/// One event of an answer, as a cassette stores it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordedEvent {
     Prefill {
-        /// The passage, counted from 0.
+        /// The index of the passage in the request, counted from 0.
         #[serde(default, skip_serializing_if = "is_zero")]
         of: usize,
         done: usize,
@@ -53,7 +55,7 @@ pub enum RecordedEvent {
         phrase: String,
     },
     Warned(String),
-    /// One of several passages ended.
+    /// A passage of a request for several passages ended, and another one is still to come.
     Ended {
         of: usize,
         status: Status,
@@ -61,7 +63,7 @@ pub enum RecordedEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         begins: Option<StoryPlace>,
     },
-    /// The passage, or the last of several, ended.
+    /// The only passage of a request, or the last of several passages, ended.
     Done {
         status: Status,
         stats: PassageStats,
@@ -80,7 +82,8 @@ pub enum RecordedEvent {
 }
 
 impl RecordedEvent {
-    /// An event of a passage; None if it does not belong to the answer to these requests.
+    /// Converts an event to the form that a cassette stores. Returns None for an event that ends an
+    /// answer, and for an event that does not belong to the answer to `requests`.
     pub fn of(event: &Event, requests: &[TextRequest]) -> Option<RecordedEvent> {
         let of = |node: NodeId| {
             let found = requests.iter().position(|request| request.node == node);
@@ -147,7 +150,7 @@ impl RecordedEvent {
         })
     }
 
-    /// The end of an answer with passages.
+    /// Returns the event that ends an answer with passages.
     pub fn done(status: Status, stats: &PassageStats, requests: &[TextRequest]) -> RecordedEvent {
         RecordedEvent::Done {
             status,
@@ -156,7 +159,8 @@ impl RecordedEvent {
         }
     }
 
-    /// The event for the passages of these requests; None for an end of the answer.
+    /// Converts a recorded event back to an event about the passages of `requests`. Returns None if
+    /// the event ends the answer, or if none of the requests is for its passage.
     pub fn event(&self, requests: &[TextRequest]) -> Option<Event> {
         let node = |of: usize| requests.get(of).map(|request| request.node);
         Some(match self {
@@ -219,7 +223,7 @@ impl RecordedEvent {
         })
     }
 
-    /// Whether an answer may end with this event.
+    /// Whether this event ends an answer.
     pub(super) fn is_end(&self) -> bool {
         match self {
             RecordedEvent::Done { .. }
@@ -239,7 +243,8 @@ impl RecordedEvent {
     }
 }
 
-/// The statistics with the place where the story in the prompt starts.
+/// Returns the statistics with `begins`, the place from which the prompt includes the story,
+/// converted for `requests`.
 pub fn with_place(
     stats: &PassageStats,
     begins: Option<StoryPlace>,
@@ -251,14 +256,15 @@ pub fn with_place(
     }
 }
 
-/// A place in the story of these requests, as a cassette stores it.
+/// Converts a place in the story of `requests` to the form that a cassette stores. Returns None if
+/// the context does not contain the passage.
 pub fn place_of(place: Option<(NodeId, usize)>, requests: &[TextRequest]) -> Option<StoryPlace> {
     let (node, byte) = place?;
     let found = story_parts(requests).position(|(own, ..)| own == node)?;
     Some((found, byte))
 }
 
-/// The reverse of [`place_of`]; None for a place that is not in the story.
+/// The reverse of [`place_of`]. Returns None if the place is not in the story of `requests`.
 pub fn at_place(place: Option<StoryPlace>, requests: &[TextRequest]) -> Option<(NodeId, usize)> {
     let (part, byte) = place?;
     let (node, from, text) = story_parts(requests).nth(part)?;
@@ -266,8 +272,8 @@ pub fn at_place(place: Option<StoryPlace>, requests: &[TextRequest]) -> Option<(
     inside.then_some((node, byte))
 }
 
-/// The passages in the context, which all requests share: the number, the first byte, and the text
-/// from there on.
+/// Returns the story parts of the context, which all requests share. Each item is the passage's id,
+/// the byte of the passage at which the part starts, and the text of the part.
 fn story_parts(requests: &[TextRequest]) -> impl Iterator<Item = (NodeId, usize, &str)> {
     let parts: Vec<&ContextPart> = match requests.first().map(|request| &request.context) {
         Some(Context::Prose { parts, .. }) => parts.iter().collect(),

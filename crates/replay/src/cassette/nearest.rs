@@ -1,4 +1,5 @@
-//! Finds the recorded request that is most like one without an answer, and says how they differ.
+//! Finds the recorded request most similar to a request without a recorded answer, and explains how
+//! the two requests differ.
 
 use super::question::{AskedPassage, Kind, Question};
 use crate::report::Failure;
@@ -7,18 +8,19 @@ use serde_json::Value;
 use std::cmp::Reverse;
 use story::diff::{DiffSpan, diff_words, format_marked};
 
-/// How many recorded requests are compared word by word.
+/// The largest number of recorded requests that are compared with a request word by word.
 const FINALISTS: usize = 12;
-/// How much unchanged text is shown on each side of a change, in characters.
+/// The number of characters of unchanged text that are shown on each side of a change.
 const AROUND: usize = 60;
 
-/// A short description of a request, to find similar ones quickly.
+/// A summary of a request, by which similar requests are found quickly.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sketch {
     kind: Option<Kind>,
-    /// A SimHash of the prompt's words (Charikar 2002): similar texts differ in few bits.
+    /// A SimHash of the prompt's words (Charikar 2002). The hashes of similar texts differ in only
+    /// a few bits.
     words: u64,
-    /// A hash of everything else.
+    /// A hash of the first requested passage's settings, without its context and seed.
     rest: u64,
     seed: u64,
 }
@@ -54,7 +56,7 @@ impl Sketch {
     }
 }
 
-/// Everything about a requested passage except its context and seed.
+/// Returns all fields of a requested passage except its context and seed, as JSON.
 fn settings_text(asked: &AskedPassage) -> String {
     let without = AskedPassage {
         context: Vec::new(),
@@ -64,7 +66,8 @@ fn settings_text(asked: &AskedPassage) -> String {
     serde_json::to_string(&without).unwrap_or_default()
 }
 
-/// The requests that are worth comparing word by word.
+/// Returns the indices of the recorded requests that are most similar to `question`. The most
+/// similar request comes first.
 pub(super) fn finalists(question: &Question, sketches: &[Sketch]) -> Vec<usize> {
     let own = Sketch::new(question);
     let mut order: Vec<usize> = (0..sketches.len())
@@ -88,7 +91,8 @@ pub(super) fn finalists(question: &Question, sketches: &[Sketch]) -> Vec<usize> 
     order
 }
 
-/// The recorded request with the least changes, with its line.
+/// Returns the recorded request that differs least from `question`, with its line number in the
+/// cassette.
 pub(super) fn nearest(
     question: &Question,
     recorded: Vec<(usize, Question)>,
@@ -103,7 +107,7 @@ pub(super) fn nearest(
     recorded.into_iter().min_by_key(likeness)
 }
 
-/// The number of bytes that two texts share at their starts and ends.
+/// Returns how many bytes at the starts of two texts are equal, plus how many at their ends.
 fn shared_ends(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let pairs = a.iter().zip(b);
@@ -113,7 +117,8 @@ fn shared_ends(a: &str, b: &str) -> usize {
     start + ends.take_while(|(a, b)| a == b).count()
 }
 
-/// Explains that a request has no answer, by comparison with the nearest one.
+/// Explains that the cassette `name` has no answer to a request. `found` is the nearest recorded
+/// request, with its line number.
 pub(super) fn miss(name: &str, question: &Question, found: Option<(usize, Question)>) -> Failure {
     let Some((line, recorded)) = found else {
         let why =
@@ -148,7 +153,7 @@ pub(super) fn miss(name: &str, question: &Question, found: Option<(usize, Questi
     }
 }
 
-/// Both texts as one, with the changes marked and long unchanged stretches left out.
+/// Merges two texts into one, marks the changes, and shortens long unchanged parts.
 fn marked(before: &str, now: &str) -> String {
     let mut spans = diff_words(before, now);
     let last = spans.len().saturating_sub(1);
@@ -160,7 +165,8 @@ fn marked(before: &str, now: &str) -> String {
     format_marked(&spans)
 }
 
-/// The start and the end of an unchanged text, if a change precedes or follows it.
+/// Shortens an unchanged text to the characters next to a change. `after_change` is whether a
+/// change precedes the text, and `before_change` is whether one follows it.
 fn around(text: &str, after_change: bool, before_change: bool) -> String {
     let length = text.chars().count();
     let start = if after_change { AROUND } else { 0 };
@@ -177,7 +183,8 @@ fn shortened(text: &str) -> String {
     around(text, true, true)
 }
 
-/// The names of the fields that differ, apart from the prompt, with their values.
+/// Returns the name of each field other than the prompt that differs, with the recorded and the new
+/// value.
 fn settings_changes(question: &Question, recorded: &Question) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut add = |name: &str, before: Option<&Value>, now: Option<&Value>| {
@@ -227,7 +234,7 @@ fn shown(value: Option<&Value>) -> String {
     }
 }
 
-/// The items as in a sentence: "a", "a and b", "a, b and c".
+/// Joins the items as in a sentence: "a", "a and b", "a, b and c".
 fn listed(items: &[&str]) -> String {
     match items {
         [] => String::new(),

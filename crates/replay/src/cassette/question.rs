@@ -1,5 +1,5 @@
-//! A request as a cassette stores it: everything that the answer depends on. The numbers of
-//! passages and the names of sessions are not part of it.
+//! A request as a cassette stores it, with everything that the answer depends on. The ids of
+//! passages and the names of sessions are left out, because the answer does not depend on them.
 
 use base::hash::sha256;
 use sampler::Ban;
@@ -10,26 +10,26 @@ use story::context::{ContextPart, PartKind};
 use story::message::{LengthGoal, Overflow, TextRequest};
 use story::sampling::SETTINGS;
 
-/// What is requested.
+/// The kind of a request: what the engine is asked to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Passage,
-    /// Several passages from one context.
+    /// Several passages that continue the same context.
     Candidates,
     Alternatives,
-    /// The context, part by part.
+    /// A list of the parts of the context.
     Explain,
     /// The number of tokens of a text.
     Count,
-    /// Where the story starts in the prompt.
+    /// The place from which the prompt includes the story.
     Start,
     /// The perplexity of a text.
     Perplexity,
 }
 
 impl Kind {
-    /// The kind in a sentence.
+    /// Returns the kind as a phrase for use in a sentence, for example "a passage".
     pub fn name(self) -> &'static str {
         match self {
             Kind::Passage => "a passage",
@@ -43,37 +43,38 @@ impl Kind {
     }
 }
 
-/// A request to an engine.
+/// A request to a text engine, as a cassette stores it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Question {
     pub kind: Kind,
     /// The SHA-256 of the model.
     pub model: String,
-    /// The requested passages; one except for [`Kind::Candidates`].
+    /// The requested passages. Only [`Kind::Candidates`] has more than one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<AskedPassage>,
     /// The text whose tokens are counted, or whose perplexity is measured.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
-    /// The text before the one whose perplexity is measured.
+    /// The text that precedes `text` when the perplexity is measured.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub before: String,
 }
 
-/// A requested passage.
+/// A requested passage, with its context and settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AskedPassage {
     #[serde(skip_serializing_if = "is_false")]
     pub chat: bool,
-    /// Whether the last message is to be continued.
+    /// Whether the passage continues the last message of the chat.
     #[serde(skip_serializing_if = "is_false")]
     pub open: bool,
     pub context: Vec<AskedPart>,
-    /// The text after the passage.
+    /// The text that follows the place where the passage is written; empty at the story's end.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub after: String,
-    /// The samplers' settings and `max_tokens`, as in `/set`, except those that are off.
+    /// The samplers' settings and `max_tokens`, named as in `/set`. Settings that are off are left
+    /// out.
     pub settings: BTreeMap<String, String>,
     pub seed: u64,
     pub goal: LengthGoal,
@@ -88,30 +89,32 @@ pub struct AskedPassage {
     pub begin: Vec<u32>,
 }
 
-/// A part of the context.
+/// A part of a requested passage's context.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AskedPart {
-    /// The role of the message that starts with this part.
+    /// The role of the chat message that starts with this part; None if no message starts here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     pub kind: String,
     pub text: String,
-    /// The tokens of the text, if this model wrote it.
+    /// The token ids of the text, if this model wrote the text; otherwise empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<u32>,
     #[serde(skip_serializing_if = "super::event::is_zero")]
     pub skip: usize,
     #[serde(skip_serializing_if = "super::event::is_zero")]
     pub healed: usize,
-    /// The rank and the budget of lore.
+    /// The rank of a lore entry; entries with the largest rank are the least important.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
+    /// The limit of the lorebook for the length of all its entries, in tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<usize>,
 }
 
-/// Settings of which the request has its own fields, or that have taken effect in its context.
+/// Settings that `settings` leaves out, because they have fields of their own in the request or
+/// have already taken effect in its context.
 const ELSEWHERE: [&str; 5] = [
     "seed",
     "banned_phrases",
@@ -121,7 +124,7 @@ const ELSEWHERE: [&str; 5] = [
 ];
 
 impl Question {
-    /// The question that these requests ask the model with this checksum.
+    /// Creates the question that `requests` put to a model. `model` is the model's SHA-256.
     pub fn new(kind: Kind, model: &str, requests: &[TextRequest]) -> Question {
         let asked = |request| AskedPassage::new(request, model);
         Question {
@@ -133,7 +136,7 @@ impl Question {
         }
     }
 
-    /// How many tokens a text has.
+    /// Creates the question of how many tokens a text has.
     pub fn count(model: &str, text: &str) -> Question {
         Question {
             text: text.to_string(),
@@ -141,7 +144,7 @@ impl Question {
         }
     }
 
-    /// The perplexity of a text after another one.
+    /// Creates the question of the perplexity of `text`, which follows the text `before`.
     pub fn perplexity(model: &str, before: &str, text: &str) -> Question {
         Question {
             text: text.to_string(),
@@ -150,7 +153,7 @@ impl Question {
         }
     }
 
-    /// The digest by which the question is found again.
+    /// Returns the digest by which the recorded answer to the question is looked up.
     pub fn key(&self) -> String {
         let json = serde_json::to_vec(self).unwrap_or_default();
         let mut digest = sha256(&json);
@@ -158,7 +161,8 @@ impl Question {
         digest
     }
 
-    /// The same question to any model, which may split the text into other tokens.
+    /// Returns the question without the model's checksum and token ids, so that it is the same for
+    /// every model.
     pub fn to_any_model(&self) -> Question {
         let mut question = self.clone();
         question.model.clear();
@@ -170,7 +174,8 @@ impl Question {
         question
     }
 
-    /// The text that the model reads for the first passage.
+    /// Returns the text that the model reads. This is the context of the first requested passage
+    /// or, if no passage is requested, the text to be counted or measured.
     pub fn prompt(&self) -> String {
         match self.requests.first() {
             Some(first) => first.prompt(),
@@ -240,7 +245,7 @@ impl AskedPassage {
         }
     }
 
-    /// The text that the model reads.
+    /// Returns the context as one text, in which each message begins with its role.
     pub fn prompt(&self) -> String {
         let mut text = String::new();
         for part in &self.context {

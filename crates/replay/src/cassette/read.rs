@@ -1,4 +1,5 @@
-//! Reads a cassette: the places of its answers stay in memory, the answers themselves do not.
+//! Reads a cassette. Only the positions of the answers stay in memory; each answer is read from the
+//! file when it is needed.
 
 use super::nearest::{Sketch, finalists, miss, nearest};
 use super::question::Question;
@@ -14,53 +15,54 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use story::sentence::count_noun;
 
-/// The longest line in bytes.
+/// The largest length of a line, in bytes.
 const LONGEST: u64 = 64 << 20;
-/// The largest number of answers.
+/// The largest number of answers in a cassette.
 const MOST: usize = 4_000_000;
 
-/// How a request finds its answer.
+/// How the answer to a request is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Matching {
-    /// By its key.
+    /// By the request's key.
     Strict,
-    /// The n-th request gets the n-th answer.
+    /// By the order: the n-th request gets the n-th answer.
     InOrder,
-    /// By its text and settings, whichever model answers.
+    /// By the request's text and settings, whichever model is used.
     AnyModel,
 }
 
-/// A cassette that has been checked as a whole.
+/// A cassette in which every line has been checked.
 pub struct Cassette {
-    /// The file as the user named it.
+    /// The path of the file as the user entered it.
     name: String,
     matching: Matching,
-    /// A checksum of all lines.
+    /// A checksum of all lines of the file.
     digest: String,
     models: Vec<RecordedModel>,
     answers: Vec<Answer>,
-    /// The answers to each request, in the order in which they were recorded.
+    /// For each request key, the indices of its answers in the order in which they were recorded.
     by_key: HashMap<u128, Vec<usize>>,
     state: Mutex<State>,
     sketches: OnceLock<Vec<Sketch>>,
 }
 
-/// The place of an answer in the file.
+/// Where an answer is in the file, and which model and case it belongs to.
 #[derive(Clone, Copy)]
 struct Answer {
     at: u64,
     line: usize,
     /// A hash of the model's checksum.
     model: u64,
-    /// A hash of the case that made the request.
+    /// A hash of the name of the case that made the request.
     case: u64,
 }
 
 struct State {
     file: BufReader<File>,
-    /// How many requests were answered.
+    /// The number of requests made so far.
     asked: usize,
-    /// How often each request was answered: in a case that has its own answers, or in all others.
+    /// How often each request was made. The fields of the key are the request's key, a hash of the
+    /// model, and a hash of the case; the last is None for all cases without answers of their own.
     asked_of: HashMap<(u128, u64, Option<u64>), usize>,
 }
 
@@ -133,18 +135,18 @@ impl Cassette {
         })
     }
 
-    /// The file as the user named it.
+    /// The path of the file as the user entered it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// A checksum of the whole cassette.
+    /// A checksum of all lines of the cassette.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// The model that was loaded under this name. The default model is the only one of a cassette
-    /// that has just one.
+    /// Returns the model that was loaded under the name `requested`. An empty name also finds the
+    /// only model of a cassette that has just one.
     pub fn model(&self, requested: &str) -> Result<&RecordedModel, String> {
         let named = self.models.iter().find(|it| it.requested == requested);
         if let Some(model) = named {
@@ -174,15 +176,16 @@ impl Cassette {
         }
     }
 
-    /// The model with this checksum.
+    /// Returns the model with this SHA-256.
     pub fn model_with(&self, sha256: &str) -> Option<&RecordedModel> {
         self.models
             .iter()
             .find(|model| model.about.sha256 == sha256)
     }
 
-    /// The answer to a request of this case, or the explanation of why there is none. Cases that make
-    /// the same request each get their own answers, whatever the order in which they run.
+    /// Returns the answer to a request of the case `case`, or an explanation of why there is none.
+    /// If several cases make the same request, each case gets the answers that were recorded for
+    /// it, in whatever order the cases run.
     pub fn answer(&self, question: &Question, case: &str) -> Result<Take, Box<Failure>> {
         let failed = |why: String| {
             Box::new(Failure {
@@ -244,7 +247,7 @@ impl Cassette {
         Ok(take)
     }
 
-    /// Reads an answer.
+    /// Reads the answer with the index `number` from the file.
     fn take(&self, number: usize) -> Result<Take, String> {
         let Answer { at, line, .. } = self.answers[number];
         let mut buffer = Vec::new();
@@ -263,7 +266,7 @@ impl Cassette {
         }
     }
 
-    /// Compares a request without an answer with the recorded request nearest to it.
+    /// Explains that a request has no answer, by comparing it with the nearest recorded request.
     fn missing(&self, question: &Question) -> Box<Failure> {
         let question = match self.matching {
             Matching::AnyModel => question.to_any_model(),
@@ -293,8 +296,8 @@ impl Cassette {
     }
 }
 
-/// Reads a line into an empty buffer, but not much more than the longest one allowed. Returns false
-/// at the end of the file.
+/// Replaces the contents of `buffer` with the next line, reading at most one byte more than the
+/// largest allowed length. Returns false at the end of the file.
 fn read_line(file: &mut BufReader<File>, buffer: &mut Vec<u8>) -> io::Result<bool> {
     buffer.clear();
     file.take(LONGEST + 1).read_until(b'\n', buffer)?;
@@ -314,7 +317,7 @@ fn check_header(line: &[u8], name: &str) -> Result<(), String> {
     }
 }
 
-/// Parses a line after the header.
+/// Parses a line after the header, and checks that an answer is complete.
 fn parse(line: &[u8]) -> Result<Line, String> {
     let parsed: Line = serde_json::from_slice(line).map_err(|error| match error.classify() {
         Category::Eof => "The line is incomplete".to_string(),
@@ -340,7 +343,7 @@ fn parse(line: &[u8]) -> Result<Line, String> {
     Ok(parsed)
 }
 
-/// The model, with texts that may be shown.
+/// Returns the model with its texts cleaned, so that they are safe to show.
 fn cleaned(mut model: RecordedModel) -> RecordedModel {
     let about = &mut model.about;
     for text in [

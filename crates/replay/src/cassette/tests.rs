@@ -1,4 +1,4 @@
-//! Tests of cassettes: keys, playing, explanations and damaged files.
+//! Tests of cassettes: keys, playback, explanations of missing answers, and damaged files.
 
 use super::compare::compare;
 use super::event::RecordedEvent;
@@ -62,7 +62,8 @@ fn model(requested: &str) -> RecordedModel {
     }
 }
 
-/// A cassette with these answers, in a new folder.
+/// Writes a cassette with these answers in a new folder. Returns the folder and the cassette's
+/// path.
 fn cassette(takes: &[Take]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("night.cassette");
@@ -285,7 +286,7 @@ fn a_damaged_cassette_is_refused_with_the_line() {
     assert!(Cassette::open(&path, Matching::Strict).is_ok());
 }
 
-/// Bytes that are changed or missing are an error or another answer, but never a panic.
+/// Checks that changed or missing bytes cause an error or another answer, but never a panic.
 #[test]
 fn no_change_of_a_cassette_is_a_panic() {
     let sea = request(2, "The sea");

@@ -7,8 +7,8 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// A cassette that is being recorded. It takes its name when it is finished; until then, an older
-/// cassette of this name stays.
+/// A cassette that is being recorded. It is written under a temporary name and renamed when it is
+/// finished. Until then, an older cassette of the same name stays in place.
 pub struct Tape {
     path: PathBuf,
     part: PathBuf,
@@ -17,15 +17,15 @@ pub struct Tape {
 
 struct State {
     file: Option<BufWriter<File>>,
-    /// The models noted so far, by requested name.
+    /// The requested names of the models that have been written so far.
     models: Vec<String>,
     answers: usize,
-    /// Why a line could not be written.
+    /// The error that prevented a line from being written, if there was one.
     failed: Option<io::Error>,
 }
 
 impl Tape {
-    /// Starts a cassette. Any other file of this name is not overwritten.
+    /// Starts a cassette. Returns an error if `path` is an existing file that is not a cassette.
     pub fn create(path: &Path, build: &str) -> Result<Tape, String> {
         if path.exists() && !is_cassette(path) {
             return Err(format!(
@@ -53,7 +53,8 @@ impl Tape {
         Ok(tape)
     }
 
-    /// Notes a model that was loaded.
+    /// Writes a loaded model to the cassette, unless a model with the same requested name was
+    /// already written.
     pub fn model(&self, model: RecordedModel) {
         self.change(|state| {
             if !state.models.contains(&model.requested) {
@@ -63,7 +64,7 @@ impl Tape {
         });
     }
 
-    /// Adds an answer.
+    /// Adds an answer to the cassette.
     pub fn answer(&self, take: Take) {
         self.change(|state| {
             state.answers += 1;
@@ -71,7 +72,7 @@ impl Tape {
         });
     }
 
-    /// Gives the cassette its name, and returns the number of answers in it.
+    /// Completes the cassette, renames it to its final name, and returns the number of its answers.
     pub fn finish(&self) -> Result<usize, String> {
         let mut answers = 0;
         let mut result = Ok(());
@@ -94,7 +95,7 @@ impl Tape {
 }
 
 impl Drop for Tape {
-    /// Removes an unfinished cassette.
+    /// Removes the temporary file of a cassette that was not finished.
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.part);
     }

@@ -1,10 +1,11 @@
-//! A comparison as one HTML file.
+//! Formats a comparison as one HTML file.
 
 use super::table::{outcome_text, parting_text, total_lines};
 use super::{Compared, Comparison};
 use crate::report::page::{difference, end, escaped, head, paragraph};
 
-/// The totals, then a row for each case with both texts as one.
+/// Returns an HTML page with the totals and a row for each case. A row shows the differences
+/// between the two texts.
 pub fn comparison_page(comparison: &Comparison, rows: &[Compared]) -> String {
     let mut html = head("Replay: A and B compared");
     html += &paragraph(&format!("A: {}", comparison.a));

@@ -1,10 +1,10 @@
-//! A comparison as text.
+//! Formats a comparison as plain text.
 
 use super::{Compared, Comparison, Outcome, Share};
 use base::untrusted::clean_line;
 use story::sentence::count_noun;
 
-/// A row for each case, then the totals.
+/// Returns the names of the runs, a row for each case, and then the totals.
 pub fn comparison_text(comparison: &Comparison, rows: &[Compared]) -> String {
     let mut text = format!(
         "A: {}\nB: {}\n\n",
@@ -35,7 +35,7 @@ pub fn comparison_text(comparison: &Comparison, rows: &[Compared]) -> String {
     text
 }
 
-/// How many expectations passed.
+/// Returns how many expectations passed, for example "3/4", or "error" if a line could not be run.
 pub(super) fn outcome_text(outcome: &Outcome) -> String {
     match outcome.error {
         true => "error".to_string(),
@@ -43,7 +43,7 @@ pub(super) fn outcome_text(outcome: &Outcome) -> String {
     }
 }
 
-/// How the texts of a case differ; None if they are equal.
+/// Describes how the two texts of a case differ; None if they are equal.
 pub(super) fn parting_text(row: &Compared) -> Option<String> {
     let parting = row.parting.as_ref()?;
     Some(format!(
@@ -62,7 +62,7 @@ fn quoted(words: &str) -> String {
     }
 }
 
-/// The totals, one sentence for each.
+/// Returns the totals as sentences, one for each line.
 pub(super) fn total_lines(comparison: &Comparison) -> Vec<String> {
     let mut lines = vec![format!(
         "Texts that differ: {} of {}.",
