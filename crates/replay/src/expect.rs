@@ -29,7 +29,8 @@ pub struct Expectation {
     pub at: Position,
     /// The text of the line as written, without the word `expect`.
     pub source: String,
-    /// How much it counts in the score of its case; with 0 it cannot fail.
+    /// The weight of this expectation in the score of its case. An expectation with the weight 0
+    /// cannot fail.
     pub weight: f64,
     pub target: Target,
     /// Whether the name begins with `not-`, so that the opposite is expected.
@@ -75,7 +76,7 @@ pub enum Check {
     OneOf(Vec<String>),
     Json,
     JsonSchema(Schema),
-    /// The text contains a JSON object, which may have to fit a schema.
+    /// The text contains a JSON object. If there is a schema, the object must match it.
     ContainsJson(Option<Schema>),
     Language(Language),
     Finish(Status),
@@ -83,20 +84,20 @@ pub enum Check {
     Refused(String),
     /// The text equals that of another passage, which is named by its place as in `/goto`.
     SameAs(String),
-    /// The text has more words than another passage.
+    /// The text has more words than another passage, which is named as in `/goto`.
     LongerThan(String),
     Golden(String),
     PictureSize(u32, u32),
     PictureStyle(String),
-    /// The whole text, including white space at its start and end.
+    /// The text equals this string exactly, including white space at the start and the end.
     Exactly(String),
-    /// The start of the text, including white space.
+    /// The text starts with exactly this string, including white space.
     ExactStart(String),
     Number(Quantity, Bound),
 }
 
 impl Check {
-    /// Whether the check measures time, which differs from run to run.
+    /// Whether the check measures a time or a speed, which differs from run to run.
     pub fn is_timed(&self) -> bool {
         matches!(
             self,
@@ -138,13 +139,14 @@ pub enum Quantity {
     Pictures,
     /// The distance between the perceptual hash of the last picture and this hash.
     PictureHash(u64),
-    /// The similarity of the last picture's concepts to this text.
+    /// The similarity between this text and the concepts of the last picture.
     PictureShows(String),
-    /// The similarity to the closest of these texts.
+    /// The highest similarity between the checked text and any of these texts.
     Similar(Vec<String>),
-    /// The similarity to another passage, named as in `/goto`.
+    /// The similarity between the checked text and another passage, which is named as in `/goto`.
     SimilarTo(String),
-    /// The share of n-grams that another passage also has.
+    /// The share of the checked text's n-grams that also occur in another passage, which is named
+    /// as in `/goto`.
     OverlapWith(String),
     Perplexity,
     Cost,

@@ -1,7 +1,8 @@
-//! Tests of other programs as scripts: promptfoo's configuration, and the samples of OpenAI's evals.
+//! Imports tests of other programs as scripts: promptfoo's configurations, and the samples of
+//! OpenAI's evals.
 //!
-//! An importer parses a file into cases, and [`write`] writes these as a script. What has no
-//! equivalent here is listed, so that nothing is lost silently.
+//! An importer parses a file into cases, and [`write`] writes the cases as a script. Parts that
+//! have no equivalent in a script are listed, so that nothing is lost silently.
 
 mod evals;
 mod promptfoo;
@@ -12,9 +13,9 @@ use base::untrusted::clean_line;
 use std::fmt;
 use std::path::Path;
 
-/// The largest file to import, in bytes.
+/// The largest size of a file to import, in bytes.
 const LARGEST: u64 = 64 << 20;
-/// How many cases a script may get.
+/// The largest number of cases in an imported script.
 const MOST_CASES: usize = 100_000;
 
 /// A script made from another program's tests.
@@ -23,18 +24,18 @@ pub struct Imported {
     pub script: String,
     pub cases: usize,
     pub expectations: usize,
-    /// What could not be imported.
+    /// The parts that could not be imported.
     pub omitted: Vec<Omission>,
 }
 
-/// Something that could not be imported.
+/// A part of a test file that could not be imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Omission {
-    /// Where it stands, for example "test 3".
+    /// Where the part is in the file, for example "test 3".
     pub place: String,
-    /// What it is, for example the type of an assertion.
+    /// What the part is, for example the type of an assertion.
     pub what: String,
-    /// Why it was not imported, as the end of a sentence.
+    /// The reason why the part was not imported, worded as the end of a sentence.
     pub why: String,
 }
 
@@ -46,28 +47,28 @@ impl fmt::Display for Omission {
     }
 }
 
-/// The cases of a file, before they are written as a script.
+/// The cases of an imported file, before they are written as a script.
 #[derive(Debug, Default)]
 struct Cases {
-    /// Comments and settings for all cases.
+    /// Comments and settings that apply to all cases, as lines of the script.
     head: Vec<String>,
     cases: Vec<CaseLines>,
     omitted: Vec<Omission>,
 }
 
-/// A case.
+/// A case of an imported file, before it is written to the script.
 #[derive(Debug, Default)]
 struct CaseLines {
     name: String,
     settings: Vec<String>,
-    /// The text that is typed.
+    /// The text that the script types.
     prompt: String,
-    /// Each without `expect`.
+    /// The expectations, as lines of the script without the word `expect`.
     expectations: Vec<String>,
 }
 
-/// Imports a file: OpenAI evals' samples if its name ends with `.jsonl`, else a configuration of
-/// promptfoo.
+/// Imports a file. A file whose name ends with `.jsonl` contains samples of OpenAI's evals; any
+/// other file is a promptfoo configuration.
 pub fn import(path: &Path) -> Result<Imported, String> {
     let name = clean_line(&path.to_string_lossy());
     let text = read(path)?;
@@ -84,7 +85,7 @@ pub fn import(path: &Path) -> Result<Imported, String> {
     Ok(write::script(&cases, &name))
 }
 
-/// The text of a file.
+/// Reads a text file.
 fn read(path: &Path) -> Result<String, String> {
     let bytes = crate::files::read(path, LARGEST)?;
     let name = clean_line(&path.to_string_lossy());

@@ -157,7 +157,7 @@ impl Arguments<'_> {
         Schema::compile(value).or_else(|why| self.error(why))
     }
 
-    /// A schema, if the line has one.
+    /// Parses the rest of the line as a JSON Schema; None if the rest is empty.
     pub(super) fn optional_schema(&self) -> Result<Option<Schema>, ScriptError> {
         match self.rest.text {
             "" => Ok(None),
@@ -165,7 +165,8 @@ impl Arguments<'_> {
         }
     }
 
-    /// The name of a passage, then a comparison.
+    /// Parses the name of a passage, followed by a comparison with a number. `quantity` creates the
+    /// quantity to compare from the name.
     pub(super) fn place_and_bound(&self, quantity: fn(String) -> Quantity) -> Built {
         let words = self.words()?;
         let [place, comparison @ ..] = words.as_slice() else {

@@ -15,8 +15,8 @@ use story::message::Measurement;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Finding {
     pub passed: bool,
-    /// From 0 to 1. A number that is a grade by itself, such as ROUGE, is the score; anything else
-    /// has 1 if it passed and 0 if not.
+    /// The score, from 0 to 1. A check of a quantity that is a grade in itself, such as ROUGE, is
+    /// scored by that grade. Any other check scores 1 if it passed and 0 if it failed.
     pub score: f64,
     /// The number that was compared.
     pub measured: Option<f64>,
@@ -69,8 +69,9 @@ impl Finding {
 }
 
 impl Expectation {
-    /// What a model must measure before the check, if anything; the answer belongs in
-    /// [`Observed::measured`]. If the question makes no sense, the check says why.
+    /// Returns what a model must measure before the check; None if nothing is to be measured. The
+    /// result belongs in [`Observed::measured`]. If the measurement is impossible, the check
+    /// explains why.
     pub fn question(&self, seen: &Observed) -> Option<Measurement> {
         let Check::Number(quantity, _) = &self.check else {
             return None;
@@ -83,13 +84,13 @@ impl Expectation {
         quantity.question(text, before, seen).unwrap_or_default()
     }
 
-    /// Whether it compares a time or a speed.
+    /// Whether the expectation compares a time or a speed.
     pub(crate) fn is_timed(&self) -> bool {
         let timed = |it: &Quantity| matches!(it, Quantity::Latency | Quantity::TokensPerSecond);
         matches!(&self.check, Check::Number(quantity, _) if timed(quantity))
     }
 
-    /// The text that the expectation is about, and its name.
+    /// Returns the name of the text that the expectation is about, and the text itself.
     fn subject<'a>(&self, seen: &'a Observed) -> (&'static str, &'a str) {
         match self.target {
             Target::Text => ("passage", seen.text),
@@ -120,7 +121,7 @@ impl Expectation {
         }
     }
 
-    /// Compares a number.
+    /// Checks the measured number `value` against `bound`.
     fn compare(&self, quantity: &Quantity, bound: Bound, value: f64, name: &str) -> Finding {
         let passed = bound.allows(value) != self.negated;
         let grade = quantity.grade(value, bound);

@@ -47,11 +47,11 @@ const fn line(name: &'static str, args: &'static str, help: &'static str, build:
     }
 }
 
-/// Every expectation, in groups: about a text, about a number of a text, about the last line or
-/// passage, and with promptfoo's definitions.
+/// All kinds of expectations, in four groups: about a text, about a number that is measured in a
+/// text, about the last line or passage, and with promptfoo's definitions.
 const KINDS: [&[Kind]; 4] = [texts::KINDS, numbers::KINDS, lines::KINDS, promptfoo::KINDS];
 
-/// Every expectation.
+/// Returns all kinds of expectations.
 pub fn all() -> impl Iterator<Item = &'static Kind> {
     KINDS.into_iter().flatten()
 }

@@ -23,13 +23,14 @@ pub struct Observed<'a> {
     /// The bytes of each picture that the last line drew. Expectations about a picture check the
     /// last one.
     pub pictures: Vec<Arc<[u8]>>,
-    /// The last picture's style, if it has one.
+    /// The style of the last picture; None if the picture has no style.
     pub picture_style: Option<&'a str>,
     /// The concepts that the last picture shows, according to its prompt.
     pub picture_concepts: Vec<&'a str>,
-    /// What the last line cost, if that is known.
+    /// The cost of the requests for the last line, if it is known.
     pub cost: Option<f64>,
-    /// The answer to [`super::Expectation::question`], if the expectation has one.
+    /// The number that a model measured for the expectation ([`super::Expectation::question`]);
+    /// None if nothing had to be measured.
     pub measured: Option<f64>,
     /// The text of a passage, named as in `/goto`.
     pub passage: &'a dyn Fn(&str) -> Result<String, String>,

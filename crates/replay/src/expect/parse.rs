@@ -52,7 +52,8 @@ pub(crate) fn parse(
     })
 }
 
-/// `weight NUMBER` at the start, and the rest.
+/// Parses `weight NUMBER` at the start of a line. Returns the weight, which is 1 by default, and
+/// the rest of the line.
 fn weight<'a>(whole: &Rest<'a>) -> Result<(f64, Rest<'a>), ScriptError> {
     let (word, after) = whole.split();
     if word != "weight" {

@@ -7,7 +7,7 @@ use crate::measure::rouge::rouge;
 use crate::measure::{self, picture, promptfoo, variety};
 use story::message::Measurement;
 
-/// The length in words of the sequences that `overlap-with` compares.
+/// The number of words in the n-grams that `overlap-with` compares.
 const OVERLAP: usize = 4;
 
 impl Quantity {
@@ -56,7 +56,8 @@ impl Quantity {
         })
     }
 
-    /// What a model must measure first, if anything. `before` is the story before the text.
+    /// Returns what a model must measure to determine this quantity; None if no model is needed.
+    /// `before` is the part of the story that precedes `text`.
     pub(super) fn question(
         &self,
         text: &str,
@@ -113,8 +114,9 @@ impl Quantity {
         }
     }
 
-    /// The score of a number that is a grade by itself, as in promptfoo: the number or, if a low one
-    /// is expected, 1 minus the number.
+    /// Returns the score of a quantity that is a grade in itself, as in promptfoo. The score is the
+    /// grade or, if a low value is expected, 1 minus the grade. Returns None if the quantity is not
+    /// a grade, or if neither a high nor a low value is expected.
     pub(super) fn grade(&self, value: f64, bound: Bound) -> Option<f64> {
         let grade = match self {
             Quantity::Bleu(_) => value / 100.0,

@@ -11,7 +11,7 @@ use std::fmt;
 pub struct Schema {
     schemas: Schemas,
     index: SchemaIndex,
-    /// The SHA-256 of its JSON.
+    /// The SHA-256 of the schema's JSON text.
     sha256: String,
 }
 

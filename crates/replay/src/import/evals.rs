@@ -1,12 +1,13 @@
-//! Samples of OpenAI's evals: JSON Lines, each with the messages of a chat (`input`) and the expected
-//! answer or answers (`ideal`). Its basic evals `Match`, `Includes` and `FuzzyMatch` share this format;
-//! the answer must contain an ideal, as in `Includes`, or equal it if the file asks for that.
+//! Imports samples of OpenAI's evals. A file is JSON Lines; each line has the messages of a chat
+//! (`input`) and one or several ideal answers (`ideal`). The basic evals `Match`, `Includes` and
+//! `FuzzyMatch` share this format. The model's answer must contain an ideal answer, as in
+//! `Includes`.
 
 use super::write::quoted;
 use super::{CaseLines, Cases, MOST_CASES, Omission};
 use serde_json::Value;
 
-/// Parses the samples.
+/// Parses the samples of a file.
 pub(super) fn parse(text: &str) -> Result<Cases, String> {
     let mut cases = Cases {
         head: vec!["mode chat".to_string()],
@@ -52,7 +53,8 @@ fn case(sample: &Value, number: usize) -> Result<CaseLines, String> {
     })
 }
 
-/// The expectation for an ideal answer: one text is contained; several are alternatives.
+/// Returns the expectation for the ideal answer of a sample. The model's answer must contain the
+/// ideal text or, if there are several, at least one of them.
 fn ideal(ideal: &Value) -> Result<String, String> {
     let text = |value: &Value| match value {
         Value::String(text) if !text.trim().is_empty() => Ok(quoted(text)),
@@ -70,7 +72,7 @@ fn ideal(ideal: &Value) -> Result<String, String> {
     }
 }
 
-/// The system's instructions and the user's message of a chat.
+/// Returns the system's instructions, if there are any, and the user's message of a chat.
 pub(super) fn chat(messages: &[Value]) -> Result<(Option<String>, String), String> {
     let mut system: Vec<String> = Vec::new();
     let mut user: Vec<String> = Vec::new();
@@ -90,7 +92,7 @@ pub(super) fn chat(messages: &[Value]) -> Result<(Option<String>, String), Strin
     Ok((system, user.join("\n")))
 }
 
-/// A message's text, which may be divided into parts.
+/// Returns the text of a message. The parts of a divided text are joined.
 fn content(content: &Value) -> Result<String, String> {
     let texts = || -> Option<Vec<&str>> {
         let parts = content.as_array()?.iter();

@@ -1,7 +1,7 @@
-//! promptfoo's configuration: its prompts, variables, tests and deterministic assertions.
+//! Imports promptfoo's configuration: its prompts, variables, tests and deterministic assertions.
 //!
-//! A case is written for each test, combination of variables and prompt, as promptfoo 0.123 runs
-//! them.
+//! A case is written for each test, each combination of the test's variables, and each prompt, as
+//! promptfoo 0.123 runs them.
 
 mod assertions;
 mod config;
@@ -18,7 +18,7 @@ use prompts::Prompt;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Parses a configuration; `folder` contains the files that it names.
+/// Parses a configuration. `folder` is the folder of the files that the configuration names.
 pub(super) fn parse(text: &str, folder: &Path) -> Result<Cases, String> {
     let config = Config::parse(text)?;
     let mut omitted = config.omissions();
@@ -44,12 +44,12 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Cases, String> {
     })
 }
 
-/// A test while its cases are written.
+/// A test whose cases are being written.
 struct Run<'a> {
     number: usize,
     test: &'a Map<String, Value>,
     folder: &'a Path,
-    /// Whether the provider repeats the prompt.
+    /// Whether the provider only repeats the prompt.
     echo: bool,
     cases: &'a mut Vec<CaseLines>,
     omitted: &'a mut Vec<Omission>,
@@ -169,7 +169,7 @@ impl Run<'_> {
     }
 }
 
-/// The messages of a prompt that is a chat in JSON.
+/// Parses a prompt that is a chat in JSON, and returns its messages; None if it is no chat.
 fn messages(text: &str) -> Option<Vec<Value>> {
     let parsed: Value = serde_json::from_str(text).ok()?;
     let messages = parsed.as_array()?;

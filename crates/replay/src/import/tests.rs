@@ -1,10 +1,10 @@
-//! Imports of small files.
+//! Tests of the import of small files.
 
 use super::*;
 use std::collections::BTreeMap;
 use std::fs;
 
-/// Imports a file of this name and text, and checks that the script is valid.
+/// Imports a file with this name and text, and checks that the resulting script is valid.
 fn imported(name: &str, text: &str) -> Imported {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("prompt.txt"), "Tell of {{place}}.\n").unwrap();

@@ -5,7 +5,7 @@ use crate::script::HEADER;
 use base::untrusted::clean_line;
 use serde_json::Value;
 
-/// The cases as a script.
+/// Writes the cases as a script. `source` is the name of the imported file.
 pub(super) fn script(cases: &Cases, source: &str) -> Imported {
     let mut lines = vec![
         HEADER.to_string(),
@@ -36,22 +36,22 @@ fn case_lines(case: &CaseLines) -> Vec<String> {
     lines
 }
 
-/// A line that is ignored.
+/// Returns the text as a comment line of a script.
 pub(super) fn comment(text: &str) -> String {
     format!("# {}", clean_line(text))
 }
 
-/// A text in quotation marks.
+/// Returns the text in quotation marks, with double braces escaped.
 pub(super) fn quoted(text: &str) -> String {
     Value::from(without_variables(text)).to_string()
 }
 
-/// A text in which no braces stand for a variable.
+/// Escapes double braces, so that they do not stand for a variable.
 pub(super) fn without_variables(text: &str) -> String {
     text.replace("{{", "\\{{")
 }
 
-/// Lines that type a text exactly.
+/// Returns the lines of a script that type exactly this text.
 fn typed(text: &str) -> Vec<String> {
     let slash = if text.starts_with('/') { "/" } else { "" };
     let plain = |line: &str| !line.ends_with([' ', '\\']) && !line.contains(['\r', '\t']);

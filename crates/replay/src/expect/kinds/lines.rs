@@ -1,9 +1,9 @@
-//! Expectations about the last line, the passage as a whole, or a picture.
+//! Expectations about the last line, the last passage as a whole, or a picture.
 
 use super::{Kind, line};
 use crate::expect::{Check, Quantity};
 
-/// The rows.
+/// The kinds of expectations about the last line, the last passage as a whole, or a picture.
 pub(super) const KINDS: &[Kind] = &[
     line(
         "self-bleu",

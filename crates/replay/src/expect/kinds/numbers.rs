@@ -1,10 +1,10 @@
-//! Expectations about a number of a text.
+//! Expectations about a number that is measured in a text.
 
 use super::{Kind, number};
 use crate::expect::{Check, Quantity};
 use crate::measure::rouge::Rouge;
 
-/// The rows.
+/// The kinds of expectations about a number that is measured in a text.
 pub(super) const KINDS: &[Kind] = &[
     number("words", "COMPARISON", "the number of words", |it| {
         it.number(Quantity::Words)

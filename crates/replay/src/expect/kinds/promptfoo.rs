@@ -1,10 +1,10 @@
-//! Expectations with promptfoo's definitions, which differ from the others'. `illumine replay
-//! import` writes them, so that thresholds keep their meaning.
+//! Expectations with promptfoo's definitions, which differ from illumine's own. `illumine replay
+//! import` writes these expectations, so that promptfoo's thresholds keep their meaning.
 
 use super::{Kind, number, text};
 use crate::expect::{Check, Quantity};
 
-/// The rows.
+/// The kinds of expectations with promptfoo's definitions.
 pub(super) const KINDS: &[Kind] = &[
     text(
         "promptfoo-equals",

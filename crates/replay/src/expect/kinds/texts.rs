@@ -1,4 +1,4 @@
-//! Expectations about a text that either hold or do not.
+//! Expectations that a text either meets or does not meet.
 
 use super::{Kind, text};
 use crate::expect::Check;
@@ -12,7 +12,7 @@ fn contains(it: &mut Arguments, all: bool, ignore_case: bool) -> Built {
     })
 }
 
-/// The rows.
+/// The kinds of expectations that a text either meets or does not meet.
 pub(super) const KINDS: &[Kind] = &[
     text(
         "equals",

@@ -1,4 +1,4 @@
-//! Assertions as expectations, with promptfoo's defaults.
+//! Converts assertions to expectations, with promptfoo's default values.
 
 use super::list::separated;
 use super::pattern;
@@ -8,16 +8,20 @@ use crate::import::write::{quoted, without_variables};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// The thresholds of `levenshtein`, `rouge-n`, `bleu` and `gleu`, and `similar` if there is none.
+/// The default threshold of `levenshtein` in promptfoo.
 const LEVENSHTEIN: f64 = 5.0;
+/// The default threshold of `rouge-n` in promptfoo.
 const ROUGE: f64 = 0.75;
+/// The default threshold of `bleu` and `gleu` in promptfoo.
 const BLEU: f64 = 0.5;
+/// The default threshold of `similar` in promptfoo.
 const SIMILAR: f64 = 0.75;
 
-/// The name that a provider of embeddings has if it is the text encoder here.
+/// The end of a provider's name if the provider computes embeddings with the same text encoder as
+/// illumine.
 const ENCODER: &str = "all-MiniLM-L6-v2";
 
-/// Types that are imported.
+/// The types of assertions that are imported.
 const TYPES: &[&str] = &[
     "bleu",
     "contains",
@@ -43,7 +47,7 @@ const TYPES: &[&str] = &[
     "word-count",
 ];
 
-/// Types that are not imported, each with the reason.
+/// The types of assertions that are not imported. Each row contains several types and the reason.
 const OTHERS: &[(&[&str], &str)] = &[
     (
         &[
@@ -108,13 +112,13 @@ const OTHERS: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// Whether promptfoo has an assertion of this name.
+/// Whether promptfoo has a type of assertion with this name.
 pub(super) fn is_type(name: &str) -> bool {
     let bare = name.strip_prefix("not-").unwrap_or(name);
     TYPES.contains(&bare) || OTHERS.iter().any(|(names, _)| names.contains(&bare))
 }
 
-/// What an assertion may refer to.
+/// The properties of a test on which the import of its assertions depends.
 pub(super) struct Scope<'a> {
     pub(super) vars: &'a Map<String, Value>,
     pub(super) folder: &'a Path,
@@ -123,8 +127,9 @@ pub(super) struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// Adds the expectation for an assertion or, for a set of assertions, for each in it; or the
-    /// reason why there is none. `share` is the weight that the set leaves it.
+    /// Adds the expectation for an assertion, or the reason why there is none. For a set of
+    /// assertions, adds each assertion in the set. `share` is the factor by which the weight of the
+    /// assertion is multiplied if it belongs to a set.
     pub(super) fn add(
         &self,
         assertion: &Value,
@@ -262,7 +267,7 @@ impl Scope<'_> {
         })
     }
 
-    /// The value of an assertion with its variables filled in.
+    /// Returns the value of an assertion, with its variables filled in.
     fn value(&self, value: &Value) -> Result<Value, String> {
         Ok(match value {
             Value::String(template) => match template.strip_prefix("file://") {
@@ -291,7 +296,7 @@ impl Scope<'_> {
         }
     }
 
-    /// The JSON Schema of an assertion, if it has one.
+    /// Returns the JSON Schema of an assertion as text; None if the assertion has no schema.
     fn schema(&self, value: &Value) -> Result<Option<String>, String> {
         let schema = match value {
             Value::Null | Value::Bool(false) => return Ok(None),
@@ -317,12 +322,12 @@ impl Scope<'_> {
     }
 }
 
-/// JSON in a script.
+/// Formats a JSON value for a script, with double braces escaped.
 fn literal(value: &Value) -> String {
     without_variables(&value.to_string())
 }
 
-/// A value as JavaScript's `String` writes it.
+/// Converts a value to the text that JavaScript's `String` returns for it.
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

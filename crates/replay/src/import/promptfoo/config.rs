@@ -1,12 +1,13 @@
-//! The configuration's keys, with references to its templates of assertions resolved.
+//! Parses a configuration and resolves the references to its templates of assertions.
 
 use crate::import::Omission;
 use serde_json::{Map, Value};
 
-/// How deeply references may lead to each other.
+/// The largest number of references that may be resolved within one another.
 const DEEPEST: usize = 16;
 
-/// Keys about how promptfoo runs, shares and stores, which a script does not need.
+/// Keys for running tests and for sharing or storing results in promptfoo, which a script does not
+/// need.
 const IGNORED: &[&str] = &[
     "$schema",
     "assertionTemplates",
@@ -19,10 +20,10 @@ const IGNORED: &[&str] = &[
     "tags",
     "writeLatestResults",
 ];
-/// Keys that are imported.
+/// The keys of a configuration that are imported.
 const KNOWN: &[&str] = &["defaultTest", "prompts", "providers", "targets", "tests"];
 
-/// A configuration.
+/// A promptfoo configuration.
 pub(super) struct Config {
     pub(super) keys: Map<String, Value>,
 }
@@ -43,7 +44,7 @@ impl Config {
         }
     }
 
-    /// The keys that are not imported.
+    /// Returns the keys of the configuration that are needed but not imported.
     pub(super) fn omissions(&self) -> Vec<Omission> {
         let names = self.keys.keys().map(String::as_str);
         let unknown = names.filter(|name| !KNOWN.contains(name) && !IGNORED.contains(name));
@@ -61,7 +62,7 @@ impl Config {
     }
 }
 
-/// Replaces each `$ref: '#/…'` by the part of the file that it names.
+/// Replaces each reference `$ref: '#/…'` in `value` by the part of `whole` to which it refers.
 fn resolve(value: &Value, whole: &Value, depth: usize) -> Result<Value, String> {
     if depth > DEEPEST {
         return Err("its references lead to each other".to_string());

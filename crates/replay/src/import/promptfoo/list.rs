@@ -1,6 +1,7 @@
-//! Lists of texts that commas separate, as values of assertions.
+//! Parses the lists of texts, separated by commas, that are the values of some assertions.
 
-/// The texts of a list that commas separate; one in quotation marks may contain commas.
+/// Returns the texts of a list that is separated by commas. A text in quotation marks may contain
+/// commas.
 pub(super) fn separated(list: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let mut rest = list.trim_start_matches([',', ' ', '\t', '\n', '\r']);
@@ -26,8 +27,8 @@ pub(super) fn separated(list: &str) -> Result<Vec<String>, String> {
     Ok(found)
 }
 
-/// The text up to the closing quotation mark, and what follows it. A quotation mark inside is doubled
-/// or follows a backslash.
+/// Returns the text before the closing quotation mark, and the text after it. A quotation mark that
+/// belongs to the text is doubled or follows a backslash.
 fn quoted_field(inside: &str) -> Result<(String, &str), String> {
     let mut field = String::new();
     let mut chars = inside.char_indices().peekable();

@@ -1,8 +1,8 @@
-//! JavaScript's regular expressions as patterns of the crate `regex`.
+//! Converts JavaScript's regular expressions to patterns for the crate `fancy_regex`.
 
 use fancy_regex::Regex;
 
-/// The pattern that matches what the JavaScript pattern matches.
+/// Returns a pattern that matches the same texts as the JavaScript pattern.
 pub(super) fn translate(pattern: &str) -> Result<String, String> {
     let mut translated = String::new();
     let mut chars = pattern.chars().peekable();
@@ -39,7 +39,9 @@ pub(super) fn translate(pattern: &str) -> Result<String, String> {
     }
 }
 
-/// JavaScript's classes contain only ASCII characters, unlike those here.
+/// Translates an escape sequence. `c` is the character after the backslash, and `class` is whether
+/// the sequence is within brackets. JavaScript's `\d` and `\w` match only ASCII characters, unlike
+/// those of `fancy_regex`.
 fn escape(c: Option<char>, class: bool) -> String {
     let text = match (c, class) {
         (Some('d'), true) => "0-9",

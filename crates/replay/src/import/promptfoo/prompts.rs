@@ -1,15 +1,15 @@
-//! Prompts: in the file itself, or in files that it names.
+//! Loads prompts from the configuration itself, or from files that the configuration names.
 
 use super::config::Config;
 use crate::import::{Omission, read};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// The template of a prompt.
+/// A prompt template and its names.
 #[derive(Clone, Debug)]
 pub(super) struct Prompt {
     raw: String,
-    /// The names by which a test chooses it.
+    /// The names by which a test can select the prompt.
     names: Vec<String>,
 }
 
@@ -21,7 +21,7 @@ impl Prompt {
         }
     }
 
-    /// Whether a test uses it.
+    /// Whether the test uses this prompt.
     pub(super) fn is_for(&self, test: &Map<String, Value>) -> bool {
         let Some(chosen) = test.get("prompts").and_then(Value::as_array) else {
             return true;
@@ -34,7 +34,7 @@ impl Prompt {
         chosen.any(|wanted| self.names.iter().any(|name| fits(wanted, name)))
     }
 
-    /// With the prefix and suffix of a test.
+    /// Returns the prompt with the prefix and the suffix of a test.
     pub(super) fn of_test(&self, test: &Map<String, Value>) -> String {
         let options = test.get("options").unwrap_or(&Value::Null);
         let option = |name: &str| options[name].as_str().unwrap_or_default();
@@ -42,7 +42,7 @@ impl Prompt {
     }
 }
 
-/// The prompts of a configuration.
+/// Loads the prompts of a configuration.
 pub(super) fn load(
     config: &Config,
     folder: &Path,

@@ -1,11 +1,11 @@
-//! Providers: which model the script runs with.
+//! Imports providers, which are the models that promptfoo tests.
 
 use super::config::Config;
 use crate::import::write::comment;
 use serde_json::Value;
 use story::{Sampling, sampling};
 
-/// Options of a provider that are settings here.
+/// The options of a provider that are imported, each with the name of the setting in a script.
 const SETTINGS: &[(&str, &str)] = &[
     ("temperature", "temperature"),
     ("max_tokens", "max_tokens"),
@@ -19,11 +19,11 @@ const SETTINGS: &[(&str, &str)] = &[
     ("repeat_penalty", "repeat_penalty"),
 ];
 
-/// What the providers mean for a script.
+/// The parts of a script that follow from the providers.
 pub(super) struct Providers {
-    /// Whether one of them repeats the prompt, so that no model is needed.
+    /// Whether one of the providers only repeats the prompt, so that no model is needed.
     pub(super) echo: bool,
-    /// Comments and settings at the start of the script.
+    /// Comments and settings for the start of the script.
     pub(super) head: Vec<String>,
 }
 
@@ -68,7 +68,8 @@ pub(super) fn read(config: &Config) -> Providers {
     Providers { echo: false, head }
 }
 
-/// The line that makes a setting, or a comment if this value is not allowed.
+/// Returns the line of a script that sets `name` to `value`, or a comment if the value is not
+/// allowed. Returns None if no setting has this name.
 fn set(name: &str, value: f64) -> Option<String> {
     let setting = sampling::find(name).ok()?;
     let line = format!("set {name} {value}");
@@ -78,7 +79,8 @@ fn set(name: &str, value: f64) -> Option<String> {
     }
 }
 
-/// A provider's id and options: a string, an object with an id, or an object with the id as its key.
+/// Returns the id and the options of a provider. A provider is a string, which is its id; an object
+/// with an id; or an object whose key is the id.
 fn named(provider: &Value) -> Option<(String, Value)> {
     match provider {
         Value::String(id) => Some((id.clone(), Value::Null)),

@@ -1,6 +1,6 @@
-//! Variables, and templates that contain them.
+//! Fills in variables and the templates that contain them.
 //!
-//! promptfoo renders templates with Nunjucks, whose syntax is that of Jinja for all but rare cases.
+//! promptfoo renders templates with Nunjucks, whose syntax is that of Jinja in all but rare cases.
 
 use crate::import::read;
 use minijinja::syntax::SyntaxConfig;
@@ -9,14 +9,15 @@ use minijinja::{Environment, Error, UndefinedBehavior};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// The steps that rendering a template may take.
+/// The largest number of steps in which a template is rendered.
 const FUEL: u64 = 1_000_000;
-/// How many combinations the variables of a test may have.
+/// The largest number of combinations that the variables of a test may have.
 const MOST: usize = 10_000;
-/// How often variables in the values of variables are filled in.
+/// How many times variables are filled in within the values of other variables.
 const PASSES: usize = 5;
 
-/// Each combination of the values of a test's variables: a list of texts stands for each of them.
+/// Returns every combination of the values of a test's variables. A variable whose value is a list
+/// of texts has each text in turn.
 pub(super) fn combinations(
     test: &Map<String, Value>,
     folder: &Path,
@@ -50,7 +51,8 @@ pub(super) fn combinations(
     all.into_iter().map(nested).collect()
 }
 
-/// The value of a variable; for `file://`, what the file contains.
+/// Returns the value of a variable. A value that begins with `file://` is replaced by the content
+/// of the file.
 fn loaded(value: Value, folder: &Path) -> Result<Value, String> {
     let Some(file) = value.as_str().and_then(|text| text.strip_prefix("file://")) else {
         return Ok(match value {
@@ -74,7 +76,7 @@ fn loaded(value: Value, folder: &Path) -> Result<Value, String> {
     }
 }
 
-/// A number as JavaScript writes it: without decimals if it is whole.
+/// Converts a number to the form in which JavaScript writes it: a whole number has no decimals.
 pub(super) fn plain_number(value: Value) -> Value {
     match value.as_f64() {
         Some(number) if value.is_f64() && number.fract() == 0.0 && number.abs() < 1e15 => {
@@ -84,7 +86,7 @@ pub(super) fn plain_number(value: Value) -> Value {
     }
 }
 
-/// Fills in the variables that values of variables contain.
+/// Fills in the variables that the values of other variables contain.
 fn nested(mut vars: Map<String, Value>) -> Result<Map<String, Value>, String> {
     for _ in 0..PASSES {
         let mut changed = Map::new();
@@ -106,8 +108,8 @@ fn nested(mut vars: Map<String, Value>) -> Result<Map<String, Value>, String> {
     Ok(vars)
 }
 
-/// Whether all names that follow two braces are those of variables; like promptfoo, this ignores that
-/// some may be in a raw block.
+/// Whether each name after two opening braces is the name of a variable. Like promptfoo, this does
+/// not take into account that braces in a raw block have no meaning.
 fn knows_all(text: &str, vars: &Map<String, Value>) -> bool {
     let name = |part: &'_ str| -> String {
         let part = part.trim_start_matches(['-', ' ']);
@@ -129,7 +131,7 @@ fn environment() -> Result<Environment<'static>, Error> {
     Ok(environment)
 }
 
-/// Renders a template.
+/// Renders a template with the variables `vars`.
 pub(super) fn render(template: &str, vars: &Map<String, Value>) -> Result<String, String> {
     if !template.contains("{{") && !template.contains("{%") && !template.contains("{#") {
         return Ok(template.to_string());
@@ -146,7 +148,7 @@ pub(super) fn render(template: &str, vars: &Map<String, Value>) -> Result<String
     })
 }
 
-/// Renders a prompt; in a prompt that is JSON, each text by itself.
+/// Renders a prompt. If the prompt is JSON, each text in it is rendered separately.
 pub(super) fn prompt(template: &str, vars: &Map<String, Value>) -> Result<String, String> {
     match serde_json::from_str::<Value>(template) {
         Ok(value) => {

@@ -1,14 +1,15 @@
-//! Tests: in the file itself, or in files that it names, with the default test's parts added.
+//! Loads tests from the configuration itself or from files that the configuration names, and adds
+//! the parts of the default test.
 
 use super::config::Config;
 use crate::import::{Omission, read};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// A test's keys.
+/// The keys of a test with their values.
 type Test = Map<String, Value>;
 
-/// Keys of a test that are imported, or that say nothing about its result.
+/// The keys of a test that are imported or do not affect the result.
 const KNOWN: &[&str] = &[
     "assert",
     "assertScoringFunction",
@@ -22,7 +23,8 @@ const KNOWN: &[&str] = &[
     "vars",
 ];
 
-/// The tests of a configuration; one without variables if it has none.
+/// Loads the tests of a configuration. A configuration without tests gets a single test without
+/// variables.
 pub(super) fn load(
     config: &Config,
     folder: &Path,
@@ -99,7 +101,8 @@ fn from_file(file: &str, folder: &Path) -> Result<Vec<Test>, String> {
     }
 }
 
-/// Rows with a column for each variable, and columns with assertions and options.
+/// Parses tests from CSV. Each row is a test, with a column for each variable and columns for
+/// assertions and options.
 fn from_csv(text: &str) -> Result<Vec<Test>, String> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|error| error.to_string())?.clone();
@@ -132,7 +135,8 @@ fn from_csv(text: &str) -> Result<Vec<Test>, String> {
     reader.records().map(row).collect()
 }
 
-/// An assertion in a cell: `TYPE: VALUE`, `TYPE(THRESHOLD): VALUE`, or a text to equal.
+/// Parses an assertion in a cell of a table. The cell contains `TYPE: VALUE`, `TYPE(THRESHOLD):
+/// VALUE`, or a text that the answer must equal.
 fn shorthand(cell: &str) -> Value {
     for (start, kind) in [
         ("fn:", "javascript"),
@@ -175,7 +179,7 @@ fn shorthand(cell: &str) -> Value {
     assertion
 }
 
-/// Adds the default test's parts to a test.
+/// Adds the parts of the default test to a test.
 fn add_default(test: &mut Test, default: &Test) {
     for name in ["vars", "options"] {
         let mut all = default
