@@ -1,4 +1,4 @@
-//! A temporary file with the fuzzer's bytes, for readers that take a path.
+//! Writes the fuzzer's bytes to a temporary file, for functions that read from a path.
 
 use std::io::Write;
 use tempfile::NamedTempFile;

@@ -1,5 +1,5 @@
-//! Imports other programs' files: cards (PNG, JSON, .charx), lorebooks, chats, stories, plain text.
-//! The story is then exported in every format.
+//! Imports other programs' files: character cards (PNG, JSON, .charx), lorebooks, chats, stories
+//! and plain text. The imported story is then exported in every format.
 #![no_main]
 
 use illumine::store::export::{ExportMeta, ExportScope, FORMATS, encode_export};

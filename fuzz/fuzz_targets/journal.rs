@@ -1,4 +1,5 @@
-//! Recovers a journal from arbitrary bytes; recovering the intact part again gives the same story.
+//! Recovers a journal from arbitrary bytes. Recovering the intact part again must give the same
+//! story.
 #![no_main]
 
 use illumine::store::recover_journal;

@@ -1,4 +1,4 @@
-//! Parses lines as a writer types them or a script contains them.
+//! Parses arbitrary lines, as a writer might type them or a script might contain them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Scans a story with a lorebook: keys, regexes and recursion. The scan ends, and each entry is
-//! active at most once.
+//! Scans a story for the entries of a lorebook, with keys, regexes and recursion. The scan must
+//! end, and each entry must be active at most once.
 #![no_main]
 
 use illumine::store::import::parse_file;

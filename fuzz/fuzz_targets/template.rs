@@ -1,6 +1,8 @@
-//! Renders chat templates, which may loop, recurse and raise errors, in bounded time and memory.
+//! Renders arbitrary chat templates, which may loop, recurse and raise errors. Rendering must stay
+//! within limits of time and memory.
 //!
-//! `ILLUMINE_FUZZ_MODEL` names a GGUF file with the tokenizer for rendering the templates.
+//! The environment variable `ILLUMINE_FUZZ_MODEL` contains the path of a GGUF file, whose tokenizer
+//! is used for rendering.
 #![no_main]
 
 use base::memory_budget::Allocator;
@@ -10,7 +12,7 @@ use llm::gguf::Gguf;
 use llm::template::{ChatMessage, ChatTemplate};
 use std::sync::OnceLock;
 
-/// Enforces the memory limit of a template, as in the program.
+/// The allocator that limits the memory of a template, as in the program.
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 

@@ -1,6 +1,6 @@
-//! Durations in sentences.
+//! Formats durations for use in sentences.
 
-/// A duration as text: "4.2 s", "3 min 5 s", "2 h 1 min".
+/// Formats a duration, for example "4.2 s", "3 min 5 s" or "2 h 1 min".
 pub fn duration(seconds: f64) -> String {
     let whole = seconds as u64;
     match whole {

@@ -76,7 +76,7 @@ pub fn editor() -> Option<Editor> {
     Some(Editor { command, folder })
 }
 
-/// The current folder.
+/// Returns the current folder; None if it cannot be determined.
 pub fn current_folder() -> Option<PathBuf> {
     env::current_dir().ok()
 }

@@ -159,7 +159,7 @@ impl Page for TerminalPage {
 /// Shows progress on standard error: as a bar on a terminal, otherwise as occasional lines.
 pub struct Meter {
     bar: Option<ProgressBar>,
-    /// The template of the bar.
+    /// The template that determines what the bar shows.
     template: &'static str,
     pace: ProgressMeter,
     began: Instant,
@@ -231,7 +231,8 @@ impl Meter {
         self.bar(what, done, Some(all), THINGS);
     }
 
-    /// Shows how many cases have ended, only on a terminal.
+    /// Shows how many cases have ended, but only on a terminal. `after` is the text that follows
+    /// the numbers.
     pub fn cases(&mut self, done: u64, all: u64, after: &str) {
         self.bar(after, done, Some(all), CASES);
     }

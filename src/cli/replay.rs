@@ -86,7 +86,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     finish(&closed, stopped, interrupted)
 }
 
-/// The results of the earlier run that this one resumes.
+/// Opens the results of the earlier run that `--resume` names; without `--resume`, there are none.
 fn earlier(args: &Args) -> Result<Earlier, Failed> {
     match &args.many.resume {
         Some(path) => Earlier::open(path),
@@ -106,7 +106,7 @@ fn first_report(args: &Args, mode: RunMode) -> RunReport {
     }
 }
 
-/// Why a run stopped before its end.
+/// Returns the reason why a run stopped early.
 fn why_stopped(sink: &Sink, interrupted: bool) -> String {
     match &sink.stopped {
         _ if interrupted => "Interrupted".to_string(),
@@ -116,7 +116,7 @@ fn why_stopped(sink: &Sink, interrupted: bool) -> String {
     }
 }
 
-/// Says what did not run, reviews goldens, and returns the exit code.
+/// Reports how many cases did not run, reviews the goldens, and returns the exit code.
 fn finish(closed: &Closed, stopped: Option<Stopped>, interrupted: bool) -> Result<Exit, Failed> {
     let left = count_noun(closed.not_run, "case");
     if interrupted {

@@ -19,7 +19,7 @@ const USAGE: &str = "--shard must be I/N, for example 3/8, or only N if SLURM_AR
 
 impl Shard {
     /// Finds the part chosen by `--shard` or by a cluster's environment variables. Returns None if
-    /// all cases are to be written.
+    /// this process takes all cases.
     pub fn find(
         flag: Option<&str>,
         variable: impl Fn(&str) -> Option<String>,

@@ -43,7 +43,8 @@ pub fn listen(stop: Stop) -> Watch {
     listen_with(move || stop.stop())
 }
 
-/// Like `listen`, with a function that stops the work.
+/// Starts the signal thread, which calls `stop` when a signal arrives. If signals are unavailable,
+/// the program runs without them.
 pub fn listen_with(stop: impl Fn() + Send + 'static) -> Watch {
     let watch = Watch::default();
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else {

@@ -56,7 +56,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
 }
 
 /// Sets the number of threads on which candle computes; None leaves the default. A training command
-/// calls it before anything else.
+/// must call this function before any other.
 pub(super) fn set_threads(threads: Option<u16>) -> Result<(), Failed> {
     let Some(threads) = threads else {
         return Ok(());

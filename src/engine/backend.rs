@@ -123,7 +123,8 @@ pub trait Backend {
         Err(Failure::engine("This engine cannot list its context"))
     }
 
-    /// The perplexity of a text that follows another one; None if stopped.
+    /// Computes the perplexity of a text that follows another text. Returns None if the request was
+    /// stopped.
     fn perplexity(
         &mut self,
         _before: &str,

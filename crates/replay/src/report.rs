@@ -29,9 +29,9 @@ pub enum RunMode {
     /// The model generated every passage anew.
     #[default]
     Recompute,
-    /// The passages are recorded ones, and the model could have written them.
+    /// The passages come from a cassette, and the model computed how likely they are.
     Verify,
-    /// The answers are recorded ones; no model was used.
+    /// The answers come from a cassette; no model was used.
     Cassette,
 }
 
@@ -45,7 +45,7 @@ impl RunMode {
     }
 }
 
-/// A case of a run, in the order of the scripts.
+/// A case of a run, with its report if the case was run.
 #[derive(Clone, Debug)]
 pub enum Entry {
     Ran(Box<CaseReport>),
@@ -57,7 +57,7 @@ pub enum Entry {
 }
 
 impl Entry {
-    /// The script as the user named it.
+    /// The path of the script, as the user entered it.
     pub fn file(&self) -> &str {
         match self {
             Entry::Ran(case) => &case.file,
@@ -80,13 +80,14 @@ pub struct CaseReport {
     pub runs: Option<Runs>,
     /// The number of expectations that were checked.
     pub checked: usize,
-    /// Every expectation that was checked, in order.
+    /// The expectations that were checked, in the order of the script.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expectations: Vec<Checked>,
-    /// The weighted mean of their scores; of all runs, if the case is repeated.
+    /// The weighted mean of the expectations' scores. If the case is repeated, this is the mean
+    /// over all of its runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
-    /// The score from which the case passes, even if expectations failed.
+    /// The lowest score with which the case passes, even if expectations failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
     /// The expectations that failed.
@@ -108,17 +109,17 @@ pub struct CaseReport {
     pub seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
-    /// The model that wrote, with its checksum and backend.
+    /// The model that wrote the texts of the case, with its checksum and backend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Whether the same case may write another text next time.
+    /// Whether running the case again may produce another text.
     #[serde(skip_serializing_if = "is_false")]
     pub varies: bool,
     /// The digest of everything that the result depends on; see [`crate::script::Case::digest`].
     pub digest: String,
     /// The command that runs this case alone.
     pub rerun: String,
-    /// The files of the pictures that the case drew.
+    /// The bytes of each picture that the case drew.
     #[serde(skip)]
     pub pictures: Vec<Arc<[u8]>>,
 }
@@ -190,7 +191,7 @@ pub struct Failure {
     /// marked: `[-expected-]{+actual+}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
-    /// The name of the golden that differs or is missing.
+    /// The name of the golden, if the failure is that a golden differs or is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub golden: Option<String>,
 }
@@ -212,7 +213,7 @@ impl Failure {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunReport {
     pub mode: RunMode,
-    /// The cassette that was played, verified or recorded.
+    /// The path of the cassette that was played, verified or recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cassette: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,25 +228,26 @@ pub struct RunReport {
     pub passed: usize,
     pub failed: usize,
     pub errors: usize,
-    /// The cases that did not run because the run was stopped.
+    /// The number of cases that did not run because the run was stopped.
     #[serde(skip_serializing_if = "is_zero")]
     pub not_run: usize,
-    /// How many requests to model servers were sent again.
+    /// How many times a request to a model server was retried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
 }
 
-/// How well a model agrees with the log-probabilities in a cassette.
+/// How well a model's log-probabilities agree with those in a cassette.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Verified {
     /// The number of tokens whose log-probabilities were compared.
     pub tokens: usize,
     /// The number of tokens without a recorded log-probability.
     pub unscored: usize,
-    /// The mean and the maximum of the differences.
+    /// The mean of the absolute differences between the log-probabilities.
     pub mean_difference: f64,
+    /// The largest absolute difference for a token.
     pub largest_difference: f64,
     pub tolerance: f64,
 }

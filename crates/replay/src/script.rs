@@ -31,7 +31,8 @@ pub struct Case {
     pub settings: SettingOverrides,
     /// How often the case is repeated; None if it runs once.
     pub repeat: Option<Repeat>,
-    /// The score from which it passes, whatever fails.
+    /// The lowest score with which the case passes, even if expectations fail. None if every
+    /// expectation must pass.
     pub threshold: Option<f64>,
     pub steps: Vec<Step>,
 }

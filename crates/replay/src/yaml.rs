@@ -1,9 +1,9 @@
-//! YAML files as JSON values. Anchors and merge keys are resolved; the parser limits how much they
-//! may add up to.
+//! Parses YAML files as JSON values. Anchors and merge keys are resolved, and the parser limits the
+//! size that results from them.
 
 use serde_json::Value;
 
-/// Parses a document by the rules of YAML 1.2, in which `yes` and `n` are texts.
+/// Parses a document by the rules of YAML 1.2, in which `yes` and `n` are strings and not booleans.
 pub(crate) fn parse(text: &str) -> Result<Value, String> {
     let options = serde_saphyr::options! {
         strict_booleans: true,

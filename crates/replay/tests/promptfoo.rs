@@ -1,4 +1,4 @@
-//! 60 cases of promptfoo, imported and compared with what promptfoo 0.123.1 said about them; see
+//! Imports 60 cases of promptfoo and compares their results with those of promptfoo 0.123.1; see
 //! promptfoo/README.md.
 
 use replay::expect::Observed;
@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use story::{Command, command};
 
-/// Checks a case against the text that it types, as if a model had repeated it.
+/// Checks a case as if a model had repeated the text that the case types. Returns that text and the
+/// report.
 fn run(case: &Case) -> (String, CaseReport) {
     let (mut typed, mut report) = (String::new(), CaseReport::default());
     let goldens = Goldens::of(Path::new("a.illum"), false);

@@ -57,16 +57,17 @@ pub enum Request {
     RestoreCache(WarmCache),
     /// Draw pictures.
     Picture(Box<PictureRequest>),
-    /// Measure a text.
+    /// Measure the perplexity of a text, or its similarity to other texts.
     Measure(Measurement),
 }
 
-/// A number that only a model can compute.
+/// A number about a text that only a model can compute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Measurement {
     /// The perplexity of `text` under the text model, which reads `before` first.
     Perplexity { before: String, text: String },
-    /// The highest cosine similarity of the embeddings of `text` and one of `others`.
+    /// The highest cosine similarity between the embedding of `text` and the embedding of any text
+    /// in `others`.
     Similarity { text: String, others: Vec<String> },
 }
 
@@ -234,7 +235,8 @@ impl Event {
         self
     }
 
-    /// The event without token ids, for a model with another vocabulary.
+    /// Removes the token ids from the event, since they are meaningless to a model with another
+    /// vocabulary.
     pub fn without_ids(mut self) -> Event {
         if let Event::Piece { ids, healed, .. } = &mut self {
             ids.clear();

@@ -25,18 +25,18 @@ pub struct Replay {
     /// Write goldens that are missing or differ, instead of failing
     #[arg(long)]
     pub update_golden: bool,
-    /// Show each golden that differs, and ask whether the new text takes its place
+    /// Show each golden that differs, and ask whether to replace it with the new text
     #[arg(long, conflicts_with_all = ["update_golden", "json"])]
     pub review: bool,
-    /// Run the cases twice and compare the texts and the expectations that pass. A and B are models,
-    /// or settings such as seed=1 or temperature=0.8,seed=2
+    /// Run the cases twice, and compare the texts and the number of expectations that pass. A and B
+    /// are models, or settings such as seed=1 or temperature=0.8,seed=2
     #[arg(long, value_names = ["A", "B"], num_args = 2, conflicts_with_all = ["update_golden", "review", "junit", "resume", "bail"])]
     pub compare: Vec<String>,
     /// Print JSON Lines: an object for each case, then one for the run
     #[arg(long)]
     pub json: bool,
-    /// Also write a report to this file; its name ends with .xml (JUnit), .tap, .jsonl (JSON Lines,
-    /// written as cases end) or .html. Can be repeated
+    /// Also write a report to this file. The end of its name selects the format: .xml (JUnit),
+    /// .tap, .jsonl (JSON Lines, written as cases end) or .html. Can be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub report: Vec<PathBuf>,
     /// Also write a report as JUnit XML to this file, whatever its name
@@ -59,25 +59,25 @@ pub struct Replay {
 #[command(next_help_heading = "Many cases")]
 pub struct ManyCases {
     /// How many cases run at a time with a model server, each with at most one request in flight.
-    /// With a model in this process, cases run in turn
+    /// With a model in this process, cases always run one after the other
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2048))]
     pub jobs: u16,
     /// How many times to retry a failed request to a model server; 0 leaves retries to a router
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub retries: u32,
-    /// How long one request to a model server may take
+    /// How many seconds one request to a model server may take
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
-    /// Run only one part of the cases, for example 3/8; if only the number of parts is given, the
-    /// part comes from SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX. A case's part is chosen by a
-    /// hash of its name [default: the part of a Slurm array task or an indexed Kubernetes job]
+    /// Run only one part of the cases, for example 3/8. If only the number of parts is given, the
+    /// part comes from SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX. A hash of a case's name
+    /// determines its part [default: the part of a Slurm array task or an indexed Kubernetes job]
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,
-    /// Stop after this many cases failed or had errors
+    /// Stop when this many cases have failed or had errors
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     pub bail: Option<u32>,
-    /// Skip the cases that passed or failed in an earlier run and are unchanged; FILE is its report
-    /// as JSON Lines. --report may name the same file
+    /// Skip the cases that passed or failed in an earlier run and are unchanged. FILE is the report
+    /// of that run as JSON Lines; --report may name the same file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub resume: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `--compare A B`: runs the same cases twice, with different models or settings.
+//! Implements `--compare A B`, which runs the same cases twice, with different models or settings.
 
 use super::super::args::{Common, Replay as Args};
 use super::super::environment::{self, Paths};
@@ -18,7 +18,7 @@ use replay::script::Script;
 use std::collections::BTreeSet;
 use story::{Mode, SettingOverrides, sampling};
 
-/// One of the two runs.
+/// The results of one of the two runs.
 struct Side {
     cases: Spool,
     models: BTreeSet<String>,
@@ -72,7 +72,8 @@ pub(super) fn run(paths: &Paths, args: &Args, scripts: &[Script]) -> Result<Exit
     Ok(fault.map_or(Exit::Well, |(_, exit)| exit))
 }
 
-/// The settings of one run: a model, or settings with their values.
+/// Parses the settings of one of the two runs. `side` is a model, or a list of settings with their
+/// values.
 fn overrides(side: &str, args: &Args) -> Result<SettingOverrides, Failed> {
     if is_address(side) || !side.contains('=') {
         let common = Common {
@@ -111,7 +112,7 @@ fn overrides(side: &str, args: &Args) -> Result<SettingOverrides, Failed> {
     Ok(found)
 }
 
-/// Runs the cases of one side.
+/// Runs all cases for one side of the comparison. `name` is A or B.
 fn side(
     paths: &Paths,
     (plan, truth): (&Plan, &Truth),

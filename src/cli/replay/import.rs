@@ -1,4 +1,4 @@
-//! `illumine replay import`: makes a script from another program's tests.
+//! Implements `illumine replay import`, which makes a script from another program's tests.
 
 use super::super::{Exit, Failed, complain, output, print};
 use base::untrusted::clean_line;

@@ -1,5 +1,5 @@
-//! Runs the cases on threads: those that use no model in this process side by side, the others in
-//! turn.
+//! Runs the cases on threads. Cases that use a model in this process run one after the other; all
+//! other cases run in parallel.
 
 use super::news::{Halt, News};
 use super::page::ReplayPage;
@@ -15,23 +15,23 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::thread::{Builder, scope};
 use std::time::Duration;
 
-/// How often the main thread checks whether the run is to stop, and updates the progress.
+/// The interval at which the main thread checks whether to stop the run, and updates the progress.
 const TICK: Duration = Duration::from_millis(100);
-/// How many reports may wait for the main thread.
+/// The largest number of messages that may wait for the main thread.
 const WAITING: usize = 256;
 
-/// Cases that a number of threads share.
+/// A list of cases that several threads share.
 pub(super) struct Lane {
     cases: Vec<usize>,
     next: AtomicUsize,
     threads: usize,
-    /// Whether the cases use no model in this process.
+    /// Whether the cases use no model in this process, so that they may run in parallel.
     remote: bool,
 }
 
 impl Lane {
-    /// Divides the cases: with several jobs, those that use no model in this process get a lane of
-    /// their own.
+    /// Divides the cases into lanes. If there are several jobs, the cases that use no model in this
+    /// process get a lane of their own, with several threads.
     pub(super) fn divide(
         cases: impl IntoIterator<Item = usize>,
         jobs: usize,
@@ -52,7 +52,7 @@ impl Lane {
         full.collect()
     }
 
-    /// Whether the cases run one after the other, however many jobs there are.
+    /// Whether the cases run one after the other, whatever the number of jobs.
     pub(super) fn is_in_turn(&self) -> bool {
         !self.remote
     }
@@ -63,7 +63,7 @@ impl Lane {
     }
 }
 
-/// What each thread starts with.
+/// Everything that a thread needs to run cases.
 pub(super) struct Start<'a, L> {
     pub(super) plan: &'a Plan<'a>,
     pub(super) truth: &'a Truth,
@@ -72,8 +72,8 @@ pub(super) struct Start<'a, L> {
     pub(super) halt: &'a Halt,
 }
 
-/// Runs the cases of all lanes. `take` receives the news on this thread; if it returns false, the
-/// run stops.
+/// Runs the cases of all lanes. `take` is called on this thread with each message; the run stops if
+/// `take` returns false.
 pub(super) fn run<L: Loader + 'static>(
     start: &Start<L>,
     lanes: &[Lane],
@@ -134,7 +134,7 @@ pub(super) fn run<L: Loader + 'static>(
     })
 }
 
-/// Runs cases of a lane until none is left.
+/// Runs cases of a lane until no case is left or the run is stopped.
 fn work<L: Loader + 'static>(start: &Start<L>, lane: &Lane, news: SyncSender<News>) {
     let (sender, events) = channel();
     let (engine, findings) = start.truth.engine(start.loader.clone(), sender);

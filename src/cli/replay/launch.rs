@@ -1,4 +1,5 @@
-//! Starts the cases of a plan: the loader that all threads share, their setup, and Ctrl+C.
+//! Starts the cases of a plan. Prepares the loader and the setup that all threads share, and
+//! handles Ctrl+C.
 
 use super::super::environment::{self, Paths};
 use super::super::signals::{self, Watch};
@@ -14,7 +15,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 use story::sentence::count_noun;
 
-/// Stops runs on Ctrl+C.
+/// Stops a run when Ctrl+C is pressed.
 pub(super) struct Control {
     halt: Halt,
     watch: Watch,
@@ -36,13 +37,14 @@ impl Control {
         self.watch.interrupts() > 0
     }
 
-    /// The reports are complete, so a signal may end the program.
+    /// Must be called when the reports are complete. From then on, a signal may end the program.
     pub(super) fn end(&self) {
         self.watch.working(false);
     }
 }
 
-/// Runs these cases of a plan. Returns how many requests were sent again.
+/// Runs the cases of a plan that have the indices `cases`. Returns how many times a request was
+/// retried.
 pub(super) fn launch(
     paths: &Paths,
     plan: &Plan,
@@ -87,7 +89,7 @@ pub(super) fn launch(
     Ok(loader.retries())
 }
 
-/// Says what differs from an ordinary run.
+/// Tells the user if only some of the cases run, or if some cases cannot run in parallel.
 fn say_begin(plan: &Plan, left: usize, lanes: &[Lane]) {
     let many = &plan.args.many;
     if plan.shard.is_some() || many.resume.is_some() {

@@ -1,4 +1,5 @@
-//! What the threads of a run tell the main thread, and how it stops them.
+//! The messages that the threads of a run send to the main thread, and the flag that stops the
+//! threads.
 
 use super::Exit;
 use illumine::engine::Stop;
@@ -7,25 +8,25 @@ use replay::report::CaseReport;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A case that has ended.
+/// The report of a case that has ended.
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) report: CaseReport,
-    /// The exit code of the line that could not run.
+    /// The exit code, if a line of the case could not run.
     pub(super) fault: Option<Exit>,
 }
 
-/// Something that happened on a thread.
+/// A message for the main thread.
 pub(super) enum News {
     Working(Work),
     Warned(String),
-    /// A case has ended, with its number in the plan.
+    /// A case has ended. The number is the index of the case in the plan.
     Ended(usize, Box<Ran>),
-    /// The main thread has waited for a while.
+    /// No other message has arrived for a while.
     Tick,
 }
 
-/// Stops all threads of a run.
+/// A flag that stops all threads of a run.
 #[derive(Clone, Default)]
 pub(super) struct Halt(Arc<Marks>);
 
@@ -40,14 +41,14 @@ impl Halt {
         self.0.set.load(Ordering::SeqCst)
     }
 
-    /// Stops the requests in flight, and lets no case begin.
+    /// Stops the requests in flight, and prevents further cases from starting.
     pub(super) fn stop(&self) {
         self.0.set.store(true, Ordering::SeqCst);
         let stops = self.0.stops.lock().unwrap_or_else(PoisonError::into_inner);
         stops.iter().for_each(Stop::stop);
     }
 
-    /// Adds the mark of one thread's engine.
+    /// Adds the stop flag of a thread's engine.
     pub(super) fn add(&self, stop: Stop) {
         let mut stops = self.0.stops.lock().unwrap_or_else(PoisonError::into_inner);
         stops.push(stop);

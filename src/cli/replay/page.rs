@@ -11,14 +11,14 @@ use std::sync::mpsc::SyncSender;
 pub(super) struct ReplayPage {
     halt: Halt,
     news: SyncSender<News>,
-    /// Whether the progress of loading or drawing is shown.
+    /// Whether the progress of loading a model or drawing a picture is being shown.
     shows: bool,
     /// Answers and notices.
     pub(super) answer: String,
     /// The last notice. If the line was refused, this is the reason.
     pub(super) notice: String,
     pub(super) pictures: Vec<Arc<[u8]>>,
-    /// The pictures of the whole case.
+    /// All pictures that the current case has drawn so far.
     pub(super) drawn: Vec<Arc<[u8]>>,
     /// The last number that a model measured for an expectation.
     pub(super) measured: Option<f64>,
@@ -45,7 +45,7 @@ impl ReplayPage {
         self.pictures.clear();
     }
 
-    /// Whether the run is to stop.
+    /// Whether the run has been told to stop.
     pub(super) fn interrupted(&self) -> bool {
         self.halt.is_set()
     }

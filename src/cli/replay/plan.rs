@@ -1,4 +1,4 @@
-//! Chooses the cases of a run, and which of them may run side by side.
+//! Chooses the cases of a run, and determines which of the cases may run in parallel.
 
 use super::super::args::Replay as Args;
 use super::super::environment::{self, variable};
@@ -20,27 +20,31 @@ use std::path::PathBuf;
 use story::sentence::count_noun;
 use story::{Command, SettingOverrides, Settings, command, sampling};
 
-/// The seed if neither the script nor the command line sets one.
+/// The seed that is used if neither the script nor the command line sets a seed.
 pub(super) const SEED: u64 = 0;
 
-/// The chosen cases, in the order of the scripts.
+/// The cases chosen for a run, in the order of the scripts.
 pub(super) struct Plan<'a> {
     pub(super) args: &'a Args,
     pub(super) cases: Vec<(&'a Script, &'a Case)>,
     pub(super) shard: Option<Shard>,
     asked: SettingOverrides,
     last: SettingOverrides,
-    /// The current folder.
+    /// The current folder, which stable reports leave out of paths.
     here: Option<PathBuf>,
-    /// The cassette whose answers are used or recorded, and what else the results depend on.
+    /// The cassette that is played, verified or recorded.
     cassette: Option<PathBuf>,
+    /// What the results depend on besides the scripts and the model; empty if there is nothing
+    /// else.
     basis: String,
-    /// The name and checksum of each model that a case starts with.
+    /// The name and checksum of each model with which a case starts, by the value of the setting
+    /// `model`.
     identities: BTreeMap<String, String>,
 }
 
 impl<'a> Plan<'a> {
-    /// Chooses the cases and checks their settings; `last` overrides all other settings.
+    /// Chooses the cases and checks their settings. The settings in `last` override all other
+    /// settings.
     pub(super) fn new(
         scripts: &'a [Script],
         args: &'a Args,
@@ -71,7 +75,7 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
-    /// The settings with which a case starts.
+    /// Returns the settings with which a case starts.
     pub(super) fn settings(&self, index: usize) -> Result<Settings, Failed> {
         let (_, case) = self.cases[index];
         let settings = case.settings.apply_to(Settings::default());
@@ -82,7 +86,7 @@ impl<'a> Plan<'a> {
         Ok(settings)
     }
 
-    /// Finds the checksums of the models that the cases start with.
+    /// Determines the checksums of the models with which the cases start.
     pub(super) fn identify(&mut self, loader: &ModelLoader) {
         let progress = Meter::of_bytes();
         for index in 0..self.cases.len() {
@@ -95,13 +99,13 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Takes over where the answers come from.
+    /// Notes which cassette `truth` uses, and what else the results depend on.
     pub(super) fn follow(&mut self, truth: &Truth) {
         self.cassette = truth.cassette().map(PathBuf::from);
         self.basis = truth.basis().to_string();
     }
 
-    /// The digest of everything that a case's result depends on.
+    /// Returns the digest of everything that the result of a case depends on.
     pub(super) fn digest(&self, index: usize) -> String {
         let (script, case) = self.cases[index];
         let settings = self.settings(index).unwrap_or_default();
@@ -114,13 +118,13 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The script and the name of a case, as reports show them.
+    /// Returns the script and the name of a case, as reports show them.
     pub(super) fn names(&self, index: usize) -> (String, String) {
         let report = self.adopt(index, CaseReport::default());
         (report.file, report.case)
     }
 
-    /// The result of an earlier run as a result of this one.
+    /// Adopts the result of a case from an earlier run as a result of this run.
     pub(super) fn adopt(&self, index: usize, report: CaseReport) -> CaseReport {
         let (script, case) = self.cases[index];
         let file = script.path.to_string_lossy().into_owned();
@@ -134,7 +138,8 @@ impl<'a> Plan<'a> {
         self.steadied(index, report)
     }
 
-    /// A report without what differs between runs or machines, if reports are to be stable.
+    /// Removes everything from a report that differs between runs or machines, if reports are to be
+    /// stable.
     pub(super) fn steadied(&self, index: usize, mut report: CaseReport) -> CaseReport {
         if self.args.stable {
             let (script, _) = self.cases[index];
@@ -148,8 +153,8 @@ impl<'a> Plan<'a> {
         report
     }
 
-    /// Whether a case uses no model in this process, so that other cases may run beside it.
-    /// `is_server` says whether a text model is elsewhere.
+    /// Whether a case uses no model in this process, so that other cases may run at the same time.
+    /// `is_server` tells whether a text model runs outside this process.
     pub(super) fn is_remote(&self, index: usize, is_server: &dyn Fn(&str) -> bool) -> bool {
         let (_, case) = self.cases[index];
         let Ok(settings) = self.settings(index) else {
@@ -171,7 +176,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The cases whose names fit `--filter`.
+/// Returns the cases whose names match `--filter`.
 fn chosen<'a>(scripts: &'a [Script], args: &Args) -> Result<Vec<(&'a Script, &'a Case)>, Failed> {
     let filter = args.filter.as_deref().unwrap_or_default();
     let wanted = Filter::parse(filter)?;
@@ -192,16 +197,16 @@ fn chosen<'a>(scripts: &'a [Script], args: &Args) -> Result<Vec<(&'a Script, &'a
     }
 }
 
-/// What the name of a case must fit.
+/// The condition that the name of a case must meet.
 enum Filter {
-    /// It contains this text, in lower case.
+    /// The name contains this text, which is in lower case.
     Text(String),
-    /// It matches this pattern.
+    /// The name matches this pattern.
     Pattern(Regex),
 }
 
 impl Filter {
-    /// A filter is a pattern if it stands between slashes.
+    /// Parses a filter. A filter between slashes is a pattern.
     fn parse(filter: &str) -> Result<Filter, Failed> {
         let pattern = filter.strip_prefix('/').and_then(|it| it.strip_suffix('/'));
         let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) else {

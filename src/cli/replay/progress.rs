@@ -1,24 +1,24 @@
-//! The progress of a run, only on a terminal.
+//! Shows the progress of a run, but only on a terminal.
 
 use super::super::duration::duration;
 use super::super::page::Meter;
 use illumine::studio::Work;
 use std::time::Instant;
 
-/// A bar on standard error.
+/// A progress bar on standard error.
 pub(super) struct Progress {
     meter: Meter,
     began: Instant,
-    /// Whether the bar shows that a model is being loaded or a picture drawn.
+    /// Whether the bar shows that a model is being loaded or a picture is being drawn.
     working: bool,
 }
 
-/// How far a run is.
+/// The numbers of cases by which the progress of a run is shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) done: usize,
     pub(super) all: usize,
-    /// How many of `done` were taken from an earlier run.
+    /// How many of the `done` cases were taken from an earlier run.
     pub(super) carried: usize,
     pub(super) failed: usize,
 }
@@ -36,7 +36,7 @@ impl Progress {
         self.began.elapsed().as_secs_f64()
     }
 
-    /// Shows that a model is being loaded or a picture drawn.
+    /// Shows that a model is being loaded or a picture is being drawn.
     pub(super) fn working(&mut self, work: &Work) {
         self.working = *work != Work::Nothing;
         self.meter.show(work);
@@ -56,7 +56,7 @@ impl Progress {
     }
 }
 
-/// What follows the counts: failures, and the time left.
+/// Returns the text that follows the counts: the number of failures, and the time left.
 fn after(counts: Counts, seconds: f64) -> String {
     let Counts {
         done,

@@ -1,6 +1,6 @@
-//! Words of a command line.
+//! Quotes the words of a command line.
 
-/// A word, quoted for a POSIX shell.
+/// Quotes a word for a POSIX shell, if necessary.
 pub(super) fn shell_quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     match !word.is_empty() && word.chars().all(plain) {

@@ -1,5 +1,6 @@
-//! The report files of a run. JSON Lines are appended as cases end; other formats are written at the
-//! end, from a temporary file, so that memory does not grow with the number of cases.
+//! The report files of a run. JSON Lines are appended as cases end. Other formats are written at
+//! the end of the run, from a temporary file, so that memory does not grow with the number of
+//! cases.
 
 use super::super::args::Replay as Args;
 use super::super::{Exit, Failed};
@@ -18,7 +19,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
-/// The format of a report.
+/// The format of a report file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Junit,
@@ -28,7 +29,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The format that a file's name says.
+    /// Determines the format from the ending of a file's name.
     fn of(path: &Path) -> Result<Format, Failed> {
         let ending = path.extension().unwrap_or_default().to_string_lossy();
         match ending.to_lowercase().as_str() {
@@ -44,7 +45,7 @@ impl Format {
     }
 }
 
-/// The files of a run's reports, each with its format.
+/// Returns the report files that the arguments name, each with its format.
 pub(super) fn wanted(args: &Args) -> Result<Vec<(Format, PathBuf)>, Failed> {
     let named = args.report.iter();
     let named = named.map(|path| Ok((Format::of(path)?, path.clone())));
@@ -55,7 +56,7 @@ pub(super) fn wanted(args: &Args) -> Result<Vec<(Format, PathBuf)>, Failed> {
     named.chain(junit).collect()
 }
 
-/// The reports while the run goes on.
+/// The reports of a run that is in progress.
 pub(super) struct Reports {
     lines: Vec<JsonLines>,
     others: Vec<(Format, PathBuf)>,
@@ -63,18 +64,18 @@ pub(super) struct Reports {
     stable: bool,
 }
 
-/// A case or the run, as far as a report that is written at the end needs it.
+/// Everything that is needed to complete the reports at the end of a run.
 pub(super) struct Ending<'a> {
     pub(super) run: &'a RunReport,
-    /// The script and name of each case.
+    /// A function that returns the script and the name of the case with the given index.
     pub(super) names: &'a dyn Fn(usize) -> (String, String),
     pub(super) cases: usize,
-    /// Why the run stopped before its end.
+    /// The reason why the run stopped early; None if all cases ran.
     pub(super) why: Option<String>,
 }
 
 impl Reports {
-    /// Opens the files. JSON Lines get their name with [`Reports::begin`].
+    /// Opens the report files. JSON Lines have a temporary name until [`Reports::begin`] is called.
     pub(super) fn open(wanted: Vec<(Format, PathBuf)>, stable: bool) -> Result<Reports, Failed> {
         let (lines, others): (Vec<_>, Vec<_>) = wanted
             .into_iter()
@@ -102,8 +103,9 @@ impl Reports {
         })
     }
 
-    /// Gives JSON Lines their name, once they contain the cases of an earlier run: the earlier file
-    /// may have the same name, and a kill must not lose it.
+    /// Renames JSON Lines from their temporary name to their final name. This is called after the
+    /// cases of an earlier run have been added. The file of the earlier run may have the same name,
+    /// and its cases must not be lost if the program is killed.
     pub(super) fn begin(&mut self) -> Result<(), Failed> {
         for lines in &mut self.lines {
             let begun = lines.begin();
@@ -112,7 +114,7 @@ impl Reports {
         Ok(())
     }
 
-    /// Adds a case.
+    /// Adds a case to the reports.
     pub(super) fn add(&mut self, index: usize, case: &CaseReport) -> Result<(), Failed> {
         if let Some(spool) = &mut self.spool {
             let path = self.others.first().map(|(_, path)| path.as_path());
@@ -129,7 +131,7 @@ impl Reports {
         Ok(())
     }
 
-    /// Completes the files.
+    /// Completes the report files.
     pub(super) fn finish(self, ending: &Ending) -> Result<(), Failed> {
         let last = json_line(ending.run)?;
         for lines in self.lines {
@@ -162,7 +164,7 @@ impl Reports {
     }
 }
 
-/// The folder of a file.
+/// Returns the folder of a file.
 fn folder(path: &Path) -> &Path {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
@@ -202,11 +204,11 @@ fn html(entries: impl Iterator<Item = Entry>, ending: &Ending) -> String {
     text + report::html_end()
 }
 
-/// A file of JSON Lines, and the place of each case's line in it.
+/// A file of JSON Lines, and the position of each case's line in the file.
 struct JsonLines {
     path: PathBuf,
     file: File,
-    /// The temporary name of the file, until it gets its own.
+    /// The temporary name of the file; None once the file has its final name.
     unnamed: Option<TempPath>,
     places: Vec<(usize, u64, usize)>,
     length: u64,
@@ -241,7 +243,8 @@ impl JsonLines {
         Ok(())
     }
 
-    /// Adds the line of the run; a stable report is brought into the order of the scripts.
+    /// Adds the line of the run. In a stable report, this also sorts the cases into the order of
+    /// the scripts.
     fn finish(mut self, last: &str, stable: bool) -> Result<(), Box<dyn std::error::Error>> {
         self.file.write_all(last.as_bytes())?;
         if !stable || self.places.is_sorted() {
@@ -257,16 +260,16 @@ impl JsonLines {
     }
 }
 
-/// A temporary file with the cases of a run, for the reports that are written at the end.
+/// A temporary file with the cases of a run, from which reports are written at the end.
 pub(super) struct Spool {
     file: File,
     places: BTreeMap<usize, (u64, usize)>,
     length: u64,
-    /// Whether to keep pictures.
+    /// Whether the pictures of the cases are stored too.
     pictures: bool,
 }
 
-/// A case with its pictures in base64.
+/// A case, with its pictures in base64.
 #[derive(Serialize, Deserialize)]
 struct Spooled {
     case: CaseReport,
@@ -296,7 +299,7 @@ impl Spool {
         Ok(())
     }
 
-    /// A case; None if it did not run.
+    /// Returns the case with this index; None if the case did not run.
     pub(super) fn read(&self, index: usize) -> Option<CaseReport> {
         let (offset, length) = self.places.get(&index)?;
         let bytes = read(&self.file, *offset, *length).ok()?;

@@ -1,11 +1,11 @@
-//! The command that runs one case alone.
+//! Builds the command that runs one case alone.
 
 use super::super::args::Replay as Args;
 use super::quoting::shell_quoted;
 use super::truth;
 use std::path::Path;
 
-/// The command that runs a case alone, with the same options.
+/// Returns the command that runs a case alone, with the options of this run.
 pub(super) fn rerun(file: &str, case: &str, args: &Args) -> String {
     let mut words = vec![
         "illumine".to_string(),
@@ -49,7 +49,7 @@ pub(super) fn rerun(file: &str, case: &str, args: &Args) -> String {
     words.join(" ")
 }
 
-/// The name of a file given by its whole path, and any other name as it is.
+/// Returns only the file name of an absolute path, and any other name unchanged.
 pub(super) fn file_name(name: &str) -> &str {
     let path = Path::new(name);
     let last = path.file_name().filter(|_| path.is_absolute());

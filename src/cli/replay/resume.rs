@@ -1,4 +1,4 @@
-//! The results of an earlier run, so that its cases need not run again.
+//! Reads the results of an earlier run, so that its cases need not be run again.
 
 use super::super::{Exit, Failed};
 use base::untrusted::clean_line;
@@ -10,17 +10,18 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The longest line of a file of results in bytes.
+/// The largest length of a line in a file of results, in bytes.
 const LONGEST: u64 = 64 << 20;
 
-/// A file of results, and where the case with each digest is in it.
+/// A file with the results of an earlier run, and the position of each case in the file. The cases
+/// are found by their digests.
 #[derive(Default)]
 pub(super) struct Earlier {
     file: Option<File>,
     places: HashMap<String, (u64, usize)>,
 }
 
-/// The part of a case that decides whether it runs again.
+/// The fields of a case that determine whether the case runs again.
 #[derive(Deserialize)]
 struct Known {
     digest: String,
@@ -28,7 +29,7 @@ struct Known {
 }
 
 impl Earlier {
-    /// Reads a file of JSON Lines; a file that does not exist yet contains no results.
+    /// Reads a file of JSON Lines. A file that does not exist yet counts as empty.
     pub(super) fn open(path: &Path) -> Result<Earlier, Failed> {
         let failed = |error: &dyn std::fmt::Display| {
             let path = clean_line(&path.display().to_string());
@@ -69,7 +70,7 @@ impl Earlier {
         })
     }
 
-    /// The result of the case with this digest.
+    /// Returns the result of the case with this digest.
     pub(super) fn find(&self, digest: &str) -> Option<CaseReport> {
         let (offset, length) = self.places.get(digest)?;
         let mut bytes = vec![0; *length];

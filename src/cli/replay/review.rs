@@ -1,4 +1,5 @@
-//! `--review`: shows each golden that differs, and asks whether the new text takes its place.
+//! Implements `--review`, which shows each golden that differs and asks whether to replace it with
+//! the new text.
 
 use super::super::environment;
 use super::super::{Exit, Failed};
@@ -13,19 +14,19 @@ use std::path::PathBuf;
 use story::diff::{DiffSpan, diff_words};
 use story::sentence::count_noun;
 
-/// A golden that differs or is missing.
+/// A golden that must be reviewed, because it differs or is missing.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     /// The path of the script.
     script: PathBuf,
     golden: String,
-    /// The case, and the line of the expectation.
+    /// The name of the case, and the place of the expectation in the script.
     title: String,
     expected: Option<String>,
     actual: String,
 }
 
-/// How many goldens were decided in each way.
+/// The numbers of goldens that were accepted, edited, rejected and skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Decided {
     accepted: usize,
@@ -34,7 +35,7 @@ pub(super) struct Decided {
     skipped: usize,
 }
 
-/// Refuses a review where nobody can answer.
+/// Returns an error if nobody can answer the questions of a review.
 pub(super) fn check() -> Result<(), Failed> {
     if environment::variable("CI").is_some() {
         let why = "Goldens are not reviewed where the variable CI is set; review them on your own machine and commit them";
@@ -47,7 +48,7 @@ pub(super) fn check() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The goldens of a case that differ or are missing.
+/// Returns the goldens of a case that differ or are missing.
 pub(super) fn pending(plan: &Plan, index: usize, report: &CaseReport) -> Vec<Pending> {
     let (script, case) = plan.cases[index];
     let failures = report.failures.iter();
@@ -64,7 +65,7 @@ pub(super) fn pending(plan: &Plan, index: usize, report: &CaseReport) -> Vec<Pen
     pending.collect()
 }
 
-/// Reviews the goldens in the terminal. Returns how many of the failures are settled.
+/// Reviews the goldens in the terminal. Returns how many goldens were accepted.
 pub(super) fn run(pending: &[Pending]) -> Result<usize, Failed> {
     let editor = environment::editor();
     let (mut answers, mut out) = (stdin().lock(), stdout());
@@ -111,7 +112,7 @@ fn review(
     Ok(decided)
 }
 
-/// Shows both texts as one, with the words that differ marked.
+/// Shows the golden and the new text merged into one text, with the words that differ marked.
 fn show(golden: &Pending, out: &mut dyn Write, colour: bool) -> std::io::Result<()> {
     let actual = clean(&golden.actual);
     let text = match &golden.expected {
@@ -142,7 +143,7 @@ fn marked(spans: &[DiffSpan], colour: bool) -> String {
     spans.iter().map(mark).collect()
 }
 
-/// Asks about one golden until there is an answer; returns false if the review is to end.
+/// Asks about one golden until the answer is valid. Returns false if the review is to end.
 fn ask(
     golden: &Pending,
     answers: &mut dyn BufRead,
@@ -186,7 +187,7 @@ fn ask(
     }
 }
 
-/// Lets the user edit the new text, and writes the result as the golden.
+/// Lets the user edit the new text, and saves the edited text as the golden.
 fn edited(
     golden: &Pending,
     goldens: &Goldens,

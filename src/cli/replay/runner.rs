@@ -32,7 +32,7 @@ pub(super) struct Runner<'a> {
     findings: Arc<Findings>,
     /// How long the last line took, in milliseconds.
     took: f64,
-    /// The number of tokens of passages whose token ids are unknown.
+    /// The total number of tokens in the passages whose token ids are unknown.
     counted: usize,
     /// The message with which the last line was refused.
     refused: Option<String>,
@@ -122,7 +122,7 @@ impl<'a> Runner<'a> {
         Some(Ran { report, fault })
     }
 
-    /// Runs a case once; None if it was interrupted.
+    /// Runs a case once. Returns None if the run was interrupted.
     fn once(&mut self, script: &Script, case: &Case, settings: Settings) -> Option<Ran> {
         let file = script.path.to_string_lossy().into_owned();
         let mut report = CaseReport {
@@ -188,8 +188,8 @@ impl<'a> Runner<'a> {
         Some(Ran { report, fault })
     }
 
-    /// Reports why a case ends early: as a failure if a request disagrees with the cassette, or else
-    /// as an error, whose exit code is returned.
+    /// Reports why a case ended early. The case fails if a request disagrees with the cassette.
+    /// Otherwise, the case has an error, and the exit code of the error is returned.
     fn broken(&self, report: &mut CaseReport, error: Failure, exit: Exit) -> Option<Exit> {
         match self.truth.explain(&self.findings, &error) {
             Some(found) => {
@@ -259,7 +259,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Notes the loaded model.
+    /// Adds the loaded model to the report.
     fn note_model(&self, report: &mut CaseReport) {
         let Some(about) = self.studio.about() else {
             return;

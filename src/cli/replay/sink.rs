@@ -1,4 +1,4 @@
-//! Receives the cases as they end: counts them, prints them, and shows the progress.
+//! Receives the cases as they end, counts and prints them, and shows the progress.
 
 use super::super::{Exit, Failed, complain, environment, output};
 use super::json_line;
@@ -13,44 +13,48 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, stdout};
 use story::message::FailureKind;
 
-/// How many cases in a row may fail because of the server or model before the run ends.
+/// The number of cases in a row that may fail because of the server or the model before the run is
+/// stopped.
 const HOPELESS: usize = 32;
 
-/// The state of a run, as far as it is reported.
+/// The results of a run so far, and the reports to which the results are written.
 pub(super) struct Sink<'a> {
     plan: &'a Plan<'a>,
     pub(super) run: RunReport,
-    /// The number of the first case that each model wrote.
+    /// For each model, the index of the first case for which the model wrote.
     models: BTreeMap<String, usize>,
-    /// The exit code of the first line that could not run, with the number of its case.
+    /// The index of the first case in which a line could not run, and the exit code for that line.
     fault: Option<(usize, Exit)>,
-    /// How many cases in a row failed because of the server or model.
+    /// The number of consecutive cases, up to the last one, that failed because of the server or
+    /// the model.
     hopeless: usize,
-    /// How many cases failed, not counting those of an earlier run.
+    /// The number of cases that failed in this run, for `--bail`. Cases of an earlier run do not
+    /// count.
     failures: u32,
-    /// How many expectations failed.
+    /// The number of expectations that failed.
     expectations: usize,
-    /// Texts that are to be printed after those of cases before them.
+    /// Texts that must wait until the texts of earlier cases are printed, by the index of their
+    /// case.
     waiting: BTreeMap<usize, String>,
-    /// The case whose text is printed next.
+    /// The index of the case whose text is printed next.
     next: usize,
-    /// Why the run is to stop before its end.
+    /// The reason why the run is to stop early, if there is one.
     pub(super) stopped: Option<Stopped>,
-    /// Whether standard output is still being read.
+    /// Whether standard output is still open for writing.
     reads: bool,
-    /// Why a report could not be written.
+    /// The error that prevented a report from being written, if there was one.
     failure: Option<Failed>,
     reports: Reports,
-    /// The goldens to review, each with the number of its case.
+    /// The goldens to review, each with the index of its case.
     pending: Vec<(usize, Pending)>,
-    /// How many cases were taken from an earlier run.
+    /// The number of cases that were taken from an earlier run.
     carried: usize,
     progress: Progress,
 }
 
-/// A run whose reports are complete.
+/// The outcome of a run whose reports are complete.
 pub(super) struct Closed {
-    /// The exit code, unless the run was interrupted.
+    /// The exit code of the program, unless the run was interrupted.
     pub(super) exit: Exit,
     pub(super) not_run: usize,
     /// The number of expectations that failed.
@@ -59,12 +63,12 @@ pub(super) struct Closed {
     pub(super) pending: Vec<Pending>,
 }
 
-/// Why a run stopped before its end.
+/// The reason why a run stopped early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stopped {
-    /// The model cannot be used, for this reason.
+    /// The model cannot be used. The text is the last error message.
     Hopeless(String),
-    /// As many cases failed as `--bail` allows.
+    /// The number of failed cases has reached the limit of `--bail`.
     Bail,
 }
 
@@ -90,7 +94,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Handles news; returns false if the run is to stop.
+    /// Handles a message. Returns false if the run is to stop.
     pub(super) fn take(&mut self, news: News) -> bool {
         match news {
             News::Working(work) => self.progress.working(&work),
@@ -107,7 +111,8 @@ impl<'a> Sink<'a> {
         self.stopped.is_none() && self.reads && self.failure.is_none()
     }
 
-    /// Takes the results of an earlier run. Returns the cases that are left to run.
+    /// Takes over the results of an earlier run. Returns the indices of the cases that must still
+    /// be run.
     pub(super) fn carry(&mut self, earlier: &Earlier) -> Result<Vec<usize>, Failed> {
         let mut left = Vec::new();
         for index in 0..self.plan.cases.len() {
@@ -139,7 +144,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Counts, prints and writes a case.
+    /// Counts a case, prints it, and adds it to the reports.
     fn add(&mut self, index: usize, report: CaseReport, fault: Option<Exit>) -> Result<(), Failed> {
         self.run.count(report.verdict);
         self.expectations += report.failures.len();
@@ -174,7 +179,8 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Prints a case: in the order of the scripts, except for JSON Lines that need not be stable.
+    /// Prints a case. Cases are printed in the order of the scripts, except as JSON Lines that need
+    /// not be stable.
     fn print(&mut self, index: usize, report: &CaseReport) -> Result<(), Failed> {
         let args = self.plan.args;
         let text = match args.json {
@@ -214,7 +220,8 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Prints what is left, and completes the reports. `why` says why the run stopped early.
+    /// Prints the texts that are still waiting, and completes the reports. `why` is the reason to
+    /// report if the run stopped early.
     pub(super) fn close(mut self, why: String) -> Result<Closed, Failed> {
         self.progress.clear();
         for (_, text) in std::mem::take(&mut self.waiting) {
@@ -263,7 +270,8 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// A case as text for standard output.
+/// Returns a case as text for standard output, in colour if standard output is a terminal that
+/// shows colours.
 fn coloured(case: &CaseReport) -> String {
     let coloured = stdout().is_terminal() && environment::colour();
     let mark = |verdict: Verdict, word: &str| match (verdict, coloured) {

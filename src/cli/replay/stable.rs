@@ -1,17 +1,18 @@
-//! Removes the folders of this machine from a stable report.
+//! Removes this machine's folders from the paths in a stable report.
 
 use replay::report::{CaseReport, Failure};
 use std::path::Path;
 
-/// Shortens the path of a script given by its whole path: below `here`, the current folder, it
-/// becomes relative; elsewhere, only the file's name is left.
+/// Shortens the path of a script in a report, if the path is absolute. A path in the current folder
+/// `here` becomes relative; of any other path, only the file name is left.
 pub(super) fn shorten(report: &mut CaseReport, script: &Path, here: Option<&Path>) {
     if let Some(prefix) = prefix(script, here) {
         replace(report, &prefix, "");
     }
 }
 
-/// Shortens the path of a cassette in the same way.
+/// Shortens the path of a cassette in a report, in the same way as [`shorten`] shortens that of a
+/// script.
 pub(super) fn shorten_cassette(report: &mut CaseReport, cassette: &Path, here: Option<&Path>) {
     if cassette.is_absolute() {
         let whole = cassette.to_string_lossy();
@@ -19,7 +20,7 @@ pub(super) fn shorten_cassette(report: &mut CaseReport, cassette: &Path, here: O
     }
 }
 
-/// A path as [`shorten`] leaves it.
+/// Returns a path shortened in the same way as by [`shorten`].
 pub(super) fn shortened(path: &Path, here: Option<&Path>) -> String {
     let text = path.to_string_lossy();
     let prefix = prefix(path, here);
@@ -27,7 +28,7 @@ pub(super) fn shortened(path: &Path, here: Option<&Path>) -> String {
     short.unwrap_or_else(|| text.into_owned())
 }
 
-/// The part of a whole path that is left out.
+/// Returns the start of an absolute path that is left out; None if the path is relative.
 fn prefix(path: &Path, here: Option<&Path>) -> Option<String> {
     if !path.is_absolute() {
         return None;
@@ -37,7 +38,7 @@ fn prefix(path: &Path, here: Option<&Path>) -> Option<String> {
     Some(format!("{}/", folder.display()))
 }
 
-/// Replaces a part of paths wherever a report shows paths.
+/// Replaces `from` by `to` in all texts of a report that may contain paths.
 fn replace(report: &mut CaseReport, from: &str, to: &str) {
     let shorten = |text: &mut String| {
         if text.contains(from) {

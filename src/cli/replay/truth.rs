@@ -1,4 +1,5 @@
-//! The truth of a replay: what its answers are compared with, and where they come from.
+//! The truth of a replay: whether a model or a cassette gives the answers, and whether they are
+//! recorded or verified.
 
 use super::super::args::{Replay, ReplayTruth as Args};
 use super::super::environment::{self, BUILD};
@@ -16,22 +17,23 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use story::Reply;
 
-/// Where the answers of a run come from.
+/// Where the answers of a run come from, and whether they are recorded or verified.
 pub(super) struct Truth {
     mode: RunMode,
-    /// The recorded answers that are used; None if the model writes and nothing is recorded.
+    /// How the cassette is used; None if there is no cassette.
     used: Option<Use>,
     findings: Findings,
-    /// The cassette as the user named it.
+    /// The path of the cassette, as the user entered it.
     cassette: Option<PathBuf>,
-    /// What the results depend on besides the scripts and the model.
+    /// What the results depend on besides the scripts and the model; empty if there is nothing
+    /// else.
     basis: String,
-    /// The command that records the cassette again.
+    /// The command that records the cassette again, for error messages.
     record_again: String,
 }
 
 impl Truth {
-    /// Opens the cassette that the arguments name, or starts one.
+    /// Opens the cassette to be played or verified, or creates the one to be recorded.
     pub(super) fn open(replay: &Replay) -> Result<Truth, Failed> {
         let args = &replay.truth;
         let played = args.cassette.as_ref().or(args.verify.as_ref());
@@ -83,7 +85,7 @@ impl Truth {
         self.mode
     }
 
-    /// The cassette as the user named it.
+    /// The path of the cassette, as the user entered it.
     pub(super) fn cassette(&self) -> Option<&Path> {
         self.cassette.as_deref()
     }
@@ -93,17 +95,18 @@ impl Truth {
         &self.basis
     }
 
-    /// Whether the text models' answers come from a cassette, so that no model writes.
+    /// Whether the answers of text models come from a cassette, so that no text model is needed.
     pub(super) fn plays(&self) -> bool {
         self.mode == RunMode::Cassette
     }
 
-    /// Makes sure that a played cassette needs no network, not even by chance.
+    /// Makes sure that playing a cassette never uses the network.
     pub(super) fn prepare(&self, loader: &mut ModelLoader) {
         loader.store.offline |= self.plays();
     }
 
-    /// An engine that answers as this truth says, and its findings.
+    /// Starts an engine that plays, records or verifies answers as this `Truth` requires. Also
+    /// returns the findings of the engine about the cassette.
     pub(super) fn engine(
         &self,
         inner: impl Loader + 'static,
@@ -124,7 +127,8 @@ impl Truth {
         (engine, findings)
     }
 
-    /// Explains a failed line whose request disagreed with the cassette; None for other failures.
+    /// Explains why a line failed if a request disagreed with the cassette. Returns None if the
+    /// line failed for another reason.
     pub(super) fn explain(&self, findings: &Findings, failure: &Failure) -> Option<Failure> {
         let found = findings.take()?;
         Some(Failure {
@@ -135,7 +139,7 @@ impl Truth {
         })
     }
 
-    /// Completes the report, and the cassette if every case ran.
+    /// Completes the report. If every case ran, also completes the cassette that is being recorded.
     pub(super) fn finish(
         &self,
         run: &mut RunReport,
@@ -172,7 +176,8 @@ impl Truth {
     }
 }
 
-/// What the results depend on besides the scripts and the model.
+/// Returns what the results depend on besides the scripts and the model; empty if there is nothing
+/// else.
 fn basis(mode: RunMode, used: Option<&Use>) -> String {
     let mode = mode.name();
     match used {
@@ -185,7 +190,7 @@ fn basis(mode: RunMode, used: Option<&Use>) -> String {
     }
 }
 
-/// The command that records a cassette of these scripts.
+/// Returns the command that records a cassette of these scripts.
 fn record_again(scripts: &[PathBuf], cassette: Option<&PathBuf>) -> String {
     let words = ["illumine", "replay"].map(str::to_string).into_iter();
     let scripts = scripts
@@ -198,7 +203,7 @@ fn record_again(scripts: &[PathBuf], cassette: Option<&PathBuf>) -> String {
     clean_line(&words.join(" "))
 }
 
-/// The options as words of a command line, to run a case again.
+/// Returns the options for recorded answers as words of a command line that runs a case again.
 pub(super) fn words(args: &Args) -> Vec<String> {
     let mut words = Vec::new();
     // The case alone would replace the recording of all cases, so `--record` is left out.

@@ -1,15 +1,15 @@
-//! JSON objects in the middle of a text, found as promptfoo finds them.
+//! Finds JSON objects in the middle of a text, as promptfoo does.
 
 use serde_json::Value;
 
-/// How far an object may extend, in bytes.
+/// The largest length of an object, in bytes.
 const LONGEST: usize = 100_000;
-/// How many braces are tried.
+/// The largest number of opening braces at which the search looks for an object.
 const MOST: usize = 1000;
 
-/// The objects that the text contains. Each begins with a brace and ends with the one that closes
-/// it or, if the text ends first, there. What JavaScript would accept counts too, for example keys
-/// without quotation marks.
+/// Returns the objects that the text contains. An object begins with an opening brace and ends with
+/// the matching closing brace; if the text ends first, the missing braces are added. Objects that
+/// are valid only in JavaScript count too, for example with keys without quotation marks.
 pub fn objects(text: &str) -> Vec<Value> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -30,7 +30,8 @@ pub fn objects(text: &str) -> Vec<Value> {
     found
 }
 
-/// Where the brace at `start` is closed, and how many braces are still open there.
+/// Returns the position after the brace that closes the one at `start`, and 0. If no brace closes
+/// it, returns the position where the search ended, and the number of braces that are still open.
 fn closing(text: &str, start: usize) -> (usize, usize) {
     let limit = text.floor_char_boundary(text.len().min(start + LONGEST));
     let mut open = 0;

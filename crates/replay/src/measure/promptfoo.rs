@@ -1,21 +1,21 @@
-//! Measures as promptfoo 0.123 defines them. They differ from the usual measures of the same names, so
-//! only with these do the thresholds in its files keep their meaning.
+//! Measures as promptfoo 0.123 defines them. These definitions differ from the usual ones, but only
+//! with them do the thresholds in promptfoo's files keep their meaning.
 
 use super::{ngram_counts, shared_ngrams};
 use fancy_regex::{Captures, Regex};
 use std::sync::LazyLock;
 
-/// The longest n-grams of BLEU.
+/// The largest n of the n-grams that BLEU and GLEU count.
 const ORDER: usize = 4;
-/// The precision that stands for 0 in BLEU.
+/// The precision that replaces a precision of 0 in BLEU.
 const SMALLEST: f64 = 1e-7;
 
-/// The number of words that white space separates.
+/// Counts the words of a text, which are separated by white space.
 pub fn word_count(text: &str) -> usize {
     text.split_whitespace().count()
 }
 
-/// The Levenshtein distance in UTF-16 units, as JavaScript counts characters.
+/// Computes the Levenshtein distance in UTF-16 code units, which JavaScript counts as characters.
 pub fn levenshtein(a: &str, b: &str) -> usize {
     let units = |text: &str| text.encode_utf16().collect::<Vec<u16>>();
     strsim::generic_levenshtein(&Units(units(a)), &Units(units(b)))
@@ -32,8 +32,9 @@ impl<'a> IntoIterator for &'a Units {
     }
 }
 
-/// BLEU from 0 to 1: words in lower case, precisions of 0 replaced by a small number, and for each
-/// length of n-grams the reference that shares most of them.
+/// Computes BLEU, from 0 to 1. Words are compared in lower case, and a precision of 0 is replaced
+/// by a small number. For each length of n-grams, only the reference that shares the most n-grams
+/// with the text counts.
 pub fn bleu<R: AsRef<str>>(text: &str, references: &[R]) -> f64 {
     let text = text.to_lowercase();
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -63,7 +64,7 @@ pub fn bleu<R: AsRef<str>>(text: &str, references: &[R]) -> f64 {
     brevity(words.len(), &references) * mean.exp()
 }
 
-/// The words of a text; an empty text is one empty word, as when JavaScript splits it.
+/// Splits a text into words. As in JavaScript, an empty text is split into one empty word.
 fn split(text: &str) -> Vec<&str> {
     match text.trim() {
         "" => vec![""],
@@ -80,8 +81,8 @@ fn brevity(len: usize, references: &[Vec<&str>]) -> f64 {
     }
 }
 
-/// GLEU from 0 to 1 ("Google BLEU", Wu et al. 2016): the smaller of precision and recall over all n-grams,
-/// against the reference for which it is highest.
+/// Computes GLEU, from 0 to 1 ("Google BLEU", Wu et al. 2016): the smaller of precision and recall
+/// over all n-grams. If there are several references, the highest value counts.
 pub fn gleu<R: AsRef<str>>(text: &str, references: &[R]) -> f64 {
     let text = text.to_lowercase();
     let words = gleu_words(&text);
@@ -100,7 +101,8 @@ pub fn gleu<R: AsRef<str>>(text: &str, references: &[R]) -> f64 {
     references.iter().map(score).fold(0.0, f64::max)
 }
 
-/// Words without the points at their ends; none if nothing else is left.
+/// Splits a text into words and removes the periods at their ends. Returns no words if the text
+/// contains nothing but periods and white space.
 fn gleu_words(text: &str) -> Vec<&str> {
     let words = text.split_whitespace().map(|it| it.trim_end_matches('.'));
     let words: Vec<&str> = words.collect();
@@ -110,7 +112,8 @@ fn gleu_words(text: &str) -> Vec<&str> {
     }
 }
 
-/// The F-measure of ROUGE-1 from 0 to 1, over the tokens of the Penn Treebank in lower case.
+/// Computes the F-measure of ROUGE-1, from 0 to 1. Both texts are converted to lower case and split
+/// into tokens as in the Penn Treebank.
 pub fn rouge_n(text: &str, reference: &str) -> f64 {
     let (text, reference) = (
         treebank_tokens(&text.to_lowercase()),
@@ -129,8 +132,8 @@ pub fn rouge_n(text: &str, reference: &str) -> f64 {
     }
 }
 
-/// Patterns that put spaces between tokens, in their order. The text begins and ends with a space
-/// from the first quotation rule on.
+/// Patterns and their replacements, which put spaces around punctuation. They are applied in this
+/// order. The last two put a space at the start and the end of the text.
 const PUNCTUATION: &[(&str, &str)] = &[
     (r"\.{3}", " ... "),
     (r"[:,](?!\p{Nd})", " ${0} "),
@@ -146,7 +149,7 @@ const PUNCTUATION: &[(&str, &str)] = &[
     (r"$", " "),
 ];
 
-/// Contractions that become two tokens.
+/// Patterns and their replacements, which split contractions into two tokens.
 const CONTRACTIONS: &[(&str, &str)] = &[
     (r"([^'])' ", "${1} ' "),
     (r"'([sSmMdD]) ", " '${1} "),
@@ -163,7 +166,7 @@ const CONTRACTIONS: &[(&str, &str)] = &[
     (r"(?i)(?<!\w)('t)(was)(?!\w)", " ${1} ${2} "),
 ];
 
-/// A pattern, and what takes the place of each match.
+/// A pattern, and the replacement for each match.
 type Rule = (Regex, &'static str);
 
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
@@ -179,7 +182,8 @@ static BRACKET_BEFORE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[
 static WORD_AFTER: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^[\p{L}\p{N}\p{Sc}\p{Ps}]").ok());
 
-/// The tokens of js-rouge's `treeBankTokenize`, which promptfoo uses.
+/// Splits a text into tokens in the same way as js-rouge's `treeBankTokenize`, which promptfoo
+/// uses.
 fn treebank_tokens(text: &str) -> Vec<String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut text = directed_quotes(&words.join(" "));
@@ -196,7 +200,7 @@ fn treebank_tokens(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The text with each pair of quotation marks as `` and ''.
+/// Replaces each opening quotation mark by two backticks, and each closing one by two apostrophes.
 fn directed_quotes(text: &str) -> String {
     let Some(quotes) = QUOTES.as_ref() else {
         return text.to_string();
@@ -215,7 +219,8 @@ fn directed_quotes(text: &str) -> String {
     directed.map_or_else(|_| text.to_string(), std::borrow::Cow::into_owned)
 }
 
-/// Whether a quotation mark opens a quotation.
+/// Whether the quotation mark `quote` at byte `at` of the text opens a quotation. `inside` is
+/// whether an earlier quotation is still open.
 fn opens(text: &str, quote: &str, at: usize, inside: bool) -> bool {
     if quote == "``" {
         return true;

@@ -24,7 +24,8 @@ pub fn repetition(text: &str, n: usize) -> f64 {
     1.0 - distinct(text, n)
 }
 
-/// The share of a text's n-grams that another text has too; 0 if the text is too short to have any.
+/// Returns the share of a text's n-grams that also occur in another text; 0 if the text has fewer
+/// than `n` words.
 pub fn overlap(text: &str, other: &str, n: usize) -> f64 {
     let (text, other) = (text.to_lowercase(), other.to_lowercase());
     let words: Vec<&str> = text.unicode_words().collect();

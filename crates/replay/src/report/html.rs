@@ -1,4 +1,5 @@
-//! One HTML file, which contains its pictures and needs no other files, scripts or network.
+//! Formats a report as one HTML file. The file contains its pictures and needs no other files, no
+//! scripts and no network.
 
 use super::page::{difference, end, escaped, head, paragraph, text};
 use super::{CaseReport, Failure, RunReport, Verdict, counts_text, summary_text};
@@ -7,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::ImageFormat;
 use story::sentence::count_noun;
 
-/// The beginning of the page, with the counts.
+/// Returns the beginning of the page, with the numbers of cases that passed and failed.
 pub fn html_start(run: &RunReport) -> String {
     let failed = run.failed + run.errors;
     let title = match failed {
@@ -24,17 +25,18 @@ pub fn html_start(run: &RunReport) -> String {
     head(&title) + &summary
 }
 
-/// The end of the page.
+/// Returns the end of the page.
 pub fn html_end() -> &'static str {
     end()
 }
 
-/// The heading above the cases of a script.
+/// Returns the heading above the cases of a script.
 pub fn html_script(file: &str) -> String {
     format!("<h2>{}</h2>\n", escaped(file))
 }
 
-/// A case: one line if it passed, otherwise all that explains it.
+/// Returns a case as HTML: a short entry if the case passed, otherwise everything that explains the
+/// failure.
 pub fn html_case(case: &CaseReport) -> String {
     let name = format!("<span dir=\"auto\">{}</span>", escaped(&case.case));
     let counts = escaped(&counts_text(case));
@@ -97,7 +99,7 @@ fn failure(failure: &Failure) -> String {
     html
 }
 
-/// The pictures as data, so that the page needs no other files.
+/// Returns the pictures of a case as HTML images that contain the pictures' data.
 fn pictures(case: &CaseReport) -> String {
     let mut html = String::new();
     for (at, bytes) in case.pictures.iter().enumerate() {

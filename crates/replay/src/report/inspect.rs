@@ -1,5 +1,6 @@
-//! The report as a log of Inspect (`.eval`): a ZIP archive with the header, the summaries and a file
-//! for each sample. `inspect view` and `inspect_ai.log.read_eval_log` read it.
+//! Writes the report as a log of Inspect (`.eval`). The log is a ZIP archive with the header, the
+//! summaries and a file for each sample. `inspect view` and `inspect_ai.log.read_eval_log` can read
+//! the log.
 
 use super::samples::{expected, failures, scores};
 use super::{CaseReport, RunReport, Verdict};
@@ -9,12 +10,12 @@ use std::io::{Cursor, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// The version of the format.
+/// The version of the log format.
 const VERSION: u32 = 2;
-/// The name of the score.
+/// The name of the score in the log.
 const SCORER: &str = "expectations";
 
-/// The bytes of the log. `created` is when the run began, in RFC 3339.
+/// Returns the bytes of the log. `created` is the time when the run began, in RFC 3339.
 pub fn eval_log(run: &RunReport, cases: &[CaseReport], created: &str) -> Result<Vec<u8>, String> {
     let model = run.models.first().map_or("no model", String::as_str);
     let samples = cases.iter().enumerate();
@@ -45,7 +46,7 @@ fn archive(files: &[(String, Value)]) -> zip::result::ZipResult<Vec<u8>> {
     Ok(archive.finish()?.into_inner())
 }
 
-/// What was run.
+/// Returns the description of the run: the task, its samples, the models and the mode.
 fn spec(run: &RunReport, cases: &[CaseReport], created: &str) -> Value {
     let task = cases.first().map_or("replay", |case| case.file.as_str());
     let id = sha256(format!("{created} {task}").as_bytes());
@@ -145,7 +146,7 @@ fn sample(id: usize, case: &CaseReport, model: &str) -> Value {
     sample
 }
 
-/// The summary of a sample, for lists.
+/// Returns the summary of a sample, which is shown in lists of samples.
 fn summary(sample: &Value) -> Value {
     let mut summary: Map<String, Value> = Map::new();
     for name in [
@@ -175,7 +176,7 @@ pub(super) mod tests {
     use std::io::Read;
     use zip::ZipArchive;
 
-    /// A case that passed, one that failed and one with an error.
+    /// Returns three cases: one that passed, one that failed, and one with an error.
     pub(in crate::report) fn cases() -> Vec<CaseReport> {
         let case = |name: &str, verdict: Verdict| CaseReport {
             file: "a.illum".to_string(),

@@ -5,7 +5,7 @@ use super::{CaseReport, Entry, Failure, RunReport, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 
-/// The report as JUnit XML. The entries of a script follow each other.
+/// Returns the report as JUnit XML. The entries of the same script must be adjacent.
 pub fn junit(run: &RunReport, entries: impl Iterator<Item = Entry>) -> Result<String, String> {
     let mut report = Report::new("illumine replay");
     if let Some(time) = duration(run.seconds) {
@@ -29,7 +29,7 @@ pub fn junit(run: &RunReport, entries: impl Iterator<Item = Entry>) -> Result<St
     Ok(without_attribute(&xml, " skipped=\""))
 }
 
-/// The cases of one script.
+/// The test suite with the cases of one script.
 struct Suite {
     file: String,
     suite: TestSuite,
@@ -69,7 +69,7 @@ impl Suite {
     }
 }
 
-/// The XML without the first attribute that starts like this.
+/// Removes the first attribute that begins with `start` from the XML.
 fn without_attribute(xml: &str, start: &str) -> String {
     let parts = xml.split_once(start);
     let parts = parts.and_then(|(before, rest)| Some((before, rest.split_once('"')?.1)));
@@ -125,7 +125,8 @@ fn ran(case: &CaseReport) -> TestCase {
     test
 }
 
-/// The name of an expectation, `threshold`, or `line` for a line that could not run.
+/// Returns the name of the expectation in a line of a script, `threshold` for a threshold, or
+/// `line` for any other line.
 fn kind_of(source: &str) -> &str {
     let Some(rest) = source.strip_prefix("expect ") else {
         return match source.starts_with("threshold ") {

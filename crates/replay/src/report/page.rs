@@ -1,13 +1,14 @@
-//! The parts of every HTML page: its head, and texts as HTML.
+//! The parts from which all HTML pages are made: the head, and texts converted to HTML.
 
 use base::untrusted::clean;
 use story::diff::{DiffSpan, diff_words};
 
 const STYLE: &str = include_str!("page.css");
-/// Pictures come from the page itself, and nothing else is loaded or run.
+/// The content security policy of a page: pictures come from the page itself, and nothing else is
+/// loaded or run.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
-/// The head of a page, up to its heading.
+/// Returns the beginning of a page, up to and including its heading.
 pub(crate) fn head(title: &str) -> String {
     let title = escaped(title);
     format!(
@@ -15,17 +16,17 @@ pub(crate) fn head(title: &str) -> String {
     )
 }
 
-/// The end of the page.
+/// Returns the end of a page.
 pub(crate) fn end() -> &'static str {
     "</body>\n</html>\n"
 }
 
-/// A sentence.
+/// Returns a line of text as a paragraph in HTML.
 pub(crate) fn paragraph(line: &str) -> String {
     format!("<p>{}</p>\n", escaped(line))
 }
 
-/// Both texts as one, with the words that differ marked.
+/// Merges two texts into one and marks the words that differ, in HTML.
 pub(crate) fn difference(expected: &str, actual: &str) -> String {
     let spans = diff_words(&clean(expected), &clean(actual));
     let marked = |span: &DiffSpan| match span {
@@ -37,12 +38,12 @@ pub(crate) fn difference(expected: &str, actual: &str) -> String {
     format!("<pre class=\"text\" dir=\"auto\">{marked}</pre>\n")
 }
 
-/// A passage or story, in which line breaks count.
+/// Returns a passage or a story as HTML that preserves the line breaks.
 pub(crate) fn text(text: &str) -> String {
     format!("<pre class=\"text\" dir=\"auto\">{}</pre>\n", escaped(text))
 }
 
-/// A text as HTML, in elements and in attributes.
+/// Escapes a text so that it can be used in HTML elements and attributes.
 pub(crate) fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for c in clean(text).chars() {

@@ -1,13 +1,14 @@
-//! A line of JSON for each case, as lm-evaluation-harness writes its samples (`samples_*.jsonl`).
+//! Formats each case as a line of JSON, in the format of lm-evaluation-harness for samples
+//! (`samples_*.jsonl`).
 
 use super::{CaseReport, Verdict};
 use base::hash::sha256;
 use serde_json::{Value, json};
 
-/// The name of a case's filter, since nothing is filtered.
+/// The name of the filter that a sample must have; it says that nothing is filtered.
 const FILTER: &str = "none";
 
-/// A case as a line of JSON. `number` counts the cases of the run from 0.
+/// Returns a case as a line of JSON. `number` is the index of the case in the run, counted from 0.
 pub fn sample_line(number: usize, case: &CaseReport) -> String {
     let doc = json!({
         "file": case.file,
@@ -38,20 +39,20 @@ pub fn sample_line(number: usize, case: &CaseReport) -> String {
     .to_string()
 }
 
-/// The expectations of a case, one in a line.
+/// Returns the expectations of a case, each on its own line.
 pub(super) fn expected(case: &CaseReport) -> String {
     let sources = case.expectations.iter().map(|it| it.source.as_str());
     sources.collect::<Vec<_>>().join("\n")
 }
 
-/// What failed, and why.
+/// Returns a text for each failure and error of a case, with the reason.
 pub(super) fn failures(case: &CaseReport) -> Vec<String> {
     let all = case.failures.iter().chain(&case.error);
     all.map(|it| format!("{}: {}: {}", it.at, it.source, it.why))
         .collect()
 }
 
-/// The expectations of a case with their scores.
+/// Returns the expectations of a case with their scores, as JSON.
 pub(super) fn scores(case: &CaseReport) -> Value {
     let scores = case.expectations.iter();
     scores

@@ -1,22 +1,24 @@
-//! The score of a case: the weighted mean of the scores of its expectations, as in promptfoo.
+//! Computes the score of a case, which is the weighted mean of its expectations' scores, as in
+//! promptfoo.
 
 use super::{CaseReport, Failure, Verdict};
 use crate::expect::{Check, Expectation, Finding};
 use serde::{Deserialize, Serialize};
 
-/// An expectation that was checked.
+/// The result of an expectation that was checked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Checked {
-    /// The file and line.
+    /// The file and the line number of the expectation.
     pub at: String,
-    /// The line as written.
+    /// The line of the script, as written.
     pub source: String,
     pub passed: bool,
-    /// From 0 to 1.
+    /// The score of the expectation, from 0 to 1.
     pub score: f64,
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: f64,
-    /// The number that was compared; None for times, which differ between runs.
+    /// The number that was compared. A time or a speed is left out, because it differs between
+    /// runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<f64>,
 }
@@ -30,8 +32,8 @@ fn is_one(weight: &f64) -> bool {
 }
 
 impl CaseReport {
-    /// Adds the result of an expectation. One with the weight 0 cannot fail. If `stable`, the
-    /// explanation of a failure contains no measured time or speed.
+    /// Adds the result of an expectation. An expectation with the weight 0 cannot fail. If `stable`
+    /// is true, the explanation of a failure contains no measured time or speed.
     pub fn add(&mut self, expectation: &Expectation, finding: Finding, stable: bool) {
         let finding = match stable && !finding.passed && expectation.is_timed() {
             true => Finding {
@@ -74,8 +76,8 @@ impl CaseReport {
         }
     }
 
-    /// Decides the verdict: with a threshold, the score must reach it; without one, every
-    /// expectation must pass. `at` is the place of the case.
+    /// Decides the verdict of the case. If there is a threshold, the score must reach it;
+    /// otherwise, every expectation must pass. `at` is the place of the case in the script.
     pub fn decide(&mut self, threshold: Option<f64>, at: &str) {
         let weights: f64 = self.expectations.iter().map(|it| it.weight).sum();
         let scores = self.expectations.iter().map(|it| it.score * it.weight);
@@ -116,8 +118,8 @@ impl CaseReport {
         }
     }
 
-    /// The score in words, then the score and weight of each expectation; nothing if the score says
-    /// no more than the number of failures.
+    /// Returns the score in words, followed by the score and the weight of each expectation.
+    /// Returns no lines if the score tells no more than the number of failures.
     pub(super) fn score_lines(&self) -> Vec<String> {
         let Some(score) = self.score_text() else {
             return Vec::new();
@@ -129,13 +131,14 @@ impl CaseReport {
         [score].into_iter().chain(scores).collect()
     }
 
-    /// Whether the score says more than the number of failed expectations.
+    /// Whether the score tells more than the number of failed expectations.
     pub(super) fn is_scored(&self) -> bool {
         let weighted = |it: &Checked| it.weight != 1.0;
         self.threshold.is_some() || self.expectations.iter().any(weighted)
     }
 
-    /// The score and the threshold in words, if they say more than the number of failures.
+    /// Returns the score and the threshold in words; None if the score tells no more than the
+    /// number of failures.
     pub(super) fn score_text(&self) -> Option<String> {
         let score = self.score.filter(|_| self.is_scored())?;
         Some(match self.threshold {

@@ -1,9 +1,11 @@
-//! TAP 14, the Test Anything Protocol: a line for each case, and YAML about one that failed.
+//! Formats a report in TAP 14, the Test Anything Protocol. Each case has a line, and a case that
+//! failed has details in YAML.
 
 use super::{CaseReport, Failure, RunReport, Verdict, summary_text};
 use base::untrusted::clean_line;
 
-/// The first lines, which say how many cases there are, and the summary as comments.
+/// Returns the first lines of the report, which contain the number of cases and, as comments, the
+/// summary.
 pub fn tap_plan(run: &RunReport, cases: usize) -> String {
     let summary = summary_text(run);
     let comments = summary
@@ -12,7 +14,7 @@ pub fn tap_plan(run: &RunReport, cases: usize) -> String {
     format!("TAP version 14\n1..{cases}\n") + &comments.collect::<String>()
 }
 
-/// The lines of a case, with its number from 1.
+/// Returns the lines of a case. `number` is the position of the case in the run, counted from 1.
 pub fn tap_case(number: usize, case: &CaseReport) -> String {
     let name = description(&format!("{}: {}", case.file, case.case));
     if case.verdict == Verdict::Passed {
@@ -51,8 +53,8 @@ pub fn tap_case(number: usize, case: &CaseReport) -> String {
     text + "  ...\n"
 }
 
-/// The score and the threshold of a case, and the score of each expectation; nothing if the score
-/// says no more than the number of failures.
+/// Returns the score and the threshold of a case and the score of each expectation, as YAML. The
+/// result is empty if the score tells no more than the number of failures.
 fn scores(case: &CaseReport) -> String {
     let Some(score) = case.score.filter(|_| case.is_scored()) else {
         return String::new();
@@ -73,18 +75,19 @@ fn scores(case: &CaseReport) -> String {
     text
 }
 
-/// A field of the YAML; a string in JSON is one in YAML too.
+/// Returns a field in YAML, preceded by `before`. The value is written as a JSON string, which is
+/// valid in YAML too.
 fn field(before: &str, name: &str, value: &str) -> String {
     let quoted = serde_json::to_string(value).unwrap_or_default();
     format!("{before}{name}: {quoted}\n")
 }
 
-/// The last line of a run that stopped before its end.
+/// Returns the last line of a report if the run was stopped early. `why` is the reason.
 pub fn tap_bail(why: &str) -> String {
     format!("Bail out! {}\n", description(why))
 }
 
-/// A description on one line, in which `#` and `\` are escaped.
+/// Returns a description on one line, with `#` and `\` escaped.
 fn description(text: &str) -> String {
     clean_line(text).replace('\\', "\\\\").replace('#', "\\#")
 }

@@ -46,7 +46,7 @@ pub fn case_text(case: &CaseReport, mark: impl Fn(Verdict, &str) -> String) -> S
     text
 }
 
-/// How many expectations or runs of a case passed or failed, and its time.
+/// Returns how many expectations or runs of a case passed or failed, and how long the case took.
 pub fn counts_text(case: &CaseReport) -> String {
     let threshold = case.threshold.map(|it| format!("threshold {it}"));
     let is_expectation = |failure: &&Failure| threshold.as_ref() != Some(&failure.source);
@@ -145,7 +145,7 @@ pub fn summary_text(run: &RunReport) -> String {
     )
 }
 
-/// The mode, with the cassette that it used.
+/// Returns the mode in words, with the cassette that was used.
 fn mode_text(run: &RunReport) -> String {
     let cassette = run.cassette.as_deref().map(clean_line);
     match (run.mode, cassette) {
@@ -155,7 +155,7 @@ fn mode_text(run: &RunReport) -> String {
     }
 }
 
-/// A line about the log-probabilities, if they were compared.
+/// Returns a line about the log-probabilities; empty if none were compared.
 fn verified_text(run: &RunReport) -> String {
     let Some(verified) = &run.verified else {
         return String::new();

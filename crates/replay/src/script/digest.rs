@@ -1,4 +1,5 @@
-//! The digest of a case: it stays the same as long as the result of an earlier run still counts.
+//! Computes the digest of a case. The digest stays the same as long as the result of an earlier run
+//! is still valid.
 
 use super::{Case, Step};
 use crate::expect::Check;
@@ -6,12 +7,12 @@ use crate::golden::Goldens;
 use base::hash::sha256;
 use story::Settings;
 
-/// The length of a digest in hexadecimal digits.
+/// The length of a digest, in hexadecimal digits.
 const LENGTH: usize = 24;
 
 impl Case {
-    /// The digest of the lines, expectations, settings and goldens, and of the model: its name and
-    /// checksum.
+    /// Returns a digest of the lines, expectations, settings and goldens of the case, and of the
+    /// model. `model` is the name and the checksum of the model.
     pub fn digest(&self, settings: &Settings, model: &str, goldens: &Goldens) -> String {
         let mut parts = vec!["case".to_string(), self.name.clone(), model.to_string()];
         let settings = Settings {

@@ -26,7 +26,7 @@ pub struct ModelInfo {
 }
 
 impl ModelInfo {
-    /// Whether the model runs on this machine and not on a server.
+    /// Whether the model runs in this process and not on a model server.
     pub fn is_local(&self) -> bool {
         !self.backend.contains("://")
     }

@@ -1,4 +1,4 @@
-//! How likely a model finds a passage that was written earlier.
+//! The probabilities that a model assigns to the tokens of a passage that was written earlier.
 
 use crate::Status;
 
@@ -6,37 +6,41 @@ use crate::Status;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WrittenPassage {
     pub text: String,
-    /// Its tokens; empty if they are unknown.
+    /// The token ids of the passage; empty if they are unknown.
     pub ids: Vec<u32>,
-    /// The number of bytes before `text` that the tokens also spell.
+    /// The number of bytes of the preceding text that the tokens spell again, because of token
+    /// healing.
     pub healed: usize,
-    /// How it ended.
+    /// The status with which the passage ended.
     pub status: Status,
-    /// Whether a banned phrase was removed from it, so that the samplers saw other logits.
+    /// Whether a banned phrase was removed from the passage, which changed the logits that the
+    /// samplers saw.
     pub rewound: bool,
 }
 
-/// How likely a model finds each token of a passage.
+/// The probabilities that a model assigns to the tokens of a passage.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PassageScore {
-    /// The number of tokens before the passage; 0 if unknown.
+    /// The number of tokens in the prompt before the passage; 0 if unknown.
     pub prompt_tokens: usize,
-    /// The number of bytes before the passage that the first token also spells.
+    /// The number of bytes that the passage's first token contains from the text before the
+    /// passage.
     pub lead: usize,
     pub tokens: Vec<TokenScore>,
-    /// The end of the model's turn, if it ended the passage.
+    /// The score of the token that ends the model's turn; None if the passage ended in another way.
     pub end: Option<TokenScore>,
 }
 
-/// How likely a model finds one token.
+/// The probability that a model assigns to one token.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TokenScore {
-    /// The length of its text in bytes.
+    /// The length of the token's text, in bytes.
     pub bytes: usize,
-    /// The natural logarithm of its probability before the samplers.
+    /// The natural logarithm of the token's probability before the samplers are applied.
     pub log_probability: f64,
-    /// Whether the samplers could choose it; None if this is unknown.
+    /// Whether the samplers could choose the token; None if this is unknown.
     pub admissible: Option<bool>,
-    /// The most likely token at this position, if it is another one.
+    /// The text of the most likely token at this position; None if the scored token is the most
+    /// likely one.
     pub likelier: Option<String>,
 }

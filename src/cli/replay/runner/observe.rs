@@ -1,4 +1,5 @@
-//! What a line led to, for expectations, with what a model must measure first.
+//! Collects the results of a typed line for its expectations, including numbers that a model must
+//! measure.
 
 use super::{Fault, Runner};
 use crate::cli::Exit;
@@ -11,8 +12,8 @@ use story::message::Measurement;
 use story::places::find_place;
 
 impl Runner<'_> {
-    /// Checks an expectation. If a model must measure something first and cannot, that is an
-    /// error, not a failure.
+    /// Checks an expectation. If a model must measure a number first and cannot do so, the result
+    /// is an error instead of a failed expectation.
     pub(super) fn check(
         &mut self,
         expectation: &Expectation,
@@ -25,7 +26,7 @@ impl Runner<'_> {
         Ok(self.observe(measured, |seen| expectation.check(seen, goldens)))
     }
 
-    /// Asks a model for a number.
+    /// Has a model measure a number, and returns the number.
     fn measure_text(&mut self, question: Measurement) -> Result<f64, Fault> {
         let (answer, notice) = (self.page.answer.clone(), self.page.notice.clone());
         self.page.measured = None;
@@ -40,7 +41,8 @@ impl Runner<'_> {
         }
     }
 
-    /// Applies `look` to what the last line led to.
+    /// Calls `look` with the results of the last line. `measured` is the number that a model
+    /// measured for the expectation, if any.
     fn observe<T>(&self, measured: Option<f64>, look: impl FnOnce(&Observed) -> T) -> T {
         let story = self.studio.story();
         let head = story.head().and_then(|id| story.node(id));
@@ -79,7 +81,8 @@ impl Runner<'_> {
     }
 }
 
-/// The last passage of the current story, with the parts before it that it continues.
+/// Returns the text of the last passage of the current story. If the passage continues earlier
+/// passages, their text is included.
 fn last_text(story: &Story) -> String {
     let mut parts = Vec::new();
     for passage in story.path().iter().rev() {
