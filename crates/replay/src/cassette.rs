@@ -78,7 +78,7 @@ pub struct Take {
 pub struct RecordedScore {
     /// The number of tokens in the prompt before the passage; 0 if unknown.
     pub prompt_tokens: usize,
-    /// The number of bytes that the passage's first token contains from the text before the
+    /// The number of bytes at the start of the first token that belong to the text before the
     /// passage.
     #[serde(skip_serializing_if = "event::is_zero")]
     pub lead: usize,

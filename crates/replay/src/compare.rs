@@ -47,7 +47,7 @@ pub struct Parting {
     pub share: f64,
 }
 
-/// The largest length of the words that [`Parting`] shows from each text, in characters.
+/// The largest length of the words in `Parting::a` and in `Parting::b`, in characters.
 const LONGEST: usize = 40;
 
 impl Outcome {

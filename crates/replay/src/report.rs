@@ -247,7 +247,7 @@ pub struct Verified {
     pub unscored: usize,
     /// The mean of the absolute differences between the log-probabilities.
     pub mean_difference: f64,
-    /// The largest absolute difference for a token.
+    /// The largest absolute difference for a single token.
     pub largest_difference: f64,
     pub tolerance: f64,
 }

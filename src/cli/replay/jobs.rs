@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// The largest number of messages that may wait for the main thread.
 const WAITING: usize = 256;
 
-/// A list of cases that several threads share.
+/// A list of cases, and the number of threads that run them.
 pub(super) struct Lane {
     cases: Vec<usize>,
     next: AtomicUsize,

@@ -37,7 +37,7 @@ impl Control {
         self.watch.interrupts() > 0
     }
 
-    /// Must be called when the reports are complete. From then on, a signal may end the program.
+    /// Declares that the reports are complete, so that a signal may end the program.
     pub(super) fn end(&self) {
         self.watch.working(false);
     }

@@ -138,8 +138,8 @@ impl<'a> Plan<'a> {
         self.steadied(index, report)
     }
 
-    /// Removes everything from a report that differs between runs or machines, if reports are to be
-    /// stable.
+    /// If reports are to be stable, removes from a report everything that differs between runs or
+    /// machines.
     pub(super) fn steadied(&self, index: usize, mut report: CaseReport) -> CaseReport {
         if self.args.stable {
             let (script, _) = self.cases[index];

@@ -21,12 +21,11 @@ const HOPELESS: usize = 32;
 pub(super) struct Sink<'a> {
     plan: &'a Plan<'a>,
     pub(super) run: RunReport,
-    /// For each model, the index of the first case for which the model wrote.
+    /// For each model, the index of the first case in which the model wrote a text.
     models: BTreeMap<String, usize>,
     /// The index of the first case in which a line could not run, and the exit code for that line.
     fault: Option<(usize, Exit)>,
-    /// The number of consecutive cases, up to the last one, that failed because of the server or
-    /// the model.
+    /// How many of the most recent cases have failed in a row because of the server or the model.
     hopeless: usize,
     /// The number of cases that failed in this run, for `--bail`. Cases of an earlier run do not
     /// count.

@@ -11,8 +11,8 @@ pub(super) fn shorten(report: &mut CaseReport, script: &Path, here: Option<&Path
     }
 }
 
-/// Shortens the path of a cassette in a report, in the same way as [`shorten`] shortens that of a
-/// script.
+/// Shortens the path of a cassette in a report, in the same way as [`shorten`] shortens the path of
+/// a script.
 pub(super) fn shorten_cassette(report: &mut CaseReport, cassette: &Path, here: Option<&Path>) {
     if cassette.is_absolute() {
         let whole = cassette.to_string_lossy();
@@ -20,7 +20,7 @@ pub(super) fn shorten_cassette(report: &mut CaseReport, cassette: &Path, here: O
     }
 }
 
-/// Returns a path shortened in the same way as by [`shorten`].
+/// Shortens a path in the same way as [`shorten`].
 pub(super) fn shortened(path: &Path, here: Option<&Path>) -> String {
     let text = path.to_string_lossy();
     let prefix = prefix(path, here);

@@ -1,5 +1,5 @@
-//! The truth of a replay: whether a model or a cassette gives the answers, and whether they are
-//! recorded or verified.
+//! Determines whether the answers of a replay come from a model or from a cassette, and whether
+//! they are recorded or verified.
 
 use super::super::args::{Replay, ReplayTruth as Args};
 use super::super::environment::{self, BUILD};
@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use story::Reply;
 
-/// Where the answers of a run come from, and whether they are recorded or verified.
+/// The source of a run's answers, which is a model or a cassette. It also determines whether the
+/// answers are recorded or verified.
 pub(super) struct Truth {
     mode: RunMode,
     /// How the cassette is used; None if there is no cassette.

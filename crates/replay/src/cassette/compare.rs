@@ -18,13 +18,14 @@ pub struct Agreement {
     pub unscored: usize,
     /// The sum of the absolute differences between the log-probabilities.
     pub sum: f64,
-    /// The largest absolute difference for a token.
+    /// The largest absolute difference for a single token.
     pub most: f64,
     /// The largest tolerance with which log-probabilities were compared.
     pub tolerance: f64,
 }
 
-/// The number of compared tokens from which the mean of a passage's differences is also checked.
+/// The smallest number of compared tokens in a passage for which the mean of the differences is
+/// checked.
 const MANY: usize = 16;
 /// The largest mean difference that is allowed, as a fraction of the tolerance for a single token.
 const MEAN: f64 = 0.25;
@@ -57,8 +58,8 @@ impl Agreement {
     }
 }
 
-/// One token of the new score, or several adjacent tokens, up to a place where a recorded token
-/// also ends.
+/// A token of the new score that ends where a recorded token ends, or several adjacent tokens that
+/// do so only together.
 struct Span {
     /// The number of the span's last token, counted from 1.
     number: usize,
@@ -154,7 +155,7 @@ impl Span {
     }
 }
 
-/// Pairs recorded and new tokens at each place where a recorded token and a new token both end.
+/// Returns the spans between the places where both a recorded token and a new token end.
 fn spans(
     passage: &WrittenPassage,
     recorded: Option<&RecordedScore>,
@@ -231,7 +232,8 @@ impl Span {
 }
 
 /// Returns the positions where the tokens' texts end, in bytes from the start of the passage.
-/// `lead` is the number of bytes that the first token contains from the text before the passage.
+/// `lead` is the number of bytes at the start of the first token that belong to the text before the
+/// passage.
 fn ends(lengths: impl Iterator<Item = usize>, lead: usize) -> Vec<i64> {
     let mut end = before_passage(lead);
     let ends = lengths.map(|bytes| {

@@ -14,7 +14,7 @@ use story::{Context, Event, NodeId, Status};
 pub type StoryPlace = (usize, usize);
 
 /// The largest number of bytes of the text before a passage that the passage's tokens may spell
-/// again. Larger numbers in a cassette are reduced to this one.
+/// again. Larger numbers in a cassette are reduced to this number.
 const MOST_HEALED: usize = 1 << 16;
 
 /// One event of an answer, as a cassette stores it.
@@ -55,7 +55,7 @@ pub enum RecordedEvent {
         phrase: String,
     },
     Warned(String),
-    /// A passage of a request for several passages ended, and another one is still to come.
+    /// A passage of a request for several passages ended, and another passage is still to come.
     Ended {
         of: usize,
         status: Status,
@@ -160,7 +160,7 @@ impl RecordedEvent {
     }
 
     /// Converts a recorded event back to an event about the passages of `requests`. Returns None if
-    /// the event ends the answer, or if none of the requests is for its passage.
+    /// the event ends the answer, or if its passage belongs to none of the requests.
     pub fn event(&self, requests: &[TextRequest]) -> Option<Event> {
         let node = |of: usize| requests.get(of).map(|request| request.node);
         Some(match self {
@@ -243,8 +243,8 @@ impl RecordedEvent {
     }
 }
 
-/// Returns the statistics with `begins`, the place from which the prompt includes the story,
-/// converted for `requests`.
+/// Returns the statistics with `begins` added. `begins` is the place from which the prompt includes
+/// the story, as a cassette stores it.
 pub fn with_place(
     stats: &PassageStats,
     begins: Option<StoryPlace>,

@@ -70,7 +70,8 @@ pub struct AskedPassage {
     #[serde(skip_serializing_if = "is_false")]
     pub open: bool,
     pub context: Vec<AskedPart>,
-    /// The text that follows the place where the passage is written; empty at the story's end.
+    /// The text that follows the place where the passage is written; empty if the passage is
+    /// written at the story's end.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub after: String,
     /// The samplers' settings and `max_tokens`, named as in `/set`. Settings that are off are left
@@ -113,8 +114,8 @@ pub struct AskedPart {
     pub budget: Option<usize>,
 }
 
-/// Settings that `settings` leaves out, because they have fields of their own in the request or
-/// have already taken effect in its context.
+/// Settings that are left out of `settings`, because the request stores them in separate fields or
+/// has already applied them to its context.
 const ELSEWHERE: [&str; 5] = [
     "seed",
     "banned_phrases",

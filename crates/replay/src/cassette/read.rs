@@ -61,8 +61,8 @@ struct State {
     file: BufReader<File>,
     /// The number of requests made so far.
     asked: usize,
-    /// How often each request was made. The fields of the key are the request's key, a hash of the
-    /// model, and a hash of the case; the last is None for all cases without answers of their own.
+    /// How often each request was made. A request is identified by its key, a hash of the model,
+    /// and a hash of the case, which is None for all cases without recorded answers of their own.
     asked_of: HashMap<(u128, u64, Option<u64>), usize>,
 }
 

@@ -62,7 +62,7 @@ fn quoted(words: &str) -> String {
     }
 }
 
-/// Returns the totals as sentences, one for each line.
+/// Returns the totals as a list of sentences.
 pub(super) fn total_lines(comparison: &Comparison) -> Vec<String> {
     let mut lines = vec![format!(
         "Texts that differ: {} of {}.",

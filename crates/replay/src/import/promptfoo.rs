@@ -18,7 +18,8 @@ use prompts::Prompt;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Parses a configuration. `folder` is the folder of the files that the configuration names.
+/// Parses a configuration. `folder` is the folder that contains the files named in the
+/// configuration.
 pub(super) fn parse(text: &str, folder: &Path) -> Result<Cases, String> {
     let config = Config::parse(text)?;
     let mut omitted = config.omissions();

@@ -133,7 +133,7 @@ pub fn rouge_n(text: &str, reference: &str) -> f64 {
 }
 
 /// Patterns and their replacements, which put spaces around punctuation. They are applied in this
-/// order. The last two put a space at the start and the end of the text.
+/// order. The last two patterns put a space at the start and the end of the text.
 const PUNCTUATION: &[(&str, &str)] = &[
     (r"\.{3}", " ... "),
     (r"[:,](?!\p{Nd})", " ${0} "),

@@ -5,7 +5,7 @@ use super::{CaseReport, Verdict};
 use base::hash::sha256;
 use serde_json::{Value, json};
 
-/// The name of the filter that a sample must have; it says that nothing is filtered.
+/// The name of the filter in each sample, which states that no filter was used.
 const FILTER: &str = "none";
 
 /// Returns a case as a line of JSON. `number` is the index of the case in the run, counted from 0.

@@ -23,7 +23,7 @@ pub struct WrittenPassage {
 pub struct PassageScore {
     /// The number of tokens in the prompt before the passage; 0 if unknown.
     pub prompt_tokens: usize,
-    /// The number of bytes that the passage's first token contains from the text before the
+    /// The number of bytes at the start of the first token that belong to the text before the
     /// passage.
     pub lead: usize,
     pub tokens: Vec<TokenScore>,

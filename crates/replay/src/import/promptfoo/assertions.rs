@@ -17,8 +17,7 @@ const BLEU: f64 = 0.5;
 /// The default threshold of `similar` in promptfoo.
 const SIMILAR: f64 = 0.75;
 
-/// The end of a provider's name if the provider computes embeddings with the same text encoder as
-/// illumine.
+/// The name of illumine's text encoder, with which the name of a provider of embeddings must end.
 const ENCODER: &str = "all-MiniLM-L6-v2";
 
 /// The types of assertions that are imported.
@@ -128,8 +127,8 @@ pub(super) struct Scope<'a> {
 
 impl Scope<'_> {
     /// Adds the expectation for an assertion, or the reason why there is none. For a set of
-    /// assertions, adds each assertion in the set. `share` is the factor by which the weight of the
-    /// assertion is multiplied if it belongs to a set.
+    /// assertions, adds each assertion in the set. `share` is the factor by which the assertion's
+    /// weight is multiplied, which is 1 outside a set.
     pub(super) fn add(
         &self,
         assertion: &Value,

@@ -44,7 +44,7 @@ impl Config {
         }
     }
 
-    /// Returns the keys of the configuration that are needed but not imported.
+    /// Returns the keys of the configuration that are neither imported nor safe to ignore.
     pub(super) fn omissions(&self) -> Vec<Omission> {
         let names = self.keys.keys().map(String::as_str);
         let unknown = names.filter(|name| !KNOWN.contains(name) && !IGNORED.contains(name));

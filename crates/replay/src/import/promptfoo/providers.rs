@@ -79,8 +79,8 @@ fn set(name: &str, value: f64) -> Option<String> {
     }
 }
 
-/// Returns the id and the options of a provider. A provider is a string, which is its id; an object
-/// with an id; or an object whose key is the id.
+/// Returns the id and the options of a provider. A provider is written as its id, as an object with
+/// an id, or as an object that has the id as its key.
 fn named(provider: &Value) -> Option<(String, Value)> {
     match provider {
         Value::String(id) => Some((id.clone(), Value::Null)),

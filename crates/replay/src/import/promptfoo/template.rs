@@ -1,4 +1,4 @@
-//! Fills in variables and the templates that contain them.
+//! Renders templates, and determines the values of the variables in them.
 //!
 //! promptfoo renders templates with Nunjucks, whose syntax is that of Jinja in all but rare cases.
 
@@ -16,8 +16,8 @@ const MOST: usize = 10_000;
 /// How many times variables are filled in within the values of other variables.
 const PASSES: usize = 5;
 
-/// Returns every combination of the values of a test's variables. A variable whose value is a list
-/// of texts has each text in turn.
+/// Returns every combination of the values of a test's variables. A variable with a list of texts
+/// takes each text in turn as its value.
 pub(super) fn combinations(
     test: &Map<String, Value>,
     folder: &Path,
