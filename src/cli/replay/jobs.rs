@@ -1,5 +1,5 @@
-//! Runs the cases on threads. Cases that use a model in this process run one after the other; all
-//! other cases run in parallel.
+//! Runs the cases on threads. Cases that use a model in this process run one after the other. If
+//! there are several jobs, all other cases run in parallel.
 
 use super::news::{Halt, News};
 use super::page::ReplayPage;
@@ -25,7 +25,7 @@ pub(super) struct Lane {
     cases: Vec<usize>,
     next: AtomicUsize,
     threads: usize,
-    /// Whether the cases use no model in this process, so that they may run in parallel.
+    /// Whether the cases run in parallel, because they use no model in this process.
     remote: bool,
 }
 

@@ -22,7 +22,7 @@ pub(super) enum News {
     Warned(String),
     /// A case has ended. The number is the index of the case in the plan.
     Ended(usize, Box<Ran>),
-    /// No other message has arrived for a while.
+    /// The main thread has waited for a while without receiving a message.
     Tick,
 }
 

@@ -37,8 +37,8 @@ pub(super) struct Plan<'a> {
     /// What the results depend on besides the scripts and the model; empty if there is nothing
     /// else.
     basis: String,
-    /// The name and checksum of each model with which a case starts, by the value of the setting
-    /// `model`.
+    /// For each value of the setting `model` with which a case starts, the name and checksum of the
+    /// model.
     identities: BTreeMap<String, String>,
 }
 

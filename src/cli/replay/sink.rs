@@ -27,13 +27,13 @@ pub(super) struct Sink<'a> {
     fault: Option<(usize, Exit)>,
     /// How many of the most recent cases have failed in a row because of the server or the model.
     hopeless: usize,
-    /// The number of cases that failed in this run, for `--bail`. Cases of an earlier run do not
-    /// count.
+    /// The number of cases that failed in this run, which `--bail` limits. Cases of an earlier run
+    /// do not count.
     failures: u32,
     /// The number of expectations that failed.
     expectations: usize,
-    /// Texts that must wait until the texts of earlier cases are printed, by the index of their
-    /// case.
+    /// The texts of cases that can be printed only after the texts of earlier cases, by the index
+    /// of the case.
     waiting: BTreeMap<usize, String>,
     /// The index of the case whose text is printed next.
     next: usize,

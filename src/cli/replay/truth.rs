@@ -1,5 +1,5 @@
-//! Determines whether the answers of a replay come from a model or from a cassette, and whether
-//! they are recorded or verified.
+//! Determines whether the answers of a replay come from a model or from a cassette, and whether the
+//! answers are recorded or verified.
 
 use super::super::args::{Replay, ReplayTruth as Args};
 use super::super::environment::{self, BUILD};

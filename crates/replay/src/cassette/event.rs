@@ -264,7 +264,8 @@ pub fn place_of(place: Option<(NodeId, usize)>, requests: &[TextRequest]) -> Opt
     Some((found, byte))
 }
 
-/// The reverse of [`place_of`]. Returns None if the place is not in the story of `requests`.
+/// Converts a place that a cassette stores back to a place in the story of `requests`. Returns None
+/// if the story does not contain the place.
 pub fn at_place(place: Option<StoryPlace>, requests: &[TextRequest]) -> Option<(NodeId, usize)> {
     let (part, byte) = place?;
     let (node, from, text) = story_parts(requests).nth(part)?;

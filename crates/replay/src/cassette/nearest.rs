@@ -166,7 +166,7 @@ fn marked(before: &str, now: &str) -> String {
 }
 
 /// Shortens an unchanged text to the characters next to a change. `after_change` is whether a
-/// change precedes the text, and `before_change` is whether one follows it.
+/// change precedes the text, and `before_change` is whether a change follows the text.
 fn around(text: &str, after_change: bool, before_change: bool) -> String {
     let length = text.chars().count();
     let start = if after_change { AROUND } else { 0 };

@@ -94,7 +94,7 @@ pub struct AskedPassage {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AskedPart {
-    /// The role of the chat message that starts with this part; None if no message starts here.
+    /// The role of the chat message that starts with this part; None if no message starts with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     pub kind: String,

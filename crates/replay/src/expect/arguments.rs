@@ -165,8 +165,8 @@ impl Arguments<'_> {
         }
     }
 
-    /// Parses the name of a passage, followed by a comparison with a number. `quantity` creates the
-    /// quantity to compare from the name.
+    /// Parses the name of a passage, followed by a comparison with a number. `quantity` turns the
+    /// name into the quantity to be compared.
     pub(super) fn place_and_bound(&self, quantity: fn(String) -> Quantity) -> Built {
         let words = self.words()?;
         let [place, comparison @ ..] = words.as_slice() else {

@@ -170,7 +170,8 @@ impl Run<'_> {
     }
 }
 
-/// Parses a prompt that is a chat in JSON, and returns its messages; None if it is no chat.
+/// Parses a prompt that is a chat in JSON, and returns the messages of the chat. Returns None for
+/// any other prompt.
 fn messages(text: &str) -> Option<Vec<Value>> {
     let parsed: Value = serde_json::from_str(text).ok()?;
     let messages = parsed.as_array()?;

@@ -30,8 +30,9 @@ pub fn objects(text: &str) -> Vec<Value> {
     found
 }
 
-/// Returns the position after the brace that closes the one at `start`, and 0. If no brace closes
-/// it, returns the position where the search ended, and the number of braces that are still open.
+/// Finds the closing brace for the opening brace at `start`. Returns the position after the closing
+/// brace, and 0. If the closing brace is missing, returns the position where the search ended, and
+/// the number of braces that are still open.
 fn closing(text: &str, start: usize) -> (usize, usize) {
     let limit = text.floor_char_boundary(text.len().min(start + LONGEST));
     let mut open = 0;

@@ -1,5 +1,6 @@
-//! Expectations with promptfoo's definitions, which differ from illumine's own. `illumine replay
-//! import` writes these expectations, so that promptfoo's thresholds keep their meaning.
+//! Expectations with promptfoo's definitions, which differ from illumine's own. The command
+//! `illumine replay import` writes these expectations, so that promptfoo's thresholds keep their
+//! meaning.
 
 use super::{Kind, number, text};
 use crate::expect::{Check, Quantity};

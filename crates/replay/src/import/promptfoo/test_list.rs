@@ -135,8 +135,8 @@ fn from_csv(text: &str) -> Result<Vec<Test>, String> {
     reader.records().map(row).collect()
 }
 
-/// Parses an assertion in a cell of a table. The cell contains `TYPE: VALUE`, `TYPE(THRESHOLD):
-/// VALUE`, or a text that the answer must equal.
+/// Parses an assertion in a cell of a table. The cell is `TYPE: VALUE` or `TYPE(THRESHOLD): VALUE`,
+/// or contains a text that the answer must equal.
 fn shorthand(cell: &str) -> Value {
     for (start, kind) in [
         ("fn:", "javascript"),
