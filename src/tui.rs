@@ -56,47 +56,49 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 use story::{Command, Reply};
 
-/// The time between two frames while text streams in.
+/// The minimum time between two frames, so that streaming text does not redraw the screen too
+/// often.
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
 /// The time between two polls of engine events while the engine is busy.
 const EVENT_POLL: Duration = Duration::from_millis(10);
-/// How long to wait for a passage to stop when quitting.
+/// The maximum time that quitting waits until the passage being generated has stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Options from main that the screen must not look up by itself.
+/// The options of the screen, which the caller of [`run`] determines.
 #[derive(Default)]
 pub struct Options {
-    /// A command to run at the start.
+    /// The command to run when the screen starts, if any.
     pub first_command: Option<Command>,
-    /// A notice to show at the start.
+    /// The notice to show when the screen starts, if any.
     pub notice: Option<String>,
-    /// The input history of earlier sessions, oldest first.
+    /// The input lines of earlier sessions, oldest first.
     pub history: Vec<String>,
     /// Whether to use colour; false if NO_COLOR is set.
     pub colour: bool,
-    /// Whether to use true colour or 256 colours.
+    /// Whether to use true colour; if false, 256 colours are used.
     pub all_colours: bool,
-    /// The terminal's graphics capabilities, as far as the environment reveals them.
+    /// What the environment variables say about the terminal's support for graphics.
     pub graphics: Graphics,
-    /// The key bindings, including the writer's own.
+    /// The key bindings: the built-in bindings and those that the writer has configured.
     pub keys: keymap::Keymap,
-    /// The writer's editor, as a shell command.
+    /// The writer's own text editor, if the writer has one.
     pub editor: Option<Editor>,
-    /// Whether to prefill a line while it is being typed.
+    /// Whether the model prefills a line while the writer is still typing the line.
     pub read_ahead: bool,
 }
 
-/// How the front end ended, for main.
+/// The result of [`run`]: why the screen closed, and what the caller must still save or print.
 #[derive(Debug)]
 pub struct Exit {
     pub why: ExitReason,
-    /// The name of the session that was open at the end; None if it has no journal.
+    /// The name of the session that was open when the screen closed; None if that session has no
+    /// journal.
     pub session: Option<String>,
-    /// New lines for the history file; empty for a private session.
+    /// The lines to add to the history file; empty for a private session.
     pub history: Vec<String>,
-    /// Messages that could not be shown on the screen.
+    /// Messages that could not be shown on the screen, to be printed now that it has closed.
     pub remarks: Vec<String>,
-    /// Whether the end of the story could not be saved.
+    /// Whether saving the end of the story failed.
     pub unsaved: bool,
 }
 
@@ -110,7 +112,7 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    /// The exit code.
+    /// The exit code with which the program ends for this reason.
     pub fn code(self) -> u8 {
         match self {
             ExitReason::Quit => 0,
@@ -120,18 +122,19 @@ impl ExitReason {
     }
 }
 
-/// The surface that the app draws on: a terminal, or a test's buffer.
+/// The surface that the app draws on: the terminal, or a buffer in tests.
 trait Display {
     fn draw(&mut self, app: &mut App) -> io::Result<()>;
-    /// Forces a full redraw.
+    /// Draws the whole screen again.
     fn redraw(&mut self) -> io::Result<()>;
-    /// Hands the terminal to the writer's editor until it exits.
+    /// Opens `text` in the writer's editor, which uses the terminal until the editor exits. Returns
+    /// the edited text.
     fn edit(&mut self, editor: &Editor, text: &str) -> Result<String, EditorError>;
-    /// Suspends the program, and takes over the terminal again when it resumes.
+    /// Suspends the program. When the program resumes, takes over the terminal again.
     fn suspend(&mut self) -> io::Result<()>;
 }
 
-/// Runs the screen until the writer quits, a signal arrives or the terminal is gone.
+/// Runs the screen until the writer quits, a signal arrives or the terminal disappears.
 pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow::Result<Exit> {
     let began = Instant::now();
     let (colour, all_colours) = (options.colour, options.all_colours);
@@ -173,14 +176,15 @@ pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow:
     })
 }
 
-/// All sources of events for the loop.
+/// The event loop's two channels (terminal input and the engine's replies) and its clock.
 struct Sources<'a> {
     inbox: &'a Receiver<Input>,
     events: &'a Receiver<Reply>,
     clock: &'a dyn Fn() -> Duration,
 }
 
-/// The event loop. A terminal that cannot be written to counts as hung up.
+/// Runs the event loop until the program must end, and returns the reason. If drawing to the
+/// terminal fails, the terminal counts as disconnected, and the reason is SIGHUP.
 fn run_loop(
     app: &mut App,
     stage: &mut dyn Display,
@@ -221,14 +225,15 @@ fn run_loop(
     }
 }
 
-/// The maximum time that the loop may sleep; None if it may sleep until an event arrives.
+/// The maximum time that the event loop may sleep; None if the loop may sleep until an event
+/// arrives.
 fn wait_limit(app: &App, now: Duration, engine: bool) -> Option<Duration> {
     let glance = (app.studio.busy() && engine).then_some(EVENT_POLL);
     let wake = app.wakes_at().map(|at| at.saturating_sub(now));
     [glance, wake].into_iter().flatten().min()
 }
 
-/// Handles all waiting replies. Returns true if there were any.
+/// Handles all replies of the engine that are waiting. Returns true if anything arrived.
 fn take_events(app: &mut App, events: &Receiver<Reply>, engine: &mut bool) -> bool {
     let mut came = false;
     loop {
@@ -263,7 +268,8 @@ fn take_input(app: &mut App, input: Input, remarks: &mut Vec<String>) {
     }
 }
 
-/// Performs the action that the app requested.
+/// Performs the action that the app has requested, if any. Returns a reason if the program must
+/// end.
 fn perform_action(app: &mut App, stage: &mut dyn Display) -> io::Result<Option<ExitReason>> {
     match app.loop_action.take() {
         Some(LoopAction::Leave(why)) => return Ok(Some(why)),
@@ -288,7 +294,8 @@ fn perform_action(app: &mut App, stage: &mut dyn Display) -> io::Result<Option<E
     Ok(None)
 }
 
-/// Waits for the next input. Returns None on a timeout, or if no more input can arrive.
+/// Waits for the next input, for at most `patience`. Returns None on a timeout. If no more input
+/// can arrive, returns the signal SIGHUP.
 fn wait(inbox: &Receiver<Input>, patience: Option<Duration>) -> Option<Input> {
     let Some(patience) = patience else {
         return Some(inbox.recv().unwrap_or(Input::Signal(SIGHUP)));

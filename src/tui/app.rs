@@ -1,7 +1,8 @@
-//! The state of the screen, and how keys, pastes and engine events change it.
+//! The state of the screen, and how keys, pastes and engine events change this state.
 //!
 //! Every key that concerns the story becomes a `Command` for the studio; this module only manages
-//! what the writer sees and types. It draws nothing, and the loop passes in the time.
+//! what the writer sees and types. This module draws nothing and has no clock: the event loop
+//! passes in the time.
 
 mod outcome;
 
@@ -25,9 +26,9 @@ use std::time::Duration;
 use story::command;
 use story::{NodeId, Reply};
 
-/// The time within which a second Ctrl+C quits.
+/// The time after a Ctrl+C within which a second Ctrl+C quits the program.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
-/// How long the writer must pause before the model prefills the line.
+/// How long the writer must stop typing before the model prefills the line.
 const QUIET: Duration = Duration::from_millis(60);
 
 pub struct App {
@@ -41,25 +42,25 @@ pub struct App {
     pub(super) gallery: Gallery,
     pub(super) late: LateReplies,
     pub(super) colour: bool,
-    /// The passage being edited in the input line.
+    /// The passage that the writer is editing in the input line, if any.
     pub(super) editing: Option<NodeId>,
     pub(super) editor: Option<Editor>,
     keys: Keymap,
-    /// Whether to prefill the line being typed.
+    /// Whether the model prefills a line while the writer is still typing the line.
     read_ahead: bool,
     /// The time of the next prefill, if one is scheduled.
     due: Option<Duration>,
     pub(super) history: History,
-    /// The time since the program started, as of the last tick.
+    /// The current time, as passed to the last call of [`App::tick`].
     pub(super) now: Duration,
     pub(super) interrupted: Option<Duration>,
-    /// Whether a stop was requested and the engine has not answered yet.
+    /// Whether the writer has requested a stop that the engine has not confirmed yet.
     pub(super) stopping: bool,
-    /// An action that the loop must perform next.
+    /// The action that the event loop must perform next, if any.
     pub(super) loop_action: Option<LoopAction>,
 }
 
-/// An action that only the loop can perform.
+/// An action that the app requests and that only the event loop can perform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LoopAction {
     Leave(ExitReason),
@@ -104,7 +105,8 @@ impl App {
         app
     }
 
-    /// Updates the time. Returns true if that changes the screen.
+    /// Sets the current time and does what is scheduled for that time. Returns true if the screen
+    /// must change.
     pub fn tick(&mut self, now: Duration) -> bool {
         self.now = now;
         if self.due.take_if(|due| *due <= now).is_some() && self.editing.is_none() {
@@ -118,13 +120,13 @@ impl App {
         over
     }
 
-    /// The next time at which something must happen without input.
+    /// The next time at which [`App::tick`] has something to do; None if nothing is scheduled.
     pub fn wakes_at(&self) -> Option<Duration> {
         let over = self.message.as_ref().and_then(|message| message.until);
         [over, self.due].into_iter().flatten().min()
     }
 
-    /// Schedules a prefill of the line or the story for the writer's next pause.
+    /// Schedules a prefill, which starts when the writer pauses, if prefilling is enabled.
     fn changed(&mut self) {
         self.due = self.read_ahead.then(|| self.now + QUIET);
     }
@@ -145,7 +147,7 @@ impl App {
         }
     }
 
-    /// Inserts pasted text as one input, however many lines it has.
+    /// Inserts pasted text into the input, even if the text has several lines.
     pub fn paste(&mut self, text: &str) {
         self.changed();
         self.overlay = None;
@@ -163,7 +165,7 @@ impl App {
         self.notices(notices);
     }
 
-    /// Shows notices. Errors that arrive together are shown together.
+    /// Shows notices. Several errors are joined into one message.
     fn notices(&mut self, notices: Vec<Notice>) {
         let mut errors: Vec<String> = Vec::new();
         for notice in notices {
@@ -192,13 +194,13 @@ impl App {
         self.notices(notices);
     }
 
-    /// Quits for the given reason.
+    /// Requests that the event loop end for the given reason.
     pub fn leave(&mut self, why: ExitReason) {
         self.loop_action = Some(LoopAction::Leave(why));
     }
 
-    /// Takes the app apart when it ends: returns the studio, and the history lines added since the
-    /// start.
+    /// Consumes the app, and returns the studio and the history lines that were added since the
+    /// program started.
     pub fn into_parts(self) -> (Studio, Vec<String>) {
         (self.studio, self.history.added())
     }
@@ -303,7 +305,8 @@ impl App {
         self.hints = found.map(Hints::new);
     }
 
-    /// Completes with the only candidate, or steps to the next of several.
+    /// Replaces the typed word with a completion: with the only one or, if there are several, with
+    /// the next (`step` 1) or the previous (`step` -1).
     fn complete(&mut self, step: isize) {
         if self.hints.is_none() {
             self.hint();
@@ -359,7 +362,8 @@ impl App {
         }
     }
 
-    /// Shows a command's text: a line or two in the message area, longer text in an overlay.
+    /// Shows the text that a command returned: up to three lines in the message area, longer text
+    /// in an overlay.
     fn say(&mut self, text: &str) {
         if text.lines().count() > 3 {
             self.overlay = Some(Overlay::new(text));

@@ -1,4 +1,4 @@
-//! The layout of the screen at any size, down to one cell.
+//! Computes the layout of the screen for any size, down to a single cell.
 
 use super::app::App;
 use super::half_blocks::PictureSlot;
@@ -8,9 +8,9 @@ use super::wrap::wrap;
 use crate::studio::Work;
 use ratatui::layout::Rect;
 
-/// The maximum width of a column of prose, for readability.
+/// The maximum width in cells of the column of text, chosen so that lines are easy to read.
 const WIDEST: u16 = 88;
-/// The maximum height of the input in rows, beyond which it scrolls.
+/// The maximum height of the input area in rows; longer input scrolls.
 const INPUT_ROWS: u16 = 8;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Areas {
     pub status: Rect,
 }
 
-/// Lays out the screen for `area` and wraps the texts to fit.
+/// Divides `area` into the areas of the screen, and wraps the texts to the widths of their areas.
 pub fn layout(app: &mut App, area: Rect) -> Areas {
     let column = column(area);
     let mark = if column.width >= 12 { 2 } else { 0 };
@@ -78,7 +78,7 @@ pub fn layout(app: &mut App, area: Rect) -> Areas {
     areas
 }
 
-/// The pictures on the page, each with its first row.
+/// The pictures that are visible on the page, each with the row of its top edge.
 pub fn frames(app: &App) -> impl Iterator<Item = (i32, PictureSlot)> {
     let frame = |(top, block): (i32, PictureBlock)| {
         let frame = PictureSlot {
@@ -91,7 +91,8 @@ pub fn frames(app: &App) -> impl Iterator<Item = (i32, PictureSlot)> {
     app.page.pictures().into_iter().map(frame)
 }
 
-/// Where to show the picture selected in a list: to the right of the list, if there is room.
+/// The area for a preview of the picture selected in a list, at the right edge of the screen, and
+/// the picture. Returns None if no picture is selected or there is no room.
 pub fn preview(app: &App, area: Rect) -> Option<(Rect, PictureSlot)> {
     let node = app.overlay.as_ref().and_then(Overlay::picture)?;
     let size = app.studio.story().picture(node)?;
@@ -114,7 +115,8 @@ pub fn preview(app: &App, area: Rect) -> Option<(Rect, PictureSlot)> {
     Some((place, frame))
 }
 
-/// The rows between the story and the input: messages, and the progress of loading a model.
+/// Returns the rows of text between the story and the input: the current message, and the progress
+/// of loading a model.
 pub fn message(app: &App, width: usize) -> Vec<String> {
     let mut rows = Vec::new();
     if let Some(message) = &app.message {
@@ -129,7 +131,8 @@ pub fn message(app: &App, width: usize) -> Vec<String> {
     rows
 }
 
-/// The column for the text: the middle of a wide screen, or all of a narrow screen.
+/// The part of the screen in which text is shown: a column in the middle of a wide screen, or
+/// almost the full width of a narrow screen.
 fn column(area: Rect) -> Rect {
     let margin = match area.width {
         0..30 => 0,
@@ -141,7 +144,7 @@ fn column(area: Rect) -> Rect {
     Rect { x, width, ..area }
 }
 
-/// Allocates rows from the bottom up.
+/// Allocates the rows of the screen from the bottom up.
 struct BottomUpRows {
     column: Rect,
     bottom: u16,

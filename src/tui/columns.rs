@@ -3,18 +3,19 @@
 use super::spans::{OverlayRow, SpanStyle};
 use super::wrap::{cells, wrap};
 
-/// One text, with its title and the styles of its spans.
+/// A column: a text with a title, and the style of each span of the text.
 #[derive(Clone, Debug, Default)]
 pub struct Column {
     title: String,
     text: String,
-    /// The byte offset at which each span ends, and its style.
+    /// The style of each span of the text, and the byte offset at which the span ends.
     styles: Vec<(usize, SpanStyle)>,
 }
 
 /// The separator between two columns.
 const GAP: &str = " │ ";
-/// The width below which columns are stacked.
+/// The minimum width of a column in cells. Columns that would be narrower are placed one below the
+/// other.
 const NARROWEST: usize = 10;
 
 impl Column {
@@ -30,7 +31,7 @@ impl Column {
         self.styles.push((self.text.len(), style));
     }
 
-    /// Wraps the text at a width.
+    /// Wraps the column's text at `width` cells. Returns the spans of each row.
     fn rows(&self, width: usize) -> Vec<Vec<(String, SpanStyle)>> {
         let (mut rows, mut start) = (Vec::new(), 0);
         for line in self.text.split('\n') {
@@ -55,7 +56,8 @@ impl Column {
     }
 }
 
-/// Lays out columns in a width; the selected column's title is bold.
+/// Lays out columns side by side in `width` cells, or one below the other if there is too little
+/// room. The title of the column with the index `chosen` is highlighted.
 pub fn side_by_side(columns: &[Column], width: usize, chosen: Option<usize>) -> Vec<OverlayRow> {
     let count = columns.len().max(1);
     let each = (width + cells(GAP)) / count;

@@ -1,10 +1,10 @@
-//! Completions on the screen: the list under the line, and the ghost text after the cursor.
+//! Completions on the screen: the list of candidates, and the ghost text after the cursor.
 
 use crate::studio::complete::Candidates;
 use story::command::{self, ArgumentKind};
 use story::sampling::find;
 
-/// The completions on the screen, and which of them is selected.
+/// The completions on the screen, and the index of the selected completion.
 #[derive(Debug, PartialEq)]
 pub struct Hints {
     pub candidates: Candidates,
@@ -19,7 +19,8 @@ impl Hints {
         }
     }
 
-    /// Selects the next or the previous candidate, cyclically.
+    /// Moves the selection by `step` candidates, wrapping around at the ends. Returns the word of
+    /// the newly selected candidate.
     pub fn step(&mut self, step: isize) -> &str {
         let count = self.candidates.found.len();
         let next = match self.chosen {
@@ -32,7 +33,7 @@ impl Hints {
     }
 }
 
-/// The arguments that the typed command can still take, shown after the cursor.
+/// The ghost text to show after the cursor: the arguments that the typed command can still take.
 pub fn ghost(line: &str) -> Option<String> {
     let command = line.strip_prefix('/')?;
     let (name, rest) = command
@@ -51,7 +52,8 @@ pub fn ghost(line: &str) -> Option<String> {
     }
 }
 
-/// Whether a command takes arguments, so that Enter completes it instead of running it.
+/// Whether the command with this name takes arguments, so that completing the name also adds a
+/// space.
 pub fn takes_something(name: &str) -> bool {
     command::find(name).is_some_and(|spec| !spec.args.is_empty())
 }

@@ -1,4 +1,5 @@
-//! Editing a passage in the input line or in the writer's own editor, and picking from lists.
+//! Handles the editing of passages, in the input line or in the writer's own editor, and picking
+//! from lists.
 
 use super::app::{App, LoopAction};
 use super::input::Edit;
@@ -29,7 +30,7 @@ impl App {
         edited
     }
 
-    /// Saves the input line as the passage's text.
+    /// Saves the text of the input line as the new text of the passage `node`.
     pub(super) fn save_edit(&mut self, node: NodeId) {
         let text = self.input.text().to_string();
         if text.trim().is_empty() {
@@ -56,7 +57,8 @@ impl App {
         }
     }
 
-    /// Puts a suggested line into the input, unless the writer has typed something else.
+    /// Puts a line that the model suggested into the input. If the writer has typed something
+    /// different, shows the line as a message instead.
     pub(super) fn suggested(&mut self, line: &str) {
         let typed = self.input.text().trim_start();
         match self.editing.is_none() && line.starts_with(typed) {
@@ -65,14 +67,14 @@ impl App {
         }
     }
 
-    /// The editor to run, and the text to open in it.
+    /// The writer's editor and the text to open in the editor; None if the writer has no editor.
     pub(super) fn for_editor(&self) -> Option<(Editor, String)> {
         let editor = self.editor.clone()?;
         Some((editor, self.input.text().to_string()))
     }
 
-    /// Puts the text from the writer's editor into the input line; if a passage is being edited,
-    /// saves the text as that passage.
+    /// Puts the text from the writer's editor into the input line. If the writer is editing a
+    /// passage, also saves the text as the new text of that passage.
     pub(super) fn edited(&mut self, edited: Result<String, EditorError>) {
         match edited {
             Err(error) => self.tell(Tone::Error, &error.to_string()),
@@ -115,7 +117,7 @@ impl App {
         shown.is_some_and(Overlay::shows_candidates)
     }
 
-    /// Shows the continuations that are being generated, as far as they have come.
+    /// Shows the candidates that are being generated, with their text so far.
     pub(super) fn show_candidates(&mut self) {
         let story = self.studio.story();
         let candidates = self.studio.candidates().iter();
@@ -134,14 +136,15 @@ impl App {
         }
     }
 
-    /// Updates the continuations on the screen while they grow.
+    /// If candidates are on the screen, updates their texts.
     pub(super) fn grow_candidates(&mut self) {
         if self.shows_candidates() && !self.studio.candidates().is_empty() {
             self.show_candidates();
         }
     }
 
-    /// Handles a key for a list. Returns true if the list used it.
+    /// Handles a digit key, which selects the item with that number in a list. Returns true if the
+    /// key was used.
     pub(super) fn pick_key(&mut self, event: &KeyEvent) -> bool {
         let Some(overlay) = self.overlay.as_mut().filter(|overlay| overlay.items() > 0) else {
             return false;
@@ -154,7 +157,7 @@ impl App {
         overlay.choose(by)
     }
 
-    /// Handles a key for the overlay. Returns false if the overlay did not use it.
+    /// Handles a key while an overlay is open. Returns false if the overlay did not use the key.
     pub(super) fn overlay_key(&mut self, event: &KeyEvent, action: Option<Action>) -> bool {
         let Some(overlay) = &mut self.overlay else {
             return false;
@@ -185,7 +188,7 @@ impl App {
         true
     }
 
-    /// Picks the selected row. Returns false if there is none.
+    /// Picks the selected item of the list. Returns false if no item is selected.
     pub(super) fn pick_chosen(&mut self) -> bool {
         let overlay = self.overlay.as_ref().filter(|overlay| overlay.items() > 0);
         let Some(at) = overlay.and_then(Overlay::chosen) else {
@@ -201,7 +204,8 @@ impl App {
         true
     }
 
-    /// Moves the selection in a list; scrolls in other overlays.
+    /// Moves the selection if the overlay is a list; otherwise scrolls the overlay. Returns false
+    /// if neither was possible.
     pub(super) fn move_in_overlay(&mut self, by: isize, scroll: Option<Scroll>) -> bool {
         let Some(overlay) = &mut self.overlay else {
             return false;

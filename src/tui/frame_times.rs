@@ -1,5 +1,5 @@
-//! Measures the time of a frame for `illumine bench`, with the real app drawing into a buffer
-//! instead of a terminal.
+//! Measures frame times for `illumine bench`: the real app draws into a buffer instead of a
+//! terminal.
 
 use super::{App, Options, areas, view};
 use crate::studio::{Outcome, Studio};
@@ -8,12 +8,12 @@ use ratatui::backend::TestBackend;
 use std::time::{Duration, Instant};
 use story::{Command, Event, Reply};
 
-/// The number of columns and rows of the screen.
+/// The size of the simulated screen: columns and rows.
 const SCREEN: (u16, u16) = (120, 40);
 
-/// Streams words into the studio's story, one per frame, and measures each frame: handling the
-/// word, journaling it, laying out the page and drawing it. Returns None if the story cannot be
-/// written to.
+/// Streams words into the studio's story, one word per frame, and returns the time of each frame. A
+/// frame consists of handling the word, journaling it, laying out the page and drawing the page.
+/// Returns None if the story cannot be written to.
 pub fn frame_times(studio: Studio, frames: usize) -> Option<Vec<Duration>> {
     let options = Options {
         colour: true,

@@ -1,5 +1,5 @@
-//! Prepares pictures for the terminal: a thread loads, scales and encodes them, and a cache keeps
-//! the recent ones.
+//! Prepares pictures for the terminal: a thread loads, scales and encodes pictures, and a cache
+//! retains recent pictures.
 
 use super::half_blocks::{HalfBlocks, PictureSlot};
 use super::inbox::Input;
@@ -17,23 +17,23 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-/// The capacity of the cache: more than any screen shows.
+/// The maximum number of pictures in the cache; this is more than any screen shows.
 const KEPT: usize = 64;
 
 /// How the terminal shows pictures.
 #[derive(Clone)]
 pub enum PictureMode {
-    /// As text: a line that describes the picture.
+    /// A line of text that describes the picture.
     TextOnly,
-    /// Half-blocks, in true colour or 256 colours.
+    /// Half-block characters, in true colour if `all_colours` is true, otherwise in 256 colours.
     HalfBlocks { all_colours: bool },
-    /// A graphics protocol.
+    /// The terminal's graphics protocol.
     Graphics(Box<Picker>),
 }
 
 impl PictureMode {
-    /// Chooses the terminal's graphics protocol if it has one, else half-blocks, or text if there
-    /// is no colour.
+    /// Chooses text if `colour` is false; otherwise the terminal's graphics protocol, or
+    /// half-blocks if the terminal has no such protocol.
     pub fn of(picker: Option<Picker>, colour: bool, all_colours: bool) -> PictureMode {
         match picker {
             _ if !colour => PictureMode::TextOnly,
@@ -47,9 +47,9 @@ pub struct Gallery {
     mode: PictureMode,
     /// The thread that prepares pictures; None if they are prepared synchronously, as in tests.
     worker: Option<Sender<(PictureSlot, PictureSource)>>,
-    /// The cached pictures; None for one in preparation.
+    /// The cached pictures. The value is None while a picture is being prepared.
     frames: HashMap<PictureSlot, Option<PreparedPicture>>,
-    /// The cached pictures, oldest first.
+    /// The keys of `frames`, in the order in which they were added.
     order: VecDeque<PictureSlot>,
 }
 
@@ -64,7 +64,8 @@ impl Gallery {
         }
     }
 
-    /// Creates a gallery with a thread that notifies the loop of each prepared picture.
+    /// Creates a gallery with a thread that prepares pictures and notifies the event loop of each
+    /// prepared picture.
     pub fn open(mode: PictureMode, inbox: Sender<Input>) -> Gallery {
         let mut gallery = Gallery::new(mode);
         let (sender, orders) = channel();
@@ -80,7 +81,8 @@ impl Gallery {
         !matches!(self.mode, PictureMode::TextOnly)
     }
 
-    /// Requests a picture at a size, unless it is cached or already requested.
+    /// Requests a picture in a given size, unless the picture is already cached or requested in
+    /// that size.
     pub fn request(&mut self, frame: PictureSlot, file: Option<PictureSource>) {
         if !self.shows() || self.frames.contains_key(&frame) {
             return;
@@ -102,21 +104,23 @@ impl Gallery {
         self.frames.insert(frame, ready);
     }
 
-    /// Stores a prepared picture.
+    /// Stores a prepared picture in the cache, unless the picture has been removed from the cache
+    /// since it was requested.
     pub fn insert(&mut self, frame: PictureSlot, ready: PreparedPicture) {
         if let Some(place) = self.frames.get_mut(&frame) {
             *place = Some(ready);
         }
     }
 
-    /// Clears the cache, because the terminal has dropped its pictures.
+    /// Clears the cache, for use when the terminal has discarded the pictures on the screen.
     pub fn clear(&mut self) {
         self.frames.clear();
         self.order.clear();
     }
 
-    /// Draws a picture whose first row is `top` rows below the area's top (above, if negative).
-    /// Returns whether the picture is ready, missing or still in preparation.
+    /// Draws a picture into `area`. The first row of the picture is `top` rows below the top of the
+    /// area (above it if `top` is negative). Returns whether the picture was drawn, is still in
+    /// preparation, or is missing.
     pub fn draw(
         &self,
         frame: PictureSlot,
@@ -137,7 +141,7 @@ impl Gallery {
     }
 }
 
-/// The state of a picture.
+/// Whether a picture was drawn, is still in preparation, or is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PictureState {
     Drawn,

@@ -1,4 +1,4 @@
-//! Half-blocks: two pixels per cell, in any terminal that has colours.
+//! Draws pictures as half-block characters: two pixels per cell, in any terminal that has colours.
 //!
 //! Most of a drawing is transparent, but the half-blocks of ratatui-image lose transparency. The
 //! half-blocks of this module let the terminal's background show through.
@@ -21,7 +21,7 @@ pub struct PictureSlot {
 pub struct HalfBlocks {
     width: u16,
     height: u16,
-    /// The upper and lower pixel of each cell, row by row.
+    /// The colours of the upper and the lower pixel of each cell, row by row; None is transparent.
     cells: Vec<[Option<Color>; 2]>,
 }
 
@@ -48,7 +48,8 @@ impl HalfBlocks {
         }
     }
 
-    /// Draws the rows that are inside the area; the first row is `top` rows below the area's top.
+    /// Draws the rows of the picture that lie inside `area`. The first row of the picture is `top`
+    /// rows below the top of the area (above it if `top` is negative).
     pub fn draw(&self, area: Rect, top: i32, buffer: &mut Buffer) {
         for row in 0..self.height {
             let y = i32::from(row) + top;
@@ -73,7 +74,8 @@ impl HalfBlocks {
     }
 }
 
-/// The nearest colour of the 256-colour palette: a 6 by 6 by 6 cube, and greys.
+/// Returns the index of the nearest colour in the 256-colour palette: one of its 6 × 6 × 6 colour
+/// cube or one of its greys.
 fn nearest_colour(red: u8, green: u8, blue: u8) -> u8 {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let step = |value: u8| {

@@ -1,14 +1,14 @@
 //! The input history, navigated with Up and Down.
 
-/// The maximum number of lines.
+/// The maximum number of lines in the history.
 const LIMIT: usize = 1000;
 
 #[derive(Debug, Default)]
 pub struct History {
     lines: Vec<String>,
-    /// The number of lines loaded at the start of the program.
+    /// The number of lines that were loaded when the program started.
     old: usize,
-    /// The position in the history; None for the line being typed.
+    /// The index of the history line in the input; None while the input is a new line.
     at: Option<usize>,
     draft: String,
 }
@@ -32,7 +32,8 @@ impl History {
         }
     }
 
-    /// Steps to the previous line; a line being typed is kept.
+    /// Goes back to the previous line of the history and returns that line. `now` is the text in
+    /// the input; if it is a new line, it is saved as a draft.
     pub fn older(&mut self, now: &str) -> Option<&str> {
         let at = self.at.unwrap_or(self.lines.len()).checked_sub(1)?;
         if self.at.is_none() {

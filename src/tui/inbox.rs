@@ -1,8 +1,9 @@
-//! The loop's inputs other than engine events: keys, signals, a terminal hangup.
+//! The inputs of the event loop other than engine events: keys, signals, and the hangup of the
+//! terminal.
 //!
-//! Two threads only read inputs and send them on. One blocks in crossterm, which supports every
-//! terminal's keys but never reports a hangup (it keeps reading the closed terminal), so the other
-//! waits for signals and for the hangup.
+//! Two threads read these inputs and send them to the loop. The first blocks in crossterm, which
+//! supports the keys of every terminal but never reports a hangup (crossterm keeps reading the
+//! closed terminal). The second therefore waits for signals and for the hangup.
 
 use super::half_blocks::PictureSlot;
 use super::prepared::PreparedPicture;
@@ -19,21 +20,22 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
-/// An input for the loop.
+/// An input of the event loop.
 pub enum Input {
     Terminal(TerminalEvent),
     Signal(i32),
-    /// A thread other than the screen's has panicked, with this message. If it is the engine's
-    /// thread, requests are still answered.
+    /// A thread other than the screen's has panicked with this message. If it is the engine's
+    /// thread, the engine still answers requests.
     Panicked(String),
-    /// A picture is ready to be drawn.
+    /// A picture has been prepared and is ready to be drawn.
     Picture(PictureSlot, Box<PreparedPicture>),
 }
 
-/// The signals that end the program cleanly, and the one that suspends it.
+/// The signals that the program handles: SIGTSTP suspends the program, and the others end it
+/// cleanly.
 const SIGNALS: [i32; 4] = [SIGHUP, SIGINT, SIGTERM, SIGTSTP];
 
-/// Starts listening. The threads end with the program.
+/// Starts the two threads that send inputs to `inbox`. The threads run until the program ends.
 pub fn open(inbox: Sender<Input>, pause: Pause) -> io::Result<()> {
     let (mut wakes, wake) = UnixStream::pair()?;
     let mut raised = Vec::new();
@@ -64,7 +66,7 @@ pub fn open(inbox: Sender<Input>, pause: Pause) -> io::Result<()> {
     Ok(())
 }
 
-/// A switch that stops reading from the terminal while another program uses it.
+/// A switch that pauses the reading of keys while another program uses the terminal.
 #[derive(Clone, Default)]
 pub struct Pause(Arc<Switch>);
 
@@ -74,11 +76,11 @@ struct Switch {
     resting: AtomicBool,
 }
 
-/// How long the reading thread waits for a key before it checks the switch.
+/// How long the reading thread waits for a key before it checks the [`Pause`] switch.
 const WAIT: Duration = Duration::from_millis(50);
 
 impl Pause {
-    /// Pauses reading, and returns once it has stopped.
+    /// Turns the pause on, and waits for a limited time until the thread has stopped reading.
     pub fn on(&self) {
         self.0.on.store(true, Ordering::SeqCst);
         // The thread may be gone, so the wait is limited; a running thread pauses within that time.
@@ -126,7 +128,8 @@ fn read_keys(inbox: &Sender<Input>, pause: &Pause) {
     }
 }
 
-/// Blocks until a signal arrives. Returns false if the terminal has hung up instead.
+/// Blocks until a signal arrives or the terminal hangs up. Returns false if the terminal has hung
+/// up.
 fn wait(wakes: &mut UnixStream) -> bool {
     let terminal = io::stdin().is_terminal().then(|| io::stdin().as_raw_fd());
     // A negative descriptor is ignored.

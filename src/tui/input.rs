@@ -1,6 +1,6 @@
-//! The input line: text, a cursor that moves by graphemes and words, and wrapped rows.
+//! The input line: its text, a cursor that moves by graphemes and words, and the wrapped rows.
 //!
-//! Independent of keys and the screen; takes only a width to wrap at.
+//! This module does not depend on keys or on the screen; it only needs the width at which to wrap.
 
 use super::wrap::{cells, wrap};
 use std::ops::Range;
@@ -10,15 +10,15 @@ use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 pub struct Input {
     text: String,
     cursor: usize,
-    /// The column that Up and Down return to in rows that are long enough.
+    /// The column in which Up and Down place the cursor if the row is long enough.
     goal: Option<usize>,
     width: usize,
     rows: Vec<Range<usize>>,
-    /// The first visible row.
+    /// The index of the first visible row.
     top: usize,
 }
 
-/// An edit of the text.
+/// An edit of the text or a movement of the cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit {
     Left,
@@ -60,7 +60,7 @@ impl Input {
         self.changed();
     }
 
-    /// Replaces everything from `from` to the cursor with `text`.
+    /// Replaces the text between the byte offset `from` and the cursor with `text`.
     pub fn replace_from(&mut self, from: usize, text: &str) {
         self.text.replace_range(from..self.cursor, text);
         self.cursor = from + text.len();
@@ -68,7 +68,8 @@ impl Input {
         self.changed();
     }
 
-    /// Removes a final backslash, which stands for a line break, and the spaces before it.
+    /// Removes a final backslash, which stands for a line break, and the spaces before the
+    /// backslash.
     pub fn drop_backslash(&mut self) {
         let own = self.text.strip_suffix('\\').unwrap_or(&self.text);
         let kept = own.trim_end_matches(' ').len();
@@ -109,7 +110,8 @@ impl Input {
         self.cursor != cursor
     }
 
-    /// Moves the cursor to a grapheme boundary, since an edit can join the characters around it.
+    /// If the cursor is inside a grapheme, moves the cursor to the grapheme's end. This can happen
+    /// because an edit can join the characters around the cursor.
     fn snap(&mut self) {
         let mut at = GraphemeCursor::new(self.cursor, self.text.len(), true);
         if !at.is_boundary(&self.text, 0).unwrap_or(true) {
@@ -117,7 +119,7 @@ impl Input {
         }
     }
 
-    /// Wraps the text at `width`.
+    /// Wraps the text at `width` cells, and returns the byte range of each row.
     pub fn fit(&mut self, width: usize) -> &[Range<usize>] {
         let width = width.max(1);
         if self.rows.is_empty() || self.width != width {
@@ -138,7 +140,7 @@ impl Input {
         &self.rows
     }
 
-    /// Scrolls as little as possible to show the cursor in `height` rows.
+    /// Scrolls as little as possible so that the cursor is in one of the `height` visible rows.
     pub fn show(&mut self, height: usize) {
         let (row, _) = self.place();
         let last = self.rows.len().saturating_sub(height);
@@ -152,7 +154,8 @@ impl Input {
         self.top
     }
 
-    /// The cursor's row and column. The cursor stays at the edge when spaces hang past it.
+    /// The cursor's row and column. The column is at most the width, even if spaces before the
+    /// cursor extend beyond the right edge.
     pub fn place(&self) -> (usize, usize) {
         let row = self
             .rows
@@ -217,7 +220,8 @@ impl Input {
         after.map_or(self.text.len(), |(at, word)| self.cursor + at + word.len())
     }
 
-    /// The logical line that contains the cursor.
+    /// The byte range of the line that contains the cursor. Only line breaks separate lines;
+    /// wrapping does not.
     fn line(&self) -> Range<usize> {
         let start = self.before_cursor().rfind('\n').map_or(0, |at| at + 1);
         let end = self.text[self.cursor..]

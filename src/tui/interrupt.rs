@@ -1,4 +1,5 @@
-//! Esc and Ctrl+C: stop, close, clear, and finally quit.
+//! Handles Esc and Ctrl+C, which stop generation, close lists or clear the input. A second Ctrl+C
+//! within a second quits.
 
 use super::ExitReason;
 use super::app::{AGAIN, App};

@@ -5,30 +5,33 @@ use base::untrusted::clean_line;
 use story::sentence::excerpt;
 use story::{Author, NodeId, Passage, Status, Story};
 
-/// Where the context starts, if not at the start of the story: a passage and a byte offset in it.
+/// The passage in which the context starts, and the byte offset in this passage; None if the
+/// context starts at the start of the story.
 pub type ContextStart = Option<(NodeId, usize)>;
 
-/// Everything that determines a passage's appearance.
+/// Everything that determines how an item of the page looks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ItemKey {
     pub id: NodeId,
     pub bytes: usize,
     pub mark: String,
-    /// The byte at which the context starts, if it starts in this passage.
+    /// The byte offset at which the context starts, if the context starts in this passage.
     pub begins: Option<usize>,
-    /// The length of the model's thoughts in bytes, if a separate line mentions them; otherwise 0.
+    /// The length in bytes of the model's thoughts, if the page mentions the thoughts in a separate
+    /// line; otherwise 0.
     pub thought: usize,
-    /// The size in pixels, if this is a picture.
+    /// The width and height in pixels, if the item is a picture.
     pub picture: Option<(u32, u32)>,
 }
 
-/// An item on the page: a passage, or a picture after one.
+/// An item on the page: a passage or a picture.
 pub struct PageItem<'a> {
     pub key: ItemKey,
     pub passage: Option<Passage<'a>>,
 }
 
-/// The passages, with the pictures between them.
+/// Returns the items of the story's path: its passages, each followed by its pictures. `begins` is
+/// where the context starts.
 pub fn items(story: &Story, begins: ContextStart) -> Vec<PageItem<'_>> {
     let path = story.path();
     let mut pictures = story.pictures_on(&path).into_iter().peekable();
@@ -48,7 +51,7 @@ pub fn items(story: &Story, begins: ContextStart) -> Vec<PageItem<'_>> {
     items
 }
 
-/// A picture and its caption.
+/// The key of a picture, with the picture's caption as `mark`; None if `id` is not a picture.
 fn picture(story: &Story, id: NodeId) -> Option<ItemKey> {
     let picture = story.picture(id)?;
     let versions = story.picture_versions(id);
@@ -79,8 +82,8 @@ fn key(story: &Story, node: &Passage, begins: ContextStart) -> ItemKey {
     }
 }
 
-/// The remark after the passage at the head: how it ended, if unusual, its thoughts, and its number
-/// among several versions. Other passages have no remark.
+/// The remark after the passage at the head of the story: how the passage ended (if unusual), its
+/// thoughts, and its number among several versions. For other passages, returns an empty text.
 fn mark(story: &Story, node: &Passage) -> String {
     let head = story.head() == Some(node.id);
     let ended = match node.status {

@@ -1,22 +1,24 @@
-//! The table of keys, with the writer's own bindings taking precedence.
+//! The key bindings in effect: the built-in table and the writer's own bindings, which take
+//! precedence.
 
 use super::input::Edit;
 use super::keys::{ALT, Action, CTRL, KEYS, KeyBinding, NONE, SHIFT, Scroll, plain};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// The key bindings: the writer's own, then the table's.
+/// All key bindings. The writer's own bindings take precedence over the built-in table.
 #[derive(Clone, Debug, Default)]
 pub struct Keymap {
     own: Vec<KeyBinding>,
 }
 
-/// An invalid key binding in the configuration, as one sentence.
+/// The error for an invalid key binding in the configuration, described in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct KeyError(String);
 
 impl Keymap {
-    /// Parses pairs such as `alt+g` and `/gen n=2`. A key bound to `none` does nothing.
+    /// Creates the key bindings from pairs of a key name and a command, such as `alt+g` and `/gen
+    /// n=2`. A key that is bound to `none` does nothing.
     pub fn new<'a>(
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Keymap, KeyError> {
@@ -64,7 +66,8 @@ impl Keymap {
         Ok(Keymap { own })
     }
 
-    /// The action of a key; `empty` says whether the input line is empty.
+    /// The action of a key. `empty` is whether the input line is empty, since some keys work only
+    /// in an empty line.
     pub fn find(&self, event: &KeyEvent, empty: bool) -> Option<Action> {
         let (code, modifiers) = plain(event);
         let fits = |key: &&KeyBinding| {
@@ -77,7 +80,8 @@ impl Keymap {
         self.own.iter().chain(KEYS)
     }
 
-    /// The list that F1 shows: the keys and the commands they run.
+    /// The key table as lines of text for F1: in each line the keys, a description, and the
+    /// equivalent command if there is one.
     pub fn help(&self) -> Vec<String> {
         let line = |row: &Row| {
             let twin = row.command.map(|command| format!(" ({command})"));
@@ -91,7 +95,7 @@ impl Keymap {
         self.rows().iter().map(line).collect()
     }
 
-    /// The rows of keys for help and README; keys with the same action share a row.
+    /// The rows of the key table in the help and in README. Keys with related actions share a row.
     pub fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<(Row, Action)> = Vec::new();
         let taken = |key: &KeyBinding| {
@@ -115,7 +119,7 @@ impl Keymap {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub keys: String,
-    /// The equivalent command.
+    /// The command that does the same as the keys, if there is one.
     pub command: Option<&'static str>,
     pub help: &'static str,
 }
@@ -136,7 +140,7 @@ impl Row {
     }
 }
 
-/// The actions that are not commands.
+/// The actions, by name, that a key can be bound to instead of a command.
 const ACTIONS: [(&str, Action); 22] = [
     ("none", Action::Nothing),
     ("stop", Action::Escape),
@@ -168,7 +172,8 @@ fn action(name: &str) -> Option<Action> {
     found.map(|(_, action)| *action)
 }
 
-/// Parses a key name: `ctrl+`, `alt+` and `shift+`, then a character or the name of a key.
+/// Parses a key name: any of the modifiers `ctrl+`, `alt+` and `shift+`, then a character or the
+/// name of a key.
 fn named(name: &str) -> Option<(KeyModifiers, KeyCode)> {
     let name = name.to_lowercase();
     let mut words: Vec<&str> = name.split('+').map(str::trim).collect();
@@ -209,7 +214,7 @@ fn named(name: &str) -> Option<(KeyModifiers, KeyCode)> {
     Some((modifiers, code))
 }
 
-/// Whether two keys share a line in the help.
+/// Whether the keys of two actions share a row in the help.
 fn same(one: Action, other: Action) -> bool {
     match (one, other) {
         (Action::Scroll(one), Action::Scroll(other)) => {

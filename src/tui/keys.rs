@@ -1,6 +1,6 @@
-//! The table of keys, with their actions, commands and help.
+//! The table of key bindings: each key with its action, the equivalent command and a help text.
 //!
-//! It contains only keys that every terminal sends; `app` performs the actions.
+//! The table contains only keys that every terminal sends. The module `app` performs the actions.
 
 use super::input::Edit;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -8,28 +8,28 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 /// The action that a key triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Enter.
+    /// Enter: sends the input line or picks the selected item of a list.
     Submit,
     Newline,
-    /// Runs this line as if it were typed.
+    /// Runs this line as if the writer had typed it.
     Run(&'static str),
-    /// Inserts this text into an empty line for the writer to complete.
+    /// Puts this text into the empty input line for the writer to complete.
     Begin(&'static str),
-    /// Alt+I: the model drafts the writer's line.
+    /// Alt+I: lets the model draft the writer's line.
     Impersonate,
-    /// Esc: stop, or close.
+    /// Esc: stops generation, closes what is open, or cancels editing.
     Escape,
-    /// Ctrl+C: stop, clear, or quit.
+    /// Ctrl+C: stops generation or clears the input; pressed twice, quits.
     Interrupt,
     Leave,
     Keys,
     Redraw,
     Suspend,
-    /// A key that the writer has disabled.
+    /// Does nothing: the writer has disabled the key.
     Nothing,
     Complete,
     CompleteBack,
-    /// Ctrl+G: the writer's own editor.
+    /// Ctrl+G: opens the text of the input line in the writer's own editor.
     Editor,
     Scroll(Scroll),
     Edit(Edit),
@@ -45,7 +45,7 @@ pub enum Scroll {
     Bottom,
 }
 
-/// A key binding: one row of the table of keys.
+/// A key binding: a key, its action and its help text.
 #[derive(Clone, Debug)]
 pub struct KeyBinding {
     pub(super) code: KeyCode,
@@ -53,7 +53,8 @@ pub struct KeyBinding {
     /// Whether the key works only while the input line is empty.
     pub(super) empty: bool,
     pub action: Action,
-    /// The help text; empty for an alternative to the row above, and for common line-editing keys.
+    /// The help text. It is empty for common line-editing keys, and for a key that is an
+    /// alternative to the key in the preceding row.
     pub(super) help: &'static str,
 }
 
@@ -96,7 +97,7 @@ const fn edit(modifiers: KeyModifiers, code: KeyCode, edit: Edit) -> KeyBinding 
     key(modifiers, code, Action::Edit(edit), "")
 }
 
-/// All keys; the first matching row wins.
+/// The built-in key bindings. If several bindings match a key, the first is used.
 pub const KEYS: &[KeyBinding] = &[
     key(
         NONE,
@@ -347,7 +348,8 @@ pub fn typed(event: &KeyEvent) -> Option<char> {
     }
 }
 
-/// Normalizes a key: terminals differ in whether they report Shift with a capital letter.
+/// Returns the code and modifiers of a key in a normal form, since terminals differ in whether they
+/// report Shift together with a capital letter.
 pub(super) fn plain(event: &KeyEvent) -> (KeyCode, KeyModifiers) {
     match event.code {
         KeyCode::Char(c) if c.is_ascii_uppercase() => (

@@ -1,4 +1,4 @@
-//! A line or two for the writer, between the story and the input.
+//! A short message to the writer, shown between the story and the input.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 pub struct Message {
     pub tone: Tone,
     pub text: String,
-    /// The time at which the message disappears, if it does so by itself.
+    /// The time at which the message disappears by itself; None if the message does not.
     pub until: Option<Duration>,
 }
 

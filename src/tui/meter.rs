@@ -1,4 +1,5 @@
-//! Measures speeds: bytes per second while a model loads, tokens per second while it generates.
+//! Measures speeds: bytes per second while a model loads, and tokens per second while the model
+//! generates.
 //!
 //! The caller passes in the time.
 
@@ -13,21 +14,23 @@ use story::message::PassageStats;
 pub struct Meter {
     pace: ProgressMeter,
     loading: String,
-    /// The time of the first piece of this request.
+    /// The time at which the first piece of text of the current request arrived.
     first: Option<Duration>,
-    /// The time of the last piece of this request.
+    /// The time at which the latest piece of text arrived.
     last: Duration,
-    /// The number of tokens after the first piece, in all passages together.
+    /// The number of tokens that arrived after the first piece of text, summed over the passages of
+    /// the request.
     after_first: usize,
-    /// The number of tokens of each passage, since candidates are written side by side.
+    /// The number of tokens in each passage of the request. A request for candidates has several
+    /// passages.
     tokens: BTreeMap<NodeId, usize>,
     prompt: usize,
-    /// Tokens per second of the previous passage.
+    /// The speed of the previous passage in tokens per second.
     before: Option<f64>,
 }
 
 impl Meter {
-    /// Records the engine's progress.
+    /// Updates the meter from `work`, which is what the engine is doing at the time `now`.
     pub fn works(&mut self, work: &Work, now: Duration) {
         match work {
             Work::Loading { what, done, total } => {
@@ -46,7 +49,7 @@ impl Meter {
         }
     }
 
-    /// Records this many new tokens of a passage.
+    /// Records that a passage received `tokens` new tokens at the time `now`.
     pub fn wrote(&mut self, node: NodeId, tokens: usize, now: Duration) {
         self.last = now;
         *self.tokens.entry(node).or_default() += tokens;
@@ -56,7 +59,8 @@ impl Meter {
         }
     }
 
-    /// Records the end of a request, with the statistics of its passage.
+    /// Records the end of a request. `stats` contains the statistics of the request's passage, if
+    /// it has any.
     pub fn ended(&mut self, stats: Option<&PassageStats>) {
         self.tokens.clear();
         if let Some(stats) = stats {
@@ -64,24 +68,27 @@ impl Meter {
         }
     }
 
-    /// The progress of downloading or loading a model, in one line: bytes, speed, time left.
+    /// The progress of downloading or loading a model as a line of text: bytes, speed and remaining
+    /// time.
     pub fn loading(&self) -> &str {
         &self.loading
     }
 
-    /// Tokens per second of the current passage; None before the second piece.
+    /// The speed of the current request in tokens per second; None until more than 0.1 seconds of
+    /// text have arrived.
     pub fn speed(&self) -> Option<f64> {
         let seconds = self.last.saturating_sub(self.first?).as_secs_f64();
         (seconds > 0.1).then(|| self.after_first as f64 / seconds)
     }
 
-    /// The context size of the current passage in tokens; of several candidates, that of the longest.
+    /// The number of tokens in the context, which contains the prompt and the current passage (or
+    /// the longest of several candidates).
     pub fn used(&self) -> usize {
         self.prompt + self.tokens.values().max().unwrap_or(&0)
     }
 
-    /// The current activity in a few words. If the engine is idle, the speed of the last passage;
-    /// None if there is no such passage.
+    /// Describes in a few words what the engine is doing. If the engine is idle, returns the speed
+    /// of the last passage, or None if that speed is unknown.
     pub fn activity(&self, work: &Work) -> Option<String> {
         match work {
             Work::Nothing => self.before.map(|speed| format!("{speed:.1} tok/s")),

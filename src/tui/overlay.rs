@@ -1,4 +1,4 @@
-//! An overlay: help, lists to pick from, texts side by side.
+//! An overlay, which shows help, a list to pick from, or texts side by side.
 
 use super::columns::{Column, side_by_side};
 use super::keys::Scroll;
@@ -17,9 +17,9 @@ pub struct Overlay {
     width: usize,
     height: usize,
     top: usize,
-    /// The selected item.
+    /// The index of the selected item, if any.
     chosen: Option<usize>,
-    /// The picture of each item, if any.
+    /// The picture of each item; None for an item without a picture.
     pictures: Vec<Option<NodeId>>,
 }
 
@@ -28,7 +28,7 @@ enum Content {
     Text(Vec<String>),
     /// A title and a list of items to pick from.
     List(String, Vec<String>),
-    /// Texts side by side; continuations can be picked.
+    /// Texts side by side. If `pick` is true, the writer can pick one of the texts.
     Columns {
         columns: Vec<Column>,
         pick: bool,
@@ -53,7 +53,7 @@ impl Overlay {
         }
     }
 
-    /// A list; the arrow keys select and Enter picks.
+    /// Creates a list. The arrow keys select an item, and Enter picks the selected item.
     pub fn list(title: &str, labels: Vec<String>) -> Overlay {
         // The current place in the tree.
         let here = labels.iter().position(|label| label.contains('◆'));
@@ -67,17 +67,18 @@ impl Overlay {
         }
     }
 
-    /// Attaches a picture to each item.
+    /// Sets the pictures of the items: one entry for each item, or None for an item without a
+    /// picture.
     pub fn with_pictures(self, pictures: Vec<Option<NodeId>>) -> Overlay {
         Overlay { pictures, ..self }
     }
 
-    /// The selected picture.
+    /// The picture of the selected item, if any.
     pub fn picture(&self) -> Option<NodeId> {
         self.pictures.get(self.chosen?).copied().flatten()
     }
 
-    /// Continuations that are being generated side by side.
+    /// Creates an overlay of candidates that are being generated side by side.
     pub fn candidates(texts: &[&str]) -> Overlay {
         let mut overlay = Overlay {
             chosen: Some(0),
@@ -87,7 +88,7 @@ impl Overlay {
         overlay
     }
 
-    /// Two texts, with their differences marked.
+    /// Creates an overlay that shows two texts side by side, with their differences marked.
     pub fn diff(stretches: &[DiffSpan]) -> Overlay {
         let mut columns = vec![Column::new("A"), Column::new("B")];
         for stretch in stretches {
@@ -108,7 +109,8 @@ impl Overlay {
         }
     }
 
-    /// The context: a line for each part, then the text exactly as sent.
+    /// Creates an overlay that shows the context: a line for each part, then the text exactly as it
+    /// is sent to the model.
     pub fn context(explained: &ContextReport) -> Overlay {
         let mut column = Column::new("Context");
         column.push(&explained.to_string(), SpanStyle::Plain);
@@ -131,13 +133,14 @@ impl Overlay {
         }
     }
 
-    /// The keys and the commands.
+    /// Creates the help overlay, which lists the commands and the keys.
     pub fn help(keys: &[String]) -> Overlay {
         let commands = command::help(None).unwrap_or_default();
         Overlay::new(&format!("{commands}\n\nKeys\n{}", keys.join("\n")))
     }
 
-    /// Updates growing continuations. Returns false if this overlay shows none.
+    /// Replaces the texts of the candidates while they are generated. Returns false if the overlay
+    /// does not show candidates.
     pub fn update(&mut self, texts: &[&str]) -> bool {
         if self.chosen.is_none() {
             return false;
@@ -160,7 +163,7 @@ impl Overlay {
         matches!(self.content, Content::Columns { pick: true, .. })
     }
 
-    /// The index of the selected item.
+    /// The index of the selected item, if any.
     pub fn chosen(&self) -> Option<usize> {
         self.chosen
     }
@@ -174,7 +177,7 @@ impl Overlay {
         }
     }
 
-    /// Moves the selection. Returns false if there is nothing to select.
+    /// Moves the selection by `by` items. Returns false if there is nothing to select.
     pub fn choose(&mut self, by: isize) -> bool {
         let (Some(at), items) = (self.chosen, self.items()) else {
             return false;
@@ -189,7 +192,7 @@ impl Overlay {
         true
     }
 
-    /// Lays out the overlay at a size; wrapped rows keep their line's indentation.
+    /// Lays out the overlay for a screen with this width and height in cells.
     pub fn fit(&mut self, width: usize, height: usize) {
         if self.width != width || self.rows.is_empty() {
             self.rows = self.layout_rows(width.max(1));
@@ -231,13 +234,13 @@ impl Overlay {
         }
     }
 
-    /// The rows on the screen.
+    /// The rows of the overlay that are visible on the screen.
     pub fn rows(&self) -> &[OverlayRow] {
         let end = (self.top + self.height).min(self.rows.len());
         &self.rows[self.top.min(end)..end]
     }
 
-    /// Whether there is more above or below.
+    /// Whether the overlay has more rows than fit on the screen.
     pub fn scrolls(&self) -> bool {
         self.last() > 0
     }
@@ -274,7 +277,7 @@ impl Overlay {
         }
     }
 
-    /// Scrolls to the first difference between two texts.
+    /// Scrolls to the first difference between the two texts of a comparison.
     fn show_difference(&mut self) {
         let differs = |row: &OverlayRow| {
             let mut looks = row.spans.iter().map(|(_, look)| *look);
@@ -290,7 +293,8 @@ impl Overlay {
     }
 }
 
-/// Wraps a line. The second column of a table stays aligned if there is room.
+/// Wraps a line. If the line is a row of a table and there is room, the last column is wrapped
+/// within its own width.
 fn wrap_line(line: &str, width: usize) -> Vec<String> {
     let indent = line.len() - line.trim_start().len();
     let column = line[indent..]

@@ -1,8 +1,8 @@
-//! The story as rows: which rows are on the screen, and the scroll position.
+//! The story laid out as rows, the scroll position, and the rows on the screen.
 //!
 //! Only changes are laid out again: a growing passage re-wraps the last rows of its paragraph, and
-//! paragraphs off the screen are wrapped only when they are scrolled into view. Uses no colours and
-//! draws nothing.
+//! a paragraph off the screen is wrapped only when it is scrolled into view. This module uses no
+//! colours and draws nothing.
 
 use super::items::{ContextStart, ItemKey, PageItem, items, speaker, text_role};
 use super::paragraph::{Paragraph, PictureBlock};
@@ -10,7 +10,7 @@ use super::spans::TextRole;
 use std::ops::Range;
 use story::{Passage, Story};
 
-/// The line that marks the start of the context.
+/// The text that marks the start of the context on the page.
 const FROM_HERE: &str = "\n─ ─ ─ the context starts here ─ ─ ─\n";
 
 #[derive(Debug, Default)]
@@ -21,27 +21,30 @@ pub struct Page {
     paragraphs: Vec<Paragraph>,
     /// The first row on the screen; None while the page follows the end of the story.
     top: Option<RowPosition>,
-    /// The rows on the screen: paragraph and row.
+    /// The rows on the screen, each as the index of a paragraph and the index of a row in this
+    /// paragraph.
     visible: Vec<(usize, usize)>,
     more: bool,
-    /// Whether pictures are shown as text.
+    /// Whether each picture is shown as a line of text.
     bare: bool,
     /// The number of bytes wrapped so far, for a test that checks how much is re-wrapped.
     #[cfg(test)]
     wrapped: usize,
 }
 
-/// One laid-out passage of the path.
+/// A passage or a picture that has been laid out on the page.
 #[derive(Debug, PartialEq)]
 struct PagePassage {
     key: ItemKey,
     /// The number of paragraphs on the page before the passage.
     paragraphs: usize,
-    /// The length in bytes of the last of these paragraphs, to which the passage may add text.
+    /// The length in bytes of the last paragraph before the passage, since the passage may add text
+    /// to that paragraph.
     bytes: usize,
 }
 
-/// A row: a paragraph and a byte offset in it.
+/// The position of a row: the index of its paragraph, and the byte offset in the paragraph at which
+/// the row starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct RowPosition {
     paragraph: usize,
@@ -49,7 +52,7 @@ struct RowPosition {
 }
 
 impl Page {
-    /// Shows the current story.
+    /// Updates the page to the current story. `begins` is where the context starts.
     pub fn show(&mut self, story: &Story, begins: ContextStart) {
         let items = items(story, begins);
         let same = self
@@ -76,7 +79,7 @@ impl Page {
         self.top = self.top.filter(|top| top.paragraph < self.paragraphs.len());
     }
 
-    /// Sets whether pictures can be shown.
+    /// Sets whether the page shows pictures (true) or a line of text for each picture (false).
     pub fn show_pictures(&mut self, shown: bool) {
         if self.bare == shown {
             self.bare = !shown;
@@ -84,7 +87,7 @@ impl Page {
         }
     }
 
-    /// Clears the page for another story.
+    /// Clears the page, so that it can show another story.
     pub fn forget(&mut self) {
         *self = Page {
             width: self.width,
@@ -94,7 +97,7 @@ impl Page {
         };
     }
 
-    /// Lays out the page at a size and finds the visible rows.
+    /// Lays out the page for a width and height in cells, and finds the visible rows.
     pub fn fit(&mut self, width: usize, height: usize) {
         let width = width.max(1);
         if (width, height) != (self.width, self.height) {
@@ -133,7 +136,8 @@ impl Page {
         self.height
     }
 
-    /// Scrolls by rows. Once the end of the story is visible, the page follows the story again.
+    /// Scrolls down by `rows` rows (up if `rows` is negative). If the end of the story becomes
+    /// visible, the page follows the story again.
     pub fn scroll(&mut self, rows: isize) {
         let Some(top) = self.first_visible() else {
             return;
@@ -145,15 +149,15 @@ impl Page {
         };
     }
 
-    /// The rows on the screen, as spans of text with their kinds.
+    /// The rows on the screen, each as a list of spans of text and their kinds.
     pub fn rows(&self) -> impl Iterator<Item = Vec<(&str, TextRole)>> {
         self.visible
             .iter()
             .map(|(at, row)| self.paragraphs[*at].stretches(*row))
     }
 
-    /// The pictures on the screen, each with the row of its top edge, which is negative if the
-    /// picture is partly scrolled out.
+    /// The pictures on the screen, each with the row of its top edge. The row is negative if the
+    /// top of the picture is above the screen.
     pub fn pictures(&self) -> Vec<(i32, PictureBlock)> {
         let mut found: Vec<(i32, PictureBlock)> = Vec::new();
         let mut last = None;
@@ -165,7 +169,7 @@ impl Page {
         found
     }
 
-    /// Whether there is more of the story below the screen.
+    /// Whether the story continues below the screen.
     pub fn more(&self) -> bool {
         self.more
     }
@@ -191,7 +195,7 @@ impl Page {
         Some(self.top.map_or(last, |top| top.min(last)))
     }
 
-    /// The topmost scroll position at which the end of the story is visible.
+    /// The scroll position closest to the top at which the end of the story is visible.
     fn last_top(&mut self) -> Option<RowPosition> {
         let paragraph = self.paragraphs.len().checked_sub(1)?;
         let byte = self.layout_rows(paragraph).last()?.start;
@@ -246,8 +250,8 @@ impl Page {
         self.paragraphs[paragraph].layout_rows(width)
     }
 
-    /// Extends the last passage on the page. Returns false, and changes nothing, if there was any
-    /// other change than text added to it.
+    /// Adds new text of the last passage to the page. Returns false and changes nothing if the
+    /// story has changed in any other way.
     fn grow(&mut self, at: usize, items: &[PageItem]) -> bool {
         let last = self.parts.len() == at + 1 && items.len() == at + 1;
         let item = items.get(at).filter(|_| last);
@@ -278,7 +282,7 @@ impl Page {
         true
     }
 
-    /// Removes all but the first `passages` passages.
+    /// Removes all passages from the page except the first `passages` ones.
     fn cut(&mut self, passages: usize) {
         let Some(part) = self.parts.get(passages) else {
             return;
@@ -307,7 +311,7 @@ impl Page {
         self.push(&caption, TextRole::Mark);
     }
 
-    /// Starts a passage at the end of the page.
+    /// Adds an entry for a passage that starts at the end of the page.
     fn begin_passage(&mut self, key: ItemKey) {
         let bytes = self.paragraphs.last().map_or(0, |last| last.text.len());
         self.parts.push(PagePassage {

@@ -1,4 +1,5 @@
-//! One paragraph of the story: its text, the author of each span, and its rows so far.
+//! One paragraph of the story: its text, the kind of each span of the text, and the rows that have
+//! been wrapped so far.
 
 use super::spans::TextRole;
 use super::wrap::wrap;
@@ -8,29 +9,31 @@ use story::NodeId;
 #[derive(Debug, Default)]
 pub struct Paragraph {
     pub text: String,
-    /// The byte offset at which each span ends, and its kind.
+    /// For each span, the byte offset at which the span ends, and the kind of the span.
     roles: Vec<(usize, TextRole)>,
     rows: Vec<Range<usize>>,
-    /// The byte offset at which the next row starts, unless all rows are done.
+    /// The byte offset at which the next row to be wrapped starts. Unused when all rows are
+    /// wrapped.
     next: usize,
     whole: bool,
-    /// The picture, if the paragraph is one; its rows are empty, and the picture is drawn over
-    /// them.
+    /// The picture, if the paragraph stands for a picture. The rows of the paragraph are then
+    /// blank, and the picture is drawn over them.
     pub block: Option<PictureBlock>,
 }
 
-/// A picture among the paragraphs.
+/// A picture on the page, with its size in pixels and in cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PictureBlock {
     pub node: NodeId,
-    /// The size in pixels.
+    /// The width and height in pixels.
     pub size: (u32, u32),
     /// The width in cells.
     pub width: u16,
     pub height: u16,
 }
 
-/// The maximum width of a square picture in columns; a wide picture gets proportionally more.
+/// The maximum width in cells of a square picture. The maximum is proportionally larger for
+/// pictures that are wider than high.
 const WIDEST: u32 = 40;
 
 impl PictureBlock {
@@ -44,7 +47,8 @@ impl PictureBlock {
         }
     }
 
-    /// A picture that fills a pane of its own, with this width and height in cells.
+    /// Creates a block for a picture that fills a pane of its own. `width` and `height` are the
+    /// size of the pane in cells.
     pub fn fitted(node: NodeId, size: (u32, u32), width: u16, height: u16) -> PictureBlock {
         let mut block = PictureBlock::new(node, size);
         // `fit` uses two thirds of a page, so this fills the pane.
@@ -52,8 +56,8 @@ impl PictureBlock {
         block
     }
 
-    /// Sets the largest size in cells that fits the pane and leaves room for text. A cell counts as
-    /// twice as high as wide.
+    /// Sets the size of the picture to the largest that fits the pane and leaves room for text. A
+    /// cell is assumed to be twice as high as wide.
     fn fit(&mut self, width: usize, height: usize) {
         let (wide, high) = (self.size.0.clamp(1, 1 << 14), self.size.1.clamp(1, 1 << 14));
         let pane = |cells: usize| u32::try_from(cells).unwrap_or(1).clamp(1, 1000);
@@ -75,7 +79,7 @@ impl Paragraph {
         }
     }
 
-    /// Adapts to a new size of the pane.
+    /// Adapts the paragraph to a new width and height of the pane in cells.
     pub fn resize(&mut self, width: usize, height: usize) {
         self.invalidate_from(0);
         if let Some(block) = &mut self.block {
@@ -96,7 +100,8 @@ impl Paragraph {
         self.roles.push((self.text.len(), role));
     }
 
-    /// Extends the last span, so that a grapheme that arrives in pieces stays whole.
+    /// Adds text to the end. Text of the same kind as the last span extends that span, so that a
+    /// grapheme that arrives in pieces stays whole.
     pub fn grow(&mut self, text: &str, role: TextRole) {
         let before = self.roles.len();
         self.push(text, role);
@@ -111,9 +116,9 @@ impl Paragraph {
         self.roles.retain(|(end, _)| *end <= bytes);
     }
 
-    /// Drops the rows that a change after the byte `at` can affect: the row that contains it, the
-    /// rows that follow, and the row before, which may end elsewhere if the first word of the next
-    /// row changes.
+    /// Drops the rows that a change after the byte offset `at` can affect: the row that contains
+    /// `at`, all later rows, and the row before. That earlier row may end at a different word if
+    /// the first word of the next row changes.
     pub fn invalidate_from(&mut self, at: usize) {
         let sure = self
             .rows
@@ -126,7 +131,7 @@ impl Paragraph {
         self.whole = false;
     }
 
-    /// The number of bytes still to be wrapped.
+    /// The number of bytes that are not wrapped yet.
     #[cfg(test)]
     pub fn loose(&self) -> usize {
         if self.whole {

@@ -1,9 +1,9 @@
-//! Pictures scaled and encoded for the terminal.
+//! The type of pictures that are scaled and encoded for the terminal.
 
 use super::half_blocks::HalfBlocks;
 use ratatui_image::sliced::SlicedProtocol;
 
-/// A picture ready to draw.
+/// The result of preparing a picture for the terminal.
 pub enum PreparedPicture {
     HalfBlocks(HalfBlocks),
     Graphics(Box<SlicedProtocol>),

@@ -1,8 +1,9 @@
-//! Queries the terminal once, before any key is read, about its graphics.
+//! Asks the terminal once, before any key is read, which graphics it supports.
 //!
-//! ratatui-image can do that too, but if no answer comes, its thread keeps reading keys, and text
-//! typed meanwhile is lost. So this module sends the library's queries itself, returns everything
-//! that is not an answer as typed text, and gives up after a while.
+//! The library ratatui-image can do that too. However, if no answer comes, a thread of the library
+//! keeps reading keys, and text typed meanwhile is lost. This module therefore sends the library's
+//! queries itself, returns everything that is not an answer as typed text, and stops waiting after
+//! a time limit.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui_image::FontSize;
@@ -11,46 +12,47 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-/// What is known about the terminal before querying it.
+/// What is known about the terminal before it is queried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TerminalHints {
     /// Whether the terminal may be queried.
     pub ask: bool,
-    /// Whether the environment says that the terminal supports kitty's protocol, with no other
-    /// program in between.
+    /// Whether the environment says that the terminal supports kitty's graphics protocol, and that
+    /// no other program (such as tmux) runs between the terminal and illumine.
     pub kitty: bool,
-    /// Whether the environment says that the terminal supports iTerm's protocol.
+    /// Whether the environment says that the terminal supports iTerm's graphics protocol.
     pub iterm: bool,
-    /// Whether the terminal is remote, so that answers come late.
+    /// Whether the terminal is on a remote machine, so that its answers take longer.
     pub far: bool,
 }
 
-/// The terminal's answers.
+/// The terminal's answers to the queries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ProbeAnswers {
     kitty: bool,
-    /// Whether the terminal is a kitty without Unicode placeholders, which are needed to scroll
-    /// pictures with the text.
+    /// Whether the terminal is a version of kitty without Unicode placeholders, which are needed to
+    /// scroll pictures with the text.
     old: bool,
     sixel: bool,
-    /// The size of a cell in pixels: width and height.
+    /// The width and height of a cell in pixels, if the terminal has reported them.
     cell: Option<(u16, u16)>,
     /// Whether the terminal has answered the last query, so that no more answers follow.
     all: bool,
 }
 
-/// The result of the queries.
+/// The result of querying the terminal.
 #[derive(Default)]
 pub struct ProbeResult {
-    /// The terminal's graphics protocol, if it has one.
+    /// The settings of the terminal's graphics protocol, if the terminal has one.
     pub picker: Option<Picker>,
-    /// Text typed meanwhile.
+    /// The text that the writer typed while the terminal was queried.
     pub typed: String,
-    /// Answers that may still arrive.
+    /// The filter for answers that may still arrive.
     pub late: LateReplies,
 }
 
-/// Queries the terminal and waits briefly for answers. It must be in raw mode.
+/// Queries the terminal and waits for its answers for a few seconds at most. The terminal must be
+/// in raw mode.
 pub fn ask(hints: TerminalHints) -> ProbeResult {
     let there = io::stdin().is_terminal() && io::stdout().is_terminal();
     if !hints.ask || !there {
@@ -73,21 +75,22 @@ pub fn ask(hints: TerminalHints) -> ProbeResult {
     }
 }
 
-/// Filters late answers. An answer from kitty that arrives after the wait looks like keys: Alt+_
-/// (or Alt+P for its version), the answer, Alt+\. The key reader recognizes all other answers.
+/// A filter for late answers. An answer from kitty that arrives after the wait looks like typed
+/// keys: Alt+_ (or Alt+P before kitty's version), the text of the answer, and Alt+\. The key reader
+/// recognizes all other answers.
 #[derive(Default)]
 pub struct LateReplies {
     /// The number of answers that may still arrive.
     expected: usize,
-    /// The number of keys of the current answer so far.
+    /// The number of keys of the current answer that have arrived; 0 between answers.
     inside: usize,
 }
 
-/// The maximum length of an answer.
+/// The maximum length of an answer in keys.
 const LONGEST: usize = 64;
 
 impl LateReplies {
-    /// Whether a key is part of a late answer rather than typed.
+    /// Returns true if a key is part of a late answer, and false if the writer typed it.
     pub fn takes(&mut self, key: &KeyEvent) -> bool {
         let alt = |c| key.code == KeyCode::Char(c) && key.modifiers.contains(KeyModifiers::ALT);
         if self.expected == 0 {
@@ -105,8 +108,9 @@ impl LateReplies {
     }
 }
 
-/// Sends the queries: kitty graphics and version (XTVERSION), cell size, device attributes
-/// (attribute 4 means sixel graphics), and finally one that every terminal answers.
+/// Sends the queries: if `kitty` is true, kitty's graphics and version (XTVERSION); then the size
+/// of a cell, the device attributes (attribute 4 means sixel graphics), and finally the device
+/// status, which every terminal reports.
 fn send_queries(kitty: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if kitty {
@@ -140,7 +144,7 @@ fn read_replies(heard: &mut Vec<u8>, until: Instant) {
     }
 }
 
-/// Separates answers from typed text.
+/// Separates the terminal's answers from typed text in the bytes `heard`.
 fn parse_replies(heard: &[u8]) -> (ProbeAnswers, String) {
     let mut answers = ProbeAnswers::default();
     let mut typed = Vec::new();
@@ -170,7 +174,8 @@ fn parse_replies(heard: &[u8]) -> (ProbeAnswers, String) {
 }
 
 impl ProbeAnswers {
-    /// Parses one answer, without its escape characters.
+    /// Parses one answer and stores its result. `answer` does not contain the initial escape
+    /// character.
     fn take(&mut self, answer: &[u8]) {
         let Ok(text) = std::str::from_utf8(answer) else {
             return;
@@ -199,8 +204,9 @@ fn lacks_placeholders(version: &str) -> bool {
     matches!((number(), number()), (Some(0), Some(minor)) if minor < 28)
 }
 
-/// Chooses a graphics protocol. Returns None if the terminal supports none or its cell size is
-/// unknown, since pictures could then not be fitted into cells.
+/// Chooses a graphics protocol. Returns None if the terminal supports no such protocol. Also
+/// returns None if the size of a cell is unknown, since pictures could then not be fitted into
+/// cells.
 fn make_picker(hints: TerminalHints, answers: ProbeAnswers) -> Option<Picker> {
     // The terminal's answers take precedence over environment variables.
     let kitty = answers.kitty && !answers.old;
@@ -218,7 +224,8 @@ fn make_picker(hints: TerminalHints, answers: ProbeAnswers) -> Option<Picker> {
     Some(picker)
 }
 
-/// The size of a cell computed from the window size, if the terminal reports it.
+/// The width and height of a cell in pixels, computed from the size of the window; None if the
+/// terminal does not report the window's size in pixels.
 fn cell_pixels() -> Option<(u16, u16)> {
     let size = crossterm::terminal::window_size().ok()?;
     let cell = |pixels: u16, cells: u16| pixels.checked_div(cells).filter(|pixels| *pixels > 0);

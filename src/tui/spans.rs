@@ -1,24 +1,24 @@
-//! Spans of text and their kinds; the theme has a style for each kind.
+//! The kinds of spans of text. The module `theme` has a style for each kind.
 
-/// The kind of a span of text, which decides its style.
+/// The kind of a span of text on the page, which determines the style of the span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextRole {
     Prompt,
     User,
     Model,
-    /// A person's text inside the model's passage.
+    /// Text that a person has written into a passage by the model.
     Edited,
     /// The speaker's name in a chat.
     Label,
-    /// A remark by the program.
+    /// A remark by the program, such as the caption of a picture.
     Mark,
 }
 
-/// A row on the screen: spans with their styles.
+/// A row of an overlay: spans of text with their styles.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OverlayRow {
     pub spans: Vec<(String, SpanStyle)>,
-    /// The item that the row belongs to.
+    /// The index of the item that the row belongs to, if any.
     pub item: Option<usize>,
 }
 
@@ -28,11 +28,11 @@ pub enum SpanStyle {
     Plain,
     Strong,
     Quiet,
-    /// Text that only the left one of two compared texts contains.
+    /// In a comparison of two texts, text that only the left text contains.
     Left,
-    /// Text that only the right one of two compared texts contains.
+    /// In a comparison of two texts, text that only the right text contains.
     Right,
-    /// A part of the context other than the story.
+    /// A part of the context that is not story, lore, a note or an instruction.
     Beside,
     Lore,
     Note,

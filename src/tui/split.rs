@@ -1,20 +1,22 @@
-//! Recombines keys whose escape sequence arrives in pieces, as over slow connections and on busy
-//! machines: the key reader then sees Esc and some letters instead of an arrow key.
+//! Recombines keys whose escape sequences arrive in pieces. Over slow connections and on busy
+//! machines, the key reader may see Esc and some letters instead of an arrow key.
 //!
-//! Nobody types within [`PAUSE`] after Esc, so anything that follows so soon belongs to it. The
-//! sequences are those of ECMA-48 and of xterm (ctlseqs, "PC-Style Function Keys").
+//! Nobody types `[` within [`PAUSE`] after Esc, so a `[` that arrives this soon belongs to an
+//! escape sequence. The sequences are those of ECMA-48 and of xterm (ctlseqs, "PC-Style Function
+//! Keys").
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use std::io;
 use std::time::Duration;
 
-/// The maximum delay before the rest of a sequence.
+/// The maximum time between two characters of an escape sequence.
 pub const PAUSE: Duration = Duration::from_millis(25);
 
-/// The maximum length of a key's sequence.
+/// The maximum number of characters in an escape sequence after `[`.
 const LONGEST: usize = 12;
 
-/// Combines an event with those that follow it; `next` waits for [`PAUSE`] at most.
+/// Combines an event with the events that follow, if together they are one escape sequence. `next`
+/// waits at most [`PAUSE`] for an event.
 pub fn whole(
     first: Event,
     mut next: impl FnMut() -> io::Result<Option<Event>>,
@@ -56,7 +58,7 @@ fn key(code: KeyCode, modifiers: KeyModifiers) -> Event {
     Event::Key(KeyEvent::new(code, modifiers))
 }
 
-/// The character that an event types.
+/// The character that an event types, if any.
 fn letter(event: &Event) -> Option<char> {
     match event {
         Event::Key(key) if key.modifiers.difference(KeyModifiers::SHIFT).is_empty() => {

@@ -1,11 +1,12 @@
-//! The text of the status line, and the order in which a narrow screen drops its parts.
+//! The text of the status line, and the order in which its parts are dropped on a narrow screen.
 
 use super::app::App;
 use super::message::Tone;
 use super::wrap::{cells, shorten};
 use crate::studio::Work;
 
-/// One part of the line. The part with the lowest `keep` is dropped first.
+/// One part of the status line. If the line is too long, the part with the lowest `keep` is dropped
+/// first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatusSegment {
     pub text: String,
@@ -15,7 +16,8 @@ pub struct StatusSegment {
 
 const GAP: usize = 3;
 
-/// The left and right parts of the line that fit.
+/// Returns the left and the right parts of the status line, without the parts for which `width`
+/// cells are too few.
 pub fn status_line(app: &App, width: usize) -> (Vec<StatusSegment>, Vec<StatusSegment>) {
     let (mut left, mut right) = (left_segments(app), right_segments(app));
     while segments_width(&left) + GAP + segments_width(&right) > width
@@ -81,7 +83,7 @@ fn right_segments(app: &App) -> Vec<StatusSegment> {
     parts
 }
 
-/// The context size of the current or last passage in tokens.
+/// The number of tokens in the prompt and the text of the current or the last passage.
 fn context_used(app: &App) -> Option<usize> {
     match app.studio.work() {
         Work::Reading { .. } | Work::Writing | Work::Thinking { .. } => Some(app.meter.used()),
@@ -100,7 +102,8 @@ fn segment(text: &str, keep: u8, tone: Tone) -> StatusSegment {
     }
 }
 
-/// The width in cells of these parts, with dots between them.
+/// The total width in cells of parts of the status line, including the separators between the
+/// parts.
 pub fn segments_width(parts: &[StatusSegment]) -> usize {
     let words: usize = parts.iter().map(|part| cells(&part.text)).sum();
     words + GAP * parts.len().saturating_sub(1)

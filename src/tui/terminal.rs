@@ -1,4 +1,4 @@
-//! Sets up the terminal, and restores it in every case.
+//! Sets up the terminal, and restores it when the screen closes or the program panics.
 
 use super::app::App;
 use super::inbox::{Input, Pause};
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread;
 
-/// The terminal screen while the program uses it. Dropping it restores the terminal.
+/// The terminal while the program uses it. Dropping this value restores the terminal.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<FrameBuffer>>,
     frame: FrameBuffer,
@@ -31,12 +31,13 @@ pub struct Screen {
 
 type PanicHook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync;
 
-/// Buffers a frame's bytes and sends them together, since ratatui flushes in the middle of a frame.
+/// Collects the bytes of a frame and sends them together, since ratatui flushes its output in the
+/// middle of a frame.
 #[derive(Clone, Default)]
 struct FrameBuffer(Rc<RefCell<Vec<u8>>>);
 
 impl Screen {
-    /// Takes over the terminal.
+    /// Sets up the terminal and the panic hook.
     pub fn start(inbox: Sender<Input>, pause: Pause) -> io::Result<Screen> {
         let hook = catch_panics(inbox);
         let taken = enter_screen();
@@ -59,7 +60,7 @@ impl Screen {
 }
 
 impl Screen {
-    /// Draws one frame and sends it at once.
+    /// Draws one frame and sends all of its bytes together.
     pub fn paint(&mut self, draw: impl FnOnce(&mut ratatui::Frame)) -> io::Result<()> {
         queue!(self.frame, BeginSynchronizedUpdate)?;
         self.terminal.draw(draw)?;
@@ -129,8 +130,8 @@ impl Write for FrameBuffer {
     }
 }
 
-/// Whether the terminal is set up. It is restored only once, since restoring it again would move
-/// the cursor over a panic message.
+/// Whether the terminal is set up for the screen. It must be restored only once, since restoring
+/// the terminal a second time would move the cursor over a panic message.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 fn enter_screen() -> io::Result<()> {
@@ -139,7 +140,7 @@ fn enter_screen() -> io::Result<()> {
     execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
 }
 
-/// Restores the terminal; tries every step, even if the terminal is gone.
+/// Restores the terminal if it is set up. Every step is tried, even if the terminal is gone.
 fn restore_terminal() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;
@@ -150,10 +151,10 @@ fn restore_terminal() {
     let _ = disable_raw_mode();
 }
 
-/// Installs a panic hook, and returns the previous one. A panic of this thread ends the program, so
-/// the hook restores the terminal before the message is printed. The message of another thread's
-/// panic must not be printed over the screen, so the hook sends it to the loop, which keeps it
-/// until the terminal is restored.
+/// Installs a panic hook, and returns the previous hook. A panic of this thread ends the program,
+/// so the hook restores the terminal before the message is printed. The message of a panic in
+/// another thread must not be printed over the screen, so the hook sends the message to the event
+/// loop, which retains it until the terminal is restored.
 fn catch_panics(inbox: Sender<Input>) -> Arc<PanicHook> {
     let before: Arc<PanicHook> = Arc::from(panic::take_hook());
     let (mine, inner) = (thread::current().id(), before.clone());
@@ -168,7 +169,7 @@ fn catch_panics(inbox: Sender<Input>) -> Arc<PanicHook> {
     before
 }
 
-/// Restores the previous panic hook, except during a panic, when it cannot be changed.
+/// Restores the previous panic hook. Does nothing during a panic, when the hook cannot be changed.
 fn release_panics(before: &Arc<PanicHook>) {
     if !thread::panicking() {
         let before = before.clone();

@@ -1,4 +1,5 @@
-//! Tests the app without a terminal, a model or a clock: keys in, screens out.
+//! Tests the app without a terminal, a model or a clock: sends keys to the app and checks the
+//! screen.
 
 use super::*;
 use crate::engine::{Engine, NoModel};
@@ -20,7 +21,7 @@ mod loops;
 mod pages;
 mod screens;
 
-/// The app, and a temporary folder for its sessions.
+/// The app under test, with a temporary folder for its sessions.
 struct Desk {
     app: App,
     terminal: Terminal<TestBackend>,
@@ -86,7 +87,7 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Reply>, temp
     (app, events, folder)
 }
 
-/// Sends an event from the engine for the last request.
+/// Passes an event to the app as the engine's reply to the newest request.
 fn says(app: &mut App, event: Event) {
     let request = app.studio.newest_request().expect("the engine is asked");
     app.absorb(Reply { request, event });
@@ -172,7 +173,8 @@ impl Desk {
         self
     }
 
-    /// The screen, followed by all styles except the plain one.
+    /// Draws the app and returns the text on the screen, followed by the spans that have a style
+    /// other than the plain one.
     fn screen(&mut self) -> String {
         self.draw();
         let buffer = self.terminal.backend().buffer();

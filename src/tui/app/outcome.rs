@@ -8,7 +8,7 @@ use crate::tui::overlay::Overlay;
 use story::Command;
 
 impl App {
-    /// Runs a command and shows its outcome. Returns false if it was refused.
+    /// Runs a command and shows its outcome. Returns false if the command was refused.
     pub(in crate::tui) fn run(&mut self, command: Command) -> bool {
         let done = self.run_and_show(command);
         self.show_remarks();
