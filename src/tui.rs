@@ -107,7 +107,7 @@ pub enum ExitReason {
     Quit,
     /// Ctrl+C was pressed twice.
     Interrupted,
-    /// A signal arrived; SIGHUP also means that the terminal disappeared.
+    /// The program received this signal. SIGHUP also stands for the loss of the terminal.
     Signal(i32),
 }
 

@@ -87,7 +87,7 @@ impl Input {
         text
     }
 
-    /// Performs an edit, and returns whether it moved the cursor.
+    /// Performs an edit. Returns true if the edit moved the cursor.
     pub fn edit(&mut self, edit: Edit) -> bool {
         let cursor = self.cursor;
         match edit {

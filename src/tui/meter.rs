@@ -74,8 +74,8 @@ impl Meter {
         &self.loading
     }
 
-    /// The speed of the current request in tokens per second; None until more than 0.1 seconds of
-    /// text have arrived.
+    /// The speed of the current request in tokens per second; None until text has been arriving for
+    /// 0.1 seconds.
     pub fn speed(&self) -> Option<f64> {
         let seconds = self.last.saturating_sub(self.first?).as_secs_f64();
         (seconds > 0.1).then(|| self.after_first as f64 / seconds)

@@ -16,8 +16,7 @@ pub struct StatusSegment {
 
 const GAP: usize = 3;
 
-/// Returns the left and the right parts of the status line, without the parts for which `width`
-/// cells are too few.
+/// Returns the left and the right parts of the status line that fit into `width` cells.
 pub fn status_line(app: &App, width: usize) -> (Vec<StatusSegment>, Vec<StatusSegment>) {
     let (mut left, mut right) = (left_segments(app), right_segments(app));
     while segments_width(&left) + GAP + segments_width(&right) > width

@@ -201,7 +201,7 @@ fn symbols(buffer: &Buffer) -> String {
     rows.collect::<Vec<_>>().join("\n")
 }
 
-/// The runs of one style in each row, which TestBackend's own output omits.
+/// Lists the parts of each row that have a style. TestBackend's own output does not include styles.
 fn styles(buffer: &Buffer) -> String {
     let Rect { width, height, .. } = buffer.area;
     let mut lines = Vec::new();

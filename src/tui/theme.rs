@@ -1,10 +1,11 @@
-//! Styles: the terminal's sixteen colours, as the user configured them, or none with NO_COLOR.
+//! The styles of text. They use the sixteen colours that the user has configured for the terminal,
+//! or no colours if NO_COLOR is set.
 
 use super::message::Tone;
 use super::spans::{SpanStyle, TextRole};
 use ratatui::style::{Color, Modifier, Style};
 
-/// The style of a kind of text.
+/// The style of a span of text on the page. `colour` is whether colours may be used.
 pub fn text_style(role: TextRole, colour: bool) -> Style {
     let plain = Style::new();
     match (role, colour) {
@@ -49,7 +50,8 @@ pub fn tone(tone: Tone, colour: bool) -> Style {
     }
 }
 
-/// Dim text. Not every terminal supports it, so the meaning must not depend on it.
+/// The style of dim text. Not every terminal can show dim text, so no meaning may depend on this
+/// style.
 pub fn quiet() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }

@@ -1,7 +1,8 @@
-//! The live view of a training run: progress, loss curves, the latest sample sheet.
+//! The live view of a training run: progress, loss curves and the latest sample sheet.
 //!
-//! The run is on another thread and sends updates; a key or a signal asks it to stop. This module
-//! uses no data, networks or checkpoints: [`View`] is the state, `view` draws it.
+//! The training runs on another thread and sends updates. A key or a signal requests that the
+//! training stop. This module uses no datasets, networks or checkpoints: [`View`] is the state of
+//! the live view, and the module `view` draws this state.
 
 mod curve;
 mod view;
@@ -18,36 +19,36 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 pub use view::{View, clock};
 
-/// An update from a run.
+/// An update that the training thread sends to the live view.
 pub enum Update {
-    /// The run resumed from a checkpoint at this step.
+    /// The training resumed from a checkpoint that was saved after this step.
     Resumed(u64),
-    /// A step, with its losses by name.
+    /// A training step has ended: its number, and the name and value of each loss.
     Step(u64, Vec<(&'static str, f64)>),
-    /// A checkpoint was saved.
+    /// A checkpoint was saved after this step.
     Checkpointed(u64),
-    /// A sample sheet: a PNG file, its width and height.
+    /// A sample sheet: the bytes of a PNG file, and its width and height in pixels.
     Sheet(Vec<u8>, u32, u32),
     /// A warning for the user.
     Warning(String),
 }
 
-/// The description of a run.
+/// The description of a run, as shown in the live view.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The name of the phase, for example "tokens".
     pub phase: String,
-    /// The run folder.
+    /// The folder of the run.
     pub folder: PathBuf,
     /// The total number of steps.
     pub steps: u64,
     /// The number of examples per step.
     pub batch: usize,
-    /// The word for several examples, for example "pictures".
+    /// The plural noun for the training examples, for example "pictures".
     pub unit: &'static str,
 }
 
-/// The terminal's capabilities.
+/// The colours and the graphics that the live view may use.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScreenOptions {
     /// Whether to use colour; false if NO_COLOR is set.
@@ -56,20 +57,21 @@ pub struct ScreenOptions {
     pub graphics: Graphics,
 }
 
-/// How the live view ended.
+/// The result of [`watch`].
 #[derive(Debug)]
 pub struct ScreenResult {
-    /// Whether the user asked twice to stop, so that the program ends without waiting for the run.
+    /// Whether the user requested the stop twice, so that the program ends without waiting for the
+    /// training to stop.
     pub at_once: bool,
     /// Messages to print after the screen has closed.
     pub remarks: Vec<String>,
 }
 
-/// The time between two frames.
+/// The time between two frames of the live view.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// Shows the run until its updates end. Sets `stop` when the user asks to stop; the run then saves
-/// a checkpoint and ends by itself.
+/// Shows the run until the training thread closes the channel `news`. When the user requests a
+/// stop, sets `stop`, so that the training saves a checkpoint and ends.
 pub fn watch(
     run: Run,
     news: &Receiver<Update>,
@@ -133,7 +135,7 @@ fn ends(key: KeyCode, modifiers: KeyModifiers) -> bool {
     }
 }
 
-/// Handles waiting updates. Returns true if no more will come.
+/// Handles all updates that are waiting in the channel. Returns true if the channel is closed.
 fn drain(view: &mut View, news: &Receiver<Update>, now: Duration) -> bool {
     loop {
         match news.try_recv() {

@@ -1,4 +1,4 @@
-//! Draws the screen from the app's state. Changes only the frame.
+//! Draws the state of the app into a frame, and changes nothing else.
 
 use super::app::App;
 use super::areas::{self, Areas, message};
@@ -16,7 +16,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-/// The number of completion candidates shown at once.
+/// The maximum number of completion candidates on the screen.
 const HINTS: usize = 7;
 
 pub fn draw(frame: &mut ratatui::Frame, app: &App, areas: &Areas) {
@@ -182,7 +182,8 @@ fn draw_message(buffer: &mut Buffer, area: Rect, app: &App) {
     }
 }
 
-/// Draws a progress bar in the rest of the row.
+/// While a model is loading, draws a progress bar in the last row of `area`, to the right of the
+/// first `taken` cells.
 fn draw_gauge(buffer: &mut Buffer, area: Rect, app: &App, taken: usize) {
     let Work::Loading {
         done,
@@ -293,7 +294,8 @@ fn draw_parts(
     }
 }
 
-/// Writes text into an area, clipped at its edges, and returns where it ended.
+/// Writes text into an area, clipped at the area's edges. Returns the column at which the text
+/// ends.
 fn draw_text(
     buffer: &mut Buffer,
     area: Rect,

@@ -1,17 +1,16 @@
-//! Finds line breaks in scripts without spaces between words: Thai, Lao, Khmer, Burmese and similar
-//! ones.
+//! Finds line breaks in scripts without spaces between words, such as Thai, Lao, Khmer and Burmese.
 //!
-//! Unicode's line breaking leaves these to a dictionary or a model. ICU's LSTM models are small and
-//! find the same words as browsers.
+//! Unicode's line-breaking algorithm leaves such scripts to a dictionary or a model. ICU's LSTM
+//! models are small and find the same words as browsers do.
 
 use icu_segmenter::LineSegmenter;
 use icu_segmenter::options::LineBreakOptions;
 use unicode_linebreak::{BreakClass, break_property};
 
-/// The places at or after `from` where a line may break in text without spaces.
+/// Returns the byte offsets after `from` at which a line may break in text without spaces.
 ///
-/// A break can depend on the whole stretch of such text, so the stretch is analysed from its
-/// beginning, even if `from` lies inside it.
+/// A break can depend on the whole stretch of text without spaces. If `from` lies inside such a
+/// stretch, the stretch is therefore analysed from its beginning.
 pub fn breaks(text: &str, from: usize) -> Vec<usize> {
     if !text[from..].chars().any(is_complex) {
         return Vec::new();
@@ -33,7 +32,7 @@ pub fn breaks(text: &str, from: usize) -> Vec<usize> {
     found
 }
 
-/// Whether a character belongs to one of the scripts named above (class SA of UAX #14).
+/// Whether a character belongs to a script without spaces between words (class SA of UAX #14).
 fn is_complex(c: char) -> bool {
     break_property(c.into()) == BreakClass::ComplexContext
 }

@@ -1,8 +1,8 @@
-//! Breaks lines where Unicode's algorithm (UAX #14) allows it and between the words of scripts
-//! without spaces, but never inside a grapheme.
+//! Breaks lines where Unicode's algorithm (UAX #14) allows a break, and between the words of
+//! scripts without spaces, but never inside a grapheme.
 //!
-//! Pure functions from text and a width to byte ranges. Grapheme widths are ratatui's, so that text
-//! that fits here fits on the screen.
+//! The functions are pure: they take a text and a width, and return byte ranges. Graphemes have the
+//! widths that ratatui uses, so text that fits according to this module also fits on the screen.
 
 use super::words::breaks;
 use std::ops::Range;
@@ -27,7 +27,7 @@ pub fn fitting_prefix(text: &str, width: usize) -> &str {
     text
 }
 
-/// Like `fitting_prefix`, but ends in `…` if something was cut off.
+/// Shortens a text to at most `width` cells. The result ends in `…` if something was cut off.
 pub fn shorten(text: &str, width: usize) -> String {
     if cells(text) <= width {
         return text.to_string();
@@ -39,30 +39,31 @@ pub fn shorten(text: &str, width: usize) -> String {
     )
 }
 
-/// A possible end of the row.
+/// A position at which the current row may end.
 struct RowBreak {
-    /// Where the row's text ends, before the hanging spaces.
+    /// The byte offset at which the row's text would end, before any spaces that hang past the end
+    /// of the row.
     end: usize,
-    /// Where the next row starts.
+    /// The byte offset at which the next row would start.
     next: usize,
-    /// The number of cells before `next`.
+    /// The width in cells of the part of the row before `next`.
     column: usize,
 }
 
-/// The rows so far, and the state of the next row.
+/// The rows that are complete, and the state of the current row.
 struct Rows {
     rows: Vec<Range<usize>>,
     start: usize,
     column: usize,
-    /// The last possible end of this row.
+    /// The last position found so far at which the current row may end.
     chance: Option<RowBreak>,
 }
 
-/// Wraps one paragraph into byte ranges, without the spaces at the breaks; returns at least one
-/// row.
+/// Wraps one paragraph and returns the byte range of each row, without the spaces at the breaks.
+/// Returns at least one row.
 ///
-/// `text` contains no line breaks and no tabs. `from` is the start of a row; earlier rows are
-/// unchanged.
+/// `text` contains no line breaks and no tabs. `from` is the byte offset at which a row starts;
+/// only this row and later rows are computed.
 pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
     let mut rows = Rows {
         rows: Vec::new(),
@@ -102,7 +103,8 @@ pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
 }
 
 impl Rows {
-    /// Adds a space. The row may end before it; the space then hangs past the end of the row.
+    /// Adds a space to the row. The row may end before the space, which then hangs past the end of
+    /// the row.
     fn space(&mut self, at: usize, grapheme: &str, after_space: bool) {
         let end = match &self.chance {
             Some(open) if after_space && open.next == at => open.end,
@@ -115,8 +117,8 @@ impl Rows {
         });
     }
 
-    /// Adds part of a word. If it does not fit, the row ends at its last possible break, or else
-    /// here.
+    /// Adds a part of a word to the row. If the part does not fit, the row ends at the last
+    /// position where it may break, or directly before the part if there is no such position.
     fn word(&mut self, at: usize, cells: usize, width: usize) {
         while self.column + cells > width && at > self.start {
             let chosen = self.chance.take().unwrap_or_else(|| self.here(at));

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Names that only certain places may use, with those places. (The manifests restrict candle, the
-/// network and the trainer's crates: a crate that does not list them cannot use them.)
+/// Names that only certain files may use, each with the paths of these files. (The manifests
+/// restrict candle, the network and the trainer's crates: a crate that does not list them cannot
+/// use them.)
 const HOMES: &[(&str, &[&str])] = &[
     ("ratatui", &["src/tui/"]),
     ("crossterm", &["src/tui/"]),
@@ -46,7 +47,7 @@ const HOMES: &[(&str, &[&str])] = &[
 
 const COMMAND_LINE: &[&str] = &["src/main.rs", "src/cli/"];
 
-/// Lints that enforce rules which this module once checked in the source.
+/// Lints that Cargo.toml must deny, since they enforce rules of the project.
 const LINTS: &[&str] = &[
     "dbg_macro",
     "disallowed_methods",
@@ -61,9 +62,9 @@ const LINTS: &[&str] = &[
     "unwrap_used",
 ];
 
-/// The maximum number of lines in a file, not counting its tests.
+/// The maximum number of lines in a source file, not counting its tests.
 const LONGEST: usize = 400;
-/// Files that may be longer, with their limits.
+/// Files that may have more than [`LONGEST`] lines, each with its own maximum.
 const LONGER: &[(&str, usize)] = &[
     ("src/tui/app.rs", 425),
     // Tables: a row for each key, command and setting.
@@ -72,7 +73,8 @@ const LONGER: &[(&str, usize)] = &[
     ("crates/story/src/sampling/rows.rs", 420),
 ];
 
-/// A file of the program or of a crate: its path, and its text without comments and tests.
+/// A source file of the program or of a crate: its path, its whole text, and its text without
+/// comments and tests.
 struct Source {
     path: String,
     whole: String,
@@ -112,7 +114,8 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// The files that a file declares as its tests: `#[cfg(test)]`, possibly a path, and `mod name;`.
+/// The test files that a source file declares with `#[cfg(test)]` and `mod name;`, possibly with a
+/// path attribute in between.
 fn test_files(path: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string(path).unwrap();
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -147,7 +150,8 @@ fn test_files(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The code without comments and without a `#[cfg(test)]` module at the end.
+/// Returns the text of a source file without comment lines and without a `#[cfg(test)]` module at
+/// the end.
 fn code(whole: &str) -> String {
     let shipped = match whole.find("#[cfg(test)]\nmod tests {") {
         Some(at) => &whole[..at],
@@ -171,13 +175,13 @@ fn layers() -> Vec<String> {
     lib.lines().filter_map(module).collect()
 }
 
-/// The program's module that a path below `src/` belongs to; None for a crate's path.
+/// The top-level module of the program that a path belongs to; None for a path outside `src/`.
 fn top(path: &str) -> Option<&str> {
     let path = path.strip_prefix("src/")?;
     Some(path.split('/').next().unwrap().trim_end_matches(".rs"))
 }
 
-/// Fails with all violations at once.
+/// Fails if there is any violation, and lists all violations in the message.
 #[track_caller]
 fn none(wrong: Vec<String>) {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
@@ -284,8 +288,8 @@ fn no_file_is_too_long_to_read() {
     none(long.collect());
 }
 
-/// Clippy checks that the program never ends abruptly, and that only `cli` prints or reads the
-/// environment. This test checks that nobody turns those lints off.
+/// Lints check that the program never ends abruptly, and that only `cli` prints or reads the
+/// environment. This test checks that nobody turns these lints off.
 #[test]
 fn lints_hold_the_other_rules() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -322,8 +326,8 @@ fn lints_hold_the_other_rules() {
     none(wrong);
 }
 
-/// Checks that the files named in CONTRIBUTING exist. (Files of a crate whose folder is missing are
-/// not checked.)
+/// Checks that the files named in CONTRIBUTING.md exist. (Files of a crate whose folder is missing
+/// are not checked.)
 #[test]
 fn every_file_that_contributing_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -360,8 +364,9 @@ fn architecture_names_every_kind_of_record() {
     );
 }
 
-/// Clippy requires a `# Safety` section only for public functions. (A function that implements a
-/// trait's function has that section in the trait.)
+/// Checks that every unsafe function has a `# Safety` section, which Clippy requires only for
+/// public functions. (A function in the implementation of a trait needs no such section, since the
+/// trait has it.)
 #[test]
 fn every_unsafe_function_says_when_it_is_safe() {
     let mut silent = Vec::new();

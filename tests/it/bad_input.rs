@@ -1,4 +1,5 @@
-//! Any bad input gives one plain sentence and the documented exit code, and loses nothing.
+//! Tests that any bad input leads to one plain sentence and the documented exit code, and that no
+//! data is lost.
 
 use crate::support::gguf::{self, SHORT, Value, short_context};
 use crate::support::{Home, Output, home::plain, model_path};
@@ -19,7 +20,8 @@ fn write_with(home: &Home, model: &Path) -> Output {
     .run()
 }
 
-/// The error about a model that cannot be used; standard output must be empty.
+/// Runs `illumine write` with a model that cannot be used, and returns the error message. Standard
+/// output must be empty.
 #[track_caller]
 fn refused(home: &Home, model: &Path) -> String {
     let output = write_with(home, model);
@@ -146,7 +148,7 @@ fn hostile_words_in_a_model_that_works_are_told_and_not_obeyed() {
     assert!(output.stderr.contains("[2J"), "{}", output.stderr);
 }
 
-/// A home whose copy of the default model does not match the catalogue.
+/// Creates a home folder in which the default model's file does not match the catalogue.
 fn corrupted() -> Home {
     let home = Home::new();
     let ours = home.model();

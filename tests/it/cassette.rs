@@ -1,4 +1,5 @@
-//! Replays with recorded answers, and the claims of the three modes, with the real default model.
+//! Tests replays with recorded answers, and what the three modes of a replay promise, with the real
+//! default model.
 
 use crate::support::case_server::{Answer, CaseServer};
 use crate::support::{Home, Output, home::plain};
@@ -29,7 +30,7 @@ fn replay(home: &Home, args: &[&str]) -> Output {
     output
 }
 
-/// The answers of a cassette.
+/// Reads all answers from a cassette.
 fn answers(home: &Home, name: &str) -> Vec<Value> {
     let text = fs::read_to_string(home.path().join(name)).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
@@ -37,14 +38,14 @@ fn answers(home: &Home, name: &str) -> Vec<Value> {
     answers.filter(|answer| answer.is_object()).collect()
 }
 
-/// The pieces and log-probabilities of an answer, without its times.
+/// The key, the pieces and the log-probabilities of an answer as one text, without the times.
 fn content(answer: &Value) -> String {
     let events = answer["events"].as_array().unwrap().iter();
     let pieces: Vec<&Value> = events.map(|event| &event[1]["piece"]).collect();
     format!("{} {pieces:?} {}", answer["key"], answer["scores"])
 }
 
-/// How many of the prompt's tokens were in the KV cache.
+/// The number of the prompt's tokens that were already in the KV cache.
 fn reused(answer: &Value) -> u64 {
     answer["events"][0][1]["prefill"]["reused"]
         .as_u64()
@@ -194,7 +195,7 @@ fn verify_finds_a_flipped_token_another_default_and_another_template() {
     );
 }
 
-/// Cases that all send the same request.
+/// Writes a script with `count` cases that all send the same request.
 fn alike(home: &Home, count: usize) {
     let case = |at: usize| format!("case c{at}\n> the same\nexpect golden c{at}\n");
     let cases: String = (0..count).map(case).collect();

@@ -1,5 +1,6 @@
-//! The one-pass design on tiny models: compared with PyTorch (tests/peers/illuminator/fixture.py),
-//! invariants of drawing in one pass, and training.
+//! Tests the one-pass design on tiny models: compares its networks with PyTorch
+//! (tests/peers/illuminator/fixture.py), and checks its training and invariants of drawing in one
+//! pass.
 
 use crate::draw_command::made_again;
 use crate::own_pictures::{drawings, draws as draws_red_disc, exported, trained};
@@ -40,8 +41,8 @@ fn tiny() -> Config {
     Config::parse(&std::fs::read(folder().join("config.json")).unwrap()).unwrap()
 }
 
-/// PyTorch's inputs and outputs: those of the one-pass design, and those that it shares with the
-/// design that draws from tokens.
+/// Loads PyTorch's inputs and outputs: those for the one-pass design alone, and those for the
+/// networks that the one-pass design shares with the design that draws from tokens.
 fn expected() -> HashMap<String, Tensor> {
     let read = |folder: PathBuf| {
         candle_core::safetensors::load(folder.join("expected.safetensors"), &CPU).unwrap()

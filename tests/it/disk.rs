@@ -1,10 +1,10 @@
-//! Tests sessions on disk under disk errors, damaged files and interference by other programs.
+//! Tests sessions on disk: disk errors, damaged files and interference by other programs.
 
 use crate::support::{Home, home::plain};
 use std::fs;
 use story::{Author, Status, Story};
 
-/// Writes a session with one line and two tokens.
+/// Creates a session with one line by the writer and two tokens by the model.
 fn begun(home: &Home, session: &str) {
     let run = home.illumine(&["repl", session, "--seed", "5", "-n", "2"]);
     run.input("The lamp burned.\n").run().expect(0);
@@ -238,7 +238,8 @@ fn a_torn_tail_is_set_aside() {
     );
 }
 
-/// Opens a journal that is not fully understood, and checks that it is unchanged afterwards.
+/// Opens a session with a journal that the program does not fully understand, and checks that the
+/// journal is unchanged afterwards. Returns the text on standard error.
 #[track_caller]
 fn read_only(home: &Home, journal: &[u8]) -> String {
     fs::write(home.journal("s"), journal).unwrap();

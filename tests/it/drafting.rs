@@ -1,4 +1,5 @@
-//! Drafting with the real model: candidates, alternatives, edits, bans, healing and the context.
+//! Tests drafting with the real model: candidates, alternatives, edits, bans, token healing and the
+//! context.
 
 use crate::support::{Home, Output, home::plain};
 use story::{Author, Status, Story, edit};
@@ -402,7 +403,8 @@ fn what_the_model_has_read_is_kept_and_not_read_again() {
     assert_eq!(again, 0, "a damaged one is not trusted");
 }
 
-/// A passage stays one passage however often it was edited: the next edit gets all of it.
+/// A passage stays a single passage however often it is edited: every edit replaces the whole text
+/// of the passage.
 #[test]
 fn an_edit_of_an_edited_passage_is_of_the_whole_passage() {
     let home = Home::new();

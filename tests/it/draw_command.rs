@@ -1,11 +1,11 @@
-//! `illumine draw` with a tiny model with random weights: files, messages, and pictures drawn again
-//! from their provenance.
+//! Tests `illumine draw` with a tiny model that has random weights: files, messages, and pictures
+//! that are drawn again from their provenance.
 
 use crate::pictures::weights;
 use crate::support::{Home, Output};
 use std::path::Path;
 
-/// Runs `illumine draw` with a folder's weights.
+/// Runs `illumine draw` with the weights in a folder.
 fn draws(home: &Home, weights: &Path, args: &[&str]) -> Output {
     let weights = ["draw", "--weights", weights.to_str().unwrap()];
     home.illumine(&[&weights, args].concat()).run()

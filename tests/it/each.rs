@@ -1,4 +1,4 @@
-//! Tests `illumine write --each` with a fake server.
+//! Tests `illumine write --each` with a fake model server.
 
 use crate::support::Home;
 use crate::support::case_server::{Answer, CaseServer, TEXT};
@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// A case file with ids `c0`, `c1`, …
+/// Writes a file with `count` cases, which have the ids `c0`, `c1`, and so on. Returns the path of
+/// the file.
 fn cases(home: &Home, count: usize) -> String {
     let row = |at| json!({"id": format!("c{at}"), "prompt": format!("p{at}")}).to_string() + "\n";
     let rows: String = (0..count).map(row).collect();

@@ -1,4 +1,4 @@
-//! The sentence encoder compared with the transformers library (tests/reference/minilm.py).
+//! Compares the sentence encoder with the transformers library (tests/reference/minilm.py).
 
 use crate::support::encoder_path;
 use candle_core::Device;

@@ -1,4 +1,5 @@
-//! The engine with the real model: requests, events, and how much the KV cache saves.
+//! Tests the engine with the real model: requests, events, and how many tokens are reused from the
+//! KV cache.
 
 use crate::support::gguf::{SHORT, short_context};
 use crate::support::{Home, model_path};
@@ -16,7 +17,7 @@ use story::context::{ContextPart, Message, PartKind, Role};
 use story::message::{FailureKind, LengthGoal, Overflow, PassageStats, TextRequest};
 use story::{Context, Event, ModelInfo, NodeId, Reply, Request, Sampling, Status};
 
-/// An engine with a model, and a tokenizer to count with.
+/// An engine that has loaded a model, and the model's tokenizer, with which tests count tokens.
 struct Desk {
     engine: Engine,
     events: Receiver<Reply>,
@@ -24,14 +25,15 @@ struct Desk {
     tokenizer: Tokenizer,
 }
 
-/// How one request was answered.
+/// The engine's answer to one request.
 #[derive(Debug)]
 struct Answer {
     text: String,
     ids: Vec<u32>,
     status: Status,
     stats: PassageStats,
-    /// The prefill progress that was reported.
+    /// The prefill progress that the engine reported: each time, the number of tokens evaluated so
+    /// far.
     read: Vec<usize>,
 }
 
@@ -112,7 +114,8 @@ impl Desk {
         self.answer_with(node, |_| {})
     }
 
-    /// Takes events until the request is answered, and passes each to `see`.
+    /// Receives events until the request for the passage `wanted` is answered, and passes each
+    /// event to `see`.
     fn answer_with(&self, wanted: NodeId, mut see: impl FnMut(&Event)) -> Answer {
         let (mut text, mut ids, mut read) = (String::new(), Vec::new(), Vec::new());
         loop {
@@ -150,7 +153,8 @@ impl Desk {
         }
     }
 
-    /// A passage by this model, in the form in which it goes back into the context.
+    /// Returns a passage by this model as a part of the context, with the ids of the passage's
+    /// tokens.
     fn own(&self, answer: &Answer) -> ContextPart {
         ContextPart {
             text: answer.text.clone(),
@@ -195,7 +199,7 @@ fn prose(node: NodeId, text: &str, tokens: u32) -> TextRequest {
     request(node, vec![part(text)], tokens)
 }
 
-/// A story of at least this many tokens.
+/// A text of at least this many tokens, to use as a story.
 fn story(desk: &Desk, tokens: usize) -> String {
     let alice = include_str!("../reference/alice.txt");
     let each = desk.count(alice);
@@ -560,7 +564,8 @@ fn a_warm_cache_writes_what_a_cold_one_does() {
     }
 }
 
-/// Requests several passages at once and returns the answers by node.
+/// Requests several candidates in one request, and returns the text, the token ids and the
+/// statistics of each passage.
 fn several(
     desk: &Desk,
     requests: Vec<TextRequest>,

@@ -1,5 +1,6 @@
-//! Every disk call fails in turn: a library loaded before the C library (support/faulty.c) counts
-//! the calls that touch the sessions and makes one of them fail.
+//! Tests what the program does when a disk call fails, for each disk call in turn. A library that
+//! is loaded before the C library (support/faulty.c) counts the calls that touch the sessions, and
+//! makes one of these calls fail.
 
 use crate::pictures;
 use crate::support::talker::talker;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use story::{Author, Status};
 
-/// The writer's input, which produces every kind of record.
+/// The lines that the writer types. Together they produce every kind of record.
 const LINES: &str = "\
 The lamp burned.
 /retry
@@ -26,7 +27,8 @@ And the sea?
 /save
 ";
 
-/// Builds the library; a C compiler is available, since dependencies need one.
+/// Compiles the library. A C compiler is always available, since dependencies of the project need
+/// one.
 fn library(folder: &Path) -> PathBuf {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/faulty.c");
     let library = folder.join("faulty.so");
@@ -47,7 +49,7 @@ struct Faulty {
     model: tempfile::NamedTempFile,
 }
 
-/// The result of one run.
+/// The result of running the program once.
 struct Came {
     output: Output,
     calls: usize,
@@ -67,7 +69,8 @@ impl Faulty {
         }
     }
 
-    /// Runs the lines in a separate session, with the fault at one call.
+    /// Runs the program in a session of its own with the lines `lines` as input. The disk call with
+    /// the number `at` fails in the way that `how` names.
     fn run(&self, session: &str, how: &str, at: usize, lines: &str) -> Came {
         let log = self.home.path().join(format!("{session}.log"));
         let model = self.model.path().to_str().unwrap();
@@ -90,7 +93,7 @@ impl Faulty {
         }
     }
 
-    /// Causes a fault at each call in turn, until there are no more calls.
+    /// Runs the program once for each of its disk calls, and makes that call fail.
     fn each(&self, how: &str) {
         let calm = self.run(&format!("{how}-calm"), how, 0, LINES);
         plain(&calm.output.stderr);
@@ -157,14 +160,14 @@ impl Faulty {
     }
 }
 
-/// The texts by people, in order of writing.
+/// The texts that people wrote, in the order of writing.
 fn typed(found: &Recovered) -> Vec<String> {
     let nodes = found.story.nodes().iter();
     let people = nodes.filter(|node| node.author == Author::User && node.copied_from.is_none());
     people.map(|node| node.text.trim().to_string()).collect()
 }
 
-/// Checks that every complete passage on disk was shown.
+/// Checks that the program printed every complete passage that is on disk.
 fn printed(found: &Recovered, shown: &str, at: &str) {
     let squeeze = |text: &str| -> String { text.split_whitespace().collect() };
     let shown = squeeze(shown);
@@ -191,7 +194,8 @@ fn a_write_that_is_torn_loses_nothing() {
     Faulty::new().each("torn");
 }
 
-/// A picture's file is complete on disk before the journal mentions it, whatever fails.
+/// The file of a picture is complete on disk before the journal mentions the picture, whichever
+/// disk call fails.
 #[test]
 fn no_record_names_a_picture_that_is_not_there() {
     let faulty = Faulty::at(Home::with_encoder());

@@ -1,5 +1,5 @@
-//! Evaluation of pictures: the feature network compared with PyTorch
-//! (tests/reference/efficientnet.py), and the command.
+//! Tests the evaluation of pictures: compares the feature network with PyTorch
+//! (tests/reference/efficientnet.py), and runs the command.
 
 use crate::support::{enlarger_path, extractor_path, perceptual_path};
 use candle_core::{Device, Tensor, Var};
@@ -31,8 +31,8 @@ fn features_are_those_of_the_reference() {
     assert!(worst < 1e-4, "{worst}");
 }
 
-/// Compares the perceptual loss and its gradient with those computed by
-/// tests/reference/perceptual.py.
+/// Compares the perceptual loss and its gradient with the reference values that
+/// tests/reference/perceptual.py computed.
 #[test]
 fn pictures_look_as_unlike_as_to_the_reference_and_so_are_the_gradients() {
     #[derive(serde::Deserialize)]
@@ -78,8 +78,8 @@ fn a_file_that_is_no_network_is_said_in_a_sentence() {
     }
 }
 
-/// Compares an enlarged picture with the one computed by tests/reference/esrgan.mjs, which runs the
-/// upscaler's package with TensorFlow.js.
+/// Compares an enlarged picture with the reference that tests/reference/esrgan.mjs computed. That
+/// script runs the upscaler's package with TensorFlow.js.
 #[test]
 fn a_picture_is_enlarged_as_by_the_reference() {
     let wanted: Vec<f32> = serde_json::from_str(include_str!("../reference/esrgan.json")).unwrap();
@@ -103,7 +103,8 @@ fn a_picture_is_enlarged_as_by_the_reference() {
     assert!(worst < 1e-4, "{worst}");
 }
 
-/// Areas of one colour stay that colour, and empty areas stay empty.
+/// In an enlarged drawing, an area of one colour keeps its colour, and a transparent area stays
+/// transparent.
 #[test]
 fn a_drawing_is_enlarged_with_its_transparency() {
     let upscaler = Upscaler::load(&enlarger_path(), &Device::Cpu).unwrap();

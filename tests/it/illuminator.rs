@@ -1,5 +1,5 @@
-//! The illuminator's networks compared with PyTorch (tests/peers/illuminator/fixture.py), and
-//! invariants of drawing, on a tiny model with random weights.
+//! Compares the illuminator's networks with PyTorch (tests/peers/illuminator/fixture.py), and
+//! checks invariants of drawing, on a tiny model with random weights.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -39,7 +39,7 @@ fn weights(part: &str, packed: bool) -> Weights<'static> {
     }
 }
 
-/// PyTorch's inputs and outputs.
+/// PyTorch's inputs and outputs, by name.
 struct Expected(HashMap<String, Tensor>);
 
 impl Expected {

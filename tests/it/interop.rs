@@ -1,4 +1,5 @@
-//! The real program imports and exports other programs' files, but never the API keys in them.
+//! Tests that the real program imports and exports the files of other programs, but never the API
+//! keys in these files.
 
 use crate::support::{Home, skip};
 use serde_json::Value;
@@ -9,7 +10,7 @@ use std::sync::OnceLock;
 use story::Author;
 
 const SECRET: &str = "hf_made_up_0123456789";
-/// The API key in kobold.json.
+/// The API key that the file kobold.json contains.
 const KEY: &str = "sk-made-up-0123456789";
 
 fn file(name: &str) -> PathBuf {
@@ -25,7 +26,7 @@ fn lines(home: &Home, session: &str, lines: &str) -> String {
     output.text().to_string()
 }
 
-/// A session with branches, edits, markup in the text, lore and a note.
+/// Creates a session with branches, edits, markup in the text, lore and an author's note.
 fn told(home: &Home) {
     let said = "# One\n\nThe <b>lamp</b> & the \"sea\".\n\nIt rained.";
     home.file("told.txt", said);
@@ -211,8 +212,8 @@ fn what_is_learned_from_has_what_was_chosen_and_what_was_not() {
     assert_eq!(roles, ["user", "assistant", "user", "assistant"]);
 }
 
-/// A secret from the environment and one from an imported file appear in nothing that is saved or
-/// exported.
+/// Checks that a secret from the environment and an API key from an imported file appear in nothing
+/// that is saved or exported.
 #[test]
 fn no_secret_is_in_a_journal_or_an_export() {
     let home = Home::new();
@@ -260,7 +261,7 @@ fn no_secret_is_in_a_journal_or_an_export() {
     assert!(seen > 22, "{seen} files");
 }
 
-/// The W3C's epubcheck finds no fault with an e-book.
+/// Checks that exported e-books are valid according to epubcheck, the W3C's validator.
 #[test]
 fn an_e_book_is_valid() {
     let home = Home::new();
@@ -281,8 +282,8 @@ fn an_e_book_is_valid() {
     }
 }
 
-/// epubcheck also finds no fault if the story is in another script or contains characters that
-/// markup forbids.
+/// Checks that e-books are valid according to epubcheck even if the story is in another script or
+/// contains characters that markup forbids.
 #[test]
 fn an_e_book_is_valid_whatever_it_holds() {
     let home = Home::new();
@@ -319,10 +320,12 @@ fn an_e_book_is_valid_whatever_it_holds() {
     assert!(said.contains("\"english\" is not a language tag"), "{said}");
 }
 
-/// The ways to run epubcheck: by its name or, if the kernel does not run jar files, with Java.
+/// The commands that can run epubcheck: its own name or, if the kernel does not run jar files, Java
+/// with the jar file.
 const EPUBCHECKS: [&[&str]; 2] = [&["epubcheck"], &["java", "-jar", "/usr/bin/epubcheck"]];
 
-/// A command that runs epubcheck; without one, tests skip the check.
+/// A command that runs epubcheck; None if there is no epubcheck, in which case tests skip the
+/// check.
 pub fn epubcheck() -> Option<Command> {
     static FOUND: OnceLock<Option<&[&str]>> = OnceLock::new();
     let command = |words: &[&str]| {

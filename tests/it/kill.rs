@@ -1,4 +1,5 @@
-//! Kills the program at random moments of a stream, over and over, on one session.
+//! Kills the program at random moments while it generates text, again and again in the same
+//! session.
 
 use crate::support::Home;
 use crate::support::talker::talker;
@@ -11,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 use story::{Node, Status};
 
-/// The total number of kills; ILLUMINE_KILLS overrides it.
+/// The total number of times that the program is killed, unless ILLUMINE_KILLS sets another number.
 const KILLS: usize = 1000;
 /// The number of sessions tested in parallel.
 const SESSIONS: usize = 2;
@@ -78,8 +79,8 @@ fn rounds(home: &Home, model: &Path, number: u64, rounds: usize) {
     assert!(found.read_only_reason.is_none() && !found.story.path().is_empty());
 }
 
-/// Starts the program on the session, gives it a line, and kills it after a moment. Returns what
-/// it had printed.
+/// Starts the program in a session, types a line, and kills the program after a short time. Returns
+/// what the program printed.
 fn killed(home: &Home, model: &Path, session: &str, round: usize, wait: Duration) -> String {
     let seed = round.to_string();
     let mut child = Command::new(crate::support::ILLUMINE)
@@ -111,8 +112,8 @@ fn killed(home: &Home, model: &Path, session: &str, round: usize, wait: Duration
     String::from_utf8_lossy(&printed).into_owned()
 }
 
-/// Checks that everything printed was saved, except the piece that was in transit when the program
-/// was killed.
+/// Checks that everything that the program printed was saved, except for the piece that was in
+/// transit when the program was killed.
 fn acknowledged(printed: &str, story: &str, round: usize) {
     let plain = |text: &str| -> String {
         text.chars()

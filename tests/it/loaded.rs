@@ -1,4 +1,4 @@
-//! A loaded model's KV cache: draft tokens, and saving it to disk.
+//! Tests the KV cache of a loaded model: with draft tokens, and saved to disk.
 
 use crate::support::{loaded, model_path};
 use candle_core::Device;
@@ -10,7 +10,7 @@ use sampler::dry::SequenceBreakers;
 use std::sync::Arc;
 use story::sampling::Sampling;
 
-/// Draft tokens decide what is computed early, but never change the result.
+/// Draft tokens determine which logits are computed early, but never change any logit.
 #[test]
 fn guesses_change_no_number() {
     let (mut plain, mut bold) = (loaded(), loaded());
@@ -55,7 +55,7 @@ fn guesses_change_no_number() {
     assert!(guessed > 8, "{guessed}");
 }
 
-/// The top-k logits alone, which are all that a GPU returns, give the same tokens as all logits.
+/// A GPU returns only the top-k logits. They lead to the same tokens as all logits would.
 #[test]
 fn the_best_logits_of_a_device_are_enough() {
     let gguf = Arc::new(Gguf::open(&model_path()).unwrap());

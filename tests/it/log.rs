@@ -1,10 +1,11 @@
-//! `--log FILE` contains what a bug report needs, and none of the writer's words.
+//! Tests that the log file of `--log FILE` contains what a bug report needs, and none of the
+//! writer's words.
 
 use crate::support::Home;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-/// Words that a model would not write by itself.
+/// A phrase that a model would not write by itself.
 const PHRASE: &str = "the quinquireme of Nineveh";
 
 fn logged(home: &Home, args: &[&str], input: &str) -> String {
@@ -56,7 +57,8 @@ fn words_are_logged_where_they_are_asked_for_and_obey_no_terminal() {
     assert!(log.chars().all(shown), "{log:?}");
 }
 
-/// Logs three commands to one file; one of them fails with an error that quotes what was typed.
+/// Logs three commands to one file. One of the commands fails with an error that quotes what was
+/// typed.
 #[test]
 fn a_log_goes_with_every_command_and_is_gone_on_with() {
     let home = Home::new();

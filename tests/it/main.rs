@@ -1,4 +1,4 @@
-//! One binary, one module per behaviour.
+//! The integration tests: one test program, with a module for each behaviour.
 
 // Test helpers here are outside test functions, so clippy.toml's exceptions do not cover them.
 #![allow(

@@ -1,5 +1,6 @@
-//! A newcomer's first training: 200 pictures and 100 steps of each phase, interrupted and resumed,
-//! give a model that draws the requested concept more often than chance.
+//! Tests a newcomer's first training, with 200 pictures and 100 steps of each phase. Every phase is
+//! interrupted and resumed. The trained model must draw the requested concept more often than
+//! chance.
 
 use crate::training::export_run;
 use base::progress::Unobserved;
@@ -22,11 +23,12 @@ use train::variables::{Tensors, noise};
 
 const CPU: Device = Device::Cpu;
 const THINGS: [&str; 4] = ["red disc", "blue bar", "green frame", "black post"];
-/// The number of pictures of each concept, out of 200.
+/// The number of pictures of each concept. The four concepts have 200 pictures in total.
 const EACH: usize = 50;
 const STEPS: u64 = 100;
 const DRAWN: usize = 8;
-/// How much better than chance the model must be; chance is right in a quarter of the cases.
+/// The share of recognized pictures must exceed the share that chance would give (a quarter) by at
+/// least this much.
 const MARGIN: f64 = 0.25;
 
 fn pictures() -> Dataset {
@@ -65,7 +67,7 @@ fn drawing(thing: usize, left: i32, up: i32) -> Vec<u8> {
     pixels
 }
 
-/// Made-up embeddings, similar for the captions of one concept.
+/// Made-up embeddings of the captions. All captions of one concept have the same embedding.
 fn words(pictures: &Dataset) -> Vec<f32> {
     let row = |caption: &String| {
         let thing = THINGS
@@ -82,7 +84,8 @@ fn words(pictures: &Dataset) -> Vec<f32> {
     captions(pictures).iter().flat_map(row).collect()
 }
 
-/// Trains to half the steps, stops and resumes; training without a stop must give the same bits.
+/// Trains a phase to half its steps, then resumes it and trains it to the end. The checkpoint must
+/// have the same bits as after training without a stop.
 fn trained<P: Phase>(folder: &Path, plan: &dyn Fn(&Path, u64) -> Plan, new: impl Fn() -> P) {
     let beside = folder.join("beside");
     let phase = new().name();
@@ -153,8 +156,8 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
     assert!(right >= chance + MARGIN, "{right:.2} are recognized");
 }
 
-/// The share of drawn pictures that are nearest to the mean of the real pictures of the requested
-/// concept.
+/// Draws pictures of every concept. Returns the share of these pictures that resemble the mean of
+/// the requested concept's real pictures more than the mean of any other concept's.
 fn recognized(illuminator: &Illuminator, pictures: &Dataset, words: &[f32]) -> f64 {
     let weights: Vec<Vec<f64>> = (0..THINGS.len())
         .map(|thing| middle(pictures, thing))

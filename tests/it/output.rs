@@ -1,9 +1,10 @@
-//! Output that cannot be written is a failure in every command, unless its reader went away.
+//! Tests that every command fails if its output cannot be written, unless the program that reads
+//! the output has closed the pipe.
 
 use crate::support::{Home, home::Output};
 use std::fs::File;
 
-/// A run whose standard output is a full disk.
+/// Runs the program with a standard output that behaves like a file on a full disk.
 fn on_a_full_disk(home: &Home, args: &[&str], input: &str) -> Output {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let input = File::open(home.file("input.txt", input)).unwrap();

@@ -1,5 +1,5 @@
-//! Training on a folder of pictures with the real program: captions from names, text files and a
-//! table; runs that resume bit for bit; exported weights that draw; and fine-tuning.
+//! Tests training on a folder of pictures with the real program: captions from file names, text
+//! files and a table; resuming bit for bit; drawing with the exported weights; and fine-tuning.
 
 use crate::support::home::{Home, plain};
 use crate::support::tmux::Terminal;
@@ -7,7 +7,8 @@ use image::{Rgba, RgbaImage};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Ten concepts with three drawings each, in every kind of file and with every kind of caption.
+/// Creates a folder with three drawings of each of ten concepts. Their file formats differ, and so
+/// do the ways in which they are captioned. Returns the path of the folder.
 pub fn drawings(home: &Home) -> PathBuf {
     let folder = home.path().join("my drawings");
     fs::create_dir_all(folder.join("ink")).unwrap();
@@ -71,7 +72,7 @@ fn picture(thing: u32, drawing: u32, clear: bool) -> RgbaImage {
     })
 }
 
-/// Trains a phase on a folder; returns the messages.
+/// Trains a phase on a folder of pictures, and returns the messages on standard error.
 pub fn trained(home: &Home, phase: &str, (data, run): (&Path, &Path), more: &[&str]) -> String {
     let (data, run) = (data.to_str().unwrap(), run.to_str().unwrap());
     let args = [
@@ -234,7 +235,7 @@ fn a_folder_that_nothing_can_be_learned_from_is_answered_in_a_sentence() {
     assert!(sentence().contains("no column file_name"));
 }
 
-/// A live view shows the run; a key ends it properly, and the same command resumes it.
+/// The live view shows a run, a key stops the run properly, and the same command resumes the run.
 #[test]
 fn a_run_is_watched_on_a_screen_and_ended_by_a_key() {
     let home = Home::with_encoder();

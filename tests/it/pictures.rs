@@ -1,5 +1,5 @@
-//! Pictures in the story: drawn by the real program with tiny weights, saved and undone, and what
-//! happens when their files are damaged or missing.
+//! Tests pictures in the story with the real program and tiny weights: drawing, saving and undoing
+//! pictures, and what happens when their files are damaged or missing.
 
 use crate::interop::epubcheck;
 use crate::support::home::plain;
@@ -301,7 +301,8 @@ fn a_private_session_keeps_pictures_in_memory() {
     assert!(!home.sessions().exists());
 }
 
-/// Every export shows or mentions the picture, and can still be imported.
+/// Checks how the exports show or mention a picture, and that the exported text can be imported
+/// again.
 #[test]
 fn exports_show_pictures() {
     let home = Home::with_encoder();
@@ -344,7 +345,7 @@ fn exports_show_pictures() {
     assert!(told(&home.recovered("again").story).contains("The fox ran."));
 }
 
-/// epubcheck finds no fault with an e-book with pictures.
+/// Checks that an e-book with pictures is valid according to epubcheck.
 #[test]
 fn an_e_book_with_pictures_is_valid() {
     let home = Home::with_encoder();
@@ -365,7 +366,7 @@ fn an_e_book_with_pictures_is_valid() {
 }
 
 /// In a real terminal, a picture is drawn, shown as half-blocks, scrolled, undone, and shown again
-/// after a restart; none of the terminal's answers appears in the input line.
+/// after a restart. The terminal's answers to queries never appear in the input line.
 #[test]
 fn a_terminal_shows_pictures_on_the_page() {
     let terminal = Terminal::start_in(

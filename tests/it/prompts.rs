@@ -1,4 +1,4 @@
-//! Voices and templates, written with the real default model.
+//! Tests voices and prompt templates with the real default model.
 
 use crate::support::Home;
 use illumine::store::prompts::SHIPPED;

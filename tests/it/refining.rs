@@ -1,5 +1,5 @@
-//! The refiner and the critic compared with PyTorch (tests/peers/illuminator/fixture.py), and the
-//! phase that trains them.
+//! Compares the refiner and the critic with PyTorch (tests/peers/illuminator/fixture.py), and tests
+//! the phase that trains them.
 
 use crate::support::perceptual_path;
 use crate::training::{
@@ -36,7 +36,7 @@ fn waves(shape: &[usize], step: f64, size: f64) -> Tensor {
     Tensor::from_vec(wave.collect(), shape, &CPU).unwrap()
 }
 
-/// A network whose weights follow a sine wave.
+/// Creates a network whose weights are the values of a sine wave.
 fn network<N>(new: impl FnOnce(&Weights) -> Result<N>) -> N {
     let (network, variables) = trainable(Tensors::new(), 1, &CPU, new).unwrap();
     for (name, var) in variables.iter() {

@@ -1,4 +1,5 @@
-//! `illumine repl` in a pipe: what each line does, and what the journal contains afterwards.
+//! Tests `illumine repl` with piped input: what each line does, and what the journal contains
+//! afterwards.
 
 use crate::support::{Home, Output, home::plain};
 use serde_json::Value;
@@ -14,7 +15,7 @@ fn repl(home: &Home, lines: &str) -> Output {
     output
 }
 
-/// The typed text, without the space that may join it to the story.
+/// The texts that the writer typed, without the spaces that may join them to the story.
 fn typed(story: &Story) -> Vec<&str> {
     let people = story
         .nodes()

@@ -1,4 +1,4 @@
-//! `illumine replay` with the real default model.
+//! Tests `illumine replay` with the real default model.
 
 use crate::support::{Home, Output, home::plain};
 use serde_json::Value;
@@ -200,7 +200,8 @@ fn a_recorded_session_passes_its_own_script() {
         .expect(2);
 }
 
-/// The 60 cases of crates/replay/tests/promptfoo with the echo instead of a model.
+/// Runs the 60 cases of crates/replay/tests/promptfoo with an echo of the prompt instead of a
+/// model, and compares the verdicts and scores with promptfoo's.
 #[test]
 fn imported_cases_have_the_verdicts_and_scores_of_promptfoo() {
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! Tests `illumine replay` with many cases and a fake server.
+//! Tests `illumine replay` with many cases and a fake model server.
 
 use crate::support::Home;
 use crate::support::case_server::{Answer, CaseServer, TEXT};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A script with cases `p0`, `p1`, …, of which every tenth fails.
+/// Writes a script with cases named `p0`, `p1`, and so on. Every tenth case fails.
 fn script(home: &Home, count: usize) {
     let case = |at: usize| {
         let wrong = if at.is_multiple_of(10) { "never " } else { "" };
@@ -30,7 +30,7 @@ fn objects(text: &[u8]) -> Vec<Value> {
         .collect()
 }
 
-/// The objects without what names the server.
+/// Parses JSON objects and removes the fields that depend on the server's address.
 fn without_address(text: &[u8]) -> Vec<Value> {
     let mut objects = objects(text);
     for object in objects.iter_mut().filter_map(Value::as_object_mut) {

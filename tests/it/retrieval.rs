@@ -1,4 +1,5 @@
-//! Retrieval of old passages and lore, with the real encoder and a model with a short context.
+//! Tests the retrieval of old passages and lore, with the real sentence encoder and a model with a
+//! short context.
 
 use crate::support::talker::talker;
 use crate::support::{Home, Output, home::plain};

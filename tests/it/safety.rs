@@ -1,4 +1,5 @@
-//! Ways to recover a session: from its copies, its backups, and a damaged journal.
+//! Tests the ways to recover a session: from conflicting copies, from backups, and from a damaged
+//! journal.
 
 use crate::support::Home;
 use std::fs;

@@ -10,8 +10,9 @@ use std::sync::mpsc;
 /// An API key that must not be saved, logged or shown anywhere.
 const KEY: &str = "sk-planted-9f8e7d6c5b4a";
 
-/// Starts a server that answers like llama-server, with a text in these pieces, and returns its
-/// address. If `ends` is false, the event that marks the end of the text is missing.
+/// Starts a server that answers like llama-server with a text in the given pieces. Returns the
+/// address of the server. If `ends` is false, the server omits the event that marks the end of the
+/// text.
 fn llama_server(pieces: &'static [&'static str], ends: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let root = format!("http://{}", listener.local_addr().unwrap());
@@ -61,7 +62,8 @@ fn reply(stream: &mut TcpStream, status: &str, body: &str) {
     );
 }
 
-/// All bytes of the files below a folder, except links.
+/// The contents of all files in a folder and its subfolders, one after the other. Links are not
+/// followed.
 fn all_files(folder: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
@@ -170,7 +172,8 @@ fn offline_means_no_server_either() {
     assert!(!secret.stderr.contains("hunter2"), "{}", secret.stderr);
 }
 
-/// A proxy that answers in place of every server. Returns its address, and the requested hosts.
+/// Starts a proxy that answers requests instead of passing them on. Returns the address of the
+/// proxy and a channel that receives the requested hosts.
 fn proxy() -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let root = format!("http://{}", listener.local_addr().unwrap());

@@ -1,17 +1,19 @@
-//! However the program ends, the session reopens with the text that was on the screen.
+//! Tests that a session reopens with the text that was on the screen, however the program ended.
 
 use crate::support::Home;
 use std::time::Duration;
 use story::{Node, Status};
 
-/// The maximum length in bytes of a token of the default model; a kill may lose one token.
+/// The maximum length in bytes of a token of the default model. Killing the program may lose one
+/// token.
 const PIECE: usize = 48;
 
 fn last(home: &Home) -> Node {
     home.recovered("s").story.nodes().last().unwrap().clone()
 }
 
-/// Checks that the saved text is the printed text, except for the last piece.
+/// Checks that the saved text is the printed text. The last piece may be missing from one of the
+/// two.
 #[track_caller]
 fn kept(printed: &[u8], node: &Node) {
     let printed = std::str::from_utf8(printed).unwrap().trim_end_matches('\n');

@@ -1,17 +1,18 @@
-//! The editor in a real terminal, with the real model: checks the screen and the files on disk.
+//! Tests the editor in a real terminal, with the real model: checks the screen and the files on
+//! disk.
 //!
-//! Seeds are fixed and the kernels agree on every processor, so the screens are reproducible; the
-//! snapshots leave out only speeds.
+//! The screens are reproducible, because seeds are fixed and the kernels have the same results on
+//! every processor. The snapshots leave out only speeds and the names of kernels.
 
 use crate::support::Home;
 use crate::support::tmux::{Terminal, passage};
 use insta::assert_snapshot;
 
-/// The names of kernel families, on which results do not depend.
+/// The names of the kernel families. Results do not depend on the kernel family.
 const KERNELS: [&str; 5] = ["amx", "avx512vnni", "avxvnni", "avx2", "portable"];
 
-/// A screen without the parts that differ between runs or machines: speeds, kernels, and blank
-/// space around them.
+/// Removes the parts of a screen that differ between runs or machines: speeds, the names of kernel
+/// families, and the blank space around them.
 fn steady(screen: &str) -> String {
     let word = |word: &str| match word.parse::<f64>() {
         Ok(_) if word.contains('.') => "N".to_string(),
@@ -247,7 +248,8 @@ fn tomorrow_the_story_is_there() {
     first.wait_for("1/2");
 }
 
-/// From the first words to branches and back: a writer's keys, and the screen after each.
+/// Types a writer's keys, from the first words of a story to branches and back, and checks the
+/// screen after each step.
 #[test]
 fn a_story_is_drafted_branched_edited_and_undone() {
     let args = ["--seed", "5", "-n", "12"];

@@ -1,5 +1,6 @@
-//! Training: every gradient against finite differences, runs that resume bit for bit, and the whole
-//! path from pictures to drawing, at sizes that take seconds.
+//! Tests training, at sizes that take only seconds. The tests compare every gradient with finite
+//! differences, check that training resumes bit for bit, and go the whole way from pictures to
+//! drawing.
 
 use base::progress::Unobserved;
 use candle_core::{D, Device, Result, Tensor, Var};
@@ -40,8 +41,8 @@ fn tiny() -> Config {
     Config::parse(json).unwrap()
 }
 
-/// Checks the gradient of every variable in turn: compares the loss's slope along a direction with
-/// the difference of two losses.
+/// Checks the gradient of every variable in turn. The slope of the loss along a direction, computed
+/// from the gradient, must agree with the difference between two losses.
 pub fn check<N>(new: impl FnOnce(&Weights) -> Result<N>, loss: impl Fn(&N) -> Result<Tensor>) {
     let (network, variables) = trainable(Tensors::new(), 3, &CPU, new).unwrap();
     let mut rng = Rng::new(5);
@@ -89,13 +90,14 @@ fn conditioning(config: &Config, rng: &mut Rng) -> Conditioning {
     }
 }
 
-/// A randomly weighted sum of all values, so that parts of the output do not cancel out.
+/// A sum of all values with random weights, so that parts of the output do not cancel out.
 pub fn weighed(x: &Tensor) -> Result<Tensor> {
     let weights = noise(x.dims(), &mut Rng::new(11), &CPU)?;
     (x * weights)?.sum_all()? * 0.1
 }
 
-/// Compares an operation's gradient along a direction with a finite difference, to within 1%.
+/// Checks an operation's gradient. The slope along a direction, computed from the gradient, must
+/// agree with a finite difference to within about 1%.
 fn op(name: &str, x: &Tensor, f: &dyn Fn(&Tensor) -> Result<Tensor>) {
     let var = Var::from_tensor(x).unwrap();
     let loss = |x: &Tensor| weighed(&f(x).unwrap()).unwrap();
@@ -115,7 +117,7 @@ fn op(name: &str, x: &Tensor, f: &dyn Fn(&Tensor) -> Result<Tensor>) {
     );
 }
 
-/// Exports a run from its own checkpoints only.
+/// Exports the weights of a run from the run's own checkpoints only.
 pub fn export_run(run: &Path, out: &Path, dataset: &Dataset, embeddings: &[f32]) {
     let what = Export {
         run,
@@ -247,7 +249,8 @@ fn gradients_of_the_token_transformer_agree_with_differences() {
     check(|w| TokenTransformer::new(w, &config), loss);
 }
 
-/// Two concepts in two styles: a red disc and a blue bar, filled or as outlines, some moved.
+/// A dataset of two concepts, a red disc and a blue bar, each in two styles (filled and as an
+/// outline) and at several positions.
 pub fn pictures() -> Dataset {
     let concept = |label: &str| Concept {
         label: label.into(),
@@ -282,7 +285,7 @@ fn drawing(thing: u32, outline: bool, moved: i32) -> Vec<u8> {
     pixels
 }
 
-/// Made-up embeddings, similar for one concept.
+/// Made-up embeddings of the captions. All captions of one concept have the same embedding.
 pub fn words(pictures: &Dataset) -> Vec<f32> {
     let mut all = Vec::new();
     for caption in captions(pictures) {
@@ -332,7 +335,7 @@ pub fn plan(folder: &Path, config: &Config, steps: u64) -> Plan {
     }
 }
 
-/// Runs a phase to `steps` and returns the losses on the way.
+/// Trains a phase to the last step of its plan, and returns the loss of each step.
 pub fn train(phase: &mut dyn Phase, plan: &Plan) -> Vec<f64> {
     let mut losses = Vec::new();
     let end = run(phase, plan, &CPU, &Unobserved, &mut |event| {
@@ -344,8 +347,8 @@ pub fn train(phase: &mut dyn Phase, plan: &Plan) -> Vec<f64> {
     losses
 }
 
-/// Checks that a phase resumes bit for bit; `new` creates it again, as a restart of the program
-/// does.
+/// Checks that a phase resumes bit for bit. `new` creates the phase again, as happens when the
+/// program is restarted.
 pub fn resumes<P: Phase>(folder: &Path, config: &Config, new: impl Fn() -> P) {
     let (whole, parts) = (folder.join("whole"), folder.join("parts"));
     let phase = new().name();
@@ -356,7 +359,7 @@ pub fn resumes<P: Phase>(folder: &Path, config: &Config, new: impl Fn() -> P) {
     assert_eq!(bytes(&whole), bytes(&parts), "{phase}");
 }
 
-/// The input for every phase in these tests.
+/// The input that every phase has in these tests.
 pub fn input<'a>(batches: &'a Batches<'a>, config: &'a Config) -> PhaseInput<'a> {
     PhaseInput {
         batches,
@@ -378,7 +381,7 @@ fn averaged(parts: &mut Parts) -> Autoencoder {
     }
 }
 
-/// An untrained encoder and generator.
+/// Creates an untrained encoder and generator.
 pub fn untrained(batches: &Batches, config: &Config) -> Autoencoder {
     let input = input(batches, config);
     let mut start = ReconstructPhase::new(input, Autoencoder::default(), None).unwrap();
@@ -458,8 +461,8 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
     assert!(matches!(error.unwrap_err(), TrainError::Checkpoint(..)));
 }
 
-/// All steps from pictures to drawing, with too little training to learn more than where the ink
-/// is.
+/// Goes through all steps from pictures to drawing. The training is too short for the networks to
+/// learn more than where the ink is.
 #[test]
 fn what_was_trained_can_be_exported_and_draws() {
     let folder = tempfile::tempdir().unwrap();

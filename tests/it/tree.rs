@@ -1,4 +1,5 @@
-//! Random sequences of a writer's actions on a story, undone, redone, and reloaded from disk.
+//! Tests random sequences of a writer's actions on a story: undoes and redoes the actions, and
+//! reloads the story from its journal.
 
 use illumine::store::recover_journal;
 use proptest::prelude::*;
@@ -9,7 +10,8 @@ use story::record::{
 };
 use story::{Author, Node, NodeId, Picture, Place, Record, Status, Story, edit};
 
-/// An action by a writer; the numbers choose among the existing passages and places.
+/// An action by a writer. Numbers that stand for passages and places select among the existing
+/// ones.
 #[derive(Clone, Debug)]
 enum Deed {
     Write(String),
@@ -27,10 +29,10 @@ enum Deed {
     Keep,
     Hide(usize),
     Mark(u8),
-    /// Draws a picture: a version of the last picture if the bool is true, otherwise a new picture
-    /// at the passage with this number.
+    /// Draws a picture. If the bool is true, the picture is a new version of the last picture;
+    /// otherwise it is a separate picture at the passage that the number selects.
     Draw(usize, bool),
-    /// Puts another picture on the page.
+    /// Shows the picture that the number selects on the page, in place of its other versions.
     Show(usize),
     Memory(String),
     Note(usize),
@@ -70,7 +72,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-/// A story, and all records that produced it.
+/// A story, and all records that produced the story.
 #[derive(Default)]
 struct Book {
     story: Story,
@@ -91,7 +93,7 @@ impl Book {
         self.take(Record::Step(Step { why, changes }));
     }
 
-    /// Adds a passage by the model at a place.
+    /// Adds a passage by the model, with its text in pieces, after the place `place`.
     fn generate(&mut self, place: Place, pieces: &[String]) -> NodeId {
         let id = self.story.next_id();
         self.take(Record::Node(Node {
@@ -134,7 +136,7 @@ impl Book {
         pictures.map(|node| node.id).collect()
     }
 
-    /// Puts a picture on the page in place of its other versions.
+    /// Shows a picture on the page in place of the picture's other versions.
     fn show(&mut self, id: NodeId) {
         let others = self
             .story

@@ -1,4 +1,4 @@
-//! `illumine write`: one prompt in, one passage out.
+//! Tests `illumine write`, which writes one passage for one prompt.
 
 use crate::support::{Home, loaded};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Tests the keys.
+//! Tests what the keys do.
 
 use super::*;
 

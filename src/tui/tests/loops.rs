@@ -4,7 +4,7 @@ use super::*;
 use crate::editor::{Editor, EditorError};
 use std::cell::Cell;
 
-/// Draws into a buffer and counts frames.
+/// A display for tests, which draws into a buffer and counts the frames.
 struct Stand {
     terminal: Terminal<TestBackend>,
     frames: usize,
@@ -56,8 +56,8 @@ fn press(code: KeyCode, modifiers: KeyModifiers) -> Input {
     Input::Terminal(TerminalEvent::Key(KeyEvent::new(code, modifiers)))
 }
 
-/// Runs the loop on inputs that are all sent beforehand, until it ends by itself. Returns the
-/// reason.
+/// Runs the event loop until it ends by itself, on inputs that are all sent beforehand. Returns the
+/// reason for the end.
 fn attended(
     app: &mut App,
     events: &Receiver<Reply>,

@@ -64,7 +64,7 @@ fn end(story: &mut Story, node: NodeId, status: Status) {
     );
 }
 
-/// Adds a picture after the head and puts it on the page.
+/// Adds a picture after the head of the story and shows the picture on the page.
 fn draw(story: &mut Story, wide: bool) -> NodeId {
     let (id, parent) = (story.next_id(), story.head());
     let picture = Picture {
@@ -172,8 +172,9 @@ fn a_passage_flows_on_in_its_own_ink() {
     assert_eq!(rows[1], [("cold", TextRole::Model)]);
 }
 
-/// The cost of a frame must not grow with the story: a thousand passages in one paragraph, the last
-/// one streaming. The cost is counted in re-wrapped bytes, since tests have no clock.
+/// The cost of a frame must not grow with the length of the story. The story of this test has a
+/// thousand passages in one paragraph, and the last passage is still streaming in. The cost is
+/// measured in re-wrapped bytes, since tests have no clock.
 #[test]
 fn a_growing_passage_wraps_only_its_own_rows() {
     let mut story = Story::default();

@@ -1,4 +1,4 @@
-//! Snapshots of the screen with colours.
+//! Snapshot tests of the screen, including its colours.
 
 use super::*;
 use story::picture::{DrawnPicture, Layer, PictureProvenance};
@@ -202,7 +202,7 @@ fn no_size_is_too_small() {
     }
 }
 
-/// Four colours on a transparent background.
+/// A picture with a square of four colours on a transparent background.
 fn four_colours() -> Layer {
     let pixel = |at: usize| {
         let (x, y) = (at % 64, at / 64);
@@ -220,7 +220,7 @@ fn four_colours() -> Layer {
     }
 }
 
-/// Simulates the engine's answer to a drawing command.
+/// Simulates the engine's answer to a command that draws one picture for each prompt.
 fn drawn(desk: &mut Desk, prompts: &[&str]) {
     let node = desk.app.studio.story().next_id();
     let drawing = |prompt: &&str| DrawnPicture {

@@ -1,8 +1,9 @@
-//! A value over time, reduced to a few points, each of which is the mean of several steps.
+//! The curve of a value over time, reduced to a limited number of points. Each point is the mean of
+//! the value over several steps.
 
-/// The maximum number of points: more than any screen has columns.
+/// The maximum number of points in a curve; this is more than any screen has columns.
 const POINTS: usize = 512;
-/// The decay of the moving average.
+/// The weight of the previous average in each update of the moving average.
 const KEEP: f64 = 0.95;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -11,7 +12,7 @@ pub struct Curve {
     points: Vec<f64>,
     /// The number of steps per point.
     each: u32,
-    /// The sum and the count of the values since the last point.
+    /// The sum of the values since the last point, and the number of these values.
     open: (f64, u32),
     smooth: f64,
 }
@@ -43,13 +44,13 @@ impl Curve {
         }
     }
 
-    /// The smoothed value.
+    /// The moving average of the value.
     pub fn smooth(&self) -> f64 {
         self.smooth
     }
 
-    /// A bar for each of `width` intervals (fewer if there are fewer points), scaled from the
-    /// lowest to the highest value.
+    /// Draws the curve as at most `width` bars. The lowest value has the lowest bar, and the
+    /// highest value has the highest bar.
     pub fn bars(&self, width: usize) -> String {
         let count = self.points.len().min(width);
         let at = |column: usize| column * self.points.len() / count.max(1);

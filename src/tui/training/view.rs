@@ -1,4 +1,4 @@
-//! The state of the live view and how to draw it.
+//! The state of the live view, and the functions that draw this state.
 
 use super::super::gallery::Gallery;
 use super::super::half_blocks::PictureSlot;
@@ -14,21 +14,21 @@ use ratatui::style::{Color, Style};
 use std::time::Duration;
 use story::NodeId;
 
-/// The left margin in columns, as in the story.
+/// The width of the left margin in columns.
 const LEFT: u16 = 3;
-/// The number of warnings kept on the screen.
+/// The maximum number of warnings on the screen. Older warnings are not shown.
 const SAID: usize = 3;
 
 pub struct View {
     run: Run,
     colour: bool,
     gallery: Gallery,
-    /// The time since the view opened.
+    /// The current time, measured from the opening of the live view.
     pub(super) now: Duration,
     /// Whether the user has asked to stop.
     pub(super) stopping: bool,
     step: u64,
-    /// The first step shown and its time, from which the speed is computed.
+    /// The number and the time of the first step, from which the speed is computed.
     first: Option<(u64, Duration)>,
     /// The time of the latest step.
     last: Duration,
@@ -40,7 +40,7 @@ pub struct View {
 
 struct Sheet {
     number: NodeId,
-    /// The step of the sheet.
+    /// The training step after which the sheet was drawn.
     step: u64,
     file: PictureSource,
     width: u32,
@@ -96,12 +96,12 @@ impl View {
         }
     }
 
-    /// The messages that should outlast the screen.
+    /// The warnings, to be printed after the screen has closed.
     pub(super) fn into_remarks(self) -> Vec<String> {
         self.said
     }
 
-    /// Examples per second, once two steps are known.
+    /// The speed in examples per second; None until the second step has ended.
     fn pace(&self) -> Option<f64> {
         let (first, began) = self.first?;
         let seconds = self.last.checked_sub(began)?.as_secs_f64();
@@ -153,7 +153,8 @@ impl View {
         self.draw_sheet(free, buffer);
     }
 
-    /// The progress, for example "step 1,234 of 10,000 ━━━━━━╌╌╌╌ 12 %".
+    /// The progress of the run as a line of text, for example "step 1,234 of 10,000 ━━━━━━╌╌╌╌ 12
+    /// %".
     fn progress(&self, width: u16) -> String {
         let (done, all) = (self.step, self.run.steps.max(1));
         let words = format!("step {} of {} ", thousands(done), thousands(all));
@@ -180,7 +181,8 @@ impl View {
         parts.join(" · ")
     }
 
-    /// Draws warnings and keys at the bottom, and returns their first row.
+    /// Draws the warnings and the help on keys at the bottom of the screen. Returns the first row
+    /// that they occupy.
     fn bottom(&self, inner: Rect, buffer: &mut Buffer) -> u16 {
         let help = match self.stopping {
             true => {
@@ -203,7 +205,8 @@ impl View {
         top
     }
 
-    /// Draws the latest sample sheet as large as possible, with its step.
+    /// Draws the latest sample sheet as large as possible, below a line with the number of its
+    /// step.
     fn draw_sheet(&mut self, area: Rect, buffer: &mut Buffer) {
         let Some(sheet) = &self.sheet else {
             return;
@@ -242,7 +245,7 @@ impl View {
     }
 }
 
-/// 1234567 as "1,234,567".
+/// Formats a number with thousands separators, for example "1,234,567".
 fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -255,7 +258,7 @@ fn thousands(number: u64) -> String {
     text
 }
 
-/// Seconds as hours and minutes.
+/// Formats a number of seconds as hours and minutes.
 pub fn clock(seconds: f64) -> String {
     let minutes = (seconds / 60.0).ceil() as u64;
     match minutes {

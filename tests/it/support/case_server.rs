@@ -1,5 +1,5 @@
-//! A fake vLLM server for runs of many cases: keeps connections open, counts the requests for each
-//! prompt, and fails as a test requires.
+//! A fake vLLM server for tests with many cases. The server keeps connections open, counts the
+//! requests for each prompt, and fails in the ways that a test requires.
 
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -9,32 +9,33 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How the server answers a request for a text.
+/// How the fake server answers a request for a text.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer {
-    /// A text, after this delay.
+    /// The server sends a text after this delay.
     Text(Duration),
-    /// A text that ends with the number of earlier requests with the same prompt.
+    /// The server sends a text that ends with the number of earlier requests with the same prompt.
     Numbered,
-    /// A status with an empty body, and a `Retry-After`, if any.
+    /// The server sends an HTTP status with an empty body, and a `Retry-After` header if there is a
+    /// value for this header.
     Status(u16, Option<&'static str>),
-    /// Headers that announce more text than is sent.
+    /// The server announces a longer text in its headers than it sends.
     Cut,
-    /// The connection closes without an answer.
+    /// The server closes the connection without an answer.
     Closed,
-    /// An HTML page instead of JSON.
+    /// The server sends an HTML page instead of JSON.
     Page,
-    /// No answer, for longer than any time limit.
+    /// The server sends nothing for longer than any time limit.
     Silence,
 }
 
-/// A text without delay.
+/// The answer with a text that is sent without delay.
 pub const TEXT: Answer = Answer::Text(Duration::ZERO);
 
 /// The requests that a server has received.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// The times of the requests for each prompt.
+    /// For each prompt, the times at which requests with this prompt arrived.
     pub asked: HashMap<String, Vec<Instant>>,
     pub bodies: Vec<Value>,
     pub in_flight: usize,
@@ -47,8 +48,8 @@ pub struct CaseServer {
 }
 
 impl CaseServer {
-    /// Starts a server. `answer` receives the prompt and the number of earlier requests with the
-    /// same prompt.
+    /// Starts a server. For each request, `answer` receives the prompt and the number of earlier
+    /// requests with the same prompt, and returns how to answer.
     pub fn start(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> CaseServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let root = format!("http://{}", listener.local_addr().unwrap());
@@ -68,7 +69,7 @@ impl CaseServer {
     }
 }
 
-/// Answers one request on a connection; None closes the connection.
+/// Answers one request on a connection. Returns None if the connection must be closed.
 fn serve(
     stream: &TcpStream,
     answer: &dyn Fn(&str, usize) -> Answer,
@@ -171,7 +172,8 @@ fn text(
     answered
 }
 
-/// The words of a prompt as tokens, each with the log-probability -1.
+/// The answer to an echo request. The words of the prompt are its tokens, and each token has the
+/// log-probability -1.
 fn echo(prompt: &str) -> String {
     let starts = prompt.match_indices(' ').map(|(at, _)| at);
     let mut places: Vec<usize> = [0].into_iter().chain(starts).collect();

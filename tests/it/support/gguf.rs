@@ -6,14 +6,14 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Metadata of a GGUF file.
+/// A value in the metadata of a GGUF file.
 pub enum Value<'a> {
     Number(u32),
     Text(&'a str),
     Texts(&'a [&'a str]),
 }
 
-/// A file with this metadata and no tensors.
+/// Builds a GGUF file with this metadata and no tensors.
 pub fn file(metadata: &[(&str, Value)]) -> Vec<u8> {
     let mut bytes = b"GGUF".to_vec();
     bytes.extend(3u32.to_le_bytes());
@@ -46,10 +46,11 @@ fn put(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.as_bytes());
 }
 
-/// The context size of the model of [`short_context`].
+/// The context size in tokens of the model that [`short_context`] creates.
 pub const SHORT: usize = 256;
 
-/// The default model with a context of [`SHORT`] tokens, so that tests soon reach the end of it.
+/// Creates a copy of the default model with a context of [`SHORT`] tokens, so that tests soon reach
+/// the end of the context. Returns the path of the copy.
 pub fn short_context() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     let make = || {
@@ -67,7 +68,7 @@ pub fn short_context() -> PathBuf {
     PATH.get_or_init(make).clone()
 }
 
-/// Overwrites a number or the beginning of a text in the metadata, in place.
+/// Overwrites a value in the metadata of a file in place: a number, or the beginning of a text.
 pub fn patch(path: &Path, key: &str, value: &[u8]) {
     let whole = fs::read(path).unwrap();
     let mut wanted = (key.len() as u64).to_le_bytes().to_vec();

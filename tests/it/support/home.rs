@@ -1,4 +1,5 @@
-//! A separate home folder for each test, which uses none of the user's files except the model.
+//! Creates a separate home folder for each test. The tests use none of the user's own files except
+//! the model.
 
 use super::{ILLUMINE, encoder_path, model_path};
 use illumine::store::{Recovered, recover_journal};
@@ -12,19 +13,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A child process that takes longer than this counts as hanging.
+/// The time after which a child process that is still running counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A new home folder that contains only the default model.
+/// A temporary home folder, which at first contains only the default model.
 pub struct Home(TempDir);
 
-/// A command line that has not run yet.
+/// A command line that has not been run yet, and its standard input.
 pub struct Run {
     command: Command,
     input: Vec<u8>,
 }
 
-/// The result of a run.
+/// The output and the exit status of a program that has ended.
 #[derive(Debug)]
 pub struct Output {
     pub stdout: Vec<u8>,
@@ -63,7 +64,7 @@ impl Home {
         home
     }
 
-    /// A home that also contains the sentence encoder.
+    /// Creates a home folder that also contains the sentence encoder.
     pub fn with_encoder() -> Home {
         let home = Home::new();
         let encoder = encoder_path();
@@ -82,7 +83,7 @@ impl Home {
         self.path().join(".local/share/illumine/models")
     }
 
-    /// Where the program looks for the default model.
+    /// The path at which the program looks for the default model.
     pub fn model(&self) -> PathBuf {
         let file = model_path();
         self.models()
@@ -98,12 +99,13 @@ impl Home {
         self.sessions().join(session).join("journal.jsonl")
     }
 
-    /// The session as it would be opened.
+    /// Reads a session's journal and recovers the session, as the program does when it opens a
+    /// session.
     pub fn recovered(&self, session: &str) -> Recovered {
         recover_journal(&fs::read(self.journal(session)).unwrap())
     }
 
-    /// Writes a file in this home and returns its path.
+    /// Writes a file in this home folder and returns the path of the file.
     pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -111,13 +113,13 @@ impl Home {
         path
     }
 
-    /// The program with these arguments in a clean environment: offline, on a dumb terminal, and
-    /// on one thread, since many of these run at once.
+    /// Prepares a run of the program with these arguments in a clean environment: offline, on a
+    /// dumb terminal, and with one thread, since many tests run at the same time.
     pub fn illumine(&self, args: &[&str]) -> Run {
         self.program(Path::new(ILLUMINE), args)
     }
 
-    /// Like `illumine`, for a copy of the program.
+    /// Like [`Home::illumine`], but runs the copy of the program at the path `program`.
     pub fn program(&self, program: &Path, args: &[&str]) -> Run {
         let mut command = Command::new(program);
         command
@@ -153,7 +155,8 @@ impl Run {
         self
     }
 
-    /// Limits files to this many bytes; exceeding that is an error, not a signal.
+    /// Limits the size of the files that the program writes to this many bytes. Exceeding the limit
+    /// causes a write error instead of a signal.
     pub fn file_limit(mut self, bytes: u64) -> Run {
         let limit = move || {
             // SAFETY: plain system calls on our own data, allowed between fork and exec.
@@ -174,8 +177,8 @@ impl Run {
         self
     }
 
-    /// Runs the program: writes the input to standard input, closes that, and waits until the
-    /// program exits.
+    /// Runs the program: writes the input to standard input, closes standard input, and waits until
+    /// the program exits.
     pub fn run(self) -> Output {
         let input = self.input.clone();
         let mut live = self.start();
@@ -187,7 +190,7 @@ impl Run {
         output
     }
 
-    /// Starts the program and leaves its input open.
+    /// Starts the program and leaves its standard input open.
     pub fn start(mut self) -> Live {
         // A shell's background job ignores Ctrl+C, and so do its children.
         let hear = || {
@@ -210,7 +213,7 @@ impl Run {
         }
     }
 
-    /// Like `run`, but `set` may give the program another standard input, output or error.
+    /// Like [`Run::run`], but `set` can redirect the program's standard input, output or error.
     pub fn with(mut self, set: impl FnOnce(&mut Command)) -> Output {
         self.command
             .stdin(Stdio::null())
@@ -237,18 +240,19 @@ impl Live {
         input.write_all(b"\n").unwrap();
     }
 
-    /// Waits until standard output has at least this many bytes, and returns them.
+    /// Waits until the program has written at least `bytes` bytes to standard output. Returns
+    /// everything that the program has written there.
     pub fn printed(&mut self, bytes: usize) -> Vec<u8> {
         self.stdout.until(|held| held.len() >= bytes)
     }
 
-    /// Waits until standard error contains this text.
+    /// Waits until the program has written this text to standard error.
     pub fn complained(&mut self, part: &str) {
         let has = |held: &[u8]| String::from_utf8_lossy(held).contains(part);
         self.stderr.until(has);
     }
 
-    /// Lifts [`Run::file_limit`].
+    /// Removes the limit that [`Run::file_limit`] set.
     pub fn lift_file_limit(&self) {
         let id = self.child.id() as i32;
         // SAFETY: plain system calls on our own data.
@@ -302,7 +306,8 @@ impl Output {
         std::str::from_utf8(&self.stdout).unwrap()
     }
 
-    /// Asserts this exit code; otherwise the test fails with all of the program's output.
+    /// Asserts that the program exited with this code. If not, the test fails with all of the
+    /// program's output.
     #[track_caller]
     pub fn expect(self, code: i32) -> Output {
         assert_eq!(
@@ -315,7 +320,8 @@ impl Output {
         self
     }
 
-    /// Asserts that the run failed with this code and one plain sentence, and returns the sentence.
+    /// Asserts that the program exited with this code and wrote one plain sentence to standard
+    /// error. Returns the sentence.
     #[track_caller]
     pub fn sentence(self, code: i32) -> String {
         let output = self.expect(code);
@@ -332,7 +338,8 @@ impl Output {
     }
 }
 
-/// Asserts that standard error is readable: no panic and no escape sequence.
+/// Asserts that a text from standard error is readable: it contains no panic message and no escape
+/// sequence.
 #[track_caller]
 pub fn plain(said: &str) {
     for word in [
@@ -357,7 +364,8 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Waits for a child process to end; one that hangs is killed and fails the test.
+/// Waits until a child process exits. If the process is still running after `limit`, kills the
+/// process and fails the test.
 fn wait(child: &mut Child, limit: Duration) -> ExitStatus {
     let until = Instant::now() + limit;
     loop {
@@ -380,7 +388,7 @@ impl Drop for Live {
     }
 }
 
-/// A pipe that is read as it fills.
+/// The output of a child process, which a thread reads as the output arrives.
 struct Stream {
     pieces: Receiver<Vec<u8>>,
     held: Vec<u8>,

@@ -1,5 +1,5 @@
-//! Shared by the tests: the real default model, small ones with random weights, and home folders
-//! and terminals to run the program in.
+//! Helpers for the tests: the real default model, small models with random weights, and home
+//! folders and terminals in which to run the program.
 
 #[allow(dead_code, reason = "crates/llm uses the rest of it")]
 #[path = "../../../crates/llm/tests/it/support/bodies.rs"]
@@ -24,12 +24,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The program under test.
+/// The path of the program under test.
 pub const ILLUMINE: &str = env!("CARGO_BIN_EXE_illumine");
 
-/// Reports on standard error that a test, or part of it, did not run; with `ILLUMINE_NO_SKIP=1`,
-/// fails instead. Writes to the stream itself, which the harness does not capture, so that a runner
-/// can count these lines.
+/// Reports on standard error that a test, or part of a test, did not run. If `ILLUMINE_NO_SKIP` is
+/// 1, fails the test instead. The report is written to the stream directly, which the test harness
+/// does not capture, so that a runner can count such reports.
 pub fn skip(reason: &str) {
     let strict = std::env::var("ILLUMINE_NO_SKIP").is_ok_and(|value| value == "1");
     assert!(!strict, "skipped, which ILLUMINE_NO_SKIP forbids: {reason}");
@@ -38,19 +38,21 @@ pub fn skip(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
 }
 
-/// The default model's file, downloaded and stored as for a user.
+/// The path of the default model's file, which the program downloads and stores in the same way as
+/// for a user.
 pub fn model_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| fetch(None)).clone()
 }
 
-/// The sentence encoder's file, downloaded and stored in the same way.
+/// The path of the sentence encoder's file, which the program downloads and stores in the same way
+/// as for a user.
 pub fn encoder_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| fetch(Some("all-minilm-l6-v2"))).clone()
 }
 
-/// The file of the network that extracts features of pictures.
+/// The path of the file of the network that extracts features from pictures.
 #[cfg(feature = "train")]
 pub fn extractor_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
@@ -58,7 +60,7 @@ pub fn extractor_path() -> PathBuf {
         .clone()
 }
 
-/// The file of the network for the perceptual loss.
+/// The path of the file of the network that the perceptual loss uses.
 #[cfg(feature = "train")]
 pub fn perceptual_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
@@ -66,14 +68,15 @@ pub fn perceptual_path() -> PathBuf {
         .clone()
 }
 
-/// The file of the upscaler.
+/// The path of the upscaler's file.
 #[cfg(feature = "train")]
 pub fn enlarger_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| fetch(Some("esrgan-slim"))).clone()
 }
 
-/// The path of the model with this name, or of the default model.
+/// Downloads the model with this name, or the default model if there is no name. Returns the path
+/// of the model's file.
 fn fetch(name: Option<&str>) -> PathBuf {
     let pull = Command::new(ILLUMINE)
         .args(["models", "pull"])
@@ -99,7 +102,7 @@ fn fetch(name: Option<&str>) -> PathBuf {
     PathBuf::from(model["path"].as_str().unwrap())
 }
 
-/// The default model, loaded on the CPU.
+/// Loads the default model on the CPU.
 pub fn loaded() -> Loaded {
     let place = Place {
         device: DeviceChoice::Cpu,

@@ -1,14 +1,14 @@
-//! A tiny model that generates nonsense quickly: random weights over a vocabulary of bytes. It is
-//! for tests that run a model many times and do not depend on its text.
+//! A tiny model that generates nonsense quickly, with random weights and a vocabulary of bytes. It
+//! is for tests that run a model many times and do not depend on the generated text.
 
 use super::bodies::{HIDDEN, SHAPE, Shape, body};
 use candle_core::quantized::gguf_file::Value;
 use tempfile::NamedTempFile;
 
-/// One token for each byte, and an end token.
+/// The number of tokens in the vocabulary: one for each byte, and one that ends the text.
 const TOKENS: usize = 257;
 
-/// Writes the model's file, with a context of `context` tokens.
+/// Writes the tiny model to a file, with a context size of `context` tokens.
 pub fn talker(context: usize) -> NamedTempFile {
     let shape = Shape { layers: 1, ..SHAPE };
     let mut tiny = body("llama", shape);
@@ -31,7 +31,8 @@ pub fn talker(context: usize) -> NamedTempFile {
     tiny.write()
 }
 
-/// The character that stands for each byte in byte-level vocabularies (GPT-2's `encoder.py`).
+/// The characters that stand for the bytes 0 to 255 in byte-level vocabularies (GPT-2's
+/// `encoder.py`).
 fn byte_names() -> Vec<char> {
     let plain = |byte: u32| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
     let mut next = 256;

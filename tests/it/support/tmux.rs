@@ -1,4 +1,4 @@
-//! The real program in a real terminal: tmux types the keys and reads the screen.
+//! Runs the real program in a real terminal: tmux types keys and reads the screen.
 
 use super::{Home, ILLUMINE};
 use std::process::Command;
@@ -6,17 +6,17 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// A terminal with illumine in it. Everything ends when it is dropped.
+/// A terminal in which illumine runs. Dropping this value ends the program and the terminal.
 pub struct Terminal {
     socket: String,
     pub home: Home,
 }
 
-/// How long to wait for expected text on the screen.
+/// The maximum time to wait for the expected text on the screen.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 impl Terminal {
-    /// Starts `illumine ARGS…` in a terminal of this size, in its own home folder.
+    /// Starts `illumine ARGS…` in a terminal of this size, with a new home folder.
     pub fn start(columns: u16, rows: u16, args: &[&str]) -> Terminal {
         Terminal::start_in(Home::new(), columns, rows, args)
     }
@@ -40,8 +40,8 @@ impl Terminal {
         self.tmux(&["respawn-pane", "-k", &self.line(args)]);
     }
 
-    /// The shell command that runs the program. The terminal stays open, so that a test can see
-    /// what the program leaves behind.
+    /// The shell command that runs the program. After the program has ended, the command keeps the
+    /// terminal open, so that a test can see what the program leaves behind.
     fn line(&self, args: &[&str]) -> String {
         let words: Vec<String> = args.iter().map(|word| format!("'{word}'")).collect();
         format!(
@@ -57,14 +57,14 @@ impl Terminal {
         self.tmux(&["send-keys", "-l", "--", text]);
     }
 
-    /// Presses keys by tmux's names: Enter, Escape, C-c, M-r …
+    /// Presses keys, given by the names that tmux uses, such as Enter, Escape, C-c and M-r.
     pub fn keys(&self, keys: &[&str]) {
         let mut words = vec!["send-keys"];
         words.extend(keys);
         self.tmux(&words);
     }
 
-    /// Pastes text as a terminal does (bracketed paste).
+    /// Pastes text in the way that a terminal does (bracketed paste).
     pub fn paste(&self, text: &str) {
         let file = self.home.path().join("paste");
         std::fs::write(&file, text).unwrap();
@@ -81,7 +81,8 @@ impl Terminal {
         self.tmux(&["capture-pane", "-p"])
     }
 
-    /// Waits until the screen passes a check; panics with the screen if it never does.
+    /// Waits until `wished` returns true for the text on the screen, and returns that text. Panics
+    /// with the text on the screen if this takes too long.
     pub fn wait(&self, what: &str, wished: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -101,7 +102,7 @@ impl Terminal {
         self.wait(text, |screen| screen.contains(text))
     }
 
-    /// Sends a signal to the program itself.
+    /// Sends a signal to the program in the terminal.
     pub fn signal(&self, name: &str) {
         let name = format!("-{name}");
         let pane = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
@@ -145,7 +146,7 @@ impl Drop for Terminal {
     }
 }
 
-/// The text of a passage in a journal's records.
+/// Puts together the text of a passage from the records of a journal.
 pub fn passage(records: &[serde_json::Value], node: u64) -> String {
     let first = records
         .iter()
@@ -157,7 +158,8 @@ pub fn passage(records: &[serde_json::Value], node: u64) -> String {
     first.into_iter().chain(pieces).map(text).collect()
 }
 
-/// Checks for tmux, which the terminal tests need, and for pkill, which ends the programs in it.
+/// Panics if tmux or pkill is not installed. The terminal tests need tmux, and pkill to send
+/// signals to the program.
 fn need_tmux() {
     static MISSING: OnceLock<Option<&str>> = OnceLock::new();
     let missing = MISSING.get_or_init(|| {
