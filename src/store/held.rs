@@ -41,7 +41,7 @@ impl HeldFiles {
         }
     }
 
-    /// Copies the held files into a folder, except those that it already has.
+    /// Copies the held files into a folder. Files that the folder already contains are skipped.
     pub(super) fn restore(&mut self, folder: &Path) {
         let missing = |path: &Path| !folder.join(path).exists();
         for (inner, file) in self.0.iter_mut().filter(|(inner, _)| missing(inner)) {
@@ -62,17 +62,17 @@ fn copy(file: &mut File, to: &Path) -> io::Result<()> {
     new.sync_all()
 }
 
-/// Whether a file beside the journal is, by its name, the original of an imported card.
+/// Whether `name`, the name of a file in a session's folder, is that of an imported character card.
 pub(super) fn is_card(name: &str) -> bool {
     name.starts_with("card")
 }
 
-/// Whether a file in the folder of pictures is a finished picture.
+/// Whether `name`, the name of a file in the folder of pictures, is that of a finished picture.
 pub(super) fn is_picture(name: &str) -> bool {
     name.ends_with(".png")
 }
 
-/// The files in a folder whose names `wanted` accepts.
+/// The paths of the files in a folder, limited to file names for which `wanted` returns true.
 pub(super) fn files_in(folder: &Path, wanted: fn(&str) -> bool) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries

@@ -1,10 +1,11 @@
-//! Imports other programs' files: character cards, lorebooks, stories, chats, plain text.
+//! Imports files of other programs: character cards, lorebooks, stories, chats and plain text.
 //!
-//! The content decides what a file is. Files are untrusted: their size is limited before anything
-//! is parsed, no length in them is trusted, and an error is one sentence. A row that cannot be used
-//! is left out without affecting the others, and a notice names it. Supported formats are those of
-//! SillyTavern, KoboldAI, NovelAI, AI Dungeon, Agnai and Risu, and character cards V1 to V3; known
-//! formats that cannot be read are refused by name.
+//! The kind of a file is determined by its content. Files are untrusted: their size is limited
+//! before anything is parsed, and no length stated in a file is trusted. An error message is one
+//! sentence. An unusable row is left out and named in a notice; the other rows are imported. The
+//! supported formats are those of SillyTavern, KoboldAI, NovelAI, AI Dungeon, Agnai and Risu, and
+//! character cards V1 to V3. A file in a known format that cannot be imported is refused with an
+//! error that names the format.
 
 mod agnai;
 mod ai_dungeon;
@@ -30,16 +31,17 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use story::import::{Import, ImportedFile, ImportedStory};
 
-/// The maximum size of a file.
+/// The maximum size of a file in bytes.
 const LARGEST: u64 = 64 << 20;
-/// The maximum size of JSON, which takes several times as much memory.
+/// The maximum size of JSON in bytes. It is lower than [`LARGEST`], since parsed JSON takes several
+/// times as much memory.
 const LARGEST_JSON: usize = 32 << 20;
-/// The maximum size of a card inside a picture or an archive.
+/// The maximum size in bytes of a card inside a picture or an archive.
 const LARGEST_CARD: u64 = 16 << 20;
-/// The maximum size of plain text.
+/// The maximum size of plain text in bytes.
 const LARGEST_TEXT: usize = 4 << 20;
 
-/// Why a file cannot be imported: one sentence that says what to do.
+/// The reason why a file cannot be imported, as one sentence. Most messages also say what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     #[error("Cannot read {path}: {source}; check its name and permissions")]
@@ -138,8 +140,8 @@ pub fn parse_file(bytes: Vec<u8>, name: &str) -> Result<ImportedFile, ImportErro
     }
 }
 
-/// Parses the cards and lorebooks in a PNG file. Returns the undamaged card in the newest format;
-/// without one, an undamaged lorebook.
+/// Parses the cards and lorebooks in a PNG file. Returns an undamaged card, preferably in the
+/// newest format. If no card is undamaged, returns an undamaged lorebook.
 fn parse_png(bytes: &[u8], name: &str) -> Result<ImportedFile, ImportError> {
     let found = png::extract(bytes)?;
     let mut wrong = None;
@@ -214,8 +216,8 @@ fn parse_string(text: &str, name: &str) -> Result<ImportedFile, ImportError> {
     Ok(found)
 }
 
-/// Whether a text is an illumine journal: one of its first lines is a record, even if lines of
-/// another file precede it.
+/// Whether a text is an illumine journal. This is the case if any of the first three lines that are
+/// not blank is a record.
 fn is_journal(text: &str) -> bool {
     const LOOKED_AT: usize = 3;
     let is_record = |line: &str| {
@@ -232,7 +234,7 @@ fn is_journal(text: &str) -> bool {
     lines.take(LOOKED_AT).any(is_record)
 }
 
-/// Parses JSON, or text that begins like JSON.
+/// Parses a text that begins with a bracket: JSON, JSON Lines, or plain text in brackets.
 fn parse_brackets(text: &str, name: &str) -> Result<ImportedFile, ImportError> {
     if tavern::is_chat(text) {
         return told(tavern::parse_chat(check_json_size(text)?)?);
@@ -252,7 +254,7 @@ fn parse_brackets(text: &str, name: &str) -> Result<ImportedFile, ImportError> {
     }
 }
 
-/// Whether text that begins with a bracket is damaged JSON, not plain text in brackets.
+/// Whether text that begins with a bracket is damaged JSON rather than plain text in brackets.
 fn is_broken_json(text: &str, error: &serde_json::Error) -> bool {
     let mut signs = text.chars().filter(|c| !c.is_whitespace());
     let (first, second, third) = (signs.next(), signs.next(), signs.next());
@@ -263,8 +265,8 @@ fn is_broken_json(text: &str, error: &serde_json::Error) -> bool {
     quoted || error.is_eof() || error.to_string().contains("recursion limit")
 }
 
-/// The error for invalid JSON. For JSON Lines of a known kind, which are not one JSON value, the
-/// error names the kind.
+/// Returns the error for invalid JSON. If the text is JSON Lines of a known kind, the error names
+/// the kind.
 fn json_error(text: &str, error: &serde_json::Error) -> ImportError {
     let first = text.trim_start().lines().next().unwrap_or_default();
     let first = serde_json::from_str::<Map<String, Value>>(first).ok();
@@ -365,7 +367,7 @@ fn json_text(json: Vec<u8>) -> Result<String, ImportError> {
     decode_text(json)
 }
 
-/// Returns the text, unless it is too large to parse.
+/// Returns the text, or an error if the text is too large to parse as JSON.
 fn check_json_size(text: &str) -> Result<&str, ImportError> {
     match text.len() > LARGEST_JSON {
         true => Err(ImportError::Large),

@@ -1,9 +1,10 @@
-//! Imports Agnai's chats: JSON with `messages`, each with its text (`msg`) and its speaker.
+//! Imports Agnai's chats: JSON with a list `messages`, in which each message has a text (`msg`) and
+//! a speaker.
 //!
-//! The export (Agnai's `ChatExport`) also has the chat's own card fields: the scenario and the
-//! sample chat. A message by the writer has a `userId`, one by a character a `characterId`;
-//! `parent` is the message before it, `retries` are other versions of it, and messages out of
-//! character (`ooc`) are hidden from the model. The short form has only the messages.
+//! An exported chat (Agnai's `ChatExport`) also contains a scenario and a sample chat. A message by
+//! the writer has a `userId`, and a message by a character has a `characterId`. The field `parent`
+//! names the previous message, and `retries` contains other versions of the message. Messages out
+//! of character (`ooc`) are hidden from the model. A short form of the file has only the messages.
 
 use super::fields::{flag, line, rows, text, words};
 use super::skipped::Skipped;
@@ -15,7 +16,7 @@ use story::node::SPEAKER;
 use story::sentence::count_noun;
 use story::{Author, Mode, NodeId};
 
-/// The length to which the export shortens message ids.
+/// The number of characters to which Agnai's export shortens the id of a message.
 const SHORT_ID: usize = 8;
 
 pub fn is_chat(file: &Map<String, Value>) -> bool {
@@ -31,7 +32,7 @@ pub fn is_chat(file: &Map<String, Value>) -> bool {
     })
 }
 
-/// Parses a chat; the notices say what was left out.
+/// Parses a chat. The returned notices say what was left out or hidden.
 pub fn parse_chat(file: &Map<String, Value>) -> ReadChat {
     let mut chat = Chat::default();
     let messages = file.get("messages").and_then(rows);
@@ -66,7 +67,7 @@ pub fn parse_chat(file: &Map<String, Value>) -> ReadChat {
 #[derive(Default)]
 struct Chat {
     tale: ImportedStory,
-    /// The passage for each message id.
+    /// The id of each message's passage, by the shortened id of the message.
     known: HashMap<String, NodeId>,
     last: Option<NodeId>,
     skipped: Skipped,
@@ -106,7 +107,8 @@ impl Chat {
         self.last = Some(id);
     }
 
-    /// The passage before a message: its stated parent, or the one before it in the file.
+    /// The passage that a message follows: the parent stated in the message if that is known,
+    /// otherwise the previous message in the file.
     fn parent(&self, message: &Map<String, Value>) -> Option<NodeId> {
         let named = line(message, "parent");
         let known = named.and_then(|name| self.known.get(&short(&name)).copied());
@@ -123,8 +125,8 @@ impl Chat {
         self.tale.push(message(parent, author, text, extra))
     }
 
-    /// The last passage shown: the last message, or the leaf named in the file, if that is on
-    /// another branch.
+    /// The passage at which the imported story ends: the last message, or the leaf named in the
+    /// file if that leaf is on another branch.
     fn shown(&self, leaf: Option<String>) -> Option<NodeId> {
         let leaf = self.known.get(&short(&leaf.unwrap_or_default())).copied();
         let parent = |id: &NodeId| self.tale.nodes.get(*id as usize)?.parent;
@@ -141,7 +143,8 @@ fn short(name: &str) -> String {
     name.chars().take(SHORT_ID).collect()
 }
 
-/// The author of a message. If the writer speaks for a character, the message has both ids.
+/// The author of a message. If the writer speaks for a character, the message has both a `userId`
+/// and a `characterId`.
 fn author(message: &Map<String, Value>) -> Author {
     let has = |key: &str| message.get(key).is_some_and(Value::is_string);
     let you = line(message, "handle").is_some_and(|handle| handle == "You");

@@ -1,12 +1,13 @@
-//! Imports AI Dungeon's adventures and scenarios as JSON.
+//! Imports AI Dungeon's adventures and scenarios from JSON.
 //!
-//! An adventure has `actions`, each with a text and a type (`start`, `continue`; `do`, `say`,
-//! `story` are the player's); undone ones have `undoneAt` or `deletedAt`. The file also has the
-//! memory (plot essentials), the author's note, and `storyCards` (before 2024: `worldInfo`). A
-//! scenario has a prompt. Older exports have `stories`, exports of the first release have
-//! `story_start` with `results`, and exports of prompt archives have `promptContent` with
-//! `worldInfos`. Exporters that use AI Dungeon's GraphQL API store the content in `data.adventure`
-//! or `data.scenario`. The formats were learned from KoboldAI's importer and from public exporters.
+//! An adventure has `actions`, each with a text and a type. The types `do`, `say` and `story` are
+//! the player's; the other types are `start` and `continue`. Actions that were undone have the
+//! field `undoneAt` or `deletedAt`. The file also contains the memory (plot essentials), the
+//! author's note, and `storyCards` (before 2024: `worldInfo`). A scenario has a prompt. Older
+//! exports have `stories`, exports of the first release have `story_start` with `results`, and
+//! exports of prompt archives have `promptContent` with `worldInfos`. Exporters that use AI
+//! Dungeon's GraphQL API store the content in `data.adventure` or `data.scenario`. The formats were
+//! learned from KoboldAI's importer and from public exporters.
 
 use super::fields::{first_text, rows, words};
 use super::lore::{self, ReadBook};
@@ -55,7 +56,7 @@ fn is_own(file: &Map<String, Value>) -> bool {
         || (file.contains_key("story_start") && file.contains_key("results"))
 }
 
-/// Parses an adventure or scenario; the notices say what was left out.
+/// Parses an adventure or scenario. The returned notices say what was left out.
 pub fn parse_story(
     whole: &Map<String, Value>,
     own: &Map<String, Value>,
@@ -133,7 +134,8 @@ fn author(action: &Value) -> Author {
     }
 }
 
-/// Merges the first release's two lists: the player's actions and their results.
+/// For an export of the first release, merges the list of results into `said`, the list of the
+/// player's actions.
 fn interleave_results(own: &Map<String, Value>, said: &mut Vec<(Author, String)>) {
     let Some(results) = own.get("results").and_then(Value::as_array) else {
         return;

@@ -1,5 +1,6 @@
-//! Reads zip archives: `.charx` (`card.json` and the card's files), even if appended to a picture,
-//! and KoboldAI United's stories (`story.json`).
+//! Reads two kinds of zip archives: character cards in `.charx` files, which contain a `card.json`,
+//! and KoboldAI United's stories, which contain a `story.json`. An archive may be appended to a
+//! picture.
 
 use super::kinds::{self, Foreign};
 use super::{ImportError, LARGEST_CARD, LARGEST_JSON};
@@ -14,12 +15,13 @@ pub enum Content {
     Story(Vec<u8>),
 }
 
-/// The signature near the end of an archive.
+/// The signature of the zip format's end-of-central-directory record, which is near the end of
+/// every archive.
 const END: &[u8] = b"PK\x05\x06";
-/// The number of bytes at the end of a file that are searched for the signature.
+/// The number of bytes at the end of a file that are searched for the signature of a zip archive.
 const END_WITHIN: usize = 1 << 17;
 
-/// Reads an archive, which may follow other data. None if the bytes contain no archive.
+/// Reads a zip archive, which other data may precede. Returns None if the bytes contain no archive.
 pub fn read(bytes: &[u8]) -> Option<Result<Content, ImportError>> {
     let own = bytes.starts_with(b"PK\x03\x04");
     let end = &bytes[bytes.len().saturating_sub(END_WITHIN)..];

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use story::card::Card;
 use story::import::Import;
 
-/// Parses the JSON of a card; the notices say what was left out.
+/// Parses the JSON of a card. The returned notices say what was left out.
 pub fn parse(json: Vec<u8>, name: &str) -> Result<(Import, Vec<String>), ImportError> {
     let text = json_text(json)?;
     let (json, halves) = escapes::mend_halves(text.trim_end_matches('\0'));
@@ -16,7 +16,7 @@ pub fn parse(json: Vec<u8>, name: &str) -> Result<(Import, Vec<String>), ImportE
     Ok((content, notices))
 }
 
-/// The card in a JSON object, with its lorebook.
+/// Parses the card in a JSON object, and the lorebook inside the card.
 pub fn from_object(
     file: Map<String, Value>,
     name: &str,

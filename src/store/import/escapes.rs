@@ -1,7 +1,8 @@
-//! Repairs JSON that contains half of a character.
+//! Repairs JSON that contains only one half of a UTF-16 surrogate pair.
 //!
-//! Programs that cut a text in the middle of an emoji write `\ud83e` without its other half
-//! (JavaScript and Python do so without an error). UTF-8 cannot represent that, so it becomes
+//! Programs that cut a text in the middle of an emoji write the first escape, for example `\ud83e`,
+//! without the second escape that completes the character. JavaScript and Python do so without an
+//! error. UTF-8 cannot represent half a character, so each incomplete character is replaced by
 //! U+FFFD.
 
 use std::borrow::Cow;
@@ -39,14 +40,14 @@ pub fn mend_halves(json: &str) -> (Cow<'_, str>, usize) {
     }
 }
 
-/// The code unit written as `\uXXXX` at this position.
+/// The UTF-16 code unit of the escape `\uXXXX` at byte `at`; None if no escape starts there.
 fn escape_at(json: &str, at: usize) -> Option<u16> {
     let digits = json.get(at..at + LENGTH)?.strip_prefix("\\u")?;
     let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     u16::from_str_radix(digits, 16).ok().filter(|_| hex)
 }
 
-/// The notice to the writer that this many half characters were replaced; None for 0.
+/// The notice that `halves` incomplete characters were replaced; None if `halves` is 0.
 pub fn notice(halves: usize) -> Option<String> {
     let halves = (halves > 0).then(|| story::sentence::count_noun(halves, "character"))?;
     Some(format!("{halves} cut in half in the file became \u{fffd}"))

@@ -1,10 +1,10 @@
-//! Reads fields of JSON objects; a field of an unexpected type, or null, counts as missing.
+//! Reads fields of JSON objects. A field counts as missing if it is null or has an unexpected type.
 
 use base::decode::unix_lines;
 use base::untrusted::{clean, clean_line};
 use serde_json::{Map, Value};
 
-/// Text from a file, without control characters and with `\n` as line endings.
+/// Cleans text from a file: removes control characters and converts line endings to `\n`.
 pub fn words(text: &str) -> String {
     clean(&unix_lines(text)).into_owned()
 }
@@ -13,7 +13,7 @@ pub fn text(map: &Map<String, Value>, key: &str) -> Option<String> {
     map.get(key).and_then(Value::as_str).map(words)
 }
 
-/// The text of the first of these fields that has any.
+/// The text of the first field in `keys` that contains more than white space.
 pub fn first_text(map: &Map<String, Value>, keys: &[&str]) -> Option<String> {
     let mut texts = keys.iter().filter_map(|key| text(map, key));
     texts.find(|text| !text.trim().is_empty())
@@ -44,7 +44,7 @@ pub fn real(map: &Map<String, Value>, key: &str) -> Option<f64> {
     .filter(|number: &f64| number.is_finite())
 }
 
-/// The integer in a field, unless it is larger than any field needs.
+/// The integer in a field; None if the number has a fraction or has more than 15 digits.
 pub fn whole(map: &Map<String, Value>, key: &str) -> Option<i64> {
     let number = real(map, key)?;
     let fits = number.fract() == 0.0 && number.abs() < 1e15;
@@ -55,7 +55,8 @@ pub fn count<T: TryFrom<i64>>(map: &Map<String, Value>, key: &str) -> Option<T> 
     T::try_from(whole(map, key)?).ok()
 }
 
-/// A list of texts; a single text is split at commas, as Kobold writes it.
+/// The list of texts in a field. If the field is a string, the string is split at commas, since
+/// Kobold writes lists in this form.
 pub fn texts(map: &Map<String, Value>, key: &str) -> Option<Vec<String>> {
     match map.get(key)? {
         Value::Array(values) => Some(values.iter().filter_map(short_text).collect()),
@@ -68,7 +69,7 @@ pub fn texts(map: &Map<String, Value>, key: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Text, or a number as text.
+/// Returns a JSON string or number as text; None for any other JSON value.
 fn short_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(words(text)),
@@ -77,7 +78,8 @@ fn short_text(value: &Value) -> Option<String> {
     }
 }
 
-/// The rows of a list, or of an object used as a list, each with its place in the file.
+/// The rows of a JSON list, or of a JSON object used as a list. Each row comes with a description
+/// of its place, for notices.
 pub fn rows(value: &Value) -> Option<Vec<(String, &Value)>> {
     match value {
         Value::Array(rows) => {

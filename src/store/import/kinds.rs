@@ -1,11 +1,11 @@
-//! Recognizes files that cannot be imported, so that the error can say what they are.
+//! Recognizes files that cannot be imported, so that the error can name the kind of file.
 
 use serde_json::{Map, Value};
 
 /// A known kind of file from which nothing can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// The kind, with an article.
+    /// The name of the kind with an article, for example "a PDF document".
     pub what: &'static str,
     pub instead: &'static str,
 }
@@ -15,7 +15,8 @@ const UNPACK: &str = "unpack it and import the files in it";
 const NO_CARD: &str = "use the original file, since copies often lose the card";
 const NO_STORY: &str = "it holds settings, and no story, card or lore";
 
-/// The first bytes of binary formats.
+/// One row for each binary format: the first bytes of a file, the name of the format, and advice
+/// for the writer.
 const SIGNATURES: &[(&[u8], &str, &str)] = &[
     (b"%PDF", "a PDF document", AS_TEXT),
     (b"{\\rtf", "an RTF document", AS_TEXT),
@@ -35,7 +36,8 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     ),
 ];
 
-/// Kinds that only the file extension identifies.
+/// One row for each kind of file that the extension identifies: the extension, the name of the
+/// kind, and advice for the writer.
 const ENDINGS: &[(&str, &str, &str)] = &[
     (
         "naidata",
@@ -61,7 +63,7 @@ fn foreign(row: &(&str, &'static str, &'static str)) -> Foreign {
     }
 }
 
-/// The kind of a binary file, by its first bytes.
+/// Determines the kind of a binary file from its first bytes; None if the kind is unknown.
 pub fn of_bytes(bytes: &[u8]) -> Option<Foreign> {
     let risu = |length: &[u8]| {
         let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize;
@@ -100,12 +102,12 @@ pub fn of_bytes(bytes: &[u8]) -> Option<Foreign> {
     Some(foreign(&row))
 }
 
-/// The kind of a file that is not text, by its extension.
+/// Determines the kind of a file from its extension alone; None if the extension is unknown.
 pub fn of_ending(ending: &str) -> Option<Foreign> {
     ENDINGS.iter().find(|row| row.0 == ending).map(foreign)
 }
 
-/// The kind of a text, if it is the source of a web page.
+/// Recognizes a text as an HTML page or an XML document; None for any other text.
 pub fn of_text(text: &str) -> Option<Foreign> {
     let begins = |tag: &str| {
         let head = text.trim_start().get(..tag.len());
@@ -120,7 +122,7 @@ pub fn of_text(text: &str) -> Option<Foreign> {
     Some(Foreign { what, instead })
 }
 
-/// The kind of an archive, by its file names.
+/// Determines the kind of a zip archive from the names of the files in the archive.
 pub fn of_archive(names: &[String]) -> Option<Foreign> {
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
     let what = match () {
@@ -136,7 +138,7 @@ pub fn of_archive(names: &[String]) -> Option<Foreign> {
     })
 }
 
-/// The kind of another program's JSON object.
+/// Determines the kind of a JSON object that another program wrote; None if the kind is unknown.
 pub fn of_json(file: &Map<String, Value>) -> Option<Foreign> {
     let has = |key: &str| file.get(key).is_some_and(|value| !value.is_null());
     let any = |keys: &[&str]| keys.iter().any(|key| has(key));
@@ -180,7 +182,8 @@ pub fn of_json(file: &Map<String, Value>) -> Option<Foreign> {
     })
 }
 
-/// The kind of a card or chat in an unsupported format.
+/// Determines the kind of a JSON object that contains a card or a chat in an unsupported format;
+/// None if the kind is unknown.
 fn of_stories(file: &Map<String, Value>) -> Option<Foreign> {
     let has = |key: &str| file.get(key).is_some_and(|value| !value.is_null());
     let (what, instead) = match () {

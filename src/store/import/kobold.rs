@@ -1,10 +1,12 @@
-//! Imports KoboldAI's story files: KoboldAI Lite's, KoboldAI's own first format, and KoboldAI
-//! United's (`file_version` 2, whose actions are an object with options).
+//! Imports KoboldAI's story files in three formats: KoboldAI Lite's format, KoboldAI's own first
+//! format, and KoboldAI United's format (`file_version` 2, in which the actions are an object with
+//! options).
 //!
-//! The text is `prompt` followed by `actions`; `altbranches` are other branches, each a whole
-//! story, with null for the current one. Settings in such a file (`savedsettings`) may contain API
-//! keys: only the mode and the names of a chat are read, and only fields of the story are kept. The
-//! supported variants are those that KoboldAI Lite itself loads (in `kai_json_load`).
+//! The text is `prompt` followed by `actions`. The list `altbranches` contains every other branch
+//! as a whole story, and null in place of the current branch. Settings in a file (`savedsettings`)
+//! may contain API keys, so the import reads only the mode and the names of a chat, and stores only
+//! known fields of the story. The supported variants are those that KoboldAI Lite itself loads (in
+//! `kai_json_load`).
 
 pub mod turns;
 
@@ -20,14 +22,14 @@ use story::node::SPEAKER;
 use story::{Author, Mode, Node, NodeId};
 use turns::{INPUT, OUTPUT, Speaking, Style, Turn};
 
-/// The key under which the fields of a KoboldAI story that illumine does not use are stored.
+/// The key under which illumine stores those fields of a KoboldAI story that it does not use.
 pub const FORMAT: &str = "kobold";
 
-/// The key that marks a passage in the same chunk as the passage before it.
+/// The key that marks a passage as part of the same KoboldAI chunk as the previous passage.
 pub const SAME_CHUNK: &str = "kobold_same_chunk";
 
-/// Story fields that illumine stores without using them. Unknown fields are dropped, since they
-/// could contain an API key.
+/// The fields of a KoboldAI story that illumine does not use but stores for export. Unknown fields
+/// are dropped, since they could contain an API key.
 const KEPT: [&str; 15] = [
     "gamestarted",
     "anotetemplate",
@@ -46,7 +48,7 @@ const KEPT: [&str; 15] = [
     "completed_imgs_meta",
 ];
 
-/// Settings that say how to parse the story.
+/// The names of the settings that determine how a KoboldAI story is parsed.
 const READING: [&str; 3] = ["opmode", "chatname", "chatopponent"];
 
 pub fn is_story(file: &Map<String, Value>) -> bool {
@@ -60,7 +62,7 @@ pub fn is_story(file: &Map<String, Value>) -> bool {
     file.contains_key("prompt") && file.get("actions").is_some_and(chunks)
 }
 
-/// Parses a story, and says what was left out.
+/// Parses a story. The returned notices say what was left out.
 pub fn parse_story(
     mut file: Map<String, Value>,
     name: &str,
@@ -153,7 +155,7 @@ fn reading_settings(file: &Map<String, Value>) -> Option<Value> {
     Some(Value::Object(known.collect()))
 }
 
-/// How the turns of a story are marked.
+/// Determines how the turns of a story are marked.
 fn style(file: &Map<String, Value>, chunks: &[&str]) -> Style {
     const CHAT: i64 = 3;
     if chunks
@@ -177,7 +179,7 @@ fn style(file: &Map<String, Value>, chunks: &[&str]) -> Style {
     }
 }
 
-/// The chunks of the current story, in order.
+/// The chunks of the current branch of a story, in order.
 fn current<'a>(file: &'a Map<String, Value>, skipped: &mut Skipped) -> Option<Vec<&'a str>> {
     let prompt = file.get("prompt")?.as_str().unwrap_or_default();
     let mut chunks = vec![prompt];
@@ -203,8 +205,8 @@ fn current<'a>(file: &'a Map<String, Value>, skipped: &mut Skipped) -> Option<Ve
     Some(chunks)
 }
 
-/// The alternative answers that KoboldAI stores for an action, with the number of the chunk that
-/// each follows.
+/// The alternative answers that KoboldAI stores for its actions. Each answer comes with the index
+/// of the chunk that it follows.
 fn alternatives<'a>(file: &'a Map<String, Value>, current: &[&str]) -> Vec<(usize, &'a str)> {
     let first = file.get("actions_metadata").and_then(Value::as_object);
     let united = || file.get("actions")?.get("actions")?.as_object();
@@ -230,7 +232,7 @@ fn alternatives<'a>(file: &'a Map<String, Value>, current: &[&str]) -> Vec<(usiz
 struct ChunkTree {
     style: Style,
     nodes: Vec<Node>,
-    /// For each passage that ends a chunk, the speaker after it.
+    /// The speaker at the end of each chunk, by the id of the chunk's last passage.
     speaking: HashMap<NodeId, Speaking>,
     known: HashMap<(Option<NodeId>, String), NodeId>,
 }
@@ -245,7 +247,8 @@ impl ChunkTree {
         }
     }
 
-    /// Adds a branch, and returns the last passage after each chunk.
+    /// Adds the chunks of a branch. Returns the branch's last passage after each chunk; None while
+    /// there is no passage.
     fn path(&mut self, chunks: &[&str]) -> Vec<Option<NodeId>> {
         let mut parent = None;
         let mut places = Vec::new();
@@ -317,9 +320,9 @@ fn of_turn(turn: Turn, same_chunk: bool, follows: bool) -> Node {
     }
 }
 
-/// The author of a chunk of prose. Kobold does not store authors. So a chunk that starts with `> `,
-/// as the player's actions in adventures do, counts as the writer's, and every other chunk as text
-/// that was given as a prompt.
+/// Guesses the author of a chunk of prose, since Kobold does not store authors. A chunk that starts
+/// with `> `, like the player's actions in adventures, counts as the writer's text. Every other
+/// chunk counts as a prompt.
 fn author(chunk: &str) -> Author {
     match chunk.trim_start().starts_with("> ") {
         true => Author::User,
@@ -327,7 +330,8 @@ fn author(chunk: &str) -> Author {
     }
 }
 
-/// Removes picture markers: `[<|h|…|h|>]` refers to a picture, `[<|p|…|p|>]` to a pending one.
+/// Removes picture markers. The marker of a finished picture is `[<|h|…|h|>]`, and the marker of a
+/// pending picture is `[<|p|…|p|>]`.
 fn without_pictures(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;

@@ -1,9 +1,10 @@
 //! Imports other programs' lorebooks as [`Lorebook`].
 //!
-//! Entries are parsed one by one: an unusable one is left out and named in a notice, but written
-//! back on export. Fields that [`Lorebook`] does not have are stored in `extra` and exported again.
-//! To find them, each entry is exported and compared with the file: fields that differ or are
-//! missing are stored.
+//! Entries are parsed one by one. An unusable entry is left out and named in a notice, but an
+//! export writes the entry back. Fields that [`Lorebook`] lacks are stored in `extra` and exported
+//! again. To find these fields, the import exports each entry and compares the result with the
+//! file. A field of the file is stored if the result lacks the field or has a different value for
+//! it.
 
 mod entries;
 
@@ -20,7 +21,7 @@ use story::lore::{Key, Lorebook};
 pub struct ReadBook {
     pub book: Lorebook,
     pub notices: Vec<String>,
-    /// The first row that was left out, and why.
+    /// The place of the first row that was left out, with the reason.
     pub first_skipped: Option<String>,
 }
 
@@ -29,7 +30,7 @@ const MOST_KEPT: usize = 1000;
 /// The maximum number of regexes that an import checks.
 const MOST_TRIED: usize = 2000;
 
-/// Parses a file that is a lorebook.
+/// Parses a file as a lorebook; None if the file is not a lorebook.
 pub fn parse_lorebook(file: &Map<String, Value>, title: &str) -> Option<ReadBook> {
     if file.get("spec").and_then(Value::as_str) == Some("lorebook_v3") {
         return parse_book(file.get("data")?, title, Some(LoreFormat::V3));
@@ -53,7 +54,7 @@ pub fn parse_lorebook(file: &Map<String, Value>, title: &str) -> Option<ReadBook
     parse_book(&Value::Object(file.clone()), title, form)
 }
 
-/// The lorebook inside a card.
+/// Parses the lorebook inside a card.
 pub fn parse_card_book(value: &Value, name: &str, version: Version) -> Option<ReadBook> {
     let form = match version {
         Version::V3 => LoreFormat::V3,
@@ -65,12 +66,12 @@ pub fn parse_card_book(value: &Value, name: &str, version: Version) -> Option<Re
     }
 }
 
-/// A list of entries without a book around it: Kobold's `worldinfo`, AI Dungeon's story cards.
+/// Parses a bare list of lore entries, such as Kobold's `worldinfo` or AI Dungeon's story cards.
 pub fn parse_list(entries: &Value, name: &str, form: LoreFormat) -> Option<ReadBook> {
     parse_book(&json!({ "entries": entries }), name, Some(form))
 }
 
-/// Whether a list contains lore entries, which have keys.
+/// Whether a list contains at least one usable lore entry with a field for keys.
 pub fn is_list_of_lore(list: &[Value]) -> bool {
     let usable = |row: &Value| {
         let fields = row.as_object().filter(|row| {
@@ -84,7 +85,7 @@ pub fn is_list_of_lore(list: &[Value]) -> bool {
     list.iter().any(usable)
 }
 
-/// Parses a book in the given format, or in that of its first entry.
+/// Parses a lorebook. If `form` is None, the lorebook has the format of its first entry.
 fn parse_book(value: &Value, name: &str, form: Option<LoreFormat>) -> Option<ReadBook> {
     let file = value.as_object()?;
     let rows = rows(file.get("entries")?)?;
@@ -132,7 +133,8 @@ fn parse_book(value: &Value, name: &str, form: Option<LoreFormat>) -> Option<Rea
     })
 }
 
-/// Adds the rows that can be used; returns the others, with their places.
+/// Adds the usable rows to the lorebook. Returns the unusable rows twice: with reasons for the
+/// notices, and as JSON for export.
 fn read_entries(
     book: &mut Lorebook,
     rows: &[(String, &Value)],
@@ -173,7 +175,8 @@ fn read_entries(
     (skipped, left_out)
 }
 
-/// The fields of the file that an export would not reproduce.
+/// Returns the fields of `file` that `written`, the exported fields, lacks or has with a different
+/// value.
 fn unwritten_fields(file: &Map<String, Value>, written: &Map<String, Value>) -> Map<String, Value> {
     let kept = file
         .iter()
@@ -182,7 +185,8 @@ fn unwritten_fields(file: &Map<String, Value>, written: &Map<String, Value>) -> 
         .collect()
 }
 
-/// A remark about keys that are invalid or may not match as intended; None if there are none.
+/// Returns a notice about keys that are invalid or may not match as intended; None if there is no
+/// such key.
 fn remarks(book: &Lorebook) -> Option<String> {
     let mut found = Vec::new();
     let keys = book.entries.iter().flat_map(|entry| {

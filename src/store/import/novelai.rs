@@ -1,11 +1,12 @@
 //! Imports NovelAI's stories and scenarios: JSON with a context (the memory and the author's note),
 //! a lorebook, and the text.
 //!
-//! A `.scenario` (`scenarioVersion`) has a prompt. A `.story` (`storyContainerVersion`) from the
-//! first editor has `story.fragments`, or only `story.text`; one from the current editor has a
-//! `document`: base64 of MessagePack in the variant of the library msgpackr ([`msgpackr`]). Pending
-//! changes (`dirtySections`) are applied to its text sections, which are then read in order. The
-//! formats were learned from the parsers of Aedial/novelai-api and of other public programs.
+//! A `.scenario` file (with `scenarioVersion`) has a prompt. A `.story` file (with
+//! `storyContainerVersion`) from NovelAI's first editor has `story.fragments`, or only
+//! `story.text`. A `.story` file from the current editor has a `document`: base64 of MessagePack in
+//! the variant of the library msgpackr (see [`msgpackr`]). Pending changes (`dirtySections`) are
+//! applied to the text sections of the document, which are then read in order. The formats were
+//! learned from the parsers of Aedial/novelai-api and of other public programs.
 
 mod msgpackr;
 
@@ -28,7 +29,7 @@ pub fn is_story(file: &Map<String, Value>) -> bool {
     scenario || (file.contains_key("storyContainerVersion") && content)
 }
 
-/// Parses a story or scenario; the notices say what was left out.
+/// Parses a story or scenario. The returned notices say what was left out.
 pub fn parse_story(
     file: &Map<String, Value>,
     name: &str,
@@ -76,8 +77,8 @@ pub fn parse_story(
     }
 }
 
-/// The text of a story from the first editor: the text of the fragments or, if they have none, the
-/// whole text stored beside them.
+/// The text of a story from NovelAI's first editor: the fragments, or `story.text` if all fragments
+/// are blank.
 fn first_editor(content: &Map<String, Value>, skipped: &mut Skipped) -> Vec<(Author, String)> {
     let said = fragments(content, skipped);
     if said.iter().any(|(_, text)| !text.trim().is_empty()) {
@@ -109,7 +110,7 @@ fn fragments(content: &Map<String, Value>, skipped: &mut Skipped) -> Vec<(Author
     said
 }
 
-/// The paragraphs of a document. None if it cannot be decoded.
+/// Decodes the paragraphs of a document; None if the document cannot be decoded.
 fn sections(document: &str) -> Option<Vec<(Author, String)>> {
     let plain: Vec<u8> = document
         .bytes()
@@ -147,11 +148,11 @@ fn section_text(section: &Packed) -> String {
     text.unwrap_or_default().to_string()
 }
 
-/// The number for a change that adds a section.
+/// The value of `type` in a change that adds a section.
 const CREATE: i64 = 0;
-/// The number for a change that modifies a section.
+/// The value of `type` in a change that modifies a section.
 const UPDATE: i64 = 1;
-/// The number for a change that removes a section.
+/// The value of `type` in a change that removes a section.
 const REMOVE: i64 = 2;
 
 fn apply(
@@ -191,7 +192,7 @@ fn apply(
     Some(())
 }
 
-/// Applies one part of a text's changes: replaces text at an offset in UTF-16 units.
+/// Applies `part`, one part of a change, to a text. It replaces text at an offset in UTF-16 units.
 fn patched(text: &str, part: &Packed) -> Option<String> {
     let units: Vec<u16> = text.encode_utf16().collect();
     let field = |key| part.get(key).and_then(Packed::text).unwrap_or_default();

@@ -1,9 +1,10 @@
-//! Reads and writes character cards in PNG files: the text chunks `chara` and `ccv3`, and NovelAI's
-//! lorebooks (`naidata`).
+//! Reads and writes character cards in the text chunks `chara` and `ccv3` of PNG files. Also reads
+//! NovelAI's lorebooks from the text chunk `naidata`.
 //!
 //! Chunks have the format of the PNG specification (third edition, 5.3): length, type, data, CRC.
-//! The picture is not decoded, so its pixels stay unchanged, and a card survives damage to them.
-//! Lengths are checked against the file's size, and decompressed data is limited in size.
+//! The picture is not decoded. So the pixels stay unchanged, and a card can be read even if the
+//! pixels are damaged. Lengths are checked against the size of the file, and the size of
+//! decompressed data is limited.
 
 use super::{ImportError, LARGEST_CARD};
 use base64::Engine;
@@ -14,7 +15,7 @@ use std::io::Read;
 
 pub const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 
-/// Base64 that accepts missing padding, as other programs do.
+/// Base64 that can also be decoded if the padding is missing.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -22,7 +23,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// One chunk: its type, and the positions of the chunk and of its data in the file.
+/// One chunk of a PNG file: its type, its data, and the byte offsets of its start and end in the
+/// file.
 struct Chunk<'a> {
     kind: &'a [u8],
     data: &'a [u8],
@@ -30,14 +32,14 @@ struct Chunk<'a> {
     to: usize,
 }
 
-/// The cards and lorebooks in a picture, cards in the newest format first. Each is JSON, or the
-/// reason why it cannot be decoded.
+/// The cards and lorebooks in a PNG file. Each is either JSON or the reason why it cannot be
+/// decoded. Cards in the newest format come first.
 #[derive(Default)]
 pub struct Found {
     pub cards: Vec<Result<Vec<u8>, ImportError>>,
     /// NovelAI's lorebooks.
     pub books: Vec<Result<Vec<u8>, ImportError>>,
-    /// Whether the file is cut off somewhere after the last complete chunk.
+    /// Whether the file is cut off after the last complete chunk.
     pub torn: bool,
 }
 
@@ -63,7 +65,8 @@ pub fn extract(bytes: &[u8]) -> Result<Found, ImportError> {
     }
 }
 
-/// The JSON in a chunk: base64 of either alphabet, or the JSON itself.
+/// Decodes the JSON in a text chunk. The chunk contains either plain JSON or base64 in the standard
+/// or the URL-safe alphabet.
 fn decode(chunk: &Chunk) -> Result<Vec<u8>, ImportError> {
     let text = chunk_text(chunk)?;
     let begins = text.iter().position(|byte| !byte.is_ascii_whitespace());
@@ -91,7 +94,7 @@ fn decode(chunk: &Chunk) -> Result<Vec<u8>, ImportError> {
     BASE64.decode(plain).map_err(|_| ImportError::Base64)
 }
 
-/// Replaces the cards in a PNG file.
+/// Replaces the cards in a PNG file by one card, given in the formats V2 and V3.
 pub fn replace_cards(bytes: &[u8], v2: &[u8], v3: &[u8]) -> Result<Vec<u8>, ImportError> {
     let mut out = SIGNATURE.to_vec();
     for chunk in parse_chunks(bytes)?.0 {
@@ -109,7 +112,7 @@ pub fn replace_cards(bytes: &[u8], v2: &[u8], v3: &[u8]) -> Result<Vec<u8>, Impo
     Ok(out)
 }
 
-/// A plain grey picture for a card that has none.
+/// Returns a plain grey PNG file, for a card that has no picture.
 pub fn blank_picture(width: u32, height: u32) -> Vec<u8> {
     let mut header = [width.to_be_bytes(), height.to_be_bytes()].concat();
     // Eight bits per pixel, greyscale.
@@ -132,7 +135,8 @@ pub fn blank_picture(width: u32, height: u32) -> Vec<u8> {
     .concat()
 }
 
-/// The chunks up to the end or to where the file is cut off, and whether it is cut off.
+/// Parses the chunks of a PNG file. Also returns whether the file is cut off; if so, only the
+/// chunks before the cut are returned.
 fn parse_chunks(bytes: &[u8]) -> Result<(Vec<Chunk<'_>>, bool), ImportError> {
     if !bytes.starts_with(SIGNATURE) {
         return Err(ImportError::Png);
@@ -150,8 +154,8 @@ fn parse_chunks(bytes: &[u8]) -> Result<(Vec<Chunk<'_>>, bool), ImportError> {
     Ok((chunks, true))
 }
 
-/// The chunk at a position; None if the file ends inside it. Its checksum is ignored: a card is
-/// usable if its JSON is complete.
+/// The chunk at byte `from`; None if the file ends inside the chunk or the type is invalid. The
+/// checksum is ignored, since a card is usable if its JSON is complete.
 fn chunk_at(bytes: &[u8], from: usize) -> Option<Chunk<'_>> {
     let head = bytes.get(from..from + 8)?;
     let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
@@ -236,7 +240,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    /// Inserts a chunk before the end of a picture.
+    /// Returns a blank picture with the given chunk inserted before the end.
     fn with(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
         let blank = blank_picture(4, 4);
         let end = blank.len() - 12;

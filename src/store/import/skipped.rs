@@ -2,18 +2,18 @@
 
 use story::sentence::count_noun;
 
-/// Rows of one kind that could not be used.
+/// The rows of one kind that an import left out.
 #[derive(Debug, Default)]
 pub struct Skipped {
     rows: Vec<(String, &'static str)>,
     count: usize,
 }
 
-/// The number of rows to name; the others are only counted.
+/// The maximum number of rows that a notice names. Further rows are only counted.
 const NAMED: usize = 4;
 
 impl Skipped {
-    /// Records a row that was left out: its place in the file, and the reason.
+    /// Records that the row at `place` in the file was left out, and why.
     pub fn note(&mut self, place: impl std::fmt::Display, why: &'static str) {
         self.count += 1;
         if self.rows.len() < NAMED {
@@ -22,14 +22,15 @@ impl Skipped {
         }
     }
 
-    /// The first row that was left out, and why; for the error if no row of the file can be used.
+    /// The place of the first row that was left out, with the reason. An error shows it if no row
+    /// of the file can be used.
     pub fn first(&self) -> Option<String> {
         let (place, why) = self.rows.first()?;
         Some(format!("{place} {why}"))
     }
 
-    /// A clause about all rows that were left out; None if there are none. `one` is the word for
-    /// one row.
+    /// A clause about all rows that were left out; None if no row was left out. `one` is the noun
+    /// for one row.
     pub fn notice(&self, one: &str) -> Option<String> {
         if self.count == 0 {
             return None;

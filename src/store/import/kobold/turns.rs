@@ -1,28 +1,31 @@
-//! Finds the turns in a Kobold chunk, by the marks of an instruct story or the names in a chat.
+//! Splits a KoboldAI chunk into turns, at the markers of an instruct story or at the names in a
+//! chat.
 //!
-//! Each turn retains its part of the original chunk, so that export writes the chunk unchanged.
+//! Each turn retains its part of the original chunk, so that an export can write the chunk
+//! unchanged.
 
 use story::Author;
 
-/// How a story marks its turns.
+/// The way in which a story marks its turns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Style {
     /// Prose, without turns.
     #[default]
     Plain,
-    /// `{{[INPUT]}}` before the writer's text, `{{[OUTPUT]}}` before the model's.
+    /// The marker `{{[INPUT]}}` precedes the writer's text, and `{{[OUTPUT]}}` precedes the model's
+    /// text.
     Instruct,
-    /// `Name: ` at the beginning of a line.
+    /// The speaker's name and a colon precede each turn, at the beginning of a line.
     Chat {
         user: String,
-        /// The other speakers; empty if any name may be one.
+        /// The names of the other speakers; if the list is empty, any name counts as a speaker.
         others: Vec<String>,
     },
 }
 
-/// The mark before the writer's turn.
+/// The marker before a turn of the writer.
 pub const INPUT: &str = "{{[INPUT]}}";
-/// The mark before the model's turn.
+/// The marker before a turn of the model.
 pub const OUTPUT: &str = "{{[OUTPUT]}}";
 
 const MARKS: [(&str, Option<Author>); 6] = [
@@ -39,12 +42,12 @@ const MARKS: [(&str, Option<Author>); 6] = [
 pub struct Speaking {
     pub author: Author,
     pub name: Option<String>,
-    /// Whether the text ends right after a mark or a name.
+    /// Whether the text ends directly after a marker or a speaker's name.
     pub fresh: bool,
 }
 
 impl Speaking {
-    /// The state before the first mark or name.
+    /// The state before the first marker or speaker's name.
     pub const START: Speaking = Speaking {
         author: Author::Prompt,
         name: None,
@@ -52,19 +55,20 @@ impl Speaking {
     };
 }
 
-/// A turn in a chunk, or text in a chunk that continues the turn before.
+/// A turn in a chunk, or the part of a chunk that continues the previous turn.
 #[derive(Debug, PartialEq)]
 pub struct Turn<'a> {
     pub author: Author,
     pub name: Option<String>,
-    /// Whether the turn begins a new message.
+    /// Whether the text begins a new message rather than continuing the previous message.
     pub begins: bool,
     pub text: String,
     pub raw: &'a str,
 }
 
 impl Style {
-    /// Splits a chunk; `speaking` is the speaker before it, and is set to the one after it.
+    /// Splits a chunk into turns. `speaking` is the speaker before the chunk, and is set to the
+    /// speaker at the end of the chunk.
     pub fn split<'a>(&self, chunk: &'a str, speaking: &mut Speaking) -> Vec<Turn<'a>> {
         let cuts = match self {
             Style::Plain => Vec::new(),
@@ -125,7 +129,7 @@ impl Style {
     }
 }
 
-/// A mark or a name in a chunk.
+/// A marker or a speaker's name in a chunk: its position, its length, and the speaker.
 struct Cut {
     at: usize,
     length: usize,

@@ -1,15 +1,16 @@
 //! Parses one entry of a lorebook, in each program's format.
 //!
-//! NovelAI's entries have the format of its `.lorebook` files, versions 3 to 6; AI Dungeon's have
-//! that of its exported story cards (before 2024: world info), and Risu's that of its lorebook and
-//! module files.
+//! NovelAI's format is that of its `.lorebook` files, versions 3 to 6. AI Dungeon's format is that
+//! of its exported story cards (before 2024: world info). Risu's format is that of its lorebook
+//! files and module files.
 
 use super::super::fields::{count, first_text, flag, line, real, text, texts, whole};
 use crate::store::lorebook::{self, LoreFormat};
 use serde_json::{Map, Value};
 use story::lore::{InsertPosition, KeyLogic, LoreEntry, decorators};
 
-/// The format of a row. Lorebooks may be assembled by hand, so each row is checked.
+/// Determines the format of a row. `book` is the format of the whole lorebook. Each row is checked,
+/// since a lorebook assembled by hand can contain several formats.
 pub fn form_of(row: &Map<String, Value>, book: LoreFormat) -> LoreFormat {
     let has = |key: &str| row.contains_key(key);
     let is_card = matches!(book, LoreFormat::V2 | LoreFormat::V3);
@@ -84,15 +85,15 @@ fn content_fields(form: LoreFormat) -> &'static [&'static str] {
     }
 }
 
-/// Whether a row of a card's lorebook has SillyTavern's whole-words rule.
+/// Whether a row of a card's lorebook has SillyTavern's field `match_whole_words`.
 pub fn is_of_tavern(row: &Map<String, Value>) -> bool {
     let rules = row.get("extensions");
     rules.is_some_and(|rules| rules.get("match_whole_words").is_some())
 }
 
-/// Whether SillyTavern wrote this row of a card's lorebook: it writes all of its rules into every
-/// row. It also sets `use_regex` in every row, although it treats only keys between slashes as
-/// regexes (its `src/endpoints/characters.js`).
+/// Whether SillyTavern wrote this row of a card's lorebook. SillyTavern writes all of its rules
+/// into every row. It also sets `use_regex` in every row, although it treats only keys between
+/// slashes as regexes (see its `src/endpoints/characters.js`).
 fn is_written_by_tavern(row: &Map<String, Value>) -> bool {
     let always = ["display_index", "exclude_recursion", "useProbability"];
     let rules = row.get("extensions");
@@ -147,8 +148,8 @@ fn parse_risu_entry(row: &Map<String, Value>) -> LoreEntry {
     }
 }
 
-/// Parses an entry of SillyTavern's World Info. Values that it leaves to SillyTavern's settings get
-/// SillyTavern's defaults (its `default/content/settings.json`).
+/// Parses an entry of SillyTavern's World Info. If the entry leaves a value to SillyTavern's
+/// settings, the entry gets SillyTavern's default value (from its `default/content/settings.json`).
 fn parse_tavern_entry(row: &Map<String, Value>) -> LoreEntry {
     let mut entry = LoreEntry {
         name: line(row, "comment").unwrap_or_default(),
@@ -170,8 +171,8 @@ fn parse_tavern_entry(row: &Map<String, Value>) -> LoreEntry {
     entry
 }
 
-/// The field names of SillyTavern's activation rules, which differ between its own files and a
-/// card's extensions.
+/// The field names of SillyTavern's activation rules. They differ between SillyTavern's own files
+/// and the extensions of a card.
 struct RuleFields {
     logic: &'static str,
     exclude: &'static str,
@@ -268,7 +269,8 @@ fn parse_card_entry(row: &Map<String, Value>) -> LoreEntry {
     entry
 }
 
-/// Parses one of Kobold's rows: commas separate keys, and entries have the order of the rows.
+/// Parses a row of Kobold's lorebook. Commas separate the keys, and the entries have the order of
+/// the rows.
 fn parse_kobold_entry(row: &Map<String, Value>, at: usize) -> LoreEntry {
     let secondary = texts(row, "keysecondary").unwrap_or_default();
     let anti = texts(row, "keyanti").unwrap_or_default();
@@ -305,7 +307,7 @@ fn parse_agnai_entry(row: &Map<String, Value>) -> LoreEntry {
     }
 }
 
-/// A number of passages; None for 0, which means off.
+/// The number in a field; None if the field is missing or if the number is 0, which means off.
 fn positive_field(map: &Map<String, Value>, key: &str) -> Option<u32> {
     count(map, key).filter(|count| *count > 0)
 }

@@ -1,7 +1,8 @@
-//! Decodes MessagePack as the JavaScript library msgpackr writes it, which no MessagePack crate
-//! can: with records (`r`: a list of keys, defined once; each object with these keys then has only
-//! the list's number) and with all strings in one bundle (`b`: the text is at the end, and each
-//! value has only a length).
+//! Decodes MessagePack in the variant of the JavaScript library msgpackr, which no MessagePack
+//! crate can decode. The variant has two extensions. A record (`r`) defines a list of keys once,
+//! and each further object with these keys states only the number of the record. A bundle (`b`)
+//! stores all strings together after the values, and each value states only the length of its
+//! string.
 //!
 //! No memory is allocated by the lengths that the file states, and the depth and number of values
 //! are limited.
@@ -55,10 +56,11 @@ impl Packed {
 
 /// The maximum nesting depth of values.
 const DEEPEST: usize = 100;
-/// The maximum number of values.
+/// The maximum number of values in a file.
 const MOST: usize = 4_000_000;
 
-/// Decodes one value. None if the bytes are damaged, or the values too many or nested too deeply.
+/// Decodes one value. Returns None if the bytes are damaged, if there are too many values, or if
+/// the values are nested too deeply.
 pub fn decode(bytes: &[u8]) -> Option<Packed> {
     let mut reader = Reader {
         bytes,
@@ -70,8 +72,8 @@ pub fn decode(bytes: &[u8]) -> Option<Packed> {
     reader.value(0)
 }
 
-/// The strings of a bundle in UTF-16: Latin-1 strings and others separately, and how many units of
-/// both kinds have been taken.
+/// The strings of a bundle in UTF-16. Latin-1 strings (`narrow`) and all other strings (`wide`) are
+/// stored separately; `narrow_at` and `wide_at` are the numbers of units already taken.
 struct Bundle {
     wide: Vec<u16>,
     narrow: Vec<u16>,
@@ -83,7 +85,8 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     left: usize,
-    /// The number and the keys of each record, and whether a second byte follows the number.
+    /// The records defined so far. Each consists of its number, its keys, and whether a second byte
+    /// follows the number.
     records: Vec<(i64, Vec<String>, bool)>,
     bundle: Option<Bundle>,
 }
@@ -237,8 +240,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes a string from the bundle by its length in UTF-16 units, which is negative for text
-    /// beyond Latin-1.
+    /// Reads the length of a string in UTF-16 units, then takes the string from the bundle. The
+    /// length is negative if the string is not Latin-1.
     fn bundled(&mut self, depth: usize) -> Option<Packed> {
         let length = self.value(depth + 1)?.number()?;
         let bundle = self.bundle.as_mut()?;
@@ -293,7 +296,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The number of a record, from two bytes.
+/// Computes the number of a record from two bytes.
 fn wide_id(low: i64, high: u8) -> i64 {
     let id = (i64::from(high) << 5) + low;
     match (low < 32, high) {

@@ -1,7 +1,7 @@
 use super::*;
 
-/// Writes MessagePack like msgpackr: text in one bundle at the end, records, and classes as
-/// extensions.
+/// Writes MessagePack in the same form as msgpackr: with all text in one bundle at the end, with
+/// records, and with classes as extensions.
 #[derive(Default)]
 struct Writer {
     body: Vec<u8>,
@@ -55,7 +55,8 @@ impl Writer {
     }
 }
 
-/// Three sections out of order; pending changes modify one, add one and remove one.
+/// Returns a document with three sections out of order. Its pending changes modify one section, add
+/// one section and remove one section.
 fn document() -> Vec<u8> {
     let mut out = Writer::default();
     out.record(0, &["sections", "order", "dirtySections"]);
