@@ -1,4 +1,4 @@
-//! The journal of one open session: append-only.
+//! The journal of one open session. Records are only appended to a journal.
 
 use super::held::HeldFiles;
 use super::names::check_new_name;
@@ -19,17 +19,17 @@ pub struct Journal {
     file: File,
     dir: PathBuf,
     name: String,
-    /// All complete records, as they are in the file. If the file vanishes while it is open, they
-    /// are written to a new one.
+    /// The bytes of all complete records in the file. If the file is removed while it is open,
+    /// these bytes are written to a new file.
     written: Vec<u8>,
-    /// How many of those bytes have been synced to disk.
+    /// The number of bytes of `written` that have been synced to disk.
     synced: usize,
-    /// Whether a sync failed, so that the system may have dropped the bytes written since the last
-    /// successful one.
+    /// Whether the last sync failed. If so, the system may have dropped the bytes written since the
+    /// last successful sync.
     sync_failed: bool,
-    /// Whether the file may end with part of a record whose write failed.
+    /// Whether the file may end with a partial record, left by a failed write.
     torn: bool,
-    /// The file as it was when this program last wrote to it.
+    /// The metadata of the file after this program last wrote to it.
     stamp: Stamp,
     read_only: Option<String>,
     /// Notices for the writer about the file.
@@ -37,7 +37,7 @@ pub struct Journal {
     held: HeldFiles,
 }
 
-/// A record as a line of the journal, with the version first.
+/// One line of the journal: the version of the format, then the fields of the record.
 #[derive(Serialize)]
 struct Line<'a> {
     v: u32,
@@ -60,7 +60,7 @@ impl Journal {
         Journal::create_with(root, name, lines(&[opening])?)
     }
 
-    /// Creates a session with these records.
+    /// Creates a session with a journal that contains the records in `written`.
     pub(super) fn create_with(
         root: &Path,
         name: &str,
@@ -85,7 +85,7 @@ impl Journal {
         begun
     }
 
-    /// Creates the journal in a folder that has none.
+    /// Creates a journal with the records in `written`, in a folder that has no journal.
     pub(super) fn begin(dir: &Path, name: &str, written: Vec<u8>) -> Result<Journal, StoreError> {
         let path = dir.join(FILE);
         let file = open_private(&path, true)?;
@@ -164,17 +164,17 @@ impl Journal {
         &self.dir
     }
 
-    /// All complete records, as they are in the file; empty for a read-only journal.
+    /// The bytes of all complete records in the file; empty for a read-only journal.
     pub fn written(&self) -> &[u8] {
         &self.written
     }
 
-    /// Why the journal is read-only, if it is.
+    /// The reason why the journal is read-only; None if the journal is not read-only.
     pub fn read_only(&self) -> Option<&str> {
         self.read_only.as_deref()
     }
 
-    /// Takes the notices about the file, one sentence each.
+    /// Returns and clears the notices about the file. Each notice is one sentence.
     pub fn take_news(&mut self) -> Vec<String> {
         std::mem::take(&mut self.news)
     }
@@ -190,8 +190,9 @@ impl Journal {
         }
     }
 
-    /// Appends all records, or none on an error. Before and after, checks that the open file is
-    /// still the one at its path, since records in a removed file are lost.
+    /// Appends all records; if there is an error, appends none of them. Before and after writing,
+    /// checks that the open file is still the file at the journal's path, since records in a
+    /// removed file are lost.
     pub fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
         self.writable()?;
         let lines = lines(records)?;
@@ -209,8 +210,8 @@ impl Journal {
         placed
     }
 
-    /// Makes sure that the file at the journal's path contains the whole story. If it was removed,
-    /// moved, replaced or cut, writes the story to a new file and continues there.
+    /// Makes sure that the file at the journal's path contains the whole story. If that file was
+    /// removed, moved, replaced or cut, writes the story to a new file, which becomes the journal.
     pub fn ensure_place(&mut self) -> Result<(), StoreError> {
         if self.read_only.is_some() {
             return Ok(());
@@ -225,7 +226,7 @@ impl Journal {
         }
     }
 
-    /// Continues in another file with the same bytes, such as one that a sync program uploaded and
+    /// Switches to another file with the same bytes, such as one that a sync program uploaded and
     /// then downloaded again.
     fn adopt(&mut self, path: &Path) -> Result<(), StoreError> {
         let mut twin = Journal::new(open_private(path, false)?, self.dir.clone(), &self.name)?;
@@ -248,12 +249,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Holds a file of the session's folder open, so that it can be written again.
+    /// Holds a file in the session's folder open, so that the file can be restored if it is
+    /// deleted.
     pub(super) fn hold_open(&mut self, path: &Path) {
         self.held.hold(&self.dir, path);
     }
 
-    /// The open file, wherever it is.
+    /// The open file, which may no longer be at the journal's path.
     pub(super) fn file(&self) -> &File {
         &self.file
     }
@@ -291,16 +293,16 @@ impl Journal {
         Ok(())
     }
 
-    /// Records the file's state after this program changed it.
+    /// Updates `stamp` after this program has changed the file.
     fn look(&mut self) -> Result<(), StoreError> {
         let stamp = Stamp::of(&self.file);
         self.stamp = stamp.map_err(|error| StoreError::io("read", &self.path(), error))?;
         Ok(())
     }
 
-    /// Returns once everything appended is safely on disk.
+    /// Syncs the journal. Returns once all appended records are safely on disk.
     ///
-    /// After an fsync error the kernel marks the failed pages as clean, so that a second fsync
+    /// After an fsync error, the kernel marks the failed pages as clean, so that a second fsync
     /// would succeed without writing anything (Rebello et al., "Can Applications Recover from fsync
     /// Failures?", ATC 2020). So the unsynced bytes are written again first.
     pub fn sync(&mut self) -> Result<(), StoreError> {
@@ -347,7 +349,7 @@ impl Journal {
         }
     }
 
-    /// Saves an incomplete record in a separate file, then truncates the journal.
+    /// Moves `tail`, an incomplete record, from the end of the journal to a separate file.
     fn set_aside(&mut self, tail: &[u8]) -> Result<(), StoreError> {
         let free = (1..)
             .map(|n| self.dir.join(format!("torn-{n}.txt")))
@@ -362,14 +364,14 @@ impl Journal {
 }
 
 impl Drop for Journal {
-    /// Releases the lock explicitly: closing the file may not, because a child process that was
-    /// just forked may still have the file open.
+    /// Releases the lock explicitly. Closing the file may not release the lock, because a child
+    /// process that was just forked may still have the file open.
     fn drop(&mut self) {
         let _ = self.file.unlock();
     }
 }
 
-/// Records as lines of a journal.
+/// Converts records to the lines of a journal.
 pub(super) fn lines(records: &[Record]) -> Result<Vec<u8>, StoreError> {
     let mut lines = Vec::new();
     for record in records {

@@ -1,7 +1,8 @@
 //! Exports lorebooks in other programs' formats.
 //!
-//! An entry exported to the format it was imported from retains all of its original fields; in
-//! another format, it retains those that the new format does not define.
+//! An entry that is exported to its original format retains all of its original fields. An entry
+//! that is exported to another format retains the original fields that the other format does not
+//! define.
 
 use serde_json::{Map, Value, json};
 use story::lore::{InsertPosition, KeyLogic, LoreEntry, Lorebook};
@@ -9,24 +10,24 @@ use story::lore::{InsertPosition, KeyLogic, LoreEntry, Lorebook};
 /// The key under which a lorebook stores its original format.
 pub const FORM: &str = "illumine_form";
 
-/// The key under which a lorebook stores the rows of its file that could not be used.
+/// The key under which a lorebook stores the unusable rows of its original file.
 pub const LEFT_OUT: &str = "illumine_left_out";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoreFormat {
     /// SillyTavern's World Info.
     Tavern,
-    /// `character_book` of a V2 card.
+    /// The field `character_book` of a V2 card.
     V2,
-    /// `lorebook_v3`, and the lorebook of a V3 card.
+    /// A `lorebook_v3` file, or the lorebook of a V3 card.
     V3,
     Kobold,
     Agnai,
-    /// NovelAI's `.lorebook`; import only.
+    /// NovelAI's `.lorebook` files, which can only be imported.
     NovelAi,
-    /// AI Dungeon's story cards and world info; import only.
+    /// AI Dungeon's story cards and world info, which can only be imported.
     AiDungeon,
-    /// Risu's lorebooks and modules; import only.
+    /// Risu's lorebooks and modules, which can only be imported.
     Risu,
 }
 
@@ -45,7 +46,7 @@ impl LoreFormat {
     }
 }
 
-/// A SillyTavern World Info file.
+/// Exports a lorebook as a SillyTavern World Info file.
 pub fn tavern(book: &Lorebook) -> Value {
     let rows = rows(book, LoreFormat::Tavern);
     let rows: Map<String, Value> = rows
@@ -60,18 +61,18 @@ pub fn tavern(book: &Lorebook) -> Value {
     whole(book, LoreFormat::Tavern, Value::Object(rows))
 }
 
-/// A `lorebook_v3` file.
+/// Exports a lorebook as a `lorebook_v3` file.
 pub fn v3(book: &Lorebook) -> Value {
     json!({ "spec": "lorebook_v3", "data": of_card(book, LoreFormat::V3) })
 }
 
-/// The lorebook inside a card.
+/// Exports a lorebook in the form in which a card contains it.
 pub fn of_card(book: &Lorebook, form: LoreFormat) -> Value {
     let rows = rows(book, form).into_iter().map(Value::Object).collect();
     whole(book, form, Value::Array(rows))
 }
 
-/// Kobold's `worldinfo`.
+/// Exports a lorebook as the rows of Kobold's `worldinfo`.
 pub fn kobold(book: &Lorebook) -> Vec<Value> {
     let rows = rows(book, LoreFormat::Kobold).into_iter();
     let mut rows: Vec<Value> = rows.map(Value::Object).collect();
@@ -81,14 +82,14 @@ pub fn kobold(book: &Lorebook) -> Vec<Value> {
     rows
 }
 
-/// Puts the unusable rows back into their places in a list.
+/// Inserts the unusable rows of a lorebook's original file into `rows` at their original indices.
 fn put_back(book: &Lorebook, rows: &mut Vec<Value>) {
     for (at, _, row) in left_out(book) {
         rows.insert(at.min(rows.len()), row.clone());
     }
 }
 
-/// The unusable rows, each with its place in the list and its key.
+/// The unusable rows of a lorebook's original file, each with its index and its key in that file.
 fn left_out(book: &Lorebook) -> impl Iterator<Item = (usize, &str, &Value)> {
     let rows = book.extra.get(LEFT_OUT).and_then(Value::as_array);
     rows.into_iter().flatten().filter_map(|row| {
@@ -114,7 +115,7 @@ fn came_as(book: &Lorebook, form: LoreFormat) -> bool {
     own.is_some_and(|own| is_same_form(own, form))
 }
 
-/// Whether two formats have the same field names, as V2 and V3 cards do.
+/// Whether two formats have the same field names. V2 and V3 cards, for example, do.
 fn is_same_form(own: &str, form: LoreFormat) -> bool {
     let card = |name: &str| {
         [LoreFormat::V2, LoreFormat::V3]
@@ -145,8 +146,9 @@ fn whole(book: &Lorebook, form: LoreFormat, entries: Value) -> Value {
     Value::Object(head)
 }
 
-/// Merges the written fields with the stored ones: in the original format, stored fields win; in
-/// another format, they only fill gaps.
+/// Merges `written`, the exported fields, with `kept`, the fields stored at import. If `own` is
+/// true, the export has the original format, and stored fields replace exported fields. Otherwise,
+/// stored fields are only added.
 fn joined(
     mut written: Map<String, Value>,
     kept: &Map<String, Value>,
@@ -167,7 +169,7 @@ fn joined(
     written
 }
 
-/// A format's fields for the whole lorebook.
+/// The fields that an export in the given format has for the lorebook as a whole.
 pub fn head(book: &Lorebook, form: LoreFormat) -> Map<String, Value> {
     let mut head = Map::new();
     let mut put = |key: &str, value: Value| _ = head.insert(key.to_string(), value);
@@ -197,7 +199,7 @@ pub fn head(book: &Lorebook, form: LoreFormat) -> Map<String, Value> {
     head
 }
 
-/// A format's fields for an entry.
+/// The fields that an export in the given format has for one entry.
 pub fn entry(entry: &LoreEntry, form: LoreFormat) -> Map<String, Value> {
     let value = match form {
         LoreFormat::Tavern => tavern_entry(entry),
@@ -245,7 +247,8 @@ fn tavern_entry(entry: &LoreEntry) -> Value {
     })
 }
 
-/// Puts slashes around regexes, as SillyTavern does; V3 has a flag instead.
+/// The keys of an entry, with slashes around regexes. This is SillyTavern's notation; a V3 card has
+/// a flag instead.
 fn slashed(entry: &LoreEntry) -> Vec<String> {
     let flags = if entry.case_sensitive == Some(true) {
         ""
@@ -278,7 +281,8 @@ fn card_entry(entry: &LoreEntry, form: LoreFormat) -> Value {
     value
 }
 
-/// SillyTavern's extension fields for settings that the card specification lacks; omits defaults.
+/// The extension fields in which SillyTavern stores settings that the card specification lacks.
+/// Fields with default values are omitted.
 fn extensions(entry: &LoreEntry) -> Value {
     let plain = LoreEntry {
         position: InsertPosition::Before,
@@ -345,7 +349,7 @@ fn kobold_entry(entry: &LoreEntry) -> Value {
     })
 }
 
-/// Formats a number as JavaScript does: integers without a decimal point.
+/// Converts a number to JSON in the form that JavaScript writes: integers have no decimal point.
 fn number(number: f64) -> Value {
     match number.fract() == 0.0 && number.abs() < 1e15 {
         true => json!(number as i64),

@@ -1,13 +1,13 @@
-//! Session names: checks that they are valid folder names everywhere, finds names that count as the
-//! same, and makes names from imported files.
+//! Checks that session names are valid folder names on every system, and makes session names from
+//! the names of imported files.
 
 use super::StoreError;
 use base::search::composed;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The maximum number of letters (graphemes) in a name.
+/// The maximum number of characters (graphemes) in a session name.
 const LONGEST: usize = 100;
-/// The maximum number of bytes in a name; file systems allow 255.
+/// The maximum number of bytes in a session name. File systems allow 255.
 const LONGEST_BYTES: usize = 200;
 /// The maximum number of bytes in a session name derived from a file name.
 const MADE_BYTES: usize = 100;
@@ -29,8 +29,8 @@ pub(super) fn check_name(name: &str) -> Result<&str, StoreError> {
     }
 }
 
-/// Checks the name of a new session: it must also be a valid folder name on other systems, since
-/// folders are synchronized.
+/// Checks the name of a new session. The name must also be a valid folder name on other systems,
+/// since folders may be synchronized between systems.
 pub(super) fn check_new_name(name: &str) -> Result<String, StoreError> {
     match is_reserved(check_name(name)?) {
         true => Err(StoreError::Reserved(name.to_string())),
@@ -39,14 +39,15 @@ pub(super) fn check_new_name(name: &str) -> Result<String, StoreError> {
     }
 }
 
-/// Whether this is a letter or digit with its marks and vowel signs, or another character allowed
-/// in names.
+/// Whether a grapheme is allowed in a session name: a letter or digit with any marks, or a space,
+/// dot, hyphen or underscore.
 fn is_plain(grapheme: &str) -> bool {
     let first = grapheme.chars().next();
     first.is_some_and(|c| c.is_alphanumeric() || " .-_".contains(c))
 }
 
-/// Whether Windows reserves this name for a device, with any extension.
+/// Whether Windows reserves this name for a device. A reserved name may not have an extension
+/// either.
 fn is_reserved(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end();
     let stem = stem.to_ascii_lowercase();
@@ -57,8 +58,8 @@ fn is_reserved(name: &str) -> bool {
     ["con", "prn", "aux", "nul"].contains(&stem.as_str()) || numbered("com") || numbered("lpt")
 }
 
-/// Makes a valid session name from any text, such as a file's name; None if no part of it can be
-/// used.
+/// Makes a valid session name from any text, such as the name of a file. Returns None if no part of
+/// the text can be used.
 pub fn made_from(text: &str) -> Option<String> {
     let text = composed(text);
     let plain: String = text
@@ -76,7 +77,8 @@ pub fn made_from(text: &str) -> Option<String> {
     .filter(|name| check_name(name).is_ok())
 }
 
-/// A name quoted as one word for a shell, for commands in messages.
+/// A session name as one word of a shell command, with quotation marks if the name contains a
+/// space.
 pub fn shell_word(name: &str) -> String {
     match name.contains(' ') {
         true => format!("\"{name}\""),
@@ -84,7 +86,7 @@ pub fn shell_word(name: &str) -> String {
     }
 }
 
-/// The name with a number after it: `NAME-2`.
+/// Appends a number to a session name, for example `NAME-2`. Shortens the name if necessary.
 pub(super) fn numbered(name: &str, number: usize) -> String {
     let ending = format!("-{number}");
     let room = LONGEST_BYTES - ending.len();
@@ -92,7 +94,8 @@ pub(super) fn numbered(name: &str, number: usize) -> String {
     cut(&letters, room) + &ending
 }
 
-/// The beginning of a text that fits into this many bytes and ends with a whole letter or digit.
+/// The beginning of a text, limited to `bytes` bytes. It contains only whole graphemes and ends
+/// with a letter or digit.
 fn cut(text: &str, bytes: usize) -> String {
     let mut kept = String::new();
     for grapheme in text.graphemes(true) {

@@ -1,7 +1,8 @@
-//! PNG files with provenance, marked as machine-generated.
+//! Writes and reads PNG files that contain provenance and are marked as machine-generated.
 //!
-//! The files have three text chunks: `Software`; `illumine`, the provenance as JSON; and XMP with
-//! IPTC's digital source type (IPTC Photo Metadata Standard 2023.1), which other programs look for.
+//! Each file has three text chunks. `Software` names the program. `illumine` contains the
+//! provenance as JSON. XMP metadata contains IPTC's digital source type (IPTC Photo Metadata
+//! Standard 2023.1), which other programs look for.
 
 pub use story::picture::PictureProvenance;
 
@@ -11,7 +12,7 @@ use tiny_skia::{
     Color, FilterQuality, IntSize, Pixmap, PixmapPaint, PremultipliedColorU8, Transform,
 };
 
-/// Why a file is not a picture drawn by illumine.
+/// The reason why a picture cannot be written, or why its provenance cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     #[error("it is not a readable PNG file ({0})")]
@@ -24,14 +25,16 @@ pub enum PictureError {
     Size,
 }
 
-/// The maximum height in pixels; more would not improve a 64-pixel drawing.
+/// The maximum height of a picture in pixels. A greater height would not improve a 64-pixel
+/// drawing.
 const LARGEST: u32 = 2048;
-/// The maximum length of a provenance chunk; illumine never writes a longer one.
+/// The maximum length of a provenance chunk in bytes. The chunks that illumine writes are always
+/// shorter.
 const LONGEST: usize = 1 << 20;
 const KEYWORD: &str = "illumine";
 const XMP: &str = "XML:com.adobe.xmp";
 
-/// The width and height in pixels; a scene is twice as wide as high.
+/// The width and height of a picture in pixels. A scene is twice as wide as it is high.
 pub fn size(how: &PictureProvenance) -> (u32, u32) {
     match how.way {
         Derivation::Scene { .. } => (2 * how.size, how.size),
@@ -39,7 +42,8 @@ pub fn size(how: &PictureProvenance) -> (u32, u32) {
     }
 }
 
-/// Composes the layers as a PNG file, with the size and background given by the provenance.
+/// Combines layers into one picture and encodes the picture as a PNG file. `how` is the provenance,
+/// which contains the size and the background.
 pub fn encode(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, PictureError> {
     let pixels = compose_layers(layers, how)?;
     let (width, height) = size(how);
@@ -67,14 +71,14 @@ pub fn encode(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, Pict
 /// The gap between the pictures of a sheet, in pixels.
 const GAP: usize = 2;
 
-/// The width and height of a [`sheet`].
+/// The width and height of a [`sheet`] in pixels.
 pub fn sheet_size(rows: &[Vec<Vec<u8>>], size: usize) -> (u32, u32) {
     let wide = rows.iter().map(Vec::len).max().unwrap_or(0) * (size + GAP);
     let high = rows.len() * (size + GAP);
     (wide as u32, high as u32)
 }
 
-/// Makes a sheet: rows of pictures on white, as a PNG file.
+/// Draws rows of pictures on a white sheet and encodes the sheet as a PNG file.
 pub fn sheet(rows: &[Vec<Vec<u8>>], size: usize) -> Result<Vec<u8>, PictureError> {
     let (wide, high) = sheet_size(rows, size);
     let mut sheet = Pixmap::new(wide, high).ok_or(PictureError::Size)?;
@@ -116,8 +120,8 @@ pub fn provenance(file: &[u8]) -> Result<PictureProvenance, PictureError> {
     how.ok_or(PictureError::NoProvenance)
 }
 
-/// Composes the layers as straight (not premultiplied) RGBA, enlarged smoothly to the requested
-/// size.
+/// Combines layers into one picture, smoothly enlarged to the requested size. Returns RGBA pixels
+/// with straight (not premultiplied) alpha.
 fn compose_layers(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, PictureError> {
     if !(16..=LARGEST).contains(&how.size) {
         return Err(PictureError::Size);
@@ -148,7 +152,7 @@ fn compose_layers(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, 
     Ok(sheet.pixels().iter().flat_map(straight).collect())
 }
 
-/// The position of a square layer in the picture, in pixels.
+/// The position and side length of a square layer in a picture, in pixels.
 #[derive(Clone, Copy)]
 struct LayerPosition {
     left: f32,
@@ -156,8 +160,8 @@ struct LayerPosition {
     side: f32,
 }
 
-/// The positions of a scene's layers. The backdrop covers the whole scene and extends beyond its
-/// top and bottom; the other layers stand side by side on the same line.
+/// The positions of a scene's layers. The first layer is the backdrop, which covers the whole scene
+/// and extends beyond its top and bottom. The other layers stand side by side on one line.
 fn scene_positions(layers: usize, height: f32) -> Vec<LayerPosition> {
     let mut positions = vec![LayerPosition {
         left: 0.0,
@@ -211,7 +215,7 @@ fn parse_colour(name: &str) -> Result<Color, PictureError> {
     Ok(Color::from_rgba8(red, green, blue, 255))
 }
 
-/// The XMP packet that says that a trained algorithm made the picture.
+/// The XMP packet which states that a trained algorithm made the picture.
 fn xmp_packet() -> String {
     let source = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
     format!(
@@ -248,7 +252,7 @@ mod tests {
         }
     }
 
-    /// A layer of half-transparent red.
+    /// Returns one layer of half-transparent red.
     fn red() -> Vec<Layer> {
         vec![Layer {
             size: 64,

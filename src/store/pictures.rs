@@ -1,5 +1,5 @@
-//! A session's pictures: `<session>/pictures/<number>.png`, each complete on disk before the
-//! journal mentions it.
+//! Stores a session's pictures as `<session>/pictures/<number>.png`. Each file is complete on disk
+//! before the journal mentions the picture.
 
 use super::place::PICTURES;
 use super::private::{make_private_dir, open_private, sync_dir};
@@ -44,7 +44,8 @@ impl Journal {
 }
 
 impl Sessions {
-    /// Checks a story's picture files, and returns one sentence per problem.
+    /// Checks the picture files of a story. Returns one sentence for each file that is missing,
+    /// unreadable or changed.
     pub fn picture_faults(&self, name: &str, story: &Story) -> Result<Vec<String>, StoreError> {
         let folder = self.folder(name)?;
         let fault = |id: NodeId, picture: &Picture| {

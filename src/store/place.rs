@@ -1,4 +1,4 @@
-//! Checks that an open file is still the one at its path: while a session is open, its folder can
+//! Checks that the file at a path is still the open file. While a session is open, its folder can
 //! be removed, moved, or replaced by a sync program.
 
 use std::fs::{self, File, Metadata};
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 /// The name of a session's journal in its folder.
 pub(super) const FILE: &str = "journal.jsonl";
 
-/// The name of the folder of a session's pictures.
+/// The name of the folder that contains a session's pictures.
 pub(super) const PICTURES: &str = "pictures";
 
-/// Metadata that show whether a file has changed, without reading it.
+/// Metadata of a file that show whether the file has changed, so that its bytes need not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     file: (u64, u64),
@@ -25,7 +25,7 @@ pub(super) struct Stamp {
 pub(super) enum Misplaced {
     /// No file.
     Gone,
-    /// Another file.
+    /// Another file with different bytes.
     Replaced,
     /// Another file with the same bytes.
     Twin,
@@ -55,8 +55,8 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// Checks whether the file at a path is still the one last written, and unchanged: if so, None.
-/// Reads its bytes only if its metadata has changed.
+/// Compares the file at `path` with the file last written. Returns None if the file is the same and
+/// unchanged. Reads the bytes of the file only if the metadata has changed.
 pub(super) fn misplaced(
     path: &Path,
     stamp: &Stamp,

@@ -1,4 +1,4 @@
-//! Files and folders that only their owner can read, and syncing of folders.
+//! Creates files and folders that only their owner can read, and syncs folders.
 
 use super::StoreError;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -24,8 +24,8 @@ pub(super) fn open_private(path: &Path, new: bool) -> Result<File, StoreError> {
         .map_err(|error| StoreError::io("open", path, error))
 }
 
-/// Syncs a folder, so that a new file in it survives a power failure; ignores errors, since some
-/// file systems do not support this.
+/// Syncs a folder, so that a new file in the folder survives a power failure. Ignores errors, since
+/// some file systems cannot sync folders.
 pub(super) fn sync_dir(path: &Path) {
     if let Ok(dir) = File::open(path) {
         let _ = dir.sync_all();

@@ -1,5 +1,5 @@
-//! Finds voices and prompt templates: first in the writer's own folder, then among the built-in
-//! ones.
+//! Finds voices and prompt templates, first in the writer's own folder and then among the built-in
+//! files.
 
 use base::decode::decode;
 use base::nearest::nearest;
@@ -17,7 +17,7 @@ macro_rules! shipped {
     };
 }
 
-/// The built-in voices and prompt templates.
+/// The built-in voices and prompt templates, each as its name and its text.
 pub const SHIPPED: &[(&str, &str)] = shipped![
     "advertising-copy",
     "dialogue",
@@ -38,10 +38,11 @@ pub const SHIPPED: &[(&str, &str)] = shipped![
     "translation",
 ];
 
-/// The maximum size of a voice's file.
+/// The maximum size of a voice's file in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// The writer's own folder of voices, if there is one.
+/// The voices and prompt templates: the built-in files, and the files in the writer's own folder if
+/// there is one.
 #[derive(Clone, Debug, Default)]
 pub struct Prompts {
     folder: Option<PathBuf>,
@@ -62,11 +63,11 @@ pub enum PromptError {
 #[derive(Clone, Debug, PartialEq)]
 pub struct PromptListing {
     pub name: String,
-    /// Whether it is in the writer's own folder.
+    /// Whether the voice's file is in the writer's own folder.
     pub own: bool,
     pub title: String,
     pub help: String,
-    /// The template's variables.
+    /// The names of the template's variables.
     pub takes: Vec<String>,
 }
 
@@ -81,7 +82,8 @@ impl Prompts {
         self.files().into_keys().collect()
     }
 
-    /// Lists all voices with their descriptions; a broken one is listed with its error.
+    /// Lists all voices with their descriptions. If a voice cannot be loaded, its description is
+    /// the error message.
     pub fn list(&self) -> Vec<PromptListing> {
         let row = |(name, own): (String, bool)| {
             let read = self.find(&name);
@@ -107,7 +109,7 @@ impl Prompts {
         Ok(PromptTemplate::parse(name, &self.text(name)?)?)
     }
 
-    /// Returns the file of a voice as text.
+    /// Returns the text of a voice's file.
     pub fn text(&self, name: &str) -> Result<String, PromptError> {
         let name = name.strip_suffix(".md").unwrap_or(name);
         // The folder may spell the name differently from how it was typed.
@@ -123,7 +125,7 @@ impl Prompts {
         text.ok_or_else(|| self.unknown(name))
     }
 
-    /// The writer's own file of this name, if there is one.
+    /// The path of the writer's own file for the voice `name`; None if there is no such file.
     fn own_path(&self, name: &str) -> Option<PathBuf> {
         let folder = self.folder.as_ref().filter(|_| plain(name))?;
         let path = folder.join(format!("{name}.md"));
@@ -154,7 +156,8 @@ impl Prompts {
         Ok(Some(text))
     }
 
-    /// All names, each with whether its file is in the writer's own folder.
+    /// The names of all voices. The value of each name says whether the file is in the writer's own
+    /// folder.
     fn files(&self) -> BTreeMap<String, bool> {
         let shipped = SHIPPED.iter().map(|(name, _)| (name.to_string(), false));
         let mut files: BTreeMap<String, bool> = shipped.collect();
@@ -185,7 +188,7 @@ fn is_markdown(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "md")
 }
 
-/// Whether a name cannot escape the folder.
+/// Whether a voice's name is valid. No valid name leads out of the folder of voices.
 fn plain(name: &str) -> bool {
     let first = name.chars().next().is_some_and(char::is_alphanumeric);
     first

@@ -1,38 +1,40 @@
-//! Rebuilds a story from a journal's bytes, however damaged the file is.
+//! Rebuilds a story from a journal's bytes, even if the file is damaged.
 
 use base::decode::MARK;
 use serde::Deserialize;
 use story::record::VERSION;
 use story::{Record, Settings, Story};
 
-/// The content of a journal.
+/// The content of a journal, as far as it could be parsed.
 #[derive(Debug, Default)]
 pub struct Recovered {
     pub story: Story,
-    /// The last settings, if any.
+    /// The last settings in the journal; None if the journal contains no settings.
     pub settings: Option<Settings>,
     /// The length in bytes up to the end of the last complete record.
     pub len: usize,
-    /// The number of bytes after the last complete record: an incomplete record left by a crash.
+    /// The length in bytes of the incomplete record that a crash left at the end of the journal; 0
+    /// if there is none.
     pub torn: usize,
-    /// Whether the bytes of the incomplete record are all zero, as a power cut leaves them.
+    /// Whether the bytes of the incomplete record are all zero, which a power failure can cause.
     pub zeros: bool,
-    /// Why the journal is read-only, if something in it could not be parsed.
+    /// The reason why the journal is read-only; None if the journal is not read-only.
     pub read_only_reason: Option<String>,
-    /// Whether the journal is read-only because of damage, not because of a record from a newer
-    /// version.
+    /// Whether the journal is read-only because of damage rather than because of a record from a
+    /// newer version.
     pub damaged: bool,
-    /// The number of records.
+    /// The number of complete records.
     pub records: usize,
 }
 
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Parses records up to the end, an incomplete record, or an invalid line.
+/// Parses the records of a journal. Stops at the end, at an incomplete record, or at an invalid
+/// line.
 ///
-/// Only the last line can be incomplete: it has no line break, or is truncated. An invalid line
-/// before others is damage, and the lines after it cannot be trusted, so the story up to there is
-/// shown read-only.
+/// Only the last line can be incomplete: it lacks a line break or is truncated. An invalid line
+/// that is followed by other lines is damage. The lines after the damage cannot be trusted, so the
+/// story is shown up to the damage, and the journal is read-only.
 pub fn recover_journal(bytes: &[u8]) -> Recovered {
     let mut found = Recovered {
         // Some editors and sync programs put a byte order mark before the text.

@@ -12,8 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 impl Journal {
-    /// Writes all records to a new session: under the same name if it is free, or else under a new
-    /// one. Returns the new journal and a sentence for the writer.
+    /// Writes all records to a new journal. The session retains its name if the name is free, and
+    /// otherwise gets a numbered name. Returns the new journal and a sentence for the writer.
     pub(super) fn rescue(&self, why: &Misplaced) -> Result<(Journal, String), StoreError> {
         let root = self.folder().parent().unwrap_or(Path::new("."));
         let moved = whereabouts(self.file(), root).filter(|folder| folder != self.folder());
@@ -44,8 +44,8 @@ impl Journal {
         Ok((rescued, said))
     }
 
-    /// Creates the new session under the same name or, if that has been taken meanwhile, under a
-    /// numbered one.
+    /// Creates the new journal under the session's name. If the name has been taken meanwhile,
+    /// creates a session with a numbered name.
     fn begin_again(&self, root: &Path) -> Result<Journal, StoreError> {
         let begun = match self.folder().is_dir() {
             true => Journal::begin(self.folder(), self.name(), self.written().to_vec()),
@@ -91,7 +91,8 @@ impl Journal {
     }
 }
 
-/// Copies pictures and imported cards, if they still exist.
+/// Copies a session's pictures and imported cards from one folder to another. Skips files that are
+/// missing or that the other folder already contains.
 pub(super) fn bring_files(from: &Path, to: &Path) {
     let (old, new) = (from.join(PICTURES), to.join(PICTURES));
     if old.is_dir() && make_private_dir(&new, true).is_ok() {
@@ -139,7 +140,7 @@ mod tests {
     }
 
     impl Desk {
-        /// A session with a passage, an undone step, changed settings and a picture file.
+        /// Creates a session with a passage, an undone step, changed settings and a picture file.
         fn new() -> Desk {
             let dir = tempfile::tempdir().unwrap();
             let sessions = Sessions::new(dir.path().join("sessions"));
@@ -174,7 +175,7 @@ mod tests {
             self.sessions.root().join(of)
         }
 
-        /// Appends a record, and returns the notices about the file.
+        /// Appends a passage, and returns the notices about the file.
         fn writes_on(&mut self) -> String {
             let next = passage(1, "It took the boat.");
             self.journal.append(&next).unwrap();
@@ -182,7 +183,8 @@ mod tests {
             self.journal.take_news().join("\n")
         }
 
-        /// Checks that the session with this name is complete, locked, and the one being written.
+        /// Checks that the session `name` is complete and locked, and that the open journal belongs
+        /// to it.
         fn is_whole(&self, name: &str) {
             assert_eq!(self.journal.name(), name);
             assert_eq!(self.journal.path(), self.path(name).join("journal.jsonl"));

@@ -1,4 +1,4 @@
-//! Reads past the damaged records of a journal and copies the sound ones.
+//! Salvages a damaged journal: skips the damaged records and copies the undamaged records.
 
 use super::journal::lines;
 use super::recover::{BYTE_ORDER_MARK, parse_line};
@@ -8,24 +8,25 @@ use std::fs;
 use story::record::Change;
 use story::{Author, Node, NodeId, Record, Status, Story};
 
-/// A record that could not be parsed.
+/// A record that could not be salvaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Its line number, from 1.
+    /// The line number of the record in the journal, counted from 1.
     pub line: usize,
     pub why: String,
-    /// The readable part of its text.
+    /// The readable part of the record's text.
     pub text: String,
 }
 
-/// The sound part of a journal.
+/// The part of a damaged journal that could be salvaged.
 #[derive(Debug, Default)]
 pub struct Salvaged {
     pub story: Story,
     pub left_out: Vec<LeftOut>,
-    /// How many passages stand in for lost ones, or were moved because their place is lost.
+    /// The number of passages that replace lost passages, or that were moved because their parents
+    /// are lost.
     pub adjusted: usize,
-    /// The records as lines of a journal.
+    /// The salvaged records as lines of a journal.
     bytes: Vec<u8>,
 }
 
@@ -36,7 +37,7 @@ impl LeftOut {
 }
 
 impl Sessions {
-    /// Reads the sound records of a session's journal.
+    /// Salvages the undamaged records of a session's journal.
     pub fn salvage(&self, name: &str) -> Result<Salvaged, StoreError> {
         let path = self.folder(name)?.join(super::place::FILE);
         if !path.is_file() {
@@ -46,8 +47,8 @@ impl Sessions {
         Ok(salvage(&bytes))
     }
 
-    /// Saves the salvaged records as a new session, with the pictures; the damaged session stays as
-    /// it is.
+    /// Saves the salvaged records as a new session and copies the pictures. The damaged session is
+    /// not changed.
     pub fn save_salvaged(&self, name: &str, salvaged: &Salvaged) -> Result<Journal, StoreError> {
         let beside = format!("{}-salvaged", self.resolve(name)?);
         let journal = self.create_copy(&beside, &salvaged.bytes)?;
@@ -56,7 +57,8 @@ impl Sessions {
     }
 }
 
-/// Reads all records that are sound and fit the story so far.
+/// Salvages the records of a journal. Leaves out each record that is damaged or that cannot be
+/// applied to the story.
 fn salvage(bytes: &[u8]) -> Salvaged {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let mut found = Salvaged::default();
@@ -83,7 +85,8 @@ fn salvage(bytes: &[u8]) -> Salvaged {
 }
 
 impl Salvaged {
-    /// Applies a record; empty passages replace lost ones that it refers to.
+    /// Applies a record to the story. If the record refers to lost passages, empty passages replace
+    /// them.
     fn take(&mut self, record: Record, line: &[u8]) -> Result<(), String> {
         if record == Record::Unknown {
             return Err("its kind comes from a newer version".to_string());
@@ -116,8 +119,8 @@ impl Salvaged {
         self.write(&moved)
     }
 
-    /// The parent to assume if a passage's own parent is lost: the newest passage if it directly
-    /// follows the head, otherwise the head.
+    /// The parent for a passage whose own parent is lost. It is the newest passage if that passage
+    /// directly follows the head, and the head otherwise.
     fn latest(&self) -> Option<NodeId> {
         let head = self.story.head();
         let last = self.story.nodes().last();
@@ -131,8 +134,8 @@ impl Salvaged {
         Ok(())
     }
 
-    /// Adds empty passages in place of missing ones that a record needs, unless more are missing
-    /// than records were lost.
+    /// Adds empty passages in place of missing passages that a record needs. Does nothing if more
+    /// passages are missing than records were lost.
     fn fill_gap(&mut self, record: &Record) {
         let Some(needed) = needed(record) else {
             return;
@@ -160,7 +163,8 @@ impl Salvaged {
     }
 }
 
-/// The highest passage id that must exist before a record can be applied.
+/// The highest passage id that must exist before a record can be applied; None if the record needs
+/// no passage.
 fn needed(record: &Record) -> Option<NodeId> {
     let named = |change: &Change| match change {
         Change::Head { to } => *to,
@@ -183,7 +187,7 @@ fn needed(record: &Record) -> Option<NodeId> {
     }
 }
 
-/// The text of a damaged record, as far as it is legible.
+/// The readable part of the text of a damaged record.
 fn readable_text(line: &[u8]) -> String {
     const KEY: &str = "\"text\":\"";
     let line = String::from_utf8_lossy(line);
@@ -207,7 +211,8 @@ mod tests {
     use super::*;
     use story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
 
-    /// Three turns, each a line by the writer and a passage in two pieces.
+    /// The records of three turns. Each turn consists of a line by the writer and a passage that
+    /// arrives in two pieces.
     fn records() -> Vec<Record> {
         let mut records = Vec::new();
         for turn in 0..3 {

@@ -1,8 +1,8 @@
-//! A saved KV cache next to a session's journal: `<session>/warm.kv`.
+//! Saves a KV cache next to a session's journal, as `<session>/warm.kv`.
 //!
-//! The file has a line of JSON that names the model and build, then the tokens (u32,
-//! little-endian), then the KV cache. It only saves time: a damaged cache, or one from another
-//! model or build, is ignored.
+//! The file contains a line of JSON that names the model and build, then the tokens (u32,
+//! little-endian), then the KV cache. A saved cache only saves time, so a damaged cache, or a cache
+//! from another model or build, is ignored.
 
 use super::{StoreError, journal::Journal};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use std::io::Write;
 use story::message::WarmCache;
 
 const FILE: &str = "warm.kv";
-/// The maximum size in bytes of a file to load.
+/// The maximum size in bytes of a cache file that is loaded.
 const LARGEST: u64 = 16 << 30;
 
 #[derive(Serialize, Deserialize)]
@@ -24,7 +24,7 @@ struct Header {
 }
 
 impl Journal {
-    /// Saves the KV cache, replacing the previous one. Returns its size in bytes.
+    /// Saves the KV cache, replacing the previous one. Returns the size of the file in bytes.
     pub fn save_warm_cache(&self, build: &str, warm: &WarmCache) -> Result<u64, StoreError> {
         let header = Header {
             v: 1,
@@ -49,7 +49,8 @@ impl Journal {
         Ok(whole.len() as u64)
     }
 
-    /// Loads the saved KV cache, if it is complete and from this build.
+    /// Loads the saved KV cache. Returns None if the cache is incomplete or was saved by another
+    /// build.
     pub fn load_warm_cache(&self, build: &str) -> Option<WarmCache> {
         let path = self.folder().join(FILE);
         let small = fs::metadata(&path).is_ok_and(|meta| meta.len() <= LARGEST);

@@ -1,9 +1,11 @@
-//! Imports SillyTavern chats: JSON Lines, a header and then one message per line, with its swipes.
+//! Imports SillyTavern chats, which are JSON Lines: a header, then one message per line. A message
+//! contains its swipes.
 //!
 //! Each swipe becomes a version of the passage. The other fields of a message (times, names,
-//! extras) are stored with the passage and exported again. If a message's text differs from the
-//! swipe that it names, both are versions. Lines are parsed one by one: those damaged by a crash
-//! are left out and named in a notice. Group chats of older versions have no header.
+//! extras) are stored with the passage and exported again. If the text of a message differs from
+//! the selected swipe, both texts become versions. Lines are parsed one by one. Lines damaged by a
+//! crash are left out and named in a notice. Group chats of older versions of SillyTavern have no
+//! header.
 
 use super::ImportError;
 use super::fields::words;
@@ -13,13 +15,13 @@ use story::import::ImportedStory;
 use story::sentence::count_noun;
 use story::{Author, Mode, Node, NodeId};
 
-/// The key under which the header's fields are stored.
+/// The key under which the fields of a SillyTavern chat's header are stored.
 pub const FORMAT: &str = "tavern";
 
 /// The key under which a passage stores a message that is shown but never sent to a model.
 pub const ASIDE: &str = "aside";
 
-/// The field of a stored header that marks a file without one.
+/// The field that is stored instead of a header if the chat's file has no header.
 pub const NO_HEADER: &str = "illumine_no_header";
 
 /// The maximum number of versions of a message.
@@ -38,7 +40,8 @@ fn is_message(value: &Value) -> bool {
     has("mes") && (has("is_user") || has("name"))
 }
 
-/// Whether a text is a chat: one of its first lines is a header or a message.
+/// Whether a text is a SillyTavern chat. This is the case if any of the first three lines that are
+/// not blank is a header or a message.
 pub fn is_chat(text: &str) -> bool {
     const LOOKED_AT: usize = 3;
     let lines = text.lines().filter(|line| !is_blank(line));
@@ -48,7 +51,7 @@ pub fn is_chat(text: &str) -> bool {
     })
 }
 
-/// Whether a list contains messages.
+/// Whether a list contains at least one message of a SillyTavern chat.
 pub fn is_list_of_messages(list: &[Value]) -> bool {
     list.iter().any(is_message)
 }
@@ -99,14 +102,14 @@ struct Chat {
     counts: Counts,
 }
 
-/// Counts of messages to mention to the writer.
+/// Counts of messages, for notices to the writer.
 #[derive(Default)]
 struct Counts {
-    /// Messages that are shown but hidden from the model.
+    /// The number of messages that are shown to the writer but hidden from the model.
     hidden: usize,
-    /// Messages whose text differs from the swipe that they name.
+    /// The number of messages whose text differs from the selected swipe.
     edited: usize,
-    /// Messages that name a missing swipe.
+    /// The number of messages whose selected swipe is missing.
     astray: usize,
 }
 
@@ -203,9 +206,10 @@ impl Chat {
         }
     }
 
-    /// The versions of a message, each with its swipe number, and the index of the version shown.
-    /// The version shown has the text in `mes`. If the swipe named by `swipe_id` has a different
-    /// text, because another program edited only one of the two, `mes` is added as a version.
+    /// Removes the versions of a message from its fields. Returns each version with its swipe
+    /// number, and the index of the version to show, which has the text in `mes`. If the swipe
+    /// selected by `swipe_id` has a different text, because another program edited only one of the
+    /// two texts, `mes` is added as a version.
     fn take_versions(
         &mut self,
         message: &mut Map<String, Value>,
@@ -255,7 +259,8 @@ impl Chat {
     }
 }
 
-/// A message of a chat, which stays separate from the messages around it.
+/// Creates the passage for one message of a chat. The passage is never joined to the passages
+/// around it.
 pub(super) fn message(
     parent: Option<NodeId>,
     author: Author,
@@ -283,7 +288,8 @@ fn add_node(
     tale.push(message(parent, author, words(said), extra))
 }
 
-/// The name in a header under this key; SillyTavern writes "unused" in headers of group chats.
+/// The name that a header stores under `key`. Returns None for "unused", which SillyTavern writes
+/// into the headers of group chats.
 pub fn header_name<'a>(header: Option<&'a Map<String, Value>>, key: &str) -> Option<&'a str> {
     let name = header?.get(key)?.as_str()?;
     Some(name).filter(|name| !name.trim().is_empty() && *name != "unused")

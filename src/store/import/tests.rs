@@ -39,7 +39,7 @@ fn notices(bytes: &[u8]) -> String {
         .join("; ")
 }
 
-/// The error for a file that is refused.
+/// Imports a file that must be refused, and returns the error message.
 fn refusal(bytes: &[u8]) -> String {
     let said = parse_file(bytes.to_vec(), "file").unwrap_err().to_string();
     assert!(!said.contains('\n'), "{said}");
@@ -60,7 +60,7 @@ fn tale(bytes: &[u8]) -> ImportedStory {
     }
 }
 
-/// A session into which this file was imported.
+/// A story into which the given file was imported.
 fn story(bytes: &[u8]) -> Story {
     let mut story = Story::default();
     let session = ImportTarget {

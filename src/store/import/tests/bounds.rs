@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-/// Far longer than each of these tests takes, and far shorter than they would take without bounds.
+/// The time limit of each test. It is far longer than a test takes, and far shorter than a test
+/// would take if nothing were limited.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]

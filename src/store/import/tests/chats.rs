@@ -1,4 +1,4 @@
-//! Tests that chats keep their speakers, turns and lines.
+//! Tests that imported chats retain their speakers, turns and lines.
 
 use super::*;
 
@@ -177,7 +177,8 @@ fn the_lines_of_a_kobold_chat_are_its_speakers() {
     assert_eq!(tale(&again).nodes.len(), story.nodes().len());
 }
 
-/// The versions of the only message of a chat, the one shown, and the notices about them.
+/// Imports a chat with one message. Returns all versions of the message, the version shown, and the
+/// notices.
 fn versions(row: &Value) -> (Vec<String>, String, String) {
     let file = chat(&[row.to_string()]);
     let read = tale(&file);

@@ -1,4 +1,4 @@
-//! Tests with stories and lorebooks of NovelAI, KoboldAI United, AI Dungeon and Risu.
+//! Tests the import of stories and lorebooks from NovelAI, KoboldAI United, AI Dungeon and Risu.
 
 use super::*;
 

@@ -1,4 +1,5 @@
-//! Tests that a file's content determines its kind, and that unsupported kinds are refused by name.
+//! Tests that the content of a file determines its kind, and that the error for an unsupported kind
+//! names the kind.
 
 use super::*;
 use std::io::Write;

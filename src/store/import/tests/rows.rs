@@ -1,4 +1,4 @@
-//! Tests that an unusable row does not affect the others, and is named in a notice.
+//! Tests that an unusable row is named in a notice and does not affect the other rows.
 
 use super::*;
 use crate::store::lorebook::LEFT_OUT;
@@ -156,7 +156,7 @@ fn keys_that_cannot_be_looked_for_are_named() {
     );
 }
 
-/// An entry as SillyTavern writes it into a card.
+/// A lore entry in the form in which SillyTavern writes it into a card.
 fn of_sillytavern(key: &str, whole: Value) -> Value {
     json!({"id": 4, "keys": [key], "secondary_keys": [], "comment": "", "content": format!("{key}."),
         "constant": false, "selective": false, "insertion_order": 10, "enabled": true,
