@@ -135,9 +135,10 @@ pub trait Backend {
         Err(Failure::engine(why))
     }
 
-    /// How likely the model finds a passage that was written earlier in answer to `request`, token
-    /// by token, in one pass; None if stopped. A token also counts as admissible if the samplers
-    /// could choose it with a log-probability that is higher by `slack`.
+    /// Evaluates a passage that was written earlier in answer to `request`, in one pass. Returns
+    /// the log-probability of each token and whether the samplers could choose the token; None if
+    /// stopped. `slack` is an amount: a token also counts as admissible if the samplers could
+    /// choose it with a log-probability that is higher by this amount.
     fn score(
         &mut self,
         _request: &TextRequest,
@@ -181,7 +182,7 @@ pub trait Backend {
     }
 }
 
-/// Creates backends for one model on a server, each for its own thread.
+/// A source of backends that use the same model on a server. Each backend is for a separate thread.
 pub trait Replicas: Send + Sync {
     fn replica(&self) -> Box<dyn Backend + Send>;
 

@@ -1,5 +1,5 @@
-//! Recorded answers: records what any backend answers, plays it without a model, and checks a model
-//! against it.
+//! Uses cassettes with text models: records a model's answers, plays recorded answers without a
+//! model, or checks a model against recorded answers.
 
 mod play;
 mod record;
@@ -20,31 +20,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use story::message::FailureKind;
 use verify::Verifier;
 
-/// What to do with a cassette.
+/// What a loader does with a cassette.
 #[derive(Clone)]
 pub enum Use {
     Record(Arc<Tape>),
     Play {
         cassette: Arc<Cassette>,
-        /// Whether each event takes as long as when it was recorded.
+        /// Whether each event is sent as long after the request as in the recording; if false, all
+        /// events are sent immediately.
         real_time: bool,
     },
     Verify {
         cassette: Arc<Cassette>,
-        /// How far log-probabilities may differ; None for the usual tolerance.
+        /// The maximum difference between a recorded log-probability and the computed one; None for
+        /// the default tolerance.
         tolerance: Option<f64>,
     },
 }
 
-/// A loader whose text models record, play or verify a cassette. Pictures and the text encoder are
-/// those of the inner loader.
+/// A loader whose text models record, play or verify a cassette. The image models and the text
+/// encoder are loaded by the inner loader.
 pub struct CassetteLoader<L> {
     pub inner: L,
     pub used: Use,
     pub findings: Arc<Findings>,
 }
 
-/// What playing or verifying found for one engine, and the case that it runs.
+/// The discrepancies that one engine found while it played or verified a cassette, and the case
+/// that the engine runs.
 #[derive(Default)]
 pub struct Findings {
     case: Mutex<String>,
@@ -53,7 +56,8 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// The findings of another engine, whose agreement counts together with this one's.
+    /// Returns empty findings for another engine. Both findings share one [`Agreement`], which
+    /// counts the tokens of both engines.
     pub fn of_another_engine(&self) -> Findings {
         Findings {
             case: Mutex::default(),
@@ -62,7 +66,7 @@ impl Findings {
         }
     }
 
-    /// Notes the case that makes the next requests.
+    /// Stores the name of the case that makes the next requests.
     pub fn begin_case(&self, case: &str) {
         *lock(&self.case) = case.to_string();
     }
@@ -71,12 +75,12 @@ impl Findings {
         lock(&self.case).clone()
     }
 
-    /// Takes the explanation of the last request that failed because of the cassette.
+    /// Removes and returns the explanation of the last request that failed because of the cassette.
     pub fn take(&self) -> Option<Discrepancy> {
         lock(&self.discrepancy).take()
     }
 
-    /// How well the verified tokens agree.
+    /// How well the log-probabilities of the verified tokens agree with the recorded ones.
     pub fn agreement(&self) -> Agreement {
         *lock(&self.agreement)
     }
@@ -85,7 +89,8 @@ impl Findings {
         lock(&self.agreement).add(agreement);
     }
 
-    /// Keeps the explanation, and returns the failure of the request.
+    /// Stores the explanation of a failed request, and returns the failure to report for the
+    /// request.
     fn report(&self, found: Discrepancy) -> Failure {
         let failure = Failure::new(found.why.trim_end_matches('.'), FailureKind::Request);
         *lock(&self.discrepancy) = Some(found);

@@ -1,15 +1,16 @@
 //! A backend without a model: it repeats the last text of the context. Replay scripts can be tried
-//! with it, and imported ones can be compared with the echo of the program that they come from.
+//! with this backend, and an imported script can be compared with the echo of the program from
+//! which it was imported.
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use story::context::{ContextPart, PartKind};
 use story::message::{Capabilities, PassageStats, TextRequest, Truncation};
 use story::{Context, Event, ModelInfo, Status};
 
-/// The name under which it is loaded.
+/// The name under which the echo backend is loaded.
 pub const NAME: &str = "echo";
 
-/// Repeats what it reads.
+/// A backend that answers with the last text of its context.
 pub struct Echo {
     about: ModelInfo,
 }
@@ -67,7 +68,7 @@ impl Backend for Echo {
         Ok((Status::Complete, stats))
     }
 
-    /// Counts words, since it has no tokens.
+    /// Counts words, since this backend has no tokens.
     fn count_tokens(&self, text: &str) -> Result<usize, Failure> {
         Ok(words(text))
     }
@@ -77,7 +78,7 @@ fn words(text: &str) -> usize {
     text.split_whitespace().count()
 }
 
-/// The last turn, or the last passage of the story.
+/// Returns the last message of a chat, or the last passage of a story in prose.
 fn last_text(context: &Context) -> String {
     let text = |parts: &[&ContextPart]| parts.iter().map(|part| part.text.as_str()).collect();
     match context {

@@ -217,8 +217,8 @@ impl ModelLoader {
         Ok(loaded)
     }
 
-    /// The name and checksum of a model's file, found without loading or downloading it. A model on
-    /// a server, or one that is not found, has only its name.
+    /// The name and checksum of a model's file, without loading or downloading the model. For a
+    /// model on a server, or one that is not found, only the name.
     pub fn identity(&self, model: &str, observer: &dyn Observer) -> String {
         if self.backends.find(model).is_some() {
             return model.to_string();

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use story::message::{Alternative, Capabilities, ContextReport, PassageStats, TextRequest};
 use story::{ModelInfo, NodeId, Status};
 
-/// How often a wait checks whether to stop.
+/// The interval at which a wait checks whether to stop.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Plays the answers of one recorded model.
+/// A backend that plays the recorded answers of one model.
 pub struct Player {
     model: RecordedModel,
     cassette: Arc<Cassette>,
@@ -54,7 +54,7 @@ impl Player {
         tell(&take, requests, listener, self.real_time, true)
     }
 
-    /// The last event of an answer without passages.
+    /// Finds the recorded answer to a request that writes no passage, and returns its last event.
     fn only(&self, question: &Question) -> Result<RecordedEvent, Failure> {
         match self.find(question)?.events.pop() {
             Some((_, RecordedEvent::Failed { why, fault })) => {
@@ -66,8 +66,8 @@ impl Player {
     }
 }
 
-/// Tells the events of a recorded answer. `tokens` is whether the token ids are those of the loaded
-/// model.
+/// Sends the events of a recorded answer to the listener. `tokens` is whether the recorded token
+/// ids are valid for the loaded model.
 pub fn tell(
     take: &Take,
     requests: &[TextRequest],
@@ -103,7 +103,7 @@ pub fn tell(
     Err(unfit())
 }
 
-/// Waits until this many milliseconds have passed. Returns false if stopped.
+/// Waits until `milliseconds` have passed since `began`. Returns false if stopped.
 fn wait(began: Instant, milliseconds: f64, listener: &dyn Listener) -> bool {
     let until = Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or_default();
     while !listener.is_cancelled() {

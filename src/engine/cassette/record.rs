@@ -1,4 +1,4 @@
-//! A backend that records what another one answers.
+//! A backend that records the answers of another backend.
 
 use super::Findings;
 use crate::engine::backend::{Answer, Backend, Failure, Listener, Quiet};
@@ -15,7 +15,7 @@ use story::message::{
 };
 use story::{Event, ModelInfo, NodeId, Status};
 
-/// Records the answers of the inner backend.
+/// A backend that records the answers of `inner`.
 pub struct Recorder {
     inner: Box<dyn Backend>,
     tape: Arc<Tape>,
@@ -31,7 +31,7 @@ impl Recorder {
         }
     }
 
-    /// Lets `answer` write passages, and records them.
+    /// Calls `answer`, which writes passages, and records the events.
     fn passages(
         &mut self,
         kind: Kind,
@@ -71,7 +71,8 @@ impl Recorder {
         ended
     }
 
-    /// The log-probabilities of a passage, for later checks; None if the engine has none.
+    /// Returns the log-probabilities of a passage, for later checks; None if the engine cannot
+    /// compute them.
     fn scored(
         &mut self,
         request: &TextRequest,
@@ -93,7 +94,7 @@ impl Recorder {
         }
     }
 
-    /// Records an answer that is a single event.
+    /// Records an answer that consists of a single event.
     fn note(&self, question: Question, began: Instant, event: RecordedEvent) {
         let events = vec![(milliseconds(began), event)];
         self.tape.answer(self.take(question, events));
@@ -230,12 +231,12 @@ fn failed(failure: &Failure) -> RecordedEvent {
     }
 }
 
-/// The time since then, to a hundredth of a millisecond.
+/// The time that has passed since `since`, in milliseconds, rounded to two decimals.
 fn milliseconds(since: Instant) -> f64 {
     (since.elapsed().as_secs_f64() * 100_000.0).round() / 100.0
 }
 
-/// A listener that notes each event with its time.
+/// A listener that stores each event with its time.
 struct Ear<'a> {
     listener: &'a dyn Listener,
     requests: &'a [TextRequest],

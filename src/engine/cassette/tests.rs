@@ -1,4 +1,4 @@
-//! Tests that answers are played as they were recorded, and that a changed model is found.
+//! Tests that answers are played as they were recorded, and that verifying a changed model fails.
 
 use super::*;
 use crate::engine::backend::{Answer, Listener};
@@ -28,7 +28,7 @@ fn request(node: NodeId, seed: u64) -> TextRequest {
     }
 }
 
-/// A scripted model that finds every token equally likely.
+/// A scripted model that returns the same log-probability for every passage.
 struct Judge {
     script: Script,
     log_probability: f64,
@@ -89,7 +89,7 @@ impl Backend for Judge {
     }
 }
 
-/// Loads a judge.
+/// A loader for [`Judge`].
 struct Bench {
     script: Script,
     log_probability: f64,
@@ -139,7 +139,7 @@ fn bench(log_probability: f64, admissible: bool) -> Bench {
     }
 }
 
-/// The events of a request, up to its end.
+/// Receives the events of a request until the request ends, and returns them.
 fn answer(replies: &Receiver<Reply>, to: RequestId) -> Vec<Event> {
     let mut events = Vec::new();
     loop {
@@ -153,8 +153,8 @@ fn answer(replies: &Receiver<Reply>, to: RequestId) -> Vec<Event> {
     }
 }
 
-/// Runs the same requests with any loader, and returns the events of each. `from` is the first
-/// passage's number.
+/// Sends a fixed list of requests to an engine with the given loader, and returns the events of
+/// each request. `from` is the id of the first passage.
 fn run(loader: impl Loader + 'static, from: NodeId, seed: u64) -> Vec<Vec<Event>> {
     let (sender, replies) = channel();
     let engine = Engine::start(loader, sender);
@@ -185,7 +185,7 @@ fn used(inner: Bench, used: Use) -> (CassetteLoader<Bench>, Arc<Findings>) {
     (loader, findings)
 }
 
-/// A cassette of the requests, and the recorded events.
+/// Records a cassette of the requests of [`run`]. Returns its path and the recorded events.
 fn recorded(folder: &tempfile::TempDir) -> (std::path::PathBuf, Vec<Vec<Event>>) {
     let path = folder.path().join("a.cassette");
     let tape = Arc::new(Tape::create(&path, "test").unwrap());

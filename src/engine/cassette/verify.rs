@@ -1,6 +1,7 @@
-//! A backend that checks a model against a cassette: the recorded tokens of each passage are
-//! evaluated in one pass, and each must be about as likely as when it was recorded. The story goes
-//! on with the recorded passages.
+//! A backend that checks a model against a cassette.
+//!
+//! The recorded tokens of each passage are evaluated in one pass, and each token must be about as
+//! likely as when it was recorded. The story continues with the recorded passages.
 
 use super::Findings;
 use super::play::tell;
@@ -17,13 +18,16 @@ use story::message::{
 };
 use story::{ModelInfo, NodeId, Status};
 
-/// The tolerance if both engines compute the same numbers everywhere. A cassette has five digits.
+/// The tolerance for log-probabilities if both engines are reproducible. A cassette stores
+/// log-probabilities with five decimals.
 const EXACT: f64 = 0.0001;
-/// The tolerance otherwise. On the default model, 32-bit weights and activations differ from illumine's
-/// own kernels by 0.05 on average and 0.2 at most; five-bit weights by 0.3 and 1.8.
+/// The tolerance for log-probabilities if one of the engines is not reproducible. On the default
+/// model, the log-probabilities computed with 32-bit weights and activations differ from those of
+/// illumine's own kernels by 0.05 on average and by 0.2 at most. With five-bit weights, the
+/// differences are 0.3 and 1.8.
 const ELSEWHERE: f64 = 0.5;
 
-/// Checks the inner backend.
+/// A backend that checks `inner` against a cassette.
 pub struct Verifier {
     inner: Box<dyn Backend>,
     cassette: Arc<Cassette>,
@@ -91,7 +95,7 @@ impl Verifier {
         tell(&take, requests, listener, false, same)
     }
 
-    /// How far log-probabilities may differ.
+    /// The maximum difference between a recorded log-probability and the computed one.
     fn tolerance(&self, recorded: &RecordedModel) -> f64 {
         let exact = recorded.capabilities.reproducible && self.inner.capabilities().reproducible;
         self.tolerance.unwrap_or(match exact {

@@ -86,7 +86,7 @@ impl Dispatch {
         self.sent
     }
 
-    /// Allows new cases after `more` has returned None.
+    /// Lets [`Dispatch::next`] ask for new cases again after `more` has returned None.
     pub fn expect_more(&mut self) {
         self.exhausted = false;
     }

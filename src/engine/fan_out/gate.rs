@@ -1,4 +1,5 @@
-//! Limits the requests that many threads send to one server: each request waits here for its turn.
+//! Limits the requests that many threads send to one server: each request waits until its turn has
+//! come.
 //!
 //! `dispatch.rs` decides whose turn it is, and whether to retry a failed request.
 
@@ -10,7 +11,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The limit that all requests to one server share.
+/// The gate that all requests to one server pass, which limits how many are in flight.
 pub(super) struct Gate {
     began: Instant,
     queue: Mutex<Queue>,
@@ -21,11 +22,11 @@ struct Queue {
     dispatch: Dispatch,
     /// The requests that have not been sent yet, in order of arrival.
     new: VecDeque<usize>,
-    /// The requests whose turn has come.
+    /// The requests whose turn has come, by number.
     due: HashMap<usize, Job>,
-    /// The requests whose thread no longer waits.
+    /// The requests whose threads have stopped waiting.
     abandoned: HashSet<usize>,
-    /// The number of requests that have arrived.
+    /// The number of requests that have arrived so far.
     arrived: usize,
     retries: u64,
 }
@@ -46,13 +47,13 @@ impl Gate {
         }
     }
 
-    /// How many requests were sent again.
+    /// The number of retries so far.
     pub(super) fn retries(&self) -> u64 {
         self.lock().retries
     }
 
-    /// Sends a request when its turn comes, and retries it if that may help. None if it was
-    /// cancelled while it waited.
+    /// Sends a request when its turn comes, and retries it if a retry may help. Returns None if the
+    /// request was cancelled while it waited.
     pub(super) fn send<T>(
         &self,
         observer: &dyn Observer,
@@ -71,7 +72,7 @@ impl Gate {
         }
     }
 
-    /// Waits for a request's turn; None if it was cancelled.
+    /// Waits until it is the request's turn. Returns None if the request was cancelled.
     fn turn(&self, number: usize, observer: &dyn Observer) -> Option<Job> {
         let mut queue = self.lock();
         loop {
@@ -130,7 +131,7 @@ impl Queue {
         }
     }
 
-    /// Removes a request that has no turn yet.
+    /// Removes a request that is still waiting for its turn.
     fn leave(&mut self, number: usize) {
         let before = self.new.len();
         self.new.retain(|new| *new != number);
@@ -141,14 +142,15 @@ impl Queue {
     }
 }
 
-/// A request in flight, which gives up its place even if its thread panics.
+/// A request in flight. If its thread panics, dropping this value lets another request take its
+/// turn.
 struct Sent<'a> {
     gate: &'a Gate,
     job: Option<Job>,
 }
 
 impl Sent<'_> {
-    /// Records how the request ended. Returns false if it will be retried.
+    /// Records how the request ended. Returns false if the request will be retried.
     fn ended(&mut self, failure: Option<Retry>) -> bool {
         match self.job.take() {
             Some(job) => self.gate.ended(job, failure),
@@ -210,7 +212,7 @@ mod tests {
         assert_eq!((peak.into_inner(), gate.retries()), (3, 1));
     }
 
-    /// Cancelled after a number of checks.
+    /// An observer that cancels after the given number of checks.
     struct Impatient(AtomicUsize);
 
     impl Observer for Impatient {

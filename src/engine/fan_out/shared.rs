@@ -1,7 +1,8 @@
-//! One loader for many engines, each on its own thread.
+//! Shares one loader among many engines, each on its own thread.
 //!
-//! A server is connected once. Each engine gets a replica of its backend, and the requests of all
-//! replicas pass one gate. A model in this process is loaded for the engine that requests it.
+//! A server is connected only once. Each engine gets a replica of the server's backend, and the
+//! requests of all replicas pass one gate. A model that runs in this process is loaded separately
+//! for each engine that requests it.
 
 use super::dispatch::Dispatch;
 use super::gate::Gate;
@@ -22,12 +23,12 @@ use story::message::{
 };
 use story::{Event, ModelInfo, NodeId, Status};
 
-/// How requests are sent to a server.
+/// How many requests are sent to a server, and how long and how often they are tried.
 #[derive(Clone, Copy, Debug)]
 pub struct Pacing {
-    /// The maximum number of requests in flight; None adapts it to the server.
+    /// The maximum number of requests in flight; None to adapt the number to the server.
     pub jobs: Option<usize>,
-    /// How often a failed request is retried.
+    /// The maximum number of retries of a failed request.
     pub retries: u32,
     /// The time limit of one request.
     pub limit: Duration,
@@ -35,13 +36,14 @@ pub struct Pacing {
     pub entropy: u64,
 }
 
-/// A handle to the loader.
+/// A handle to a loader that several engines share.
 pub struct SharedLoader<L>(Arc<Shared<L>>);
 
 struct Shared<L> {
     loader: Mutex<L>,
     pacing: Pacing,
-    /// Each model that was requested, unless it is one in this process.
+    /// The result of loading each model that was requested, by name. Models that run in this
+    /// process are not included.
     known: Mutex<HashMap<String, Known>>,
     warnings: Arc<Warnings>,
 }
@@ -49,7 +51,7 @@ struct Shared<L> {
 #[derive(Clone)]
 enum Known {
     Server(Arc<Server>),
-    /// Why the model could not be loaded.
+    /// The model could not be loaded; the text is the reason.
     Missing(String),
 }
 
@@ -58,7 +60,7 @@ struct Server {
     gate: Gate,
 }
 
-/// Reports each warning once for all engines, since every replica would repeat it.
+/// Reports each distinct warning only once, since every replica would repeat it.
 struct Warnings {
     told: Mutex<HashSet<String>>,
     tell: Box<dyn Fn(&str) + Send + Sync>,
@@ -79,7 +81,7 @@ impl<L> Clone for SharedLoader<L> {
 }
 
 impl<L: Loader> SharedLoader<L> {
-    /// `warn` receives the warnings about servers, each once.
+    /// Shares `loader`. `warn` is called once for each distinct warning about a server.
     pub fn new(
         loader: L,
         pacing: Pacing,
@@ -96,12 +98,12 @@ impl<L: Loader> SharedLoader<L> {
         }))
     }
 
-    /// How many requests were sent again.
+    /// The number of retries so far, over all servers.
     pub fn retries(&self) -> u64 {
         self.servers().iter().map(|it| it.gate.retries()).sum()
     }
 
-    /// Closes the connections to all servers, so that requests in flight fail at once.
+    /// Closes the connections to all servers, so that requests in flight fail immediately.
     pub fn shut_down(&self) {
         for server in self.servers() {
             server.replicas.shut_down();
@@ -117,7 +119,8 @@ impl<L: Loader> SharedLoader<L> {
         known.values().filter_map(server).collect()
     }
 
-    /// A backend of a known server, or why there is none.
+    /// Returns a backend for a model on a connected server, or the reason why the model could not
+    /// be loaded. Returns None if the model has not been requested before or runs in this process.
     fn known(&self, model: &str) -> Option<Result<Box<dyn Backend>, LoadError>> {
         let known = locked(&self.0.known).get(model).cloned()?;
         Some(match known {
@@ -130,7 +133,7 @@ impl<L: Loader> SharedLoader<L> {
         })
     }
 
-    /// The loader, once no other engine uses it.
+    /// Waits until no other engine uses the loader, and locks it.
     fn lock(&self, observer: &dyn Observer) -> Result<MutexGuard<'_, L>, LoadError> {
         loop {
             match self.0.loader.try_lock() {
@@ -202,7 +205,7 @@ impl<L: Loader> Loader for SharedLoader<L> {
     }
 }
 
-/// A replica whose requests wait for their turn.
+/// A replica whose requests pass the server's gate.
 struct Turns {
     server: Arc<Server>,
     replica: Box<dyn Backend + Send>,
@@ -309,7 +312,8 @@ impl Backend for Turns {
     }
 }
 
-/// Holds the events of a request back until it has succeeded, since a retry would repeat them.
+/// A listener that holds back the events of a request until the request has succeeded, since a
+/// retry would repeat them.
 struct Held<'a> {
     events: RefCell<Vec<Event>>,
     warnings: &'a Warnings,

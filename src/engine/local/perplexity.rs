@@ -1,4 +1,4 @@
-//! The perplexity of a text that follows another one, for expectations of replays.
+//! Computes the perplexity of a text that follows another text, for the expectations of replays.
 
 use super::loaded::Loaded;
 use crate::engine::backend::Failure;
@@ -7,11 +7,12 @@ use llm::Logits;
 use sampler::log_probability;
 use story::message::FailureKind;
 
-/// How many tokens are evaluated together, since each has a row of logits.
+/// The maximum number of tokens evaluated together. Each token has a row of logits, so this limits
+/// the memory needed.
 const ROWS: usize = 64;
 
-/// The perplexity of `text` after `before`. Every token of the text is scored; if the context is too
-/// small, the beginning of `before` is left out. None if stopped.
+/// The perplexity of `text` after `before`; None if stopped. Every token of `text` is scored. If
+/// the context is too small for both texts, the beginning of `before` is left out.
 pub fn perplexity_after(
     loaded: &mut Loaded,
     before: &str,

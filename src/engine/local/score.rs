@@ -1,5 +1,5 @@
-//! Scores a passage that was written earlier: all of its tokens are evaluated in one pass, and each
-//! is looked up in the distribution before it.
+//! Scores a passage that was written earlier. All tokens of the passage are evaluated in one pass,
+//! and each token is looked up in the distribution that the model predicts at its position.
 
 use super::SLICE;
 use super::build_prompt::prompt;
@@ -15,10 +15,11 @@ use std::borrow::Cow;
 use story::Status;
 use story::message::{FailureKind, PassageScore, TextRequest, TokenScore, WrittenPassage};
 
-/// The log-probability of a token that is ruled out.
+/// The log-probability reported for a token that is ruled out.
 const LOWEST: f64 = -9999.0;
 
-/// How likely the model finds the tokens of a passage; None if stopped.
+/// Scores the tokens of a passage: how likely each is for the model, and whether the samplers could
+/// choose it. Returns None if stopped.
 pub fn score(
     loaded: &mut Loaded,
     request: &TextRequest,
@@ -39,7 +40,8 @@ pub fn score(
     scored
 }
 
-/// The tokens of the passage, which must spell its text.
+/// Returns the tokens of the passage. Recorded tokens that do not spell the text of the passage are
+/// an error.
 fn tokens(loaded: &Loaded, passage: &WrittenPassage) -> Result<Vec<u32>, Failure> {
     if passage.ids.is_empty() {
         return Ok(loaded.tokenizer.encode(&passage.text)?);
@@ -136,7 +138,8 @@ fn forced(
     Ok(Some(score))
 }
 
-/// How likely the end of the model's turn is, whichever token says so.
+/// The score of ending the model's turn. Several tokens can end the turn, so their probabilities
+/// are added.
 fn end_score(
     loaded: &Loaded,
     sampler: &Sampler,
@@ -154,7 +157,8 @@ fn end_score(
     }
 }
 
-/// Whether the samplers could choose one of these tokens, if it were more likely by `slack`.
+/// Whether the samplers could choose one of the tokens `ids`, if its log-probability were higher by
+/// at most `slack`.
 fn admissible(sampler: &Sampler, logits: &[f32], ids: &[u32], slack: f64) -> bool {
     let can = |id: &u32, logits: &[f32]| {
         let chosen = |(own, share): &(u32, f64)| own == id && *share > 0.0;
@@ -170,7 +174,7 @@ fn admissible(sampler: &Sampler, logits: &[f32], ids: &[u32], slack: f64) -> boo
     ids.iter().any(|id| can(id, logits)) || (slack > 0.0 && ids.iter().any(with_slack))
 }
 
-/// The text of the most likely token, if it is none of these.
+/// The text of the most likely token; None if that token is one of `ids`.
 fn likelier(loaded: &Loaded, logits: &[f32], ids: &[u32]) -> Option<String> {
     let numbered = (0..).zip(logits);
     let best = numbered.max_by(|(_, a), (_, b)| a.total_cmp(b));

@@ -63,8 +63,8 @@ pub fn alternatives(
     Ok(Some(found.collect()))
 }
 
-/// The probabilities after truncation and temperature. Penalties are not applied: they need the
-/// tokens of the story, which only the server has.
+/// The probabilities of the likely tokens after truncation and temperature. Penalties are not
+/// applied: they depend on the tokens of the story, which only the server has.
 pub(super) fn after(sampling: &Sampling, seed: u64, likely: &[Likely]) -> Vec<f64> {
     let sampling = Sampling {
         repetition_penalty: 1.0,

@@ -1,4 +1,4 @@
-//! The requests for a passage, with retries if a server refuses a field or is busy.
+//! Sends the requests for a passage. Repeats a request if the server refuses a field or is busy.
 
 use super::Remote;
 use super::source::Source;
@@ -12,11 +12,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use story::message::TextRequest;
 
-/// How many times to try a busy server.
+/// The maximum number of retries if a server is busy.
 const TRIES: usize = 3;
-/// The longest wait that a busy server may request.
+/// The longest wait before a retry that a busy server may demand.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// How long to wait for a server to load its model in the middle of a story.
+/// How long to wait for a server that loads its model in the middle of a story.
 const LOADING: Duration = Duration::from_secs(300);
 
 /// The parameters that differ between the requests for one passage.
@@ -27,13 +27,13 @@ pub struct Wish {
     pub most: usize,
     pub likely: usize,
     pub bias: Vec<(u32, f32)>,
-    /// How many texts the server should write at once.
+    /// The number of texts that the server should write in parallel.
     pub choices: usize,
     pub stream: bool,
 }
 
 impl Wish {
-    /// A text that arrives in pieces.
+    /// Creates the parameters for a single text that is streamed.
     pub fn of(ask: &TextAsk<'_>) -> Wish {
         Wish {
             prompt: ask.prompt.clone(),
@@ -55,7 +55,7 @@ pub struct Begun {
 }
 
 impl Remote {
-    /// The request in the server's format, without the fields that it refused.
+    /// Builds the request in the server's format, without the fields that the server has refused.
     pub(super) fn call(&self, request: &TextRequest, wish: Wish) -> Call {
         let sampling = &request.sampling;
         let stop = sampling.stop.iter().filter(|stop| !stop.is_empty());
@@ -86,7 +86,8 @@ impl Remote {
         call
     }
 
-    /// Opens a stream and waits for its first event.
+    /// Opens a stream and waits for its first event. Waits and tries again if the server is loading
+    /// its model or is busy, or if it refuses a field that can be left out.
     pub(super) fn begin(
         &mut self,
         request: &TextRequest,
@@ -132,7 +133,8 @@ impl Remote {
         }
     }
 
-    /// Whether the error names a field that the request can do without; later requests omit it.
+    /// If the error names a field that the request can do without, adds the field to those that
+    /// requests omit, and returns true.
     pub(super) fn leaves_out(&mut self, call: &Call, error: &RemoteError) -> bool {
         let Kind::Refused {
             status: 400 | 422,
@@ -145,14 +147,14 @@ impl Remote {
         name.is_some_and(|name| self.refused.insert(name))
     }
 
-    /// Tells the writer, once, which fields the server refused.
+    /// Tells the writer which fields the server refused. Each field is mentioned only once.
     pub(super) fn say_refused(&mut self, listener: &dyn Listener) {
         for sentence in self.refusals() {
             self.say_once(sentence, listener);
         }
     }
 
-    /// A sentence for each field that the server refused.
+    /// Returns one sentence for each field that the server refused.
     pub(super) fn refusals(&self) -> Vec<String> {
         let mut names: Vec<String> = self.refused.iter().map(|it| clean_line(it)).collect();
         names.sort();
@@ -171,7 +173,7 @@ impl Remote {
         Ok(())
     }
 
-    /// Requests a short text in one piece.
+    /// Requests a short text that the server sends in one piece.
     pub(super) fn ask_whole(
         &self,
         request: &TextRequest,
@@ -200,7 +202,7 @@ impl Remote {
         decode(call.protocol, &answer).map_err(|said| self.understood(said))
     }
 
-    /// The path for requesting a text in one piece.
+    /// The path of a request for a text that the server sends in one piece.
     fn path(&self, call: &Call) -> &'static str {
         match call.protocol {
             Protocol::KoboldText => "/api/v1/generate",
@@ -213,8 +215,8 @@ impl Remote {
         }
     }
 
-    /// The error for an answer that could not be decoded: the server's own error message `said`, or
-    /// that the answer is malformed.
+    /// The error for an answer that could not be decoded. `said` is the server's own error message;
+    /// if it is None, the answer is malformed.
     pub(super) fn understood(&self, said: Option<String>) -> RemoteError {
         self.client.error(match said {
             Some(said) => Kind::Broke(self.client.quoted(&said)),
@@ -223,7 +225,8 @@ impl Remote {
     }
 }
 
-/// The field that a server's error names, if the request can do without it.
+/// The field that a server's error message names; None if there is none or the request needs the
+/// field.
 fn refused_field(body: &Value, said: &str) -> Option<String> {
     const NEEDED: [&str; 6] = [
         "model",

@@ -1,9 +1,10 @@
 //! Writes several continuations of one story side by side.
 //!
-//! A server that supports `n` writes all of them for one request. Any other server gets a request
-//! for each: at once if it can handle that, otherwise in turn. Concurrent candidates have their own
-//! threads, which run the code for a single passage, so each has its own stop strings, bans, length
-//! and errors.
+//! If the server supports `n`, a single request is sent for all continuations. Otherwise, each
+//! continuation has a separate request. These requests are sent in parallel, or one after another
+//! if the server answers only one at a time. Continuations written in parallel have separate
+//! threads, which run the code for a single passage, so each continuation has its own stop strings,
+//! bans, length and errors.
 
 use super::Remote;
 use super::asking::{Begun, Wish};
@@ -22,11 +23,11 @@ use std::time::Duration;
 use story::message::{PassageStats, TextRequest};
 use story::{Event, SharedRequest, Status};
 
-/// How often the request's own thread checks whether to stop.
+/// The interval at which the thread of the request checks whether to stop.
 const TICK: Duration = Duration::from_millis(30);
 
-/// Writes a passage for each request. Reports how each passage ended, except the last one: its end
-/// is returned.
+/// Writes a passage for each request. Tells the listener how each passage ended, except for the
+/// last passage, whose ending is returned.
 pub fn candidates(
     remote: &mut Remote,
     requests: &[TextRequest],
@@ -48,14 +49,14 @@ pub fn candidates(
     endings.close()
 }
 
-/// A report from a candidate's thread.
+/// A report that a candidate's thread sends to the thread of the request.
 enum Report {
     Event(Event),
     Progress(String, u64, Option<u64>),
     Over(usize, Answer, Box<Remote>),
 }
 
-/// Begins one stream for all candidates; None if each needs a separate request.
+/// Opens one stream for all candidates. Returns None if each candidate needs a separate request.
 fn share(
     remote: &mut Remote,
     requests: &[TextRequest],
@@ -133,7 +134,7 @@ fn write_together(
     });
 }
 
-/// Starts a thread that reads the shared stream, and returns each candidate's part of it.
+/// Starts a thread that reads the shared stream, and returns the receiving end of each candidate.
 fn shares<'scope>(
     scope: &'scope Scope<'scope, '_>,
     begun: Begun,
@@ -211,8 +212,8 @@ fn listen(
 }
 
 impl Remote {
-    /// Adopts the facts about the server that a candidate's requests revealed; if `all`, also the
-    /// start of the prompt and the token counts.
+    /// Takes over what a candidate's requests revealed about the server. If `all` is true, takes
+    /// over the start of the prompt and the token counts too.
     fn learn(&mut self, other: Remote, all: bool) {
         self.refused.extend(other.refused);
         self.said.extend(other.said);
@@ -226,7 +227,7 @@ impl Remote {
     }
 }
 
-/// Sends a candidate's events to the thread of the request.
+/// A listener that sends a candidate's events to the thread of the request.
 struct Relay<'a> {
     reports: Sender<Report>,
     stop: &'a AtomicBool,
@@ -263,12 +264,12 @@ impl Listener for Relay<'_> {
     }
 }
 
-/// Collects how the candidates ended. If one fails, the others are kept.
+/// Collects how the candidates ended. If one candidate fails, the other candidates are kept.
 struct Endings<'a> {
     requests: &'a [TextRequest],
     listener: &'a dyn Listener,
     answers: Vec<Option<Answer>>,
-    /// Warnings already shown, since several candidates often cause the same one.
+    /// The warnings already shown, since several candidates often cause the same warning.
     warned: HashSet<String>,
 }
 
@@ -286,7 +287,8 @@ impl<'a> Endings<'a> {
         !self.warned.insert(why.clone()) || self.listener.tell(Event::Warned(why))
     }
 
-    /// Records how a candidate ended, and reports the end unless it failed or is the last.
+    /// Records how a candidate ended. Tells the listener, unless the candidate failed or is the
+    /// last. Returns false if the listener wants to stop.
     fn add(&mut self, index: usize, answer: Answer) -> bool {
         let goes_on = match &answer {
             Ok((status, stats)) => self.end(index, *status, stats.clone()),
@@ -305,7 +307,7 @@ impl<'a> Endings<'a> {
         })
     }
 
-    /// Returns how the last candidate ended; an error if all failed.
+    /// Returns how the last candidate ended, or an error if all candidates failed.
     fn close(mut self) -> Answer {
         let lost = || Err(Failure::engine("The candidate was lost; try /gen again"));
         let answers = std::mem::take(&mut self.answers).into_iter();

@@ -16,17 +16,17 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use story::ModelInfo;
 
-/// Why no connection was made.
+/// The reason why no connection was made.
 #[derive(Debug)]
 pub enum NotConnected {
     Stopped,
-    /// The reason, in one plain sentence.
+    /// The connection failed; the text says why in one plain sentence.
     Failed(String),
 }
 
-/// How long to wait for a server to load its model.
+/// How long to wait, while connecting, for a server to load its model.
 const LOADING: Duration = Duration::from_secs(900);
-/// The context size assumed if the server does not report it.
+/// The context size, in tokens, that is assumed if the server does not report one.
 const UNTOLD: usize = 4096;
 
 impl Remote {
@@ -105,7 +105,8 @@ impl Remote {
     }
 }
 
-/// Says why a model must be named, if the writer named none and the server cannot choose.
+/// Returns a message that a model must be named, if the writer named none and the server cannot
+/// choose one; otherwise None.
 fn unnamed(root: &str, named: Option<&str>, server: &Server) -> Option<String> {
     if named.is_some() {
         return None;

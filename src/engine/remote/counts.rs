@@ -1,4 +1,5 @@
-//! Counts the tokens in a text: with the server's tokenizer if it has one, otherwise by estimate.
+//! Counts the tokens in a text. The server's tokenizer is used if there is one; otherwise the count
+//! is estimated.
 
 use super::Remote;
 use crate::engine::text::estimate;
@@ -7,15 +8,16 @@ use remote::{RemoteError, count_tokens};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-/// How many counts are cached.
+/// The maximum number of cached counts.
 const REMEMBERED: usize = 4096;
 
-/// Cached token counts, and whether they are exact.
+/// Cached token counts, and whether the counts are exact.
 #[derive(Clone, Debug)]
 pub struct Counts {
     exact: Cell<bool>,
     known: RefCell<HashMap<(u64, usize), usize>>,
-    /// The correction applied to counts, in percent; raised when they prove too low.
+    /// The factor by which counts are multiplied, in percent. It is raised when the counts prove
+    /// too low.
     scale: Cell<usize>,
 }
 
@@ -32,7 +34,7 @@ impl Counts {
         self.exact.get()
     }
 
-    /// Raises later estimates, because the server found a prompt too long.
+    /// Raises later counts by a quarter, because the server found a prompt too long.
     pub fn were_too_low(&self) {
         self.scale.set(self.scale.get() * 5 / 4);
         self.known.borrow_mut().clear();
@@ -40,7 +42,7 @@ impl Counts {
 }
 
 impl Remote {
-    /// The number of tokens in a text.
+    /// Returns the number of tokens in a text.
     pub(super) fn count(&self, text: &str) -> Result<usize, RemoteError> {
         if text.is_empty() {
             return Ok(0);
@@ -73,8 +75,8 @@ impl Remote {
         Ok(count)
     }
 
-    /// The number of tokens in a text and their ids, from the server's tokenizer; None if it has
-    /// none.
+    /// Returns the number of tokens in a text and their ids, from the server's tokenizer; None if
+    /// the server has no tokenizer.
     pub(super) fn tokenize(&self, text: &str) -> Result<Option<(usize, Vec<u32>)>, RemoteError> {
         count_tokens(
             &self.client,

@@ -1,4 +1,5 @@
-//! Finds a server's key. A command that prints the key runs when the server is first used.
+//! Finds the API key for a server. If a command prints the key, the command runs when the server is
+//! first used.
 
 use base::progress::Observer;
 use base::untrusted::clean_line;
@@ -10,19 +11,20 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
-/// Where a server's key comes from.
+/// The source of a server's key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum KeySource {
     #[default]
     Nowhere,
     Known(Key),
     Command(KeyCommand),
-    /// The key is missing; the sentence says why.
+    /// The key is missing; the text says why.
     Missing(String),
 }
 
 impl KeySource {
-    /// The key, or None if the server needs none; the error says why a key cannot be obtained.
+    /// Returns the key; None if the server needs none. The error says why the key cannot be
+    /// obtained.
     pub fn key(&self, observer: &dyn Observer) -> Result<Option<Key>, String> {
         match self {
             KeySource::Nowhere => Ok(None),
@@ -33,7 +35,8 @@ impl KeySource {
     }
 }
 
-/// A program that prints a key, with its arguments. It runs without a shell.
+/// A program that prints a key, and the program's arguments. The program is started without a
+/// shell.
 #[derive(Clone)]
 pub struct KeyCommand {
     words: Vec<String>,
@@ -41,17 +44,18 @@ pub struct KeyCommand {
     found: Arc<OnceLock<Key>>,
 }
 
-/// The maximum output to read from the command, in bytes.
+/// The maximum number of bytes to read from each output of the command.
 const LONGEST: u64 = 64 << 10;
-/// The maximum number of characters to quote from the command's errors.
+/// The maximum number of characters to quote from the command's error output.
 const QUOTED: usize = 200;
-/// How long the command may take, since it may open a window and ask for a password.
+/// How long the command may run. The limit is long because the command may open a window and ask
+/// for a password.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a wait checks whether to stop.
+/// The interval at which a wait checks whether to stop.
 const TICK: Duration = Duration::from_millis(20);
 
 impl KeyCommand {
-    /// Creates a command from its words; None without a program.
+    /// Creates a command from a program and its arguments; None if no program is named.
     pub fn new(words: Vec<String>) -> Option<KeyCommand> {
         let named = words.first().is_some_and(|program| !program.is_empty());
         named.then(|| KeyCommand {
@@ -76,7 +80,8 @@ impl KeyCommand {
         Ok(self.found.get_or_init(|| key).clone())
     }
 
-    /// Runs the command and returns its output. No error quotes the output, which may be the key.
+    /// Runs the command and returns its output. Error messages never quote the output, which may be
+    /// the key.
     fn run(&self, observer: &dyn Observer, patience: Duration) -> Result<String, String> {
         let program = self.program();
         let failed = |why: &str| {
@@ -111,7 +116,8 @@ impl KeyCommand {
     }
 }
 
-/// Reads an output on a separate thread, so that a full pipe does not block the program.
+/// Reads an output of the program on a separate thread, so that a full pipe does not block the
+/// program.
 fn read_apart(output: impl Read + Send + 'static) -> JoinHandle<String> {
     spawn(move || {
         let mut bytes = Vec::new();
@@ -121,8 +127,8 @@ fn read_apart(output: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-/// Waits for the program and returns whether it succeeded. Kills it if it takes too long or the
-/// wait is cancelled.
+/// Waits for the program to exit, and returns whether it succeeded. Kills the program if it takes
+/// too long or the wait is cancelled.
 fn wait(
     child: &mut Child,
     observer: &dyn Observer,

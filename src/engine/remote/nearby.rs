@@ -1,13 +1,13 @@
-//! Finds the servers on this machine and in config.toml, but only when a list of models is opened.
+//! Finds the model servers on this machine. Searches only when a list of models is opened.
 
 use remote::{FoundServer, LOCAL_PORTS, look_around};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long results stay fresh.
+/// The age up to which results are used without another search.
 const NEW: Duration = Duration::from_secs(10);
 
-/// A background search for servers. Clones share its results.
+/// A background search for model servers. Clones share the results.
 #[derive(Clone, Default)]
 pub struct NearbyServers(Arc<Mutex<Found>>);
 
@@ -18,7 +18,8 @@ struct Found {
 }
 
 impl NearbyServers {
-    /// The model names found so far; searches for more in the background.
+    /// Returns the model names found so far. If the last search is not recent, starts another
+    /// search in the background.
     pub fn look(&self) -> Vec<String> {
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if found.asked.is_none_or(|asked| asked.elapsed() > NEW) {
@@ -38,7 +39,7 @@ impl NearbyServers {
         found.names.clone()
     }
 
-    /// The names found so far, without another search.
+    /// Returns the model names found so far, without starting another search.
     pub fn known(&self) -> Vec<String> {
         self.0
             .lock()
@@ -48,7 +49,7 @@ impl NearbyServers {
     }
 }
 
-/// The local addresses with the usual ports of model servers.
+/// The addresses on this machine with the usual ports of model servers.
 pub fn local_roots() -> Vec<String> {
     LOCAL_PORTS
         .iter()
@@ -56,7 +57,7 @@ pub fn local_roots() -> Vec<String> {
         .collect()
 }
 
-/// The names under which `/model` accepts the models on these servers.
+/// The names by which `/model` accepts the models on the servers `found`.
 fn names(found: &[FoundServer]) -> Vec<String> {
     let models = found.iter().flat_map(|one| {
         let name = |model: &str| match one.server.models.len() {

@@ -1,5 +1,5 @@
-//! Copies of a connected server's backend, each for its own thread. Their answers come in one
-//! piece, so that a router can retry a request.
+//! Creates copies of a connected server's backend, each for a separate thread. The server sends
+//! each answer to a copy in one piece, so that a router can retry a request.
 
 use super::Remote;
 use super::counts::Counts;
@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// A connected server, and the connections that all its replicas share.
+/// Creates the replicas of a connected server. All replicas share the connections of `client`.
 pub(super) struct Source {
     pattern: Parts,
     client: Client,
@@ -30,7 +30,7 @@ struct Parts {
     said: HashSet<String>,
 }
 
-/// The failure of a case, without the advice for a writer at the keyboard.
+/// Returns the failure for a case, without the advice that helps only a writer at the keyboard.
 pub(super) fn without_advice(mut failure: Failure) -> Failure {
     if let Some((what, advice)) = failure.why.rsplit_once("; ")
         && ["/retry", "/continue", "/model"]

@@ -1,5 +1,5 @@
-//! Scores a passage that was written earlier, if the server reports the probabilities of a prompt:
-//! the prompt is then the text before the passage together with the passage.
+//! Scores a passage that was written earlier. This needs a server that reports the probabilities of
+//! a prompt's tokens: the text before the passage and the passage itself are sent as the prompt.
 
 use super::Remote;
 use super::alternatives::after;
@@ -11,10 +11,12 @@ use remote::{EchoedToken, Kind, Prompt, ask_echo, decode_echo};
 use sampler::Sampling;
 use story::message::{PassageScore, TextRequest, TokenScore, WrittenPassage};
 
-/// The number of likely tokens to request for each position; some servers refuse more.
+/// The number of most likely tokens to request for each position. Some servers refuse larger
+/// numbers.
 const MOST: usize = 20;
 
-/// How likely the model finds the tokens of a passage; None if stopped.
+/// Scores the tokens of a passage: how likely each is for the model, and whether the samplers could
+/// choose it. Returns None if stopped.
 pub fn score(
     remote: &Remote,
     request: &TextRequest,
@@ -63,7 +65,8 @@ pub fn score(
     Ok(Some(scored))
 }
 
-/// The scores of the last tokens, which spell the passage; None if they do not.
+/// Returns the scores of the last tokens of the prompt, which should spell the passage; None if
+/// they do not.
 fn of_passage(
     tokens: &[EchoedToken],
     request: &TextRequest,
@@ -94,8 +97,9 @@ fn of_passage(
     })
 }
 
-/// Whether the samplers could choose the token, as far as the most likely tokens tell. Penalties are
-/// not known: they need the tokens of the story, which only the server has.
+/// Whether the samplers could choose the token, judged by the most likely tokens; None if this
+/// cannot be decided. Penalties are ignored: they depend on the tokens of the story, which only the
+/// server has.
 fn admissible(token: &EchoedToken, request: &TextRequest, slack: f64) -> Option<bool> {
     let own = token.log_probability? + slack;
     let mut likely = token.likely.clone();
@@ -119,7 +123,8 @@ fn is_below_min_p(sampling: &Sampling, below: f64) -> bool {
     cuts && below < f64::from(sampling.min_p).ln()
 }
 
-/// The most likely token, if it is another one.
+/// The text of the most likely token at the position of `token`; None if `token` itself is the most
+/// likely.
 fn likelier(token: &EchoedToken) -> Option<String> {
     let first = token.likely.first()?;
     (first.text != token.text).then(|| clean(&first.text).into_owned())

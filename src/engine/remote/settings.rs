@@ -1,19 +1,20 @@
-//! The servers that the writer named, and the key for each.
+//! The model servers that the writer configured, and the key for each server.
 
 use super::keys::KeySource;
 use remote::{Address, Flavour, Key, Network, is_address};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The servers that a model's name can refer to, and what is needed to connect to them.
+/// The servers that a model's name can refer to, with the data needed to connect to them.
 #[derive(Clone, Debug, Default)]
 pub struct Backends {
     /// The servers in config.toml, by name.
     pub named: BTreeMap<String, NamedBackend>,
-    /// The key in ILLUMINE_API_KEY. It is sent only to servers on this machine and to those in
-    /// `given`: an address in somebody else's story must not receive it.
+    /// The key in ILLUMINE_API_KEY. The key is sent only to servers on this machine and to the
+    /// addresses in `given`, because an address in somebody else's story must not receive it.
     pub key: Option<Key>,
-    /// The addresses that the writer gave on the command line, in a variable or in config.toml.
+    /// The addresses that the writer gave on the command line, in an environment variable or in
+    /// config.toml.
     pub given: Vec<String>,
     pub network: Network,
 }
@@ -22,28 +23,28 @@ pub struct Backends {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedBackend {
     pub address: Address,
-    /// The flavour; None if it is to be detected.
+    /// The flavour of the server; None to detect it.
     pub flavour: Option<Flavour>,
     pub key: KeySource,
-    /// The context size, if the server does not report it.
+    /// The context size in tokens, for a server that does not report one.
     pub context: Option<usize>,
-    /// A PEM file with the only certificates to trust.
+    /// A PEM file; only the certificates in this file are trusted.
     pub certificates: Option<PathBuf>,
 }
 
-/// A model on a server, with everything needed to connect to it.
+/// A model on a server, with the data needed to connect to the server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     pub address: Address,
     pub flavour: Option<Flavour>,
     pub key: KeySource,
     pub context: Option<usize>,
-    /// A PEM file with the only certificates to trust.
+    /// A PEM file; only the certificates in this file are trusted.
     pub certificates: Option<PathBuf>,
 }
 
 impl Backends {
-    /// The server that a model's name refers to; None for a local model.
+    /// Returns the server that a model's name refers to; None for a local model.
     pub fn find(&self, model: &str) -> Option<Result<Target, String>> {
         if is_address(model) {
             let address = Address::parse(model).map_err(|error| error.to_string());
@@ -80,8 +81,8 @@ impl Backends {
         }
     }
 
-    /// If a model's name looks like an address but is not a valid one, says why in a sentence that
-    /// does not quote the name.
+    /// If a model's name looks like an address but is not a valid one, returns a sentence that says
+    /// why. The sentence does not quote the name.
     pub fn problem_with(model: &str) -> Option<String> {
         let error = is_address(model).then(|| Address::parse(model).err());
         error.flatten().map(|error| error.to_string())

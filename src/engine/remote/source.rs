@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 use story::SharedRequest;
 
-/// How often a wait checks whether to stop.
+/// The interval at which a wait checks whether to stop.
 const TICK: Duration = Duration::from_millis(30);
 
 /// The source of a passage's events.
@@ -15,10 +15,10 @@ pub enum Source {
     Shared(Share),
 }
 
-/// One candidate's part of a stream.
+/// One candidate's part of a stream that several candidates share.
 pub struct Share {
     pub protocol: Protocol,
-    /// The number of the candidate in the stream.
+    /// The index of the candidate in the stream.
     pub choice: usize,
     /// The request for the stream.
     pub request: SharedRequest,
