@@ -1,8 +1,8 @@
-//! The application without a screen: a session, an engine and a journal, driven by commands.
+//! The application without a screen. Commands drive a session, an engine and a journal.
 //!
 //! Every front end calls [`Studio::run`] with the writer's commands and [`Studio::absorb`] with the
 //! engine's events, then shows [`Studio::story`]. The studio decides what a command does; the front
-//! end decides how it looks.
+//! end decides what the screen looks like.
 
 mod cases;
 mod choices;
@@ -48,46 +48,47 @@ pub use length::left_out;
 pub use outcome::{Listed, Notice, Outcome, Refusal};
 pub use pictures::{PictureSource, file_source};
 
-/// Options from the front end: the folder of sessions, and values that a library must not look up
-/// by itself.
+/// Options that the front end passes to the studio: the folder of sessions, and values that a
+/// library must not look up by itself, such as the time.
 #[derive(Clone)]
 pub struct Setup {
     pub sessions: Sessions,
     /// The settings of a new session, resolved from flags, environment and configuration.
     pub defaults: Settings,
-    /// Settings from flags and environment only, which also override a session's settings.
+    /// The settings that flags and the environment specify. They also override the saved settings
+    /// of a session.
     pub asked: SettingOverrides,
     /// The program's name and version, for provenance.
     pub build: String,
-    /// The random number from which seeds come if the writer has set none.
+    /// The random number from which seeds are derived if the writer has set no seed.
     pub entropy: u64,
-    /// The current time in RFC 3339, UTC.
+    /// Returns the current time in UTC, in the format of RFC 3339.
     pub now: fn() -> String,
-    /// How many daily backups a session keeps; 0 is none.
+    /// The number of daily backups that each session retains; 0 turns backups off.
     pub backups: usize,
-    /// Whether the session is private: nothing is written to disk.
+    /// Whether the session is private. A private session writes nothing to disk.
     pub private: bool,
-    /// The folder of the writer's own voices.
+    /// The voices and prompt templates, including the writer's own.
     pub prompts: Prompts,
-    /// The home folder, for `~`.
+    /// The home folder, which replaces `~` in file names.
     pub home: Option<PathBuf>,
     /// The image model's styles, for completion.
     pub styles: Vec<String>,
     /// The names of the catalogue's models and of backends, for completion.
     pub models: Vec<String>,
-    /// The servers on this machine, for completion; None if the network must not be used.
+    /// The model servers on this machine, for completion; None if the network must not be used.
     pub servers: Option<NearbyServers>,
 }
 
-/// The application: an engine, the session that is open, and the requests between them.
+/// The application: an engine, the open session, and the pending requests to the engine.
 pub struct Studio {
     engine: Engine,
     setup: Setup,
-    /// The loaded model; None until one is loaded.
+    /// The loaded model; None until a model is loaded.
     about: Option<ModelInfo>,
-    /// The engine's capabilities with that model.
+    /// The engine's capabilities with the loaded model.
     capabilities: Capabilities,
-    /// The name under which that model was requested.
+    /// The name under which the loaded model was requested.
     loaded_model: Option<String>,
     session: Session,
     pending: Pending,
@@ -109,12 +110,13 @@ pub enum Work {
         reused: usize,
     },
     Writing,
-    /// The model is thinking before it writes; the number of words in its thoughts so far is
-    /// approximate.
+    /// The model is thinking before it writes. `words` is the approximate number of words in its
+    /// thoughts so far.
     Thinking {
         words: usize,
     },
-    /// How many pictures are finished, and the total, which is 0 while unknown.
+    /// Pictures are being drawn. `done` pictures are finished; `total` is the number of pictures,
+    /// or 0 while it is unknown.
     Drawing {
         done: usize,
         total: usize,
@@ -122,7 +124,8 @@ pub enum Work {
 }
 
 impl Studio {
-    /// A studio with an empty story; the session is created on disk with the first text.
+    /// Creates a studio with an empty story. The session is created on disk when the first text is
+    /// added.
     pub fn new(engine: Engine, setup: Setup) -> Studio {
         Studio {
             engine,
@@ -157,7 +160,7 @@ impl Studio {
         self.pending.work(self.session.id)
     }
 
-    /// The last request, while it waits for its answer.
+    /// The id of the newest request that has not been answered yet.
     pub fn newest_request(&self) -> Option<RequestId> {
         self.pending.newest()
     }
@@ -192,13 +195,13 @@ impl Studio {
         *self.work() != Work::Nothing
     }
 
-    /// The continuations that `/gen` is generating or generated last.
+    /// The continuations of the last `/gen`, which may still be incomplete.
     pub fn candidates(&self) -> &[NodeId] {
         &self.session.candidates
     }
 
-    /// Where the last context started in the story: a passage, and a byte in it. None if it
-    /// contained the whole story.
+    /// The start of the last context, as a passage and a byte offset in that passage; None if the
+    /// context contained the whole story.
     pub fn context_start(&self) -> Option<(NodeId, usize)> {
         self.session.context_start
     }
@@ -208,7 +211,7 @@ impl Studio {
         &self.session.listed
     }
 
-    /// Whether a passage is being generated, as opposed to a model being loaded.
+    /// Whether a passage is being generated. Loading a model does not count.
     pub fn writing(&self) -> bool {
         self.session.story.running().is_some()
     }
@@ -238,7 +241,8 @@ impl Studio {
         self.send(Request::Load { model }, purpose, work);
     }
 
-    /// The model that is loaded or being loaded, under its requested name.
+    /// The requested name of the model that is being loaded or, if none is being loaded, of the
+    /// loaded model.
     fn requested_model(&self) -> Option<&str> {
         let coming = self.pending.requested_model();
         coming.or(self.loaded_model.as_deref())
@@ -269,7 +273,7 @@ impl Studio {
         }
     }
 
-    /// Submits a request, which stops any prefetch.
+    /// Submits a request to the engine and stops any prefetch.
     fn send(&mut self, request: Request, purpose: Purpose, work: Work) {
         if self.pending.read_ahead.take().is_some() {
             self.engine.stopper().stop();
@@ -344,8 +348,8 @@ impl Studio {
     }
 }
 
-/// The seed of one passage: SplitMix64 of the session's seed and the passage's number, so that
-/// versions differ and a replay is identical.
+/// Derives the seed of a passage from the session's seed and the passage's id with SplitMix64. So
+/// versions of a passage differ, but a replay is identical.
 fn derive(base: u64, id: NodeId) -> u64 {
     sampler::rng::derive(base, id)
 }

@@ -14,7 +14,8 @@ pub struct CasePrompt {
     pub voice: Option<Voice>,
 }
 
-/// The request for one case, identical to a private session's request for this prompt.
+/// Builds the request for one case. It is identical to the request that a private session sends for
+/// the same prompt.
 pub fn case_request(
     settings: &Settings,
     prompt: CasePrompt,

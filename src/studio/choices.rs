@@ -1,4 +1,5 @@
-//! Lists to pick from: continuations, words, places.
+//! Stores the lists that `/pick` chooses from, and makes the lists of alternatives and of
+//! continuations.
 
 use super::pending::Purpose;
 use super::request::Ask;
@@ -31,7 +32,7 @@ impl Studio {
         self.run(command)
     }
 
-    /// Requests the alternatives for a word, or for the next word.
+    /// Requests the alternatives for a word of the story, or for the next word if `word` is None.
     pub(super) fn alternatives(&mut self, word: Option<&str>) -> Result<Outcome, Refusal> {
         self.needs(|can| can.alternatives, "list alternatives")?;
         let place = match word {
@@ -56,7 +57,8 @@ impl Studio {
         Ok(Outcome::Asked)
     }
 
-    /// The place of the last occurrence of a word in the story, including the space before it.
+    /// The place at which the last occurrence of a word in the story starts. A space before the
+    /// word counts as part of the word.
     fn place_of(&self, word: &str) -> Result<Place, Refusal> {
         let path = self.session.story.path();
         if let Ok(place) = places::find_place(&self.session.story, word)
@@ -84,8 +86,8 @@ impl Studio {
         found.ok_or_else(|| cannot(&format!("The story does not contain \"{shown}\"")))
     }
 
-    /// Turns the alternatives that the engine found for a place into a list: its title and its
-    /// rows.
+    /// Turns the alternatives that the engine found for a place into a list for `/pick`. Returns
+    /// the title and the rows of the list.
     pub(super) fn alternatives_came(
         &mut self,
         place: Place,
@@ -138,7 +140,7 @@ impl Studio {
         (title, listed)
     }
 
-    /// The list of continuations to pick from.
+    /// Makes the list of continuations for `/pick`. Returns the title and the rows of the list.
     pub(super) fn candidates_came(&mut self) -> (String, Vec<Listed>) {
         let row = |id: &u64| {
             let text = self.session.story.node(*id).map_or("", |node| &node.text);
@@ -154,7 +156,8 @@ impl Studio {
     }
 }
 
-/// The start of the last of the `found` ranges that is a whole word; None if there is none.
+/// The start of the last range in `found` that is a whole word of `text`; None if no range is a
+/// whole word.
 fn last_word(text: &str, found: Vec<Range<usize>>) -> Option<usize> {
     let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !is_unspaced(c));
     let whole = |range: &Range<usize>| {

@@ -1,4 +1,4 @@
-//! Completes the typed line: command names and their arguments, for every front end.
+//! Completes command names and arguments in the typed line, for every front end.
 
 use super::Studio;
 use crate::store::export;
@@ -10,7 +10,7 @@ use story::sampling::SETTINGS;
 /// The candidates for a completion.
 #[derive(Debug, PartialEq)]
 pub struct Candidates {
-    /// The start of the word that a candidate would replace.
+    /// The byte offset in the line at which the word to be replaced starts.
     pub from: usize,
     pub found: Vec<Candidate>,
 }
@@ -18,14 +18,14 @@ pub struct Candidates {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     pub word: String,
-    /// A one-line description.
+    /// A one-line description of the candidate.
     pub note: String,
-    /// Whether an argument may follow; if so, a line editor adds a space.
+    /// Whether an argument may follow the word. If so, a line editor adds a space.
     pub more: bool,
 }
 
 impl Studio {
-    /// The candidates for the line up to the cursor.
+    /// The candidates for completing `line`, the text up to the cursor.
     pub fn completions(&self, line: &str) -> Option<Candidates> {
         candidates(line, |kind| {
             let mut names = self.names(kind);
@@ -36,7 +36,8 @@ impl Studio {
         })
     }
 
-    /// A copy of all current names, for a line editor that has no access to the studio.
+    /// Returns a completer with a copy of all current names, for a line editor that has no access
+    /// to the studio.
     pub fn completer(&self) -> Completer {
         let kinds = ArgumentKind::ALL.iter();
         let mut names: HashMap<_, _> = kinds.map(|kind| (*kind, self.names(*kind))).collect();
@@ -49,7 +50,8 @@ impl Studio {
         Completer(names)
     }
 
-    /// All names of this kind: from the session, the folders and the models.
+    /// All names of the given kind, for example of sessions or marks; empty for a kind with a fixed
+    /// list of words.
     fn names(&self, kind: ArgumentKind) -> Vec<String> {
         match kind {
             ArgumentKind::Models => self.setup.models.clone(),
@@ -69,20 +71,20 @@ impl Studio {
     }
 }
 
-/// Completes lines with a snapshot of the names.
+/// Completes lines from a copy of the names, by their kind.
 #[derive(Default)]
 pub struct Completer(HashMap<ArgumentKind, Vec<String>>);
 
 impl Completer {
-    /// The candidates for the line up to the cursor.
+    /// The candidates for completing `line`, the text up to the cursor.
     pub fn candidates(&self, line: &str) -> Option<Candidates> {
         let names = |kind| self.0.get(&kind).cloned().unwrap_or_default();
         candidates(line, names)
     }
 }
 
-/// The candidates for the line up to the cursor; `names` returns all names of a kind, for example
-/// of models or sessions.
+/// The candidates for completing `line`, the text up to the cursor. `names` returns all names of a
+/// kind, for example of models or sessions.
 fn candidates(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option<Candidates> {
     let command = line
         .strip_prefix('/')

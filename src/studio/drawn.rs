@@ -1,4 +1,4 @@
-//! Adds drawn pictures to the story, and shows or hides them on the page.
+//! Adds drawn pictures to the story, and shows or hides pictures.
 
 use super::outcome::Listed;
 use super::pending::Illustration;
@@ -13,8 +13,8 @@ use story::sentence::excerpt;
 use story::{Author, Command, Node, NodeId, Picture, Record, Status};
 
 impl Studio {
-    /// Shows a picture instead of its other versions, and goes to its passage if the passage is not
-    /// on the current branch.
+    /// Shows a picture instead of its other versions. If the passage that the picture illustrates
+    /// is not on the current branch, moves the head to that passage.
     pub(super) fn show(&mut self, id: NodeId) -> Result<Outcome, Refusal> {
         let parent = self.session.story.node(id).and_then(|node| node.parent);
         let path = self.session.story.path();
@@ -45,8 +45,8 @@ impl Studio {
         Ok(Outcome::Moved(format!("Picture #{id}{which}: {title}")))
     }
 
-    /// The changes that put the picture `shown`, if given, on the page and take the other versions
-    /// of `of` off it.
+    /// The changes that show the picture `shown`, if given, and stop showing all other versions of
+    /// the picture `of`.
     fn instead(&self, of: NodeId, shown: Option<NodeId>) -> Vec<Change> {
         let others = self.session.story.picture_versions(of).into_iter();
         let others = others.filter(|id| Some(*id) != shown && self.session.story.is_shown(*id));
@@ -77,7 +77,7 @@ impl Studio {
         )))
     }
 
-    /// Adds pictures to the story.
+    /// Adds drawn pictures to the story, and saves their files.
     pub(super) fn drew(&mut self, place: Illustration, drawings: Vec<DrawnPicture>) -> Vec<Notice> {
         let mut records = Vec::new();
         let mut rows = Vec::new();
@@ -148,7 +148,7 @@ impl Studio {
         notices
     }
 
-    /// Saves a picture's file to disk before any record mentions it.
+    /// Saves a picture's file. This must happen before any record mentions the picture.
     fn keep_picture(&mut self, id: NodeId, bytes: Vec<u8>) -> Result<(), Refusal> {
         self.session.ensure_journal(&self.setup)?;
         self.session.ensure_place()?;
@@ -159,7 +159,7 @@ impl Studio {
         Ok(())
     }
 
-    /// A picture's provenance, one item per line.
+    /// The lines that describe a picture's provenance.
     pub(super) fn why_picture(&self, id: NodeId, picture: &Picture) -> Vec<String> {
         let how = &picture.provenance;
         let mut lines = vec![

@@ -1,4 +1,5 @@
-//! `/edit` and `/delete`: add new passages next to the old ones, which stay unchanged.
+//! Runs `/edit`, `/merge` and `/delete`. These commands add new passages next to the old passages,
+//! which stay unchanged.
 
 use super::{Outcome, Refusal, Studio, cannot};
 use base::untrusted::clean;
@@ -49,7 +50,7 @@ impl Studio {
         }
     }
 
-    /// Merges a passage into the one before it.
+    /// Merges a passage into the previous passage.
     pub(super) fn merge(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
         let path = self.session.story.path();
@@ -95,7 +96,8 @@ impl Studio {
         self.make(edit, StepKind::Delete, hide, "Deleted; /undo restores it")
     }
 
-    /// The passage that a command refers to: the given one, or the last one with text.
+    /// The passage that a command refers to. If `place` is None, this is the last passage with
+    /// text.
     fn passage_named(&self, place: Option<&str>) -> Result<NodeId, Refusal> {
         let empty = || cannot("The story is empty");
         match place {

@@ -1,4 +1,4 @@
-//! `/import`, `/export` and `/voice`.
+//! Runs the commands `/import`, `/export` and `/voice`.
 
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::store::export::direction::language_tag;
@@ -13,7 +13,7 @@ use story::voice::{FilledTemplate, PromptTemplate, parse_assignments};
 use story::{Author, Mode, Node, Record, Settings};
 
 impl Studio {
-    /// All voices and templates that `/voice` accepts.
+    /// The names of all voices and templates that `/voice` accepts.
     pub fn voices(&self) -> Vec<String> {
         self.setup.prompts.names()
     }
@@ -55,7 +55,8 @@ impl Studio {
         )))
     }
 
-    /// Saves a file in the session's folder; does nothing in a private session.
+    /// Saves a file in the session's folder and returns the name of the file. Does nothing in a
+    /// private session.
     fn keep_beside(
         &mut self,
         name: &str,
@@ -121,7 +122,7 @@ impl Studio {
         Ok(Outcome::Said(format!("Wrote {shown}{left_out}")))
     }
 
-    /// The metadata of the story.
+    /// The metadata of the story, for an export.
     fn meta(&self) -> ExportMeta {
         ExportMeta {
             title: self.session_name().unwrap_or("story").to_string(),
@@ -176,8 +177,8 @@ impl Studio {
         }
     }
 
-    /// Sets the voice and, in an empty story, adds its opening words, as one step. Returns whether
-    /// it added any.
+    /// Sets the voice. If the story is empty, also adds the voice's opening words, as part of the
+    /// same step. Returns whether opening words were added.
     fn take_voice(&mut self, filled: FilledTemplate) -> Result<bool, Refusal> {
         let set = FrameChange::Voice {
             voice: Some(filled.voice),
@@ -223,12 +224,13 @@ impl Studio {
         }
     }
 
-    /// Whether the model supports this mode.
+    /// Whether the loaded model supports the given mode; true if no model is loaded.
     fn can(&self, mode: Mode) -> bool {
         mode == Mode::Prose || self.about().is_none_or(|about| about.chat)
     }
 
-    /// Parses a file name: quotes are optional, `~` is the home folder.
+    /// Parses a file name that the writer typed. Quotation marks are optional, and `~` stands for
+    /// the home folder.
     pub(super) fn file_named(&self, name: &str) -> PathBuf {
         let name = name.trim();
         let inner = name
@@ -253,7 +255,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Parses `FORMAT [tree] [lang=TAG] [FILE] [!]`; a file name alone implies its format.
+    /// Parses `FORMAT [tree] [lang=TAG] [FILE] [!]`. If the writer gave only a file name, its
+    /// extension determines the format.
     fn read(word: &str, rest: &str) -> Result<Wanted, Refusal> {
         let rest = rest.trim();
         let (rest, over) = match rest.strip_suffix('!') {

@@ -1,5 +1,5 @@
-//! `/memory`, `/note`, `/lore`, `/ban` and `/summarize`: texts that the model reads alongside the
-//! story, and phrases that it must not write.
+//! Runs `/memory`, `/note`, `/lore`, `/ban` and `/summarize`. These commands set texts that the
+//! model reads alongside the story, and phrases that the model must not write.
 
 use super::outcome::Listed;
 use super::request::Ask;
@@ -18,7 +18,7 @@ use story::{Command, Place, Record};
 /// The name of the lorebook for entries added with `/lore add`.
 const OWN: &str = "notes";
 
-/// The instruction for a summary.
+/// The instruction that makes the model write a summary.
 const SUMMARIZE: &str = "Summary of the story so far, in a few sentences";
 
 impl Studio {
@@ -79,7 +79,7 @@ impl Studio {
         }
     }
 
-    /// Adds `KEY, KEY: FACT` to the session's own lorebook.
+    /// Parses a fact in the form `KEY, KEY: FACT`, and adds the fact to the session's own lorebook.
     fn add_lore(&mut self, fact: &str) -> Result<Outcome, Refusal> {
         let fact = clean(fact);
         let (keys, content) = fact.split_once(':').ok_or_else(|| {
@@ -185,7 +185,8 @@ impl Studio {
         }
     }
 
-    /// Lists the active lore entries of the next passage with reasons, and the rejected ones.
+    /// Lists the lore entries that are active for the next passage, and the rejected entries, each
+    /// with the reason.
     fn why_lore(&mut self) -> Outcome {
         let seed = self.setup.entropy;
         let lines = self.lore_lines(Place::after(self.session.story.head()), seed);

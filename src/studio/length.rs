@@ -5,8 +5,9 @@ use story::context::prompt_budget;
 use story::message::PassageStats;
 
 impl Studio {
-    /// A warning if a story loaded from disk or imported is longer than the context. Tokens are
-    /// estimated: one per four bytes of Latin text, one per character of other scripts.
+    /// A warning if a story that was loaded from disk or imported is longer than the context. The
+    /// length of a passage without known tokens is estimated: one token per four ASCII characters
+    /// and one per other character.
     pub(super) fn too_long(&mut self) -> Option<String> {
         let holds = self.about.as_ref()?.context;
         let tokens = |passage: &story::Passage| match passage.ids.len() {
@@ -51,7 +52,8 @@ impl Studio {
     }
 }
 
-/// The message when the oldest part of the story is left out of the context.
+/// The message that the oldest part of the story is left out of the context. `dropped` is the
+/// number of tokens left out.
 pub fn left_out(dropped: usize) -> String {
     format!(
         "The story is longer than the model's context: its oldest {dropped} tokens are left out (nothing is erased)"

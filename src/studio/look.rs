@@ -16,7 +16,8 @@ use story::{Author, Command, Node, NodeId, Passage, Place, Request, Sampling, pl
 const MOST: usize = 2000;
 
 impl Studio {
-    /// Lists all passages, with branches below the point where they fork.
+    /// Lists all passages as a tree. If the story forks after a passage, each branch is listed
+    /// below that passage and indented.
     pub(super) fn tree(&mut self) -> Outcome {
         if self.session.story.nodes().is_empty() {
             return Outcome::Said("The story is empty".to_string());
@@ -121,7 +122,7 @@ impl Studio {
         }
     }
 
-    /// Searches every branch, newest first.
+    /// Searches all branches for `words`, and lists the newest passages first.
     pub(super) fn find(&mut self, words: &str) -> Outcome {
         let wanted = Needle::new(words);
         let found = self.session.story.nodes().iter().rev().filter_map(|node| {
@@ -161,7 +162,7 @@ impl Studio {
         Ok(Outcome::Diff(diff::diff_words(&left, &right)))
     }
 
-    /// The provenance of a passage, and the authors' shares of the story.
+    /// Describes the provenance of a passage, and how much of the story each author wrote.
     pub(super) fn why(&self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let place = places::find_place(&self.session.story, place.unwrap_or("."))?;
         let node = place.node.and_then(|id| self.session.story.node(id));
@@ -237,8 +238,8 @@ impl Studio {
         Ok(Outcome::Said(lines.join("\n")))
     }
 
-    /// The model's thoughts for a passage. A passage that an edit copied has none of its own, so
-    /// those of its original are shown.
+    /// The model's thoughts for a passage, as lines to show. If the passage is a copy made by an
+    /// edit, the thoughts are those of the original passage.
     fn thought(&self, node: &Node) -> Vec<String> {
         let origin = |node: &&Node| self.session.story.node(node.copied_from?.node);
         let mut origins = std::iter::successors(Some(node), origin);
@@ -252,7 +253,7 @@ impl Studio {
         std::iter::once(first).chain(rows).collect()
     }
 
-    /// Requests a number about a text; the answer arrives as a notice.
+    /// Requests a measurement of a text. The result arrives as a notice.
     pub fn measure(&mut self, what: Measurement) {
         self.send(Request::Measure(what), Purpose::Show, Work::Writing);
     }
@@ -305,7 +306,8 @@ fn differing(sampling: &Sampling) -> String {
     }
 }
 
-/// The passage's settings that its server could not honour.
+/// A line that names the settings without effect on the model server; None if every setting had an
+/// effect.
 fn without_effect(cannot: &[String], sampling: &Sampling) -> Option<String> {
     // Greedy sampling has every other stage off.
     let off = Sampling::greedy();
@@ -317,7 +319,7 @@ fn without_effect(cannot: &[String], sampling: &Sampling) -> Option<String> {
     (!names.is_empty()).then(|| format!("  without effect on this server: {}", names.join(", ")))
 }
 
-/// Each phrase once, with its count.
+/// Lists each phrase once, with the number of times that it occurs in `phrases`.
 pub(super) fn counted(phrases: &[String]) -> String {
     let mut found: Vec<(&str, usize)> = Vec::new();
     for phrase in phrases {
@@ -341,7 +343,7 @@ pub(super) fn counted(phrases: &[String]) -> String {
     all.join(", ")
 }
 
-/// The number of characters in the current story by each author.
+/// A line that says how many characters of the story each author wrote.
 fn authors(path: &[Passage]) -> String {
     let count = |fits: &dyn Fn(&Passage) -> bool| -> usize {
         let own = path.iter().filter(|passage| fits(passage));

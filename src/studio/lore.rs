@@ -1,4 +1,4 @@
-//! The active lore entries of a passage, and why they are active.
+//! Finds the active lore entries of a passage, and the reasons why the entries are active.
 
 use super::Studio;
 use base::untrusted::clean;
@@ -7,8 +7,8 @@ use story::sentence::count_noun;
 use story::{Passage, Place};
 
 impl Studio {
-    /// Scans the passages of a path for lore. Returns the entries that are active at its end, those
-    /// that a rule rejected, and the inactive ones.
+    /// Scans the passages of a path for lore. Returns the entries that are active at the end of the
+    /// path, the entries that a rule rejected, and the inactive entries.
     pub(super) fn scanned(&self, path: &[Passage], seed: u64) -> ScanResult<'_> {
         let frame = self.session.story.frame();
         let passages: Vec<&str> = path.iter().map(|passage| passage.text).collect();
@@ -38,7 +38,8 @@ impl Studio {
         scanned
     }
 
-    /// One line for each active entry at a place, with the reason.
+    /// Returns one line for each lore entry that is active at a place, with the reason why the
+    /// entry is active.
     pub(super) fn lore_lines(&mut self, place: Place, seed: u64) -> Vec<String> {
         let path = self.session.story.path_at(place);
         let ScanResult {

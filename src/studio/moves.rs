@@ -1,5 +1,5 @@
-//! Moving through the tree: `/undo`, `/swipe`, `/goto`, `/branch` and similar commands. They move
-//! the head, set marks and hide passages; nothing is erased.
+//! Moves through the story tree with `/undo`, `/swipe`, `/goto`, `/branch` and similar commands.
+//! These commands move the head, set marks and hide passages; nothing is erased.
 
 use super::{Outcome, Refusal, Studio, cannot};
 use base::search::combines;
@@ -76,7 +76,7 @@ impl Studio {
         Ok(Outcome::Moved(said))
     }
 
-    /// Moves one passage back on the path, or forward to the newest child.
+    /// Moves the head one passage back if `by` is negative, or else forward to the newest child.
     pub(super) fn step(&mut self, by: isize) -> Result<Outcome, Refusal> {
         let head = self.session.story.head();
         let to = match (head, by < 0) {
@@ -100,7 +100,8 @@ impl Studio {
         self.go(to, StepKind::Goto, &said)
     }
 
-    /// Gives this place a name, or goes to another place to start a branch there.
+    /// If `name` is a place in the story, moves the head to that place to start a branch there.
+    /// Otherwise, marks the current place with this name.
     pub(super) fn branch(&mut self, name: Option<&str>) -> Result<Outcome, Refusal> {
         let elsewhere = name.and_then(|name| places::find_place(&self.session.story, name).ok());
         if let Some(place) = elsewhere {
@@ -142,7 +143,7 @@ impl Studio {
         )))
     }
 
-    /// Hides the other versions of this passage.
+    /// Hides all other versions of the passage at the head.
     pub(super) fn keep_version(&mut self) -> Result<Outcome, Refusal> {
         let head = self
             .session
@@ -173,8 +174,8 @@ impl Studio {
         Ok(Outcome::Moved(said.to_string()))
     }
 
-    /// Moves the head to a place. For a place inside a passage, adds an empty passage that branches
-    /// off there, and moves the head to it.
+    /// Moves the head to a place. If the place is inside a passage, first adds an empty passage
+    /// that branches off at the place, and moves the head to the new passage.
     fn stand_at(&mut self, place: Place, why: StepKind, more: Vec<Change>) -> Result<(), Refusal> {
         // Text is added not after a picture, but after the passage that it illustrates.
         let (mut records, mut to) = (Vec::new(), place.node);
@@ -200,12 +201,12 @@ impl Studio {
         self.note_down(records)
     }
 
-    /// Applies changes as one step, which one undo reverts.
+    /// Applies changes as one step, so that one `/undo` reverts all of them.
     pub(super) fn do_step(&mut self, why: StepKind, changes: Vec<Change>) -> Result<(), Refusal> {
         self.note_down(vec![Record::Step(Step { why, changes })])
     }
 
-    /// Writes records to disk before the command returns.
+    /// Adds records to the story and the journal, and syncs the journal to disk before returning.
     pub(super) fn note_down(&mut self, records: Vec<Record>) -> Result<(), Refusal> {
         self.record(records)?;
         self.sync()

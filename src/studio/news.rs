@@ -11,7 +11,8 @@ use story::record::{Change, PassageEnd, Step, StepKind, StreamedText};
 use story::{Event, ModelInfo, NodeId, Record, RequestId, Status};
 
 impl Studio {
-    /// Handles one reply from the engine. Call [`Studio::flush`] after the last waiting reply.
+    /// Handles one reply from the engine. When no further reply is waiting, the caller must call
+    /// [`Studio::flush`].
     ///
     /// A reply to another session's request, or to a request that was already answered, changes
     /// nothing.
@@ -144,7 +145,7 @@ impl Studio {
         }
     }
 
-    /// Handles a loaded model.
+    /// Handles the event that a model has been loaded.
     fn ready(&mut self, id: RequestId, about: ModelInfo) -> Vec<Notice> {
         let note = about.note.clone().map(Notice::Warning);
         self.about = Some(about);
@@ -207,8 +208,8 @@ impl Studio {
         notices
     }
 
-    /// Ends those of the passages that are still running, with the status failed. Returns errors
-    /// that occur meanwhile, for example if text could not be saved.
+    /// Ends each passage in `nodes` that is still running, with the status failed. Returns notices
+    /// of errors that occur in the process, for example if text could not be saved.
     fn fail(&mut self, nodes: &[NodeId], why: &str) -> Vec<Notice> {
         let mut notices: Vec<Notice> = Vec::new();
         let running = |id: &&NodeId| self.session.story.all_running().contains(id);
@@ -224,7 +225,8 @@ impl Studio {
         notices
     }
 
-    /// Notices about parts of the context that did not fit, if they are new.
+    /// Returns notices if the start of the context, or the list of lore entries over the budget,
+    /// has changed since the last request.
     fn fitted(&mut self, cut: Truncation) -> Vec<Notice> {
         let mut notices = Vec::new();
         if cut.begins.is_some() && self.session.context_start != cut.begins {
@@ -241,7 +243,8 @@ impl Studio {
         notices
     }
 
-    /// Notices about retrieved passages, if they are new.
+    /// Returns a notice that names the retrieved passages, unless the last request retrieved the
+    /// same passages.
     fn recalled(&mut self, found: Vec<RetrievedPassage>) -> Vec<Notice> {
         let names = |found: &[RetrievedPassage]| -> Vec<String> {
             found.iter().map(|one| one.what.clone()).collect()
@@ -320,8 +323,8 @@ impl Studio {
     }
 
     /// Hides a passage that was stopped before it had any text, and moves the head back.
-    /// Continuations generated side by side are hidden only if all of them are empty. Does nothing
-    /// if `others` are still running.
+    /// Continuations generated side by side are hidden only if all of them are empty. `others` is
+    /// whether other passages are still running; if so, nothing is hidden.
     fn leave_empty(&mut self, node: NodeId, status: Status, others: bool) -> Result<(), Refusal> {
         let several = self.session.candidates.contains(&node);
         let all = if several {
@@ -349,7 +352,7 @@ impl Studio {
         self.record(vec![Record::Step(Step { why, changes })])
     }
 
-    /// Runs the action that was waiting for the end of this passage.
+    /// Runs the action, if there is one, that was waiting for the passage `node` to end.
     fn afterwards(&mut self, node: NodeId, status: Status) -> Result<(), Refusal> {
         let said = self
             .session
@@ -366,7 +369,8 @@ impl Studio {
         }
     }
 
-    /// Handles the loss of the engine; no passage may keep waiting for it.
+    /// Handles the loss of the engine. Ends all running passages as failed, since no answer can
+    /// arrive any more.
     pub fn engine_lost(&mut self) -> Vec<Notice> {
         let why =
             "The engine stopped unexpectedly; everything is saved, so restart illumine".to_string();
@@ -378,14 +382,14 @@ impl Studio {
     }
 }
 
-/// How many words in a piece of text begin after white space.
+/// The number of words in `piece` that follow white space within the piece.
 fn words_begun(piece: &str) -> usize {
     let pairs = piece.chars().zip(piece.chars().skip(1));
     let begun = pairs.filter(|(before, c)| before.is_whitespace() && !c.is_whitespace());
     begun.count()
 }
 
-/// The notice about something that could not be saved to disk.
+/// The error notice that says why something could not be saved to disk.
 fn not_kept(refusal: Refusal) -> Notice {
     Notice::Error(refusal.to_string(), FailureKind::Store)
 }

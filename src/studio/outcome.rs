@@ -16,15 +16,15 @@ pub enum Outcome {
     Said(String),
     /// The head moved, or another story was opened.
     Moved(String),
-    /// A list; `/pick N` chooses a row.
+    /// A list with its title; `/pick N` chooses a row.
     List(String, Vec<Listed>),
-    /// The writer should edit this text of a passage; `Command::Edit` takes the result.
+    /// The text of a passage for the writer to edit. `Command::Edit` takes the edited text.
     Edit(NodeId, String),
     /// A word-by-word comparison of two texts.
     Diff(Vec<DiffSpan>),
-    /// A file's bytes for standard output.
+    /// The bytes of an exported file, for standard output.
     Bytes(Vec<u8>),
-    /// A request was sent that generates no passage; its answer arrives as a notice.
+    /// A request that generates no passage was sent to the engine. Its answer arrives as a notice.
     Asked,
     Quit,
 }
@@ -32,7 +32,7 @@ pub enum Outcome {
 /// A notice for the writer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    /// A piece of a passage arrived, with this many tokens.
+    /// A piece of a passage's text arrived. `tokens` is the number of tokens in the piece.
     Text {
         node: NodeId,
         text: String,
@@ -42,35 +42,36 @@ pub enum Notice {
     Thought(NodeId),
     /// The engine made progress; see [`super::Studio::work`].
     Progress,
-    /// A request ended, with the statistics of its passage, if it wrote one.
+    /// A request ended. If the request wrote a passage, the notice contains the statistics of the
+    /// passage.
     Answered(Option<PassageStats>),
     Info(String),
     Warning(String),
-    /// The story nearly fills or exceeds the model's context: advice for the writer.
+    /// Advice for the writer when the story nearly fills or exceeds the model's context.
     Advice(String),
-    /// This many of the story's oldest tokens were left out of the context.
+    /// The number of tokens at the beginning of the story that were left out of the context.
     LeftOut(usize),
     Error(String, FailureKind),
-    /// A passage ended.
+    /// A passage ended with the given status.
     Ended(NodeId, Status),
-    /// A request that writes no passage was stopped, such as loading a model.
+    /// A request that writes no passage, for example to load a model, was stopped.
     Stopped,
-    /// Pictures were drawn; the first is on the page.
+    /// Pictures were drawn. The first picture is shown in the story.
     Drawn {
         nodes: Vec<NodeId>,
         said: String,
     },
-    /// A list; `/pick N` picks a row.
+    /// A list with its title; `/pick N` chooses a row.
     List(String, Vec<Listed>),
     /// A suggested line for the writer to edit or send.
     Suggested(String),
-    /// The context, part by part.
+    /// The context of the next passage, part by part.
     Explained(ContextReport),
-    /// The number that [`super::Studio::measure`] requested.
+    /// The result of the measurement that [`super::Studio::measure`] requested.
     Measured(f64),
 }
 
-/// Why a command was refused, in one sentence.
+/// The reason why a command was refused, as one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error("The model is still busy; stop it with Esc or Ctrl+C")]
@@ -85,7 +86,7 @@ pub enum Refusal {
     Store(#[from] StoreError),
 }
 
-/// A row of a list, with the command that runs when it is picked.
+/// A row of a list, with the command that runs when the row is picked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed {
     pub label: String,

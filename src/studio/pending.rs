@@ -12,8 +12,8 @@ use story::{NodeId, Place, RequestId};
 #[derive(Default)]
 pub(super) struct Pending {
     requests: Vec<InFlight>,
-    /// The prompt that is being prefetched, or that was prefetched last if no other request has
-    /// followed.
+    /// The last prompt that was prefetched or is being prefetched; None if another request has been
+    /// sent since then.
     pub(super) read_ahead: Option<TextRequest>,
 }
 
@@ -26,26 +26,26 @@ pub(super) struct InFlight {
     pub(super) work: Work,
 }
 
-/// The purpose of a request, with the data for handling its answer.
+/// The purpose of a request, with the data that is needed to handle the answer.
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
-    /// Loading a model, with its requested name.
+    /// Loading a model. `model` is the name under which the model was requested.
     Load { model: String },
-    /// Passages of the story.
+    /// Generating passages of the story.
     Passages(Vec<NodeId>),
-    /// Pictures of the story.
+    /// Drawing pictures of the story.
     Pictures(Illustration),
-    /// A short text for a command.
+    /// Writing a short text for a command.
     Suggestion(Suggestion),
-    /// Alternatives for the word at a place.
+    /// Finding alternatives for the word at a place.
     Alternatives(Place),
-    /// Saving the KV cache to disk; `any_size` lifts the size limit.
+    /// Saving the KV cache to disk. `any_size` is whether the cache may exceed the size limit.
     SaveCache { any_size: bool },
     /// Restoring the KV cache from disk.
     RestoreCache,
-    /// An answer that is shown unchanged.
+    /// Answering a question. The answer is shown unchanged.
     Show,
-    /// Prefetching a prompt that may be requested soon.
+    /// Prefetching a prompt that will probably be requested soon.
     ReadAhead,
 }
 
@@ -61,7 +61,8 @@ pub(super) enum Suggestion {
 pub(super) struct Illustration {
     /// The passage that the pictures illustrate.
     pub(super) parent: Option<NodeId>,
-    /// The picture of which the requested pictures are versions, if any.
+    /// The existing picture that gets the requested pictures as new versions; None if the requested
+    /// pictures are not versions of an existing picture.
     pub(super) beside: Option<NodeId>,
 }
 
@@ -88,13 +89,14 @@ impl Pending {
         self.get(id).map(|request| &request.purpose)
     }
 
-    /// Whether events of a request concern this session.
+    /// Whether the events of a pending request concern the given session.
     pub(super) fn concerns(&self, id: RequestId, session: SessionId) -> bool {
         self.get(id)
             .is_some_and(|request| request.concerns(session))
     }
 
-    /// Removes an answered request. Returns its purpose, if it concerns this session.
+    /// Removes an answered request. Returns the purpose of the request if the request concerns the
+    /// given session.
     pub(super) fn end(&mut self, id: RequestId, session: SessionId) -> Option<Purpose> {
         let at = self.requests.iter().position(|request| request.id == id)?;
         let request = self.requests.remove(at);
@@ -102,7 +104,7 @@ impl Pending {
         concerns.then_some(request.purpose)
     }
 
-    /// Removes all requests once no answer can arrive any more.
+    /// Removes all requests. This function is called when no answer can arrive any more.
     pub(super) fn clear(&mut self) {
         self.requests.clear();
         self.read_ahead = None;
@@ -121,7 +123,7 @@ impl Pending {
         own.any(draws)
     }
 
-    /// The last requested model, if it is not loaded yet.
+    /// The name of the last requested model; None if no model is being loaded.
     pub(super) fn requested_model(&self) -> Option<&str> {
         self.requests.iter().rev().find_map(|it| match &it.purpose {
             Purpose::Load { model } => Some(model.as_str()),
@@ -129,7 +131,7 @@ impl Pending {
         })
     }
 
-    /// Transfers the pending model loads to this session.
+    /// Assigns all pending model loads to the given session.
     pub(super) fn hand_over_models(&mut self, session: SessionId) {
         for request in &mut self.requests {
             if matches!(request.purpose, Purpose::Load { .. }) {
@@ -138,14 +140,15 @@ impl Pending {
         }
     }
 
-    /// The last request, while it waits for its answer.
+    /// The id of the newest request that has not been answered yet.
     pub(super) fn newest(&self) -> Option<RequestId> {
         self.requests.last().map(|request| request.id)
     }
 }
 
 impl InFlight {
-    /// Whether the writer is waiting for this request in this session.
+    /// Whether the writer is waiting for the answer: the request concerns the given session and is
+    /// not a prefetch.
     fn is_awaited(&self, session: SessionId) -> bool {
         match self.purpose {
             Purpose::ReadAhead => false,
@@ -153,7 +156,8 @@ impl InFlight {
         }
     }
 
-    /// Whether the answer to this request concerns this session.
+    /// Whether the answer to this request concerns the given session. The loading of a model
+    /// concerns every session.
     fn concerns(&self, session: SessionId) -> bool {
         self.session == session || matches!(self.purpose, Purpose::Load { .. })
     }

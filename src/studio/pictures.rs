@@ -1,7 +1,7 @@
-//! The picture commands: `/image`, `/grid`, `/scene`, `/vary`, `/lerp`, `/mix`, `/restyle`.
+//! Runs the picture commands `/image`, `/grid`, `/scene`, `/vary`, `/lerp`, `/mix` and `/restyle`.
 //!
-//! A drawn picture becomes a passage without text, a child of the passage that it illustrates. Its
-//! file is on disk before the journal mentions it.
+//! A drawn picture becomes a passage without text. It is a child of the passage that it
+//! illustrates. The picture's file is on disk before the journal mentions the picture.
 
 use super::pending::{Illustration, Purpose};
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
@@ -20,13 +20,13 @@ use story::picture::{
 use story::sentence::excerpt;
 use story::{NodeId, Picture, Request, Settings, places};
 
-/// The prompt template with which the text model describes a passage.
+/// The name of the prompt template with which the text model describes a passage.
 const TASK: &str = "picture";
 /// The default height of a picture's file in pixels.
 const SIZE: u32 = 256;
-/// The maximum number of bytes of story text to describe.
+/// The maximum length in bytes of the story text that the text model describes for a picture.
 const DESCRIBED: usize = 1500;
-/// The number of bytes below which a passage is described together with the one before it.
+/// The length in bytes below which a passage is described together with the previous passage.
 const SHORT: usize = 80;
 /// The default number of pictures that `/grid` draws.
 const GRID: usize = 9;
@@ -37,12 +37,12 @@ const ROW: usize = 5;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PictureSource {
     File(PathBuf),
-    /// In memory, for a private session.
+    /// The bytes of the file in memory, for a private session.
     Memory(Arc<[u8]>),
 }
 
 impl PictureSource {
-    /// The bytes of the file; None if it is missing.
+    /// The bytes of the file; None if the file is missing or too large.
     pub fn bytes(&self) -> Option<Arc<[u8]>> {
         match self {
             PictureSource::File(path) => {
@@ -57,12 +57,12 @@ impl PictureSource {
 }
 
 impl Studio {
-    /// Whether pictures are being drawn.
+    /// Whether pictures for the open session are being drawn.
     pub fn drawing(&self) -> bool {
         self.pending.draws(self.session.id)
     }
 
-    /// The location of the file of a picture in the story.
+    /// The location of a picture's file; None if `id` is not a picture.
     pub fn picture(&self, id: NodeId) -> Option<PictureSource> {
         self.session.story.picture(id)?;
         if let Some(bytes) = self.session.in_memory_pictures.get(&id) {
@@ -185,8 +185,8 @@ impl Studio {
         Ok(self.submit_picture(request, Illustration { parent, beside }))
     }
 
-    /// Requests pictures that follow the head. `request` is complete except for the number of the
-    /// passage, which is set here.
+    /// Requests pictures that follow the head. `request` is complete except for the passage id,
+    /// which this function sets.
     pub(super) fn illustrate(&mut self, request: PictureRequest) -> Result<Outcome, Refusal> {
         let node = self.session.story.next_id();
         let parent = self.session.story.head();
@@ -204,8 +204,8 @@ impl Studio {
         Outcome::Asked
     }
 
-    /// The prompt that the writer gave. If there is none, the text of the last passage, with the
-    /// request that makes the text model describe it.
+    /// Returns the prompt that the writer gave. If there is none, returns the text of the last
+    /// passage, and the request that makes the text model describe that text.
     fn words(&mut self, wanted: &DrawOptions) -> Result<PromptSource, Refusal> {
         let words = clean(wanted.words.trim()).into_owned();
         if !words.is_empty() {
@@ -221,7 +221,8 @@ impl Studio {
         Ok(PromptSource::Passage { text, ask })
     }
 
-    /// The text of the last passage; if it is short, with the text before it.
+    /// The text of the last passage. If the passage is short, the text before the passage is
+    /// included.
     fn last_words(&self) -> String {
         let path = self.session.story.path();
         let mut text = String::new();
@@ -236,7 +237,7 @@ impl Studio {
         text.split_off(from.unwrap_or(0))
     }
 
-    /// The request to the text model for a one-line description of a passage.
+    /// Builds the request to the text model for a one-line description of a passage.
     fn description(&mut self, text: &str) -> Result<TextRequest, Refusal> {
         let wrong = |error: &dyn std::fmt::Display| cannot(&error.to_string());
         let template = self.setup.prompts.find(TASK);
@@ -268,7 +269,8 @@ impl Studio {
         })
     }
 
-    /// Finds a picture by its number or its passage; without a name, the last one.
+    /// Finds a picture by its number or its passage. If `name` is None, finds the last picture on
+    /// the current branch.
     fn picture_named(&self, name: Option<&str>) -> Result<NodeId, Refusal> {
         let path = self.session.story.path();
         let on_page = self.session.story.pictures_on(&path);
@@ -291,7 +293,7 @@ impl Studio {
         })
     }
 
-    /// Parses a picture number such as `#12`; None for anything else.
+    /// Parses the number of a picture in the story, such as `#12`; None for any other text.
     fn picture_id(&self, name: &str) -> Option<NodeId> {
         let number = name.strip_prefix('#').unwrap_or(name);
         let id = number.parse().ok()?;
@@ -328,8 +330,8 @@ impl Studio {
         file_source(&path, name.into_owned()).map_err(|why| wrong(&why))
     }
 
-    /// Parses one end of an interpolation: a picture of the story, a file with provenance, or a
-    /// prompt.
+    /// Parses an argument of `/lerp` or `/mix`: a picture of the story, a file with provenance, or
+    /// a prompt.
     fn sight(&self, name: &str) -> Result<PromptOrPicture, Refusal> {
         if let Some(picture) = self
             .picture_id(name)
@@ -356,7 +358,8 @@ impl Studio {
         }
     }
 
-    /// The parent of a new version of a picture, and the picture it is a version of.
+    /// The place for a new version of picture `id`: the passage that the picture illustrates, and
+    /// the first version of the picture.
     fn beside(&self, id: NodeId) -> (Option<NodeId>, Option<NodeId>) {
         let parent = self.session.story.node(id).and_then(|node| node.parent);
         let first = self
@@ -368,7 +371,8 @@ impl Studio {
     }
 }
 
-/// Loads a picture from a file by any program. The error says why it cannot be used.
+/// Loads a picture from a file, which any program may have written. The error says why the file
+/// cannot be used.
 pub fn file_source(path: &Path, name: String) -> Result<SourcePicture, String> {
     let known = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !known.is_file() {

@@ -1,4 +1,5 @@
-//! Prefetches the prompt of a line that has not been sent. The line is not in the story.
+//! Prefetches the prompt for a typed line that has not been sent. The line is not part of the
+//! story.
 
 use super::pending::Purpose;
 use super::request::healing;
@@ -7,8 +8,8 @@ use base::untrusted::clean;
 use story::{Author, Passage, Request};
 
 impl Studio {
-    /// Lets the idle engine prefill the story with this line, so that generation starts immediately
-    /// when the line is sent, however long the story is.
+    /// Lets the idle engine prefill the story and the typed line. When the writer sends the line,
+    /// generation can then start immediately, even if the story is long.
     pub fn read_ahead(&mut self, typed: &str) {
         let recalls = self.session.settings.sampling.recall > 0;
         if self.busy() || !self.capabilities.prefetch || recalls {

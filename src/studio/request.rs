@@ -1,4 +1,4 @@
-//! Builds the engine's request for a passage: the context, and how to generate.
+//! Builds the request for a passage, which contains the context and the options for generation.
 
 use super::Studio;
 use base::untrusted::clean_line;
@@ -13,23 +13,24 @@ pub(super) struct Ask {
     pub seed: Option<u64>,
     pub reach: ContinueLength,
     pub instruct: Option<String>,
-    /// The tokens to start with.
+    /// The ids of the tokens with which the passage starts.
     pub begin: Vec<u32>,
-    /// The story text that will follow the passage, if it is inserted into the story.
+    /// The story text that will follow the passage; None unless the passage is inserted into the
+    /// story.
     pub after: Option<String>,
     /// Whether the passage is outside the story, such as a summary.
     pub aside: bool,
-    /// Whether to heal the last word of a person's text.
+    /// Whether the model may complete the last word if a person left it unfinished (token healing).
     pub heal: bool,
-    /// Whether to generate exactly the set number of tokens, even if that ends in the middle of a
-    /// sentence.
+    /// Whether to generate exactly the set number of tokens, even if the text then ends in the
+    /// middle of a sentence.
     pub exact: bool,
     pub overflow: Overflow,
 }
 
 impl Studio {
-    /// The request for an answer about a place, such as alternatives; it adds no passage to the
-    /// story.
+    /// Builds a request for an answer about a place, for example for alternatives. The request adds
+    /// no passage to the story.
     pub(super) fn question(&self, place: Place, ask: Ask, seed: u64) -> TextRequest {
         let id = self.session.story.next_id();
         self.ask(id, &self.session.story.path_at(place), &ask, seed)
@@ -75,7 +76,7 @@ impl Studio {
     }
 
     /// Returns four things: the context for a passage that follows `path`, the lore entries that a
-    /// key made active, the inactive entries, and those that a rule rejected.
+    /// key made active, the inactive entries, and the entries that a rule rejected.
     fn context(
         &self,
         path: &[Passage],
@@ -125,7 +126,8 @@ pub(super) fn healing() -> Ask {
     }
 }
 
-/// The length goal of a passage. If `reach` is a number of tokens, `max_tokens` is set to it.
+/// The length goal of a passage. If `reach` is a number of tokens, also sets `max_tokens` to this
+/// number.
 fn goal(sampling: &mut story::Sampling, reach: &ContinueLength) -> LengthGoal {
     match reach {
         ContinueLength::Default if sampling.whole_sentences => LengthGoal::Near,
@@ -143,7 +145,8 @@ fn goal(sampling: &mut story::Sampling, reach: &ContinueLength) -> LengthGoal {
     }
 }
 
-/// The first words of the following text; generation stops when the model writes them itself.
+/// The first words of the text after an inserted passage. Generation stops if the model writes
+/// these words itself.
 fn first_words(after: &str) -> Option<String> {
     let words: Vec<&str> = after.split_whitespace().take(4).collect();
     let first = words.join(" ");

@@ -1,4 +1,4 @@
-//! Everything that belongs to one session, in one value, which opening another session replaces.
+//! The state of one session, as a single value that is replaced when another session is opened.
 
 use super::{Listed, Refusal, Setup, cannot};
 use crate::store::{Journal, Recovered, pictures, shell_word};
@@ -35,38 +35,39 @@ pub(super) struct Session {
     pub(super) last_stats: Option<PassageStats>,
     /// The list that `/pick` chooses from.
     pub(super) listed: Vec<Listed>,
-    /// Actions to run when a passage ends.
+    /// The action to run when a passage ends, by the id of the passage.
     pub(super) afterwards: HashMap<NodeId, Afterwards>,
-    /// The current or last continuations that were generated side by side.
+    /// The continuations of the last `/gen`, which may still be incomplete.
     pub(super) candidates: Vec<NodeId>,
     /// The banned phrases avoided in each passage that is still being generated.
     pub(super) rewound: HashMap<NodeId, Vec<String>>,
-    /// Lore that a rule kept out of the last context.
+    /// The lore entries that a rule excluded from the last context.
     pub(super) rejected_lore: Vec<SkippedEntry>,
-    /// The titles of active lore entries left out of the last context because they exceed the lore
-    /// budget.
+    /// The titles of active lore entries that were left out of the last context because they
+    /// exceeded the lore budget.
     pub(super) lore_over_budget: Vec<String>,
-    /// The retrieved passages of the last request.
+    /// The passages retrieved for the last request.
     pub(super) recalled: Vec<RetrievedPassage>,
-    /// The start of the last context, if not the beginning of the story.
+    /// The start of the last context, as a passage and a byte offset in that passage; None if the
+    /// context contained the whole story.
     pub(super) context_start: Option<(NodeId, usize)>,
     /// Whether the writer has been warned that the context is nearly full.
     pub(super) warned: bool,
-    /// The picture files of a private session.
+    /// The picture files of a private session, by the id of the picture.
     pub(super) in_memory_pictures: BTreeMap<NodeId, Arc<[u8]>>,
-    /// The saved KV cache, until a model is loaded that can restore it.
+    /// The KV cache that was saved with the session and has not been restored yet.
     pub(super) warm: Option<WarmCache>,
     /// Notices for the writer about the session's files.
     pub(super) remarks: Vec<String>,
-    /// The day of the last backup.
+    /// The day of the last backup, in the form YYYY-MM-DD.
     pub(super) backed_up: String,
 }
 
 /// An action to run when a passage ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Afterwards {
-    /// Appends the rest of the old path: the passage at `index` from byte `from` on, and those
-    /// after it.
+    /// Appends the rest of the old path to the passage. `head` is the end of the old path. The rest
+    /// starts at byte `from` of the passage at `index` on the old path.
     Graft {
         head: Option<NodeId>,
         index: usize,
@@ -76,17 +77,17 @@ pub(super) enum Afterwards {
     Summary,
 }
 
-/// A session from disk.
+/// A session that was loaded from disk.
 pub(super) struct Opened {
     pub(super) session: Session,
     /// The message for the writer.
     pub(super) said: String,
-    /// Whether flags or the environment override its saved settings.
+    /// Whether flags or the environment changed the saved settings of the session.
     pub(super) settings_changed: bool,
 }
 
 impl Session {
-    /// An empty story.
+    /// Creates a session with an empty story, in memory only.
     pub(super) fn new(settings: Settings) -> Session {
         Session {
             settings,
@@ -145,7 +146,8 @@ impl Session {
         self.journal.as_ref().and_then(Journal::read_only)
     }
 
-    /// Ends the passages that were being written when the program ended.
+    /// Ends the passages that were still being written when the program last ended. Their status
+    /// becomes interrupted.
     pub(super) fn end_interrupted(&mut self, setup: &Setup) -> Result<(), Refusal> {
         let running = self.story.all_running().to_vec();
         if running.is_empty() {
@@ -177,8 +179,8 @@ impl Session {
         }
     }
 
-    /// Applies records to the story and then writes them to disk. If the disk fails, they wait in
-    /// memory and are written as soon as possible.
+    /// Applies records to the story and then writes them to disk. If writing fails, the records
+    /// stay in memory and are written as soon as possible.
     pub(super) fn record(&mut self, records: Vec<Record>, setup: &Setup) -> Result<(), Refusal> {
         self.journal.as_ref().map_or(Ok(()), Journal::writable)?;
         for record in &records {
@@ -226,7 +228,7 @@ impl Session {
         Ok(())
     }
 
-    /// Collects the journal's notices, and adds the number of pictures that are now missing.
+    /// Collects the journal's notices, and adds to each notice how many pictures are missing.
     fn gather_news(&mut self) {
         let Some(journal) = &mut self.journal else {
             return;
@@ -282,7 +284,7 @@ impl Session {
     }
 }
 
-/// The day, as YYYY-MM-DD.
+/// Today's date in the form YYYY-MM-DD.
 fn today(setup: &Setup) -> String {
     (setup.now)().chars().take(10).collect()
 }

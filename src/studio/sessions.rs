@@ -1,4 +1,4 @@
-//! `/sessions`, `/save`, `/open` and `/new`.
+//! Runs the commands `/sessions`, `/save`, `/open` and `/new`.
 
 use super::pending::Purpose;
 use super::session::{Opened, Session};
@@ -8,7 +8,7 @@ use story::message::{FailureKind, WarmCache};
 use story::sentence::format_bytes;
 use story::{Record, Request, Settings};
 
-/// The size above which a KV cache is saved only on explicit request.
+/// The size in bytes above which a KV cache is saved only on explicit request.
 const WARM_LIMIT: u64 = 256_000_000;
 
 impl Studio {
@@ -60,7 +60,7 @@ impl Studio {
         )))
     }
 
-    /// Requests the KV cache from the engine.
+    /// Requests the KV cache from the engine, in order to save the cache to disk.
     pub(super) fn save_warm(&mut self, any_size: bool) -> Result<Outcome, Refusal> {
         if self.setup.private {
             return Err(cannot("This session is private and is not saved"));
@@ -73,7 +73,8 @@ impl Studio {
         Ok(Outcome::Asked)
     }
 
-    /// Saves the KV cache and reports its size.
+    /// Saves the KV cache that the engine returned. Returns a notice that reports the size, or why
+    /// nothing was saved.
     pub(super) fn kept(&self, warm: Option<WarmCache>, any_size: bool) -> Notice {
         let Some((warm, journal)) = warm.zip(self.session.journal.as_ref()) else {
             let why = "The KV cache is empty; there is nothing to save";
@@ -97,7 +98,7 @@ impl Studio {
         }
     }
 
-    /// Restores this session's saved KV cache, once its model is loaded.
+    /// Restores the KV cache that was saved with this session, if the right model is loaded.
     pub(super) fn warm_up(&mut self) {
         let about = self.about.as_ref().map(|about| about.sha256.as_str());
         let fits = |warm: &mut WarmCache| Some(warm.model_sha256.as_str()) == about;
@@ -110,7 +111,7 @@ impl Studio {
         }
     }
 
-    /// Opens a session; the previous one stays on disk unchanged.
+    /// Saves the open session to disk, then opens the session `name`.
     pub fn open(&mut self, name: &str) -> Result<Outcome, Refusal> {
         let resolved = self.setup.sessions.resolve(name)?;
         if self.session_name() == Some(&resolved) {
@@ -157,7 +158,8 @@ impl Studio {
         ))
     }
 
-    /// Starts an empty story with these settings, and loads their model if another one is loaded.
+    /// Starts an empty story with the given settings. If the settings name a model that is neither
+    /// loaded nor being loaded, loads that model.
     pub fn begin_with(&mut self, settings: Settings) -> Result<(), Refusal> {
         self.session.close(&self.setup)?;
         let model = settings.model.clone();
@@ -169,7 +171,8 @@ impl Studio {
         Ok(())
     }
 
-    /// Replaces this session. Answers to its requests are dropped when they arrive.
+    /// Replaces the open session by `session`. Answers to requests of the old session are dropped
+    /// when they arrive.
     fn replace(&mut self, session: Session) {
         let id = self.session.id.next();
         let mut remarks = std::mem::take(&mut self.session.remarks);
@@ -181,8 +184,8 @@ impl Studio {
         };
     }
 
-    /// Takes the notices for the writer about the session's files. Front ends show them after each
-    /// command and each flush.
+    /// Returns and clears the notices for the writer about the session's files. Front ends show
+    /// these notices after each command and each flush.
     pub fn remarks(&mut self) -> Vec<String> {
         std::mem::take(&mut self.session.remarks)
     }

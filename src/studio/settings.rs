@@ -1,4 +1,4 @@
-//! `/set`, `/model`, `/mode` and `/system`.
+//! Runs the commands `/set`, `/model`, `/mode` and `/system`.
 
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::engine::remote::Backends;
@@ -7,7 +7,7 @@ use story::sampling::{self, SETTINGS};
 use story::{Mode, Record, Settings};
 
 impl Studio {
-    /// Shows all settings, or one of them.
+    /// Shows the setting `name`, or all settings if `name` is None.
     pub(super) fn show_settings(&self, name: Option<&str>) -> Result<Outcome, Refusal> {
         let sampling = &self.session.settings.sampling;
         if let Some(name) = name {
@@ -53,7 +53,8 @@ impl Studio {
         Ok(Outcome::Said(format!("Loading {}", clean(&name))))
     }
 
-    /// Records a loaded model as the session's; a model that fails to load is not recorded.
+    /// Records the loaded model in the session's settings. A model that fails to load is not
+    /// recorded.
     pub(super) fn settle_model(&mut self, model: String) -> Result<(), Refusal> {
         if model == self.session.settings.model {
             return Ok(());
@@ -113,7 +114,8 @@ impl Studio {
         Ok(Outcome::Said(said.to_string()))
     }
 
-    /// Changes the settings, and records them once the session is on disk.
+    /// Changes the settings. If the session is already on disk, also records the settings in the
+    /// journal.
     pub(super) fn change(&mut self, settings: Settings) -> Result<(), Refusal> {
         self.session.settings = settings.clone();
         match self.session_name() {

@@ -1,4 +1,4 @@
-//! Short texts that the model writes for a command. They are not part of the story.
+//! Requests short texts that the model writes for a command. These texts are not part of the story.
 
 use super::pending::{Purpose, Suggestion};
 use super::request::{Ask, healing};
@@ -8,14 +8,16 @@ use story::command::ContinueLength;
 use story::{Author, Mode, Place, Request};
 
 impl Studio {
-    /// Handles a text from the model. After Esc, an incomplete text arrives here too.
+    /// Handles a text that the model wrote for a command. The text is incomplete if the writer
+    /// pressed Esc.
     pub(super) fn suggested(&mut self, purpose: Suggestion, text: String) -> Vec<Notice> {
         match purpose {
             Suggestion::NextLine => vec![Notice::Suggested(text)],
         }
     }
 
-    /// Asks the model to draft the writer's next line, which joins the story only when it is sent.
+    /// Asks the model to draft the writer's next line. The line becomes part of the story only when
+    /// the writer sends it.
     pub(super) fn impersonate(&mut self, begun: &str) -> Result<Outcome, Refusal> {
         if self.session.story.head().is_none() && begun.trim().is_empty() {
             return Err(cannot("The story is empty; write its first line"));
@@ -28,8 +30,8 @@ impl Studio {
         Ok(self.request_text(Suggestion::NextLine, ask, begun))
     }
 
-    /// Asks the model for a text that starts with `begun`, in the writer's role. If `ask` has an
-    /// instruction, the model follows that instead.
+    /// Asks the model for a text that starts with `begun`. The model writes in the writer's role
+    /// or, if `ask` has an instruction, follows the instruction.
     fn request_text(&mut self, purpose: Suggestion, ask: Ask, begun: &str) -> Outcome {
         let place = Place::after(self.session.story.head());
         let seed = derive(self.setup.entropy, self.session.story.next_id());

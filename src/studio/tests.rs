@@ -55,7 +55,7 @@ impl Desk {
         self.replies.recv_timeout(Duration::from_secs(60)).unwrap()
     }
 
-    /// Handles the engine's events until it is idle.
+    /// Handles the engine's events until the studio is no longer busy.
     fn settles(&mut self) -> Vec<Notice> {
         let mut notices = Vec::new();
         while self.studio.busy() {
@@ -67,7 +67,7 @@ impl Desk {
         notices
     }
 
-    /// Handles the engine's events up to the last reply to this request.
+    /// Handles the engine's events until the request `last` has ended.
     fn hears(&mut self, last: RequestId) -> Vec<Notice> {
         let mut notices = Vec::new();
         loop {
@@ -102,7 +102,7 @@ fn told(outcome: Outcome) -> String {
     }
 }
 
-/// The notices other than progress and answers.
+/// All notices except those about progress and answered requests.
 fn news(notices: Vec<Notice>) -> Vec<Notice> {
     let silent = |notice: &Notice| matches!(notice, Notice::Progress | Notice::Answered(_));
     let news = notices.into_iter().filter(|notice| !silent(notice));

@@ -1,4 +1,5 @@
-//! Commands that generate: a line, `/continue`, `/retry`, `/gen`, `/fill`, a chosen word.
+//! Runs the commands that generate text: a typed line, `/continue`, `/retry`, `/gen`, `/fill`, and
+//! the choice of an alternative.
 
 use super::pending::Purpose;
 use super::request::{Ask, healing};
@@ -29,7 +30,8 @@ impl Studio {
         self.start(Place::after(Some(parent)), StepKind::Write, healing())
     }
 
-    /// Continues a prompt for a calling program, to the exact length and with the given seed.
+    /// Continues a prompt for another program. The new text has exactly the set length, and its
+    /// seed is the session's seed itself.
     pub(super) fn complete(&mut self, completion: Completion) -> Result<Outcome, Refusal> {
         let Completion {
             prompt,
@@ -160,7 +162,8 @@ impl Studio {
         Ok(Outcome::Started(first))
     }
 
-    /// Generates text between a sentence and the text after it.
+    /// Inserts generated text at a place inside the story, between the text before the place and
+    /// the text after it.
     pub(super) fn fill(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let place = places::find_place(&self.session.story, place.unwrap_or("."))?;
         let head = self.session.story.head();
@@ -192,7 +195,7 @@ impl Studio {
         Ok(started)
     }
 
-    /// Appends to an inserted passage the text that comes after it on the old path.
+    /// Appends to an inserted passage the part of the old path that follows the place of insertion.
     pub(super) fn graft(
         &mut self,
         node: NodeId,
@@ -224,7 +227,7 @@ impl Studio {
         self.start(choice.place, StepKind::Choose, ask)
     }
 
-    /// Lets the model start a passage at a place.
+    /// Starts a passage at a place and requests its text from the engine.
     pub(super) fn start(
         &mut self,
         place: Place,
@@ -243,7 +246,7 @@ impl Studio {
         Ok(Outcome::Started(id))
     }
 
-    /// Records the start of passages, then submits the request.
+    /// Records that passages have started, then submits the request that generates them.
     fn submit(
         &mut self,
         records: Vec<Record>,
@@ -272,7 +275,7 @@ impl Studio {
         Ok(())
     }
 
-    /// A passage to be generated, and the request for it.
+    /// Returns a passage that is still to be generated, and the request that generates it.
     fn passage(&mut self, id: NodeId, place: Place, ask: &Ask) -> (Node, TextRequest) {
         let base = self
             .session
