@@ -1,8 +1,8 @@
 //! illumine writes and illustrates stories in the terminal.
 //!
-//! The modules are in layer order, separated by blank lines so that rustfmt keeps the order. A
-//! module may use only itself and the modules above it; `tests/it/architecture.rs` fails if one
-//! uses a module below.
+//! The modules are declared in the order of the layers. Blank lines separate the declarations, so
+//! that rustfmt keeps this order. A module may use only itself and the modules declared before it.
+//! `tests/it/architecture.rs` fails if a module uses a later one.
 
 // Tests may read the environment; the library takes its inputs as arguments (clippy.toml).
 #![cfg_attr(test, allow(clippy::disallowed_methods))]

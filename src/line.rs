@@ -1,82 +1,84 @@
-//! The line-based front end: lines in, transcript out. The REPL and a pipe share this loop.
+//! The line-based front end, which reads lines and writes a transcript. The REPL and piped input
+//! share this code.
 //!
-//! Handles commands and events; independent of terminal control codes and the source of the lines.
+//! Runs commands and handles events. Does not depend on terminal control codes or on the source of
+//! the lines.
 
 use crate::studio::{Listed, Notice, Outcome, PictureSource, Refusal, Studio, Work, left_out};
 use std::sync::mpsc::Receiver;
 use story::message::FailureKind;
 use story::{Author, Command, Node, NodeId, Reply, Status, command, diff};
 
-/// The destination of the transcript. Only story text is shown unchanged.
+/// The destination of the transcript. Only story text is guaranteed to be shown unchanged.
 pub trait Page {
     /// Shows a piece of the story as it arrives.
     fn text(&mut self, text: &str) -> Result<(), OutputClosed>;
     /// Ends a passage.
     fn end(&mut self) -> Result<(), OutputClosed>;
-    /// Shows an answer to a command.
+    /// Shows the answer to a command.
     fn message(&mut self, text: &str) -> Result<(), OutputClosed>;
-    /// Writes a file's bytes as they are.
+    /// Writes the bytes of a file unchanged.
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), OutputClosed>;
     /// Shows a notice.
     fn notice(&mut self, text: &str);
-    /// Shows pictures, given as files, and a description of them. The first one is the picture now
-    /// in the story.
+    /// Shows pictures, which are given as files, and a description. The first picture is the one
+    /// now in the story.
     fn pictures(&mut self, files: &[PictureSource], said: &str) -> Result<(), OutputClosed>;
-    /// Shows the engine's current activity.
+    /// Shows what the engine is currently doing.
     fn working(&mut self, work: &Work);
     /// Shows a suggested line for the writer to edit or send.
     fn suggested(&mut self, line: &str) -> Result<(), OutputClosed> {
         self.message(line)
     }
-    /// Takes a number that [`Studio::measure`] requested.
+    /// Receives a number that [`Studio::measure`] requested.
     fn measured(&mut self, _number: f64) {}
-    /// Lets the writer edit a text, if an editor is available.
+    /// Lets the writer edit a text. Returns None if no editor is available.
     fn edit(&mut self, _text: &str) -> Option<Result<String, String>> {
         None
     }
 }
 
-/// The error when nothing more can be shown: the reader is gone, or writing failed and the page
-/// stores the reason.
+/// The error when nothing more can be shown: the reader of the output is gone, or writing failed.
+/// If writing failed, the page stores the reason.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OutputClosed;
 
-/// What the writer or a script entered.
+/// One input from the writer or a script.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Input {
     Line(String),
-    /// The reason why a line cannot be used.
+    /// A line that cannot be used; the text is the reason.
     Unusable(String),
-    /// Ctrl+C on an empty line, twice.
+    /// The writer pressed Ctrl+C twice on an empty line.
     Interrupted,
     End,
 }
 
-/// How the loop ended.
+/// How the loop over the input lines ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunEnd {
-    /// The first error, which decides the exit code.
+    /// The cause of the first error, which determines the exit code; None if there was no error.
     pub fault: Option<FailureCause>,
     pub interrupted: bool,
-    /// Whether the end of the story could not be saved.
+    /// Whether the last part of the story could not be saved.
     pub unsaved: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureCause {
-    /// A command or line was refused.
+    /// A command or a line was refused.
     Refused,
     /// A record could not be written to disk.
     Store,
     Engine(FailureKind),
 }
 
-/// The maximum length of a line in bytes.
+/// The maximum length of an input line, in bytes.
 pub const LONGEST: usize = 4 << 20;
 
-/// Waits for the model, reads and runs lines until the input ends, and saves the story. `next`
-/// returns the next line; its argument says whether that line continues one that ended with a
-/// backslash, which stands for a line break in the writer's text.
+/// Waits until the model is loaded, runs lines until the input ends, and saves the story. `next`
+/// returns the next line. Its argument is true if this line continues a line that ended with a
+/// backslash; the backslash stands for a line break in the writer's text.
 pub fn run(
     studio: &mut Studio,
     events: &Receiver<Reply>,
@@ -148,16 +150,16 @@ impl RunEnd {
     }
 }
 
-/// What to do after a line.
+/// What to do after a line has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// Run the next line. Contains the cause if this line failed.
+    /// Run the next line. The cause is given if this line failed.
     On(Option<FailureCause>),
     Quit,
 }
 
-/// Runs one line and waits until the engine is idle. [`run`] calls it for each line; a replay calls
-/// it itself, since it checks the story between lines.
+/// Runs one line and waits until the engine is idle. [`run`] calls this function for each line. A
+/// replay calls it directly, because it checks the story between lines.
 pub fn run_line(
     studio: &mut Studio,
     events: &Receiver<Reply>,

@@ -1,9 +1,10 @@
 //! Retrieval: puts old passages and lore that are relevant to the story's end back into the
 //! context.
 //!
-//! The end of the story is compared with each stretch of text that no longer fits the model's
-//! context, and with each inactive lore entry; the most similar ones are inserted some paragraphs
-//! before the end. The text encoder computes the embeddings.
+//! The text at the end of the story is compared with the text that no longer fits the model's
+//! context, one stretch at a time, and with each inactive lore entry. The most similar stretches
+//! and entries are inserted some paragraphs before the end. The text encoder computes the
+//! embeddings.
 
 use super::backend::{Backend, Failure};
 use base::hash::fnv1a;
@@ -17,23 +18,23 @@ use story::message::{Retrieval, RetrievedPassage, TextRequest};
 use story::sentence::{excerpt, sentence_ends};
 use story::{Context, NodeId};
 
-/// The minimum cosine similarity.
+/// The minimum cosine similarity of a candidate to the query.
 const NEAR: f32 = 0.2;
-/// The lengths in bytes of the two parts of the query: the story's last words, and the text before
-/// them.
+/// The approximate lengths, in bytes, of the two texts that form the query. Both texts end at the
+/// story's end; the second also includes earlier text.
 const NOW: [usize; 2] = [120, 500];
-/// The weights of the two parts of the query.
+/// The weights of the two texts that form the query.
 const SAYS: [f32; 2] = [0.7, 0.3];
-/// The minimum length of a stretch in bytes; a stretch ends where a sentence does.
+/// The minimum length of a stretch, in bytes. Every stretch ends at the end of a sentence.
 const STRETCH: usize = 400;
 
-/// The text encoder, and a cache of embeddings.
+/// The text encoder, with a cache of the embeddings computed so far.
 pub struct Retriever {
     encoder: Rc<SentenceEncoder>,
     known: HashMap<u64, Vec<f32>>,
 }
 
-/// A candidate for retrieval.
+/// A candidate for retrieval: a stretch of old text, or a lore entry.
 #[derive(Debug, PartialEq)]
 struct Stretch {
     /// The text to embed.
@@ -49,8 +50,8 @@ impl Retriever {
         Retriever { encoder, known }
     }
 
-    /// Inserts the most similar candidates into the request's context and returns them. None if
-    /// stopped.
+    /// Inserts the most similar candidates into the request's context, and returns them; returns
+    /// None if stopped.
     pub fn retrieve(
         &mut self,
         backend: &dyn Backend,
@@ -78,7 +79,7 @@ impl Retriever {
         Ok(Some(said))
     }
 
-    /// Embeds the texts that are not cached yet. Returns false if stopped.
+    /// Embeds those texts whose embeddings are not cached yet. Returns false if stopped.
     fn learn(
         &mut self,
         now: &[String],
@@ -102,7 +103,7 @@ impl Retriever {
         Ok(true)
     }
 
-    /// The most similar candidates, in the order of the story.
+    /// Returns up to `most` of the most similar candidates, without changing their order.
     fn nearest(&self, now: &[String], mut found: Vec<Stretch>, most: usize) -> Vec<Stretch> {
         let row = |text: &str| self.known.get(&fnv1a(text)).map_or(&[][..], Vec::as_slice);
         for stretch in &mut found {
@@ -126,7 +127,7 @@ impl Retriever {
     }
 }
 
-/// The highest cosine similarity of a text to one of the others.
+/// The highest cosine similarity between `text` and any text in `others`.
 pub fn similarity(
     encoder: &SentenceEncoder,
     text: &str,
@@ -170,7 +171,8 @@ fn story(context: &Context) -> impl Iterator<Item = (NodeId, usize, &str)> {
     })
 }
 
-/// The story's last sentences: those that start within `bytes` of its end, at least one.
+/// The last sentences of the story: all that start within the last `bytes` bytes, but at least one
+/// sentence.
 fn end(context: &Context, bytes: usize) -> String {
     let text: String = story(context).map(|(.., text)| text).collect();
     let text = text.trim_end();
@@ -186,7 +188,8 @@ fn end(context: &Context, bytes: usize) -> String {
     text[first.copied().unwrap_or(0)..].to_string()
 }
 
-/// The lore entries that may be retrieved; those beyond the budget are dropped later.
+/// Returns the lore entries that may be retrieved. Entries that exceed the lore budget are dropped
+/// later.
 fn lore(context: &Context, wanted: &Retrieval) -> Vec<Stretch> {
     let ranks = parts(context).filter_map(|part| match part.kind {
         PartKind::Lore { rank, .. } => Some(rank + 1),
@@ -210,8 +213,9 @@ fn lore(context: &Context, wanted: &Retrieval) -> Vec<Stretch> {
     entries.map(stretch).collect()
 }
 
-/// The story before the start of the context, in stretches of a few sentences. They start at the
-/// story's beginning, so that they stay the same while the story grows.
+/// Splits the part of the story that was dropped from the context into stretches of a few
+/// sentences. The first stretch starts at the story's beginning, so that the stretches do not
+/// change while the story grows.
 fn forgotten(context: &Context, begins: (NodeId, usize)) -> Vec<Stretch> {
     let mut found = Vec::new();
     let (mut text, mut place) = (String::new(), None);
@@ -283,7 +287,7 @@ mod tests {
         assert!(forgotten(&context, (0, 0)).is_empty());
     }
 
-    /// The stretches stay the same while the story grows, so that each is embedded once.
+    /// The stretches do not change while the story grows, so each stretch is embedded only once.
     #[test]
     fn stretches_hold_while_the_story_grows() {
         let texts: Vec<String> = (0..9)

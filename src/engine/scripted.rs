@@ -1,7 +1,7 @@
-//! A backend for tests, which answers from a script.
+//! A backend for tests that answers from a script.
 //!
-//! Each request takes the next answer from the script. Pieces of text are sent as parts of the
-//! requested passage, whatever passage number the script gives them.
+//! Each request takes the next answer from the script. The pieces of text are sent for the
+//! requested passage; the passage numbers in the script are ignored.
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use super::load::{LoadError, Loader};
@@ -13,23 +13,25 @@ use story::message::{
 };
 use story::{Event, ModelInfo, Status};
 
-/// A scripted model: its description, and all its answers.
+/// A scripted model: its description, its capabilities and all its answers.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub about: ModelInfo,
     pub capabilities: Capabilities,
-    /// The answers to requests for passages, in order; after the last one, every passage is empty.
+    /// The answers to requests for passages, in order. Once all answers are used, every further
+    /// passage is empty.
     pub passages: VecDeque<ScriptedPassage>,
     pub alternatives: Vec<Alternative>,
     pub explained: ContextReport,
-    /// The KV cache that a request to save it returns. A request to restore one replaces it.
+    /// The KV cache that the script returns when it is asked to save the cache. Restoring a cache
+    /// replaces this value.
     pub warm: Option<WarmCache>,
 }
 
-/// The answer to one request for a passage.
+/// The scripted answer to one request for a passage.
 #[derive(Clone, Debug)]
 pub struct ScriptedPassage {
-    /// The events to send before the end of the request.
+    /// The events to send before the request ends.
     pub events: Vec<Event>,
     pub end: Answer,
 }
@@ -58,13 +60,13 @@ impl Default for Script {
 }
 
 impl Script {
-    /// Adds a passage that consists of these pieces.
+    /// Adds a passage that consists of the given pieces to the script.
     pub fn writing(mut self, pieces: &[&str]) -> Script {
         self.passages.push_back(ScriptedPassage::of(pieces));
         self
     }
 
-    /// Makes the next passage fail.
+    /// Adds an answer that fails with `failure` to the script.
     pub fn failing(mut self, failure: Failure) -> Script {
         self.passages.push_back(ScriptedPassage {
             events: Vec::new(),
@@ -75,7 +77,7 @@ impl Script {
 }
 
 impl ScriptedPassage {
-    /// A complete passage, with one token per piece.
+    /// A complete passage that consists of the given pieces, each of which is one token.
     pub fn of(pieces: &[&str]) -> ScriptedPassage {
         let piece = |(at, text): (usize, &&str)| Event::Piece {
             node: 0,
@@ -94,7 +96,7 @@ impl ScriptedPassage {
     }
 }
 
-/// Loads the script under any model name.
+/// Loads the script as a model with any name.
 impl Loader for Script {
     fn load(&mut self, model: &str, _: &dyn Observer) -> Result<Box<dyn Backend>, LoadError> {
         let mut script = self.clone();
@@ -182,7 +184,7 @@ mod tests {
         }
     }
 
-    /// The events of a request, up to its end.
+    /// Receives the events of a request until the request ends, and returns them.
     fn answer(replies: &Receiver<Reply>, to: RequestId) -> Vec<Event> {
         let mut events = Vec::new();
         loop {

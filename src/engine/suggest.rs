@@ -1,4 +1,4 @@
-//! Text from the model that is not a passage.
+//! Requests text from the model that does not become a passage.
 
 use super::backend::{Answer, Backend, Listener};
 use base::progress::{Cancelled, Observer};
@@ -7,7 +7,7 @@ use story::Event;
 use story::message::TextRequest;
 
 /// Lets the model complete the line that the writer has started. The listener receives the whole
-/// line.
+/// line, including the writer's part `begun`.
 pub fn suggest(
     backend: &mut dyn Backend,
     ask: &TextRequest,
@@ -23,8 +23,8 @@ pub fn suggest(
     Ok((status, stats))
 }
 
-/// Runs the request. Returns the text that the model wrote, and how the generation ended. All events
-/// except the text go to the listener.
+/// Runs the request. Returns the text that the model wrote and how the generation ended. All events
+/// except pieces of text are forwarded to the listener.
 pub fn said(
     backend: &mut dyn Backend,
     ask: &TextRequest,
@@ -38,7 +38,7 @@ pub fn said(
     (words.text.into_inner(), ended)
 }
 
-/// Collects the text of a passage and forwards other events.
+/// A listener that collects the text of a passage and forwards all other events.
 struct Words<'a> {
     text: RefCell<String>,
     listener: &'a dyn Listener,

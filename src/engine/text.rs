@@ -1,28 +1,29 @@
-//! The shared part of the backends whose model takes and returns text: a server, a program.
+//! The code shared by backends whose model takes and returns text, such as a model server.
 //!
-//! Such a backend supplies a [`TextSource`]: the size of its context, a count of tokens, and pieces
-//! of text after a prompt. This module does the rest:
+//! Such a backend implements [`TextSource`], which reports the size of the context, counts tokens,
+//! and streams text that continues a prompt. This module implements everything else:
 //!
-//! - [`write()`] writes a passage: it turns the context into a prompt that fits, reports what was left
-//!   out, ends the passage at stop strings and at the length goal, asks again for other words in
-//!   place of a banned phrase, and keeps what had arrived before an error.
-//! - [`explain()`] and [`context_start`] answer the methods of those names of
+//! - [`write()`] writes a passage. It turns the context into a prompt that fits, and reports what
+//!   was left out. It ends the passage at stop strings and at the length goal. It replaces banned
+//!   phrases by requesting other words. After an error, it keeps the text that has arrived.
+//! - [`explain()`] and [`context_start`] implement the methods of the same names in
 //!   [`Backend`](super::Backend).
 //!
-//! The backend implements `Backend` by calling these three, as the small one in `text/tests.rs`
-//! does. Three more things are up to it:
+//! The backend implements `Backend` by calling these three functions, as the small backend in
+//! `text/tests.rs` does. The backend itself is responsible for three more things:
 //!
-//! - **A wait must end when the listener is cancelled**, or Esc and quitting hang. A read that
-//!   blocks, as from a pipe, belongs on a thread of its own that sends what it reads through a
-//!   channel; [`TextSource::stream`] waits on the channel with a time limit and then checks
-//!   [`Writing::is_cancelled`]. A backend that starts a program ends it when dropped. If the passage
-//!   wants no more text, the program must stop too, or its next answer begins with the rest.
-//! - **The model's thoughts are not text**: they go to [`Writing::thought`]. If the model marks them
-//!   with tags in its text, `remote::Thoughts` separates them.
-//! - **`ModelInfo::sha256` must not be empty**, or the passages have no known model. Without a file,
-//!   hash what identifies the model with `base::hash::sha256`. `ModelInfo::cannot` lists the
-//!   settings that have no effect, and `Capabilities` what is inexact: `reproducible` and
-//!   `exact_token_counts` are false for most sources.
+//! - **A wait must end when the listener is cancelled**; otherwise, Esc and quitting hang. A read
+//!   that blocks, for example from a pipe, needs a separate thread, which sends what it reads
+//!   through a channel. [`TextSource::stream`] then waits on the channel with a time limit, and
+//!   checks [`Writing::is_cancelled`] after each wait. A backend that starts a program must end the
+//!   program when the backend is dropped. When the passage wants no more text, the program must
+//!   stop too; otherwise, its next answer begins with the rest of this one.
+//! - **The model's thoughts are not text**: they are passed to [`Writing::thought`]. If the model
+//!   marks its thoughts with tags in the text, `remote::Thoughts` separates them.
+//! - **`ModelInfo::sha256` must not be empty**, since it identifies the model that wrote a passage.
+//!   If the model has no file, use `base::hash::sha256` to hash a text that identifies the model.
+//!   `ModelInfo::cannot` lists the settings that have no effect. `Capabilities` tells what is
+//!   inexact: `reproducible` and `exact_token_counts` are false for most sources.
 
 mod estimate;
 mod explain;
@@ -43,77 +44,80 @@ use std::cell::Cell;
 use story::NodeId;
 use story::message::TextRequest;
 
-/// A model that continues text. A source must implement only the methods without a default.
+/// A model that continues text. An implementation must define only the methods without a default.
 pub trait TextSource {
-    /// The reason for an error: usually [`Failure`], or a type with more details for
+    /// The type of the source's errors: usually [`Failure`], or a type with more details for
     /// [`TextSource::adapts`].
     type Error: Into<Failure>;
 
-    /// What errors call the model, and what they advise if its context is too short.
+    /// The noun for the model in error messages.
     const MODEL: &'static str = "the model";
     const LONGER_CONTEXT: &'static str = "choose a model with a longer context";
 
     /// The size of the model's context in tokens.
     fn context(&self) -> usize;
 
-    /// The number of tokens in a text; [`estimate()`] if the source cannot count them.
+    /// The number of tokens in a text. A source that cannot count tokens returns [`estimate()`].
     fn count(&self, text: &str) -> Result<usize, Self::Error>;
 
-    /// The memory between passages, which must be a field of the source.
+    /// The memory between passages, which the source must store in a field.
     fn memory(&self) -> &Memory;
 
-    /// Writes text after `ask.prompt` and passes it on to `writing`. Returns as soon as `writing`
-    /// wants no more or is cancelled.
+    /// Writes text that continues `ask.prompt`, and passes it to `writing`. Returns as soon as
+    /// `writing` wants no more text or is cancelled.
     ///
-    /// After an error, the text that arrived before it is kept as an interrupted passage.
+    /// If this method returns an error, the text that arrived before the error is kept as an
+    /// interrupted passage.
     fn stream(
         &mut self,
         ask: &TextAsk<'_>,
         writing: &mut Writing<'_, '_>,
     ) -> Result<End, Self::Error>;
 
-    /// Whether prose is continued as plain text. If not, an instruction asks for what comes next,
-    /// and every prompt is a [`Prompt::Turns`].
+    /// Whether the source continues prose as plain text. If false, an instruction asks the model
+    /// for a continuation, and every prompt is a [`Prompt::Turns`].
     fn completes(&self) -> bool {
         true
     }
 
-    /// Whether the source can continue an unfinished message by the model (`open` in
-    /// [`Prompt::Turns`]). If not, an instruction asks the model to go on.
+    /// Whether the source can continue an unfinished message of the model (`open` in
+    /// [`Prompt::Turns`]). If false, an instruction asks the model to continue.
     fn prefills(&self) -> bool {
         false
     }
 
-    /// Called after an error. Returns true if the source has changed something, so that another
+    /// Called after an error. Returns true if the source has changed its behaviour, so that another
     /// request may succeed.
     fn adapts(&mut self, _refusal: &Refusal<'_, Self::Error>, _listener: &dyn Listener) -> bool {
         false
     }
 
-    /// Whether texts arrive in one piece and the caller repeats a request that failed.
+    /// Whether each text arrives in one piece and the caller repeats failed requests.
     fn is_retried(&self) -> bool {
         false
     }
 
-    /// The text of tokens that [`Backend::alternatives`](super::Backend::alternatives) listed; None
-    /// if one of them is unknown.
+    /// The text of tokens that [`Backend::alternatives`](super::Backend::alternatives) has listed
+    /// before; None if one of the ids is unknown.
     fn spell(&self, ids: &[u32]) -> Option<String> {
         ids.is_empty().then(String::new)
     }
 
-    /// Whether single tokens can be made less likely, so that a banned phrase gets another first
-    /// token. If not, the text is requested with another seed.
+    /// Whether the source can make single tokens less likely. If true, a banned phrase is replaced
+    /// by choosing another first token. If false, the text is requested again with another seed.
     fn forbids_tokens(&self) -> bool {
         false
     }
 
-    /// The first token of a text; needed by [`TextSource::token`].
+    /// The id of the first token of a text; None if the source does not know its tokens. Sources
+    /// with [`TextSource::token`] need this method.
     fn first_token(&self, _text: &str) -> Result<Option<u32>, Self::Error> {
         Ok(None)
     }
 
-    /// Writes one token after the prompt, with these values added to the logits of some tokens; None
-    /// if cancelled. Called only if the source [forbids tokens](TextSource::forbids_tokens).
+    /// Writes one token that continues the prompt; None if cancelled. `bias` lists token ids with
+    /// the amounts to add to their logits. Called only if the source [forbids
+    /// tokens](TextSource::forbids_tokens).
     fn token(
         &mut self,
         _ask: &TextAsk<'_>,
@@ -124,58 +128,61 @@ pub trait TextSource {
     }
 }
 
-/// A request to a source for text.
+/// A request for text, as a source receives it.
 #[derive(Clone, Debug)]
 pub struct TextAsk<'a> {
-    /// The request, for its sampling settings. A source may also apply its stop strings and banned
-    /// phrases, which saves work; this module applies them in any case.
+    /// The request for the passage, which contains the sampling settings. A source may apply the
+    /// request's stop strings and banned phrases itself, which saves work. This module applies them
+    /// in any case.
     pub request: &'a TextRequest,
-    /// Plain text, or the messages of a chat. A source without a chat template joins them itself.
+    /// The prompt: plain text, or the messages of a chat. A source without a chat template must
+    /// join the messages itself.
     pub prompt: Prompt,
     pub seed: u64,
-    /// The maximum number of tokens, at least 1.
+    /// The maximum number of tokens to write; at least 1.
     pub most: usize,
 }
 
-/// How a source's text ended.
+/// The reason why a source's text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The model ended its turn.
     Complete,
-    /// It has [`TextAsk::most`] tokens.
+    /// The text has reached [`TextAsk::most`] tokens.
     Length,
     StopString,
     ContextFull,
-    /// A service withheld the rest.
+    /// A service withheld the rest of the text.
     Withheld,
     /// The request was cancelled, or [`Writing`] wanted no more text.
     Stopped,
 }
 
-/// A source's error, and the prompt that led to it.
+/// An error of a source, and the prompt that caused it.
 #[derive(Debug)]
 pub struct Refusal<'a, E> {
     pub error: &'a E,
     pub request: &'a TextRequest,
-    /// The prompt of the passage.
+    /// The prompt with which the passage began.
     pub prompt: &'a Prompt,
-    /// The prompt extended by the text so far; None if there is no text yet.
+    /// The prompt extended by the passage's text so far; None if there is no text yet.
     pub extended: Option<&'a Prompt>,
-    /// How many errors there have been for this passage, with this one.
+    /// The number of errors for this passage so far, including this error.
     pub errors: usize,
 }
 
-/// What one passage leaves for the next.
+/// What a source remembers from one passage to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// Where the story started in the last prompt; unchanged while the story still fits.
+    /// The place in the story at which the last prompt's story started. It stays the same as long
+    /// as the story from there on fits.
     begins: Cell<Option<(NodeId, usize)>>,
     /// Whether the model has ever sent thoughts.
     thinks: Cell<bool>,
 }
 
 impl Memory {
-    /// What holds for other stories too.
+    /// Returns a copy that contains only what is also true for other stories.
     pub fn for_others(&self) -> Memory {
         Memory {
             begins: Cell::default(),
@@ -183,7 +190,8 @@ impl Memory {
         }
     }
 
-    /// Adds what another copy of the source has learnt; if `all`, also where the story starts.
+    /// Adds what a copy of the source has learnt. If `all` is true, also takes over the place at
+    /// which the prompt's story starts.
     pub fn learn(&self, other: &Memory, all: bool) {
         self.thinks.set(self.thinks.get() || other.thinks.get());
         if all {
@@ -192,7 +200,7 @@ impl Memory {
     }
 }
 
-/// Where the prompt's story starts, if the whole context does not fit.
+/// The place at which the prompt's story starts; None if the whole context fits.
 pub fn context_start<S: TextSource>(
     source: &S,
     request: &TextRequest,

@@ -1,8 +1,8 @@
-//! The log of requests for `--log`: kinds, sizes and times for bug reports, but none of the
+//! Logs requests for `--log`: their kinds, sizes and times, for use in bug reports, but none of the
 //! writer's words.
 //!
-//! Words go to a separate target, [`WORDS`], which the subscriber enables only with `--log-words`.
-//! Without a subscriber, logging costs almost no time.
+//! Events that quote the writer have a separate target, [`WORDS`], which the subscriber enables
+//! only with `--log-words`. Without a subscriber, logging takes almost no time.
 
 use super::remote::Backends;
 use std::time::Instant;
@@ -10,10 +10,10 @@ use story::message::FailureKind;
 use story::{Event, Request};
 use tracing::{Span, debug, error, info, info_span, trace};
 
-/// The target of events that quote the writer.
+/// The target of log events that quote the writer.
 pub const WORDS: &str = "words";
 
-/// A request in progress; its log lines contain its number.
+/// The log entries of a request in progress. Each entry contains the request's number.
 pub(super) struct RequestTrace {
     span: Span,
     picture: bool,
@@ -76,7 +76,7 @@ impl RequestTrace {
         });
     }
 
-    /// Logs the answer, which ends the request.
+    /// Logs the event that ends the request.
     fn end(&self, event: &Event) {
         let ms = self.began.elapsed().as_secs_f64() * 1000.0;
         match event {

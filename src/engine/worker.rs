@@ -1,4 +1,4 @@
-//! The worker's thread: handles requests one after another, each to its end.
+//! The code of the worker thread, which handles requests one after another.
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use super::image_pipeline::ImagePipeline;
@@ -15,21 +15,21 @@ use std::sync::mpsc;
 use story::message::{FailureKind, Measurement, PassageStats, Reply, RequestId, TextRequest};
 use story::{Event, NodeId, Request, Status};
 
-/// The worker's state.
+/// The state of the worker thread.
 pub(super) struct Worker<L> {
     pub(super) loader: L,
     /// The backend in use; None until a model is loaded.
     pub(super) backend: Option<Box<dyn Backend>>,
-    /// Why no model is loaded, after a failure.
+    /// The reason why no model is loaded, if loading failed.
     why_not: Option<String>,
-    /// The image pipeline, once it has been used.
+    /// The image pipeline; None until it is first used.
     pub(super) pipeline: Option<Rc<ImagePipeline>>,
-    /// The text encoder, loaded on first use.
+    /// The text encoder; None until it is first used.
     encoder: Option<Rc<SentenceEncoder>>,
     retriever: Option<Retriever>,
 }
 
-/// Handles requests until all senders are gone.
+/// Handles requests until every sender of requests has been dropped.
 pub(super) fn work<L: Loader>(
     loader: L,
     inbox: mpsc::Receiver<(RequestId, Request)>,
@@ -68,7 +68,7 @@ pub(super) fn work<L: Loader>(
     }
 }
 
-/// An answer with this status and without statistics.
+/// Returns an answer with the given status and without statistics.
 pub(super) fn ended(status: Status) -> Answer {
     Ok((status, PassageStats::default()))
 }
@@ -138,7 +138,8 @@ impl<L: Loader> Worker<L> {
         }
     }
 
-    /// Measures a text with the text model or the text encoder; None if stopped.
+    /// Measures the perplexity or the similarity of a text; None if stopped. Perplexity needs the
+    /// text model, and similarity needs the text encoder.
     fn measure(&mut self, what: Measurement, outbox: &Outbox) -> Result<Option<f64>, Failure> {
         let (text, others) = match what {
             Measurement::Perplexity { before, text } => {
@@ -153,7 +154,7 @@ impl<L: Loader> Worker<L> {
         }
     }
 
-    /// Inserts retrieved text into these requests and returns the backend.
+    /// Inserts retrieved text into the requests, and returns the backend.
     fn retrieving(
         &mut self,
         requests: &mut [TextRequest],
@@ -163,8 +164,8 @@ impl<L: Loader> Worker<L> {
         self.backend()
     }
 
-    /// Inserts retrieved text into the requests. If retrieval is impossible, the passage is written
-    /// without it.
+    /// Inserts retrieved text into the requests. If retrieval is unavailable, the passages are
+    /// written without retrieved text.
     fn retrieve(&mut self, requests: &mut [TextRequest], outbox: &Outbox) -> Result<(), Failure> {
         let Some((first, others)) = requests.split_first_mut() else {
             return Ok(());
@@ -195,7 +196,7 @@ impl<L: Loader> Worker<L> {
         Ok(())
     }
 
-    /// The text encoder, downloaded and loaded on first use.
+    /// Returns the text encoder, which is downloaded and loaded when it is first used.
     pub(super) fn encoder(
         &mut self,
         observer: &dyn Observer,
@@ -215,7 +216,7 @@ impl<L: Loader> Worker<L> {
         self.encoder.insert(Rc::new(encoder)).clone()
     }
 
-    /// Switches to another model; on failure the current one stays.
+    /// Switches to another model. If this fails, the current model stays in use.
     fn load(&mut self, model: &str, outbox: &Outbox) -> Answer {
         match self.loader.load(model, outbox) {
             Ok(backend) => {
@@ -235,7 +236,8 @@ impl<L: Loader> Worker<L> {
         }
     }
 
-    /// Handles a panic inside a model: clears the KV cache, because it may be inconsistent.
+    /// Handles a panic inside a model. Clears the KV cache, because it may be inconsistent, and
+    /// returns the event that reports the failure.
     fn broke(&mut self, node: Option<NodeId>) -> Event {
         if let Some(backend) = &mut self.backend {
             backend.clear_cache();
@@ -250,7 +252,7 @@ impl<L: Loader> Worker<L> {
 }
 
 impl Outbox<'_> {
-    /// Sends the answer and ends the request.
+    /// Sends `event`, which is the whole answer, and ends the request.
     fn answers(&self, event: Event) -> Answer {
         self.tell(event);
         ended(Status::Complete)

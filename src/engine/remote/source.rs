@@ -20,12 +20,13 @@ pub struct Share {
     pub protocol: Protocol,
     /// The index of the candidate in the stream.
     pub choice: usize,
-    /// The request for the stream.
+    /// The request that opened the stream.
     pub request: SharedRequest,
     pub steps: Receiver<Result<Step, RemoteError>>,
 }
 
-/// The share of one backend. A copy of the backend has none: a stream has one reader.
+/// The part of a shared stream that one backend reads. A clone of the backend gets no part, since
+/// each part has only one reader.
 #[derive(Default)]
 pub struct OwnShare(pub Option<Share>);
 
@@ -36,7 +37,7 @@ impl Clone for OwnShare {
 }
 
 impl Source {
-    /// Waits for the next event.
+    /// Waits for the next event and returns it.
     pub fn next(&mut self, stopped: &dyn Fn() -> bool) -> Result<Step, RemoteError> {
         match self {
             Source::Own(stream) => stream.next(stopped),
@@ -53,7 +54,7 @@ impl Source {
         }
     }
 
-    /// Parses the passage's part of an event.
+    /// Parses an event, and returns the part of it that belongs to the passage.
     pub fn decode(&self, protocol: Protocol, event: &str) -> Result<Chunk, Option<String>> {
         match self {
             Source::Own(_) => decode_choice(protocol, event, 0),
@@ -67,7 +68,7 @@ impl Source {
         }
     }
 
-    /// The request for a stream of several candidates.
+    /// The request that opened the stream, if several candidates share the stream; otherwise None.
     pub fn shared(&self) -> Option<SharedRequest> {
         match self {
             Source::Own(_) => None,
@@ -77,7 +78,8 @@ impl Source {
 }
 
 impl Share {
-    /// Waits for this candidate's next event; [`Step::Ended`] if there are no more.
+    /// Waits for this candidate's next event and returns it; returns [`Step::Ended`] if there are
+    /// no more events.
     pub fn next(&self, stopped: &dyn Fn() -> bool) -> Result<Step, RemoteError> {
         loop {
             match self.steps.recv_timeout(TICK) {
@@ -95,7 +97,8 @@ impl Share {
     }
 }
 
-/// Reads a stream for several candidates until it ends or no candidate needs it.
+/// Reads a stream for several candidates, and sends each event to all of them. Stops when the
+/// stream ends or every candidate has stopped listening.
 pub fn spread(
     protocol: Protocol,
     mut stream: Stream,

@@ -1,4 +1,4 @@
-//! Makes one request for a passage, and reads its stream to the end.
+//! Sends one request for a passage, and reads the answer's stream to the end.
 
 use super::Remote;
 use super::asking::{Begun, Wish};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// How long to wait for token counts after the end of a text.
 const AFTERWORD: Duration = Duration::from_millis(1500);
 
-/// Makes a request and reads its stream.
+/// Sends a request and reads the answer's stream.
 pub(super) fn read(
     remote: &mut Remote,
     ask: &TextAsk<'_>,
@@ -106,7 +106,7 @@ fn measured(chunk: &Chunk, source: &Source) -> Measured {
 }
 
 impl Remote {
-    /// Adds thoughts and text to the passage. Returns whether it wants more.
+    /// Adds thoughts and text to the passage. Returns whether the passage takes more text.
     fn add(&self, said: &Said, writing: &mut Writing<'_, '_>) -> bool {
         let tokens = match self.flavour().streams_tokens() {
             // Tokens are counted once the whole text has arrived.
@@ -118,7 +118,7 @@ impl Remote {
             && (said.answer.is_empty() || writing.text(&said.answer, tokens))
     }
 
-    /// How a stream ended. One that gives no reason for its end was cut off.
+    /// Returns how a stream ended. A stream that ended without a reason was cut off.
     fn end(&self, finish: Option<Finish>, events: usize) -> Result<End, RemoteError> {
         match finish {
             None if events == 0 => Err(self.client.error(Kind::Empty)),
@@ -134,7 +134,7 @@ impl Remote {
     }
 }
 
-/// Separates a server's chunks into thoughts and text.
+/// Separates the chunks that a server sends into thoughts and text.
 #[derive(Default)]
 struct Incoming {
     deltas: Deltas,
@@ -154,7 +154,7 @@ impl Incoming {
         said
     }
 
-    /// The text still held back at the end.
+    /// Returns the text that was still held back when the stream ended.
     fn rest(&mut self) -> Said {
         let mut said = self.thoughts.push(&self.deltas.finish());
         said.extend(&self.thoughts.finish());

@@ -1,4 +1,4 @@
-//! Tests the remote backend with fake servers: honest, broken and hostile ones.
+//! Tests the remote backend with fake servers that behave well, are broken, or are hostile.
 
 mod bans;
 mod candidates;
@@ -20,7 +20,8 @@ use story::context::{Context, ContextPart, PartKind};
 use story::message::{LengthGoal, Overflow};
 use story::{Event, Sampling, Status};
 
-/// Records a request's events, and can stop it.
+/// A listener that records a request's events, and that can stop the request after a number of
+/// pieces.
 #[derive(Default)]
 struct Heard {
     events: RefCell<Vec<Event>>,
@@ -123,7 +124,7 @@ fn request(text: &str) -> TextRequest {
     }
 }
 
-/// A chat that contains one line by the writer.
+/// A chat that consists of one message by the writer.
 fn turn(text: &str) -> Context {
     let kind = PartKind::Story { node: 0, from: 0 };
     Context::Chat {

@@ -1,4 +1,5 @@
-//! Writes passages: what the server must be asked for, and how to go on after a refusal.
+//! Writes passages: builds the requests for the server, and decides how to continue after a
+//! refusal.
 
 use super::Remote;
 use super::asking::Wish;
@@ -15,7 +16,8 @@ pub fn write(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener
     write_from(remote, request, None, listener)
 }
 
-/// Writes a passage that may begin with its part of a stream shared by several candidates.
+/// Writes a passage. If `share` is given, the passage begins with the text of this part of a shared
+/// stream.
 pub fn write_from(
     remote: &mut Remote,
     request: &TextRequest,
@@ -128,7 +130,8 @@ impl TextSource for Remote {
             .map(|words| words.concat())
     }
 
-    /// Uses the ids from the server's tokenizer.
+    /// Whether the server accepts a logit bias and has a tokenizer, which returns the ids of the
+    /// tokens.
     fn forbids_tokens(&self) -> bool {
         self.flavour().takes_bias() && self.counts.are_exact()
     }
@@ -157,7 +160,7 @@ impl TextSource for Remote {
     }
 }
 
-/// Whether the server's refusal means that it cannot continue an unfinished message by the model.
+/// Whether the refusal means that the server cannot continue an unfinished message of the model.
 fn cannot_continue(refusal: &Refusal<'_, RemoteError>, said: &str) -> bool {
     let is_open = |prompt: &Prompt| matches!(prompt, Prompt::Turns { open: true, .. });
     let is_closed = |prompt: &Prompt| matches!(prompt, Prompt::Turns { open: false, .. });
@@ -184,7 +187,8 @@ fn may_only_chat(flavour: Flavour) -> bool {
 }
 
 impl Remote {
-    /// Tells the writer, once, which parts of the request this server cannot honour.
+    /// Tells the writer which parts of the request the server cannot honour. Each limit is
+    /// mentioned only once.
     fn say_limits(&mut self, request: &TextRequest, listener: &dyn Listener) {
         let ignored = remote::ignored(self.flavour(), &request.sampling);
         if !ignored.is_empty() {
@@ -198,13 +202,14 @@ impl Remote {
         self.say_refused(listener);
     }
 
-    /// Whether this error means that the prompt was too long, so that a shorter one should be
-    /// tried. An empty answer means that only if it comes from llama-cpp-python.
+    /// Whether the error may mean that the prompt was too long, so that a shorter prompt should be
+    /// tried. An empty answer has this meaning only for llama-cpp-python.
     fn guesses(&self, kind: &Kind) -> bool {
         *kind != Kind::Empty || self.flavour() == Flavour::LlamaCppPython
     }
 
-    /// Makes the next prompt shorter: lowers the context size or raises the token estimates.
+    /// Makes the next prompt shorter: lowers the context size if token counts are exact, and raises
+    /// the token estimates otherwise.
     fn fits_less(&mut self) {
         match self.counts.are_exact() {
             true => self.about.context = (self.about.context * 3 / 4).max(64),

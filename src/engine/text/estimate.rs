@@ -1,7 +1,7 @@
-//! Estimates how many tokens a text has, for sources that cannot count them.
+//! Estimates the number of tokens in a text, for sources that cannot count tokens.
 
-/// Estimates the number of tokens in a text: a token is about four letters of Latin script, or one
-/// or two of any other.
+/// Estimates the number of tokens in a text. A token is assumed to have about four letters of Latin
+/// script, or one or two characters of any other script.
 pub fn estimate(text: &str) -> usize {
     sevenths(text).div_ceil(7).max(1)
 }
@@ -12,16 +12,16 @@ fn sevenths(text: &str) -> usize {
     text.chars().map(sevenths).sum()
 }
 
-/// Estimates the number of tokens in a text that arrives in pieces. Fractions of a token carry over
-/// to the next piece, so that rounding does not add up.
+/// Estimates the number of tokens in a text that arrives in pieces. Fractions of a token are
+/// carried over to the next piece, so that rounding errors do not add up.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunningEstimate {
-    /// The fraction of a token not yet counted, in sevenths.
+    /// The fraction of a token that has not been counted yet, in sevenths.
     rest: usize,
 }
 
 impl RunningEstimate {
-    /// The number of tokens that another piece adds.
+    /// Adds a piece of text, and returns the number of tokens by which the estimate grows.
     pub fn add(&mut self, piece: &str) -> usize {
         let all = self.rest + sevenths(piece);
         self.rest = all % 7;

@@ -8,7 +8,7 @@ use base::untrusted::clean_line;
 use story::Context;
 use story::message::{ContextReport, Segment, TextRequest};
 
-/// The context, part by part.
+/// Returns the context of a passage, part by part.
 pub fn explain<S: TextSource>(source: &S, request: &TextRequest) -> Result<ContextReport, Failure> {
     let fitted = build(source, request)?;
     let holds = source.context();

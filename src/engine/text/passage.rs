@@ -1,7 +1,7 @@
-//! A passage that a source is writing: turns pieces of text into final text.
+//! A passage that a source is writing: turns the pieces of text that arrive into final text.
 //!
-//! As in the local backend, text is held back while it may still become a stop string, a banned
-//! phrase, or the first word of a sentence beyond the goal.
+//! As in the local backend, text is held back as long as it may become part of a stop string, a
+//! banned phrase, or a sentence that exceeds the length goal.
 
 use super::Prompt;
 use super::estimate::{RunningEstimate, estimate};
@@ -14,30 +14,30 @@ use std::collections::HashSet;
 use story::message::{LengthGoal, TextRequest};
 use story::{Event, Status};
 
-/// How many of the last bytes already sent are searched when a length goal is checked.
+/// The number of bytes at the end of the sent text that are searched when a length goal is checked.
 const LOOK_BACK: usize = 512;
-/// The maximum length of a model's thoughts for one passage, in bytes.
+/// The maximum length of a model's thoughts about one passage, in bytes.
 const LONGEST_THOUGHT: usize = 256 << 10;
 
 pub struct Passage<'a> {
     request: &'a TextRequest,
     bans: Bans,
     opening: Option<Opening>,
-    /// The text already sent.
+    /// The text that has been sent to the listener.
     sent: String,
-    /// The text held back.
+    /// The text that is held back, after the sent text.
     held: String,
     tokens: usize,
-    /// The token estimate, for a source whose pieces are not tokens.
+    /// The running token estimate, for a source whose pieces are not tokens.
     estimate: Option<RunningEstimate>,
-    /// The length of the model's thoughts, in bytes and tokens.
+    /// The length of the model's thoughts in bytes, and their number of tokens.
     thought: (usize, usize),
-    /// The occurrences of banned phrases that may stay: the byte offset in the passage, and the
-    /// index of the phrase.
+    /// The occurrences of banned phrases that may stay, each as its byte offset in the passage and
+    /// the index of the phrase.
     let_through: HashSet<(usize, usize)>,
 }
 
-/// How the first text of an answer joins the text before it.
+/// The first text of an answer, until it is clear how the answer joins the text before it.
 struct Opening {
     text: String,
     echo: String,
@@ -46,11 +46,11 @@ struct Opening {
     chats: bool,
 }
 
-/// What to do after a piece of text.
+/// What the source must do after a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     On,
-    /// A banned phrase begins at byte `at` of the passage.
+    /// A banned phrase begins at byte offset `at` in the passage; `ban` is the phrase's index.
     Banned {
         at: usize,
         ban: usize,
@@ -74,7 +74,7 @@ impl<'a> Passage<'a> {
         })
     }
 
-    /// All text of the passage so far.
+    /// The whole text of the passage so far: the sent text and the text held back.
     pub fn text(&self) -> String {
         [self.sent.as_str(), &self.held].concat()
     }
@@ -87,12 +87,12 @@ impl<'a> Passage<'a> {
         self.tokens
     }
 
-    /// How many more tokens are allowed.
+    /// The number of tokens by which the passage may still grow.
     pub fn room(&self) -> usize {
         most_tokens(self.request).saturating_sub(self.tokens)
     }
 
-    /// The number of tokens that the model wrote, including its thoughts.
+    /// The number of tokens that the model wrote, including the tokens of its thoughts.
     pub fn tokens_with_thoughts(&self) -> usize {
         self.tokens + self.thought.1
     }
@@ -101,7 +101,8 @@ impl<'a> Passage<'a> {
         self.thought.0 > 0
     }
 
-    /// Sends a piece of the model's thoughts. Returns false if the passage's thoughts are too long.
+    /// Sends a piece of the model's thoughts to the listener. Returns false if the thoughts about
+    /// this passage have become too long.
     pub fn think(&mut self, thought: &str, tokens: usize, listener: &dyn Listener) -> bool {
         self.thought.0 += thought.len();
         self.thought.1 += tokens;
@@ -112,19 +113,19 @@ impl<'a> Passage<'a> {
         self.thought.0 <= LONGEST_THOUGHT
     }
 
-    /// Prepares for text that answers a new prompt, which contains the passage so far.
+    /// Prepares for the answer to a new prompt that contains the passage so far.
     pub fn join_to(&mut self, fitted: &Fitted) {
         if let Prompt::Turns { open: false, .. } = fitted.prompt {
             self.opening = Some(Opening::new(fitted));
         }
     }
 
-    /// Sets the number of tokens to the source's count.
+    /// Raises the passage's token count to the source's own count, if that is higher.
     pub fn counted(&mut self, tokens: usize) {
         self.tokens = self.tokens.max(tokens);
     }
 
-    /// Adds a piece of text that has this many tokens.
+    /// Adds a piece of text that consists of `tokens` tokens. Returns what the source must do next.
     pub fn push(&mut self, piece: &str, tokens: usize, listener: &dyn Listener) -> Look {
         let piece = clean(piece);
         let piece = match &mut self.opening {
@@ -158,12 +159,12 @@ impl<'a> Passage<'a> {
         self.check_length()
     }
 
-    /// Estimates the tokens of the next piece, for a source whose pieces are not tokens.
+    /// Estimates the number of tokens in the next piece, for a source whose pieces are not tokens.
     pub fn estimated(&mut self, piece: &str) -> usize {
         self.estimate.get_or_insert_default().add(piece)
     }
 
-    /// Ends the passage if the source has exceeded the length.
+    /// Checks the length limit. Ends the passage if the source has exceeded the limit.
     fn check_length(&self) -> Look {
         // An estimate may be far too high, and the source limits the length itself.
         let margin = if self.estimate.is_some() { 4 } else { 1 };
@@ -230,8 +231,8 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// The first banned phrase in the held text that may not stay: its byte offset in the passage,
-    /// and the index of the phrase.
+    /// The first banned phrase in the held text that may not stay, as its byte offset in the
+    /// passage and the index of the phrase.
     fn banned(&self) -> Option<(usize, usize)> {
         let mut from = 0;
         while let Some((ban, range)) = self.bans.find(self.held.get(from..)?) {
@@ -245,7 +246,8 @@ impl<'a> Passage<'a> {
         None
     }
 
-    /// Removes and returns the text from this byte to the end, including the space before it.
+    /// Removes the text from byte offset `at` to the end of the passage, including a space before
+    /// it. Returns the removed text.
     pub fn rewind(&mut self, at: usize) -> String {
         let mut from = at.saturating_sub(self.sent.len()).min(self.held.len());
         if self.held[..from].ends_with(' ') {
@@ -256,7 +258,7 @@ impl<'a> Passage<'a> {
         taken
     }
 
-    /// The words of banned phrase `ban` as they occur at the start of a text.
+    /// Returns the banned phrase with index `ban` as it is written at the start of `text`.
     pub fn phrase<'t>(&self, text: &'t str, ban: usize) -> &'t str {
         match self.bans.find(text) {
             Some((found, range)) if found == ban => &text[range],
@@ -264,12 +266,12 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Allows banned phrase `ban` to stay at byte `at` of the passage.
+    /// Allows the banned phrase with index `ban` to stay at byte offset `at` in the passage.
     pub fn let_through(&mut self, at: usize, ban: usize) {
         self.let_through.insert((at, ban));
     }
 
-    /// Sends the text held back.
+    /// Sends the text that is still held back, and returns `status`.
     pub fn finish(&mut self, status: Status, listener: &dyn Listener) -> Status {
         if let Some(mut opening) = self.opening.take() {
             self.held
@@ -279,7 +281,8 @@ impl<'a> Passage<'a> {
         status
     }
 
-    /// Sends the text up to a byte. Returns false if the listener is gone.
+    /// Sends the first `certain` bytes of the held text. Returns false if the listener wants no
+    /// more text.
     fn release(&mut self, certain: usize, listener: &dyn Listener) -> bool {
         if certain == 0 {
             return true;
@@ -307,8 +310,8 @@ impl Opening {
         }
     }
 
-    /// The beginning of the passage as it joins the text before it; None while more text is needed
-    /// to decide. `over` is whether the answer has ended.
+    /// Returns the beginning of the passage, adapted to the text before it; None if more text is
+    /// needed to decide. `over` is whether the answer has ended.
     fn joined(&mut self, over: bool) -> Option<String> {
         let mut text = self.text.as_str();
         if self.chats && text.trim().is_empty() && !over {
@@ -337,7 +340,7 @@ impl Opening {
     }
 }
 
-/// The words of a piece, each with its leading white space.
+/// Splits a piece into words. Each word includes the white space before it.
 fn words(piece: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let (mut start, mut spaced) = (0, true);

@@ -1,4 +1,4 @@
-//! Turns a context into a prompt that fits: plain text, or messages for the source's template.
+//! Turns a context into a prompt that fits: plain text, or messages for a chat template.
 
 use super::{Prompt, TextSource, Turn};
 use crate::engine::backend::Failure;
@@ -7,33 +7,34 @@ use story::context::{ContextPart, Message, PartKind, Role, prompt_budget};
 use story::message::{FailureKind, Overflow, TextRequest, Truncation};
 use story::{Context, NodeId};
 
-/// The instruction for a model without raw completion.
+/// The instruction for a model that can only chat, asking it to continue the story.
 const CONTINUE: &str = "You continue stories. The user gives you the story so far; write what comes next, in the same language, voice and tense. Answer only with the continuation: no title, no comment, and nothing of what is already there.";
 const GO_ON: &str =
     "(Continue your last message from exactly where it stopped. Answer only with what follows.)";
-/// The overhead of one message, in tokens.
+/// The estimated overhead of one chat message, in tokens.
 const MESSAGE: usize = 8;
 
-/// A prompt, and what did not fit.
+/// A prompt that fits the context, and what was left out of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fitted {
     pub prompt: Prompt,
     pub tokens: usize,
     pub cut: Truncation,
-    /// Text to remove if the answer starts by repeating it.
+    /// The text to remove from the start of the answer if the model repeats it there.
     pub echo: String,
     /// Whether the text before the passage ends in a space that the prompt omits, so that a leading
     /// space in the answer is dropped.
     pub space_is_there: bool,
-    /// Whether the answer is a separate message, so that a space may be missing before it.
+    /// Whether the answer is a separate message. A space may then be missing between the story and
+    /// the answer.
     pub joins: bool,
-    /// Whether the last turn is the story, which a system message asks the model to continue.
+    /// Whether the last turn contains the story and a system message asks the model to continue it.
     pub instructs: bool,
 }
 
 impl Fitted {
-    /// The prompt extended by the passage so far. `prefills` is whether the source can continue an
-    /// unfinished message.
+    /// Returns the prompt extended by `said`, the passage so far. `prefills` is whether the source
+    /// can continue an unfinished message.
     pub(super) fn after(&self, said: &str, prefills: bool) -> Fitted {
         let spaced = said.ends_with(char::is_whitespace);
         let mut after = Fitted {
@@ -139,8 +140,9 @@ fn prose<S: TextSource>(
     })
 }
 
-/// Drops the oldest part of the story, in steps of an eighth of the context. The starting place
-/// stays the same while the story fits, so that a cache of the prompt stays valid.
+/// Drops the oldest part of the story if the context is too long. The dropped length is a multiple
+/// of an eighth of the context. The place at which the story starts stays the same as long as the
+/// rest fits, so that a cache of the prompt stays valid.
 fn fit_prose<S: TextSource>(
     source: &S,
     context: Context,
@@ -205,8 +207,8 @@ fn fit_prose<S: TextSource>(
     ))
 }
 
-/// Where a word begins, about this many bytes into the story: the passage, and the byte in it. None
-/// if the story is shorter.
+/// Finds the end of the first word after the first `bytes` bytes of the story. Returns the passage
+/// and the byte offset in the passage; None if the story is shorter.
 fn place(context: &Context, bytes: usize) -> Option<(NodeId, usize)> {
     let Context::Prose { parts, .. } = context else {
         return None;
@@ -297,7 +299,8 @@ fn chat<S: TextSource>(
     })
 }
 
-/// The turns of a conversation, and the text to remove if the answer repeats it.
+/// Builds the turns of a conversation. Also returns the text to remove from the start of the answer
+/// if the model repeats it there.
 fn turns<S: TextSource>(source: &S, messages: &[&Message], open: bool) -> (Prompt, String) {
     let mut turns: Vec<Turn> = Vec::new();
     let mut add = |role: Role, text: String| match turns.last_mut() {

@@ -1,5 +1,5 @@
-//! Tests passages with a small backend for text, which is also the example of one: its model is a
-//! list of words.
+//! Tests passages with a small backend whose model is a list of words. The backend also serves as
+//! the example of a text backend.
 
 use super::*;
 use crate::engine::backend::{Answer, Backend};
@@ -9,12 +9,13 @@ use story::context::{Context, ContextPart, PartKind};
 use story::message::{Capabilities, ContextReport, FailureKind, LengthGoal, Overflow, Truncation};
 use story::{Event, ModelInfo, Sampling, Status};
 
-/// How many words the source really accepts.
+/// The number of words that the source accepts. A test can make the source report another number.
 const HOLDS: usize = 100;
 
-/// Writes prepared texts; its tokens are words.
+/// A source that writes prepared texts, with words as tokens.
 struct Words {
-    /// What each request writes; the last text serves all further requests.
+    /// The pieces of text that each request writes. The last text is used for all further requests
+    /// too.
     texts: Vec<Vec<&'static str>>,
     about: ModelInfo,
     memory: Memory,
@@ -92,7 +93,7 @@ impl Backend for Words {
     }
 }
 
-/// Records the events, and cancels after this many pieces.
+/// A listener that records events, and cancels after `stop_after` pieces.
 #[derive(Default)]
 struct Heard {
     events: RefCell<Vec<Event>>,
@@ -109,7 +110,7 @@ impl Heard {
         events.iter().filter_map(piece).collect()
     }
 
-    /// What did not fit, each time that this was reported.
+    /// The recorded reports of what did not fit into the prompt.
     fn cuts(&self) -> Vec<Truncation> {
         let events = self.events.borrow();
         let cut = |event: &Event| match event {

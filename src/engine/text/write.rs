@@ -1,4 +1,4 @@
-//! Writes one passage with a text source, from prompt to end.
+//! Writes one passage with a text source, from the prompt to the passage's end.
 
 mod rewind;
 
@@ -13,13 +13,13 @@ use std::time::Instant;
 use story::message::{PassageStats, TextRequest, Truncation};
 use story::{Event, Status};
 
-/// The maximum number of tokens for a model's thoughts, if the context has room.
+/// The maximum number of tokens reserved for a model's thoughts, if the context has room.
 const TO_THINK: usize = 4096;
-/// Room for tokens that the model's template adds to a prompt.
+/// The number of tokens reserved for what the model's template adds to a prompt.
 const MARGIN: usize = 64;
-/// How many requests without any text may follow each other.
+/// The maximum number of consecutive requests that return no text.
 const MOST_SILENT: usize = 3;
-/// After how many errors in one passage a source can no longer adapt to them.
+/// The maximum number of errors in one passage to which a source can adapt.
 const MOST_ERRORS: usize = 16;
 
 /// Writes a passage; see [`Backend::write`](super::super::Backend::write).
@@ -49,15 +49,15 @@ struct Run<'a, S> {
     stats: PassageStats,
     rewinds: Rewinds,
     is_announced: bool,
-    /// How many errors the source has had for this passage.
+    /// The number of errors that the source has reported for this passage.
     errors: usize,
-    /// The number of this request within the passage; it varies the seed.
+    /// The number of this request within the passage. It is added to the seed.
     round: u64,
-    /// How many requests in a row returned no text.
+    /// The number of consecutive requests, up to now, that returned no text.
     silent: usize,
 }
 
-/// What follows a request.
+/// What to do after a request.
 enum Next {
     Request,
     Over(Status),
@@ -97,8 +97,8 @@ impl<'a, S: TextSource> Run<'a, S> {
         })
     }
 
-    /// Writes until the passage ends; None if the source has adapted to an error, so that a new
-    /// prompt is needed. An error is returned only if no text has arrived.
+    /// Writes until the passage ends. Returns None if the source has adapted to an error, so that a
+    /// new prompt is needed. Returns an error only if no text has arrived.
     fn write(&mut self) -> Result<Option<Status>, Failure> {
         // A source may refuse the prompt and get a shorter one: what was left out is reported once,
         // after the source has accepted the prompt.
@@ -139,7 +139,7 @@ impl<'a, S: TextSource> Run<'a, S> {
         Ok(Some(status))
     }
 
-    /// Adds the tokens that the passage must start with.
+    /// Adds the tokens with which the passage must begin, as the request demands.
     fn begin(&mut self) -> Result<(), Failure> {
         let begin = &self.request.begin;
         let words = self.source.spell(begin).ok_or_else(|| {
@@ -154,7 +154,7 @@ impl<'a, S: TextSource> Run<'a, S> {
         Ok(())
     }
 
-    /// Makes one request, and says what follows it.
+    /// Sends one request, and returns what to do next.
     fn step(&mut self) -> Result<Next, S::Error> {
         if self.passage.room() == 0 {
             return Ok(Next::Over(Status::Length));
@@ -190,7 +190,7 @@ impl<'a, S: TextSource> Run<'a, S> {
         Ok(Next::Over(status))
     }
 
-    /// What follows a request after which the model ended its turn at once.
+    /// Decides what to do after a request for which the model wrote no text.
     fn wrote_nothing(&mut self) -> Next {
         self.silent += 1;
         self.round += 1;
@@ -204,8 +204,8 @@ impl<'a, S: TextSource> Run<'a, S> {
         Next::Over(Status::Complete)
     }
 
-    /// Makes one request: how the source ended it, why the passage wanted no more, and whether no
-    /// text was added.
+    /// Sends one request. Returns how the source ended the text, why the passage wanted no more
+    /// text, and whether no text was added.
     fn ask(&mut self) -> (Result<End, S::Error>, Option<Ended>, bool) {
         let said = self.passage.text();
         let fitted = match said.is_empty() {
@@ -248,7 +248,8 @@ impl<'a, S: TextSource> Run<'a, S> {
         }
     }
 
-    /// How many tokens a reasoning model may use for thoughts, beyond the passage's own.
+    /// The number of tokens that a reasoning model may use for thoughts, in addition to the
+    /// passage's own tokens.
     fn room_to_think(&self) -> usize {
         if !self.source.memory().thinks.get() {
             return 0;
@@ -258,7 +259,8 @@ impl<'a, S: TextSource> Run<'a, S> {
         self.source.context().saturating_sub(taken).min(TO_THINK)
     }
 
-    /// Whether another request may succeed after this error.
+    /// Counts an error, and lets the source adapt to it. Returns whether another request may
+    /// succeed.
     fn adapts(&mut self, error: &S::Error) -> bool {
         self.errors += 1;
         let said = self.passage.text();
@@ -274,7 +276,7 @@ impl<'a, S: TextSource> Run<'a, S> {
         self.errors <= MOST_ERRORS && self.source.adapts(&refusal, self.listener)
     }
 
-    /// Tells the listener about the prompt, if it has not been told.
+    /// Tells the listener about the prompt, unless this has been done before.
     fn announce(&mut self) {
         let whole = (0, self.fitted.tokens, 0);
         if !std::mem::replace(&mut self.is_announced, true) {

@@ -1,4 +1,4 @@
-//! Receives the text that a source writes for one request.
+//! Receives the text that a source writes for one request, and adds it to the passage.
 
 use super::passage::{Look, Passage};
 use super::prompt::Fitted;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use story::message::{PassageStats, TextRequest};
 use story::{Event, SharedRequest, Status};
 
-/// The passage that a source is writing. A method that returns false wants no more text.
+/// The passage that a source is writing. If a method returns false, the passage wants no more text.
 pub struct Writing<'a, 'b> {
     pub listener: &'a dyn Listener,
     pub(super) request: &'a TextRequest,
@@ -24,37 +24,40 @@ pub struct Writing<'a, 'b> {
     pub(super) ended: Option<Ended>,
 }
 
-/// Why a passage wants no more text from this request.
+/// The reason why a passage wants no more text from this request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     Over(Status),
-    /// A banned phrase begins at byte `at` of the passage.
+    /// A banned phrase begins at byte offset `at` in the passage; `ban` is the phrase's index.
     Banned {
         at: usize,
         ban: usize,
     },
 }
 
-/// What a source has measured; None for what it did not.
+/// The counts and times that a source has measured. A value that the source did not measure is
+/// None.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Measured {
     pub prompt_tokens: Option<usize>,
-    /// How many tokens of the prompt were in a cache.
+    /// The number of tokens of the prompt that were in a cache.
     pub reused: Option<usize>,
     pub prefill_ms: Option<f64>,
-    /// The number of tokens of text and thoughts so far.
+    /// The number of tokens that the model has written so far, including its thoughts.
     pub new_tokens: Option<usize>,
-    /// The request, if it was for several passages.
+    /// The request that was sent to the server, if it was a request for several passages.
     pub shared: Option<SharedRequest>,
 }
 
 impl Writing<'_, '_> {
-    /// Whether the source must return without waiting any longer.
+    /// Whether the request was cancelled, so that the source must return without waiting any
+    /// longer.
     pub fn is_cancelled(&self) -> bool {
         self.listener.is_cancelled()
     }
 
-    /// Adds a piece of text, which has this many tokens; they are estimated if this is None.
+    /// Adds a piece of text that consists of `tokens` tokens. If `tokens` is None, the number is
+    /// estimated.
     #[must_use]
     pub fn text(&mut self, piece: &str, tokens: Option<usize>) -> bool {
         self.heard();
@@ -68,7 +71,7 @@ impl Writing<'_, '_> {
         self.ended.is_none()
     }
 
-    /// Adds a piece of the model's thoughts, which are not part of the passage.
+    /// Adds a piece of the model's thoughts. Thoughts are not part of the passage's text.
     #[must_use]
     pub fn thought(&mut self, piece: &str, tokens: Option<usize>) -> bool {
         self.heard();
@@ -83,14 +86,14 @@ impl Writing<'_, '_> {
         goes_on
     }
 
-    /// Reports how far the prompt has been read: `done` of `total` tokens, of which `reused` were in
-    /// a cache.
+    /// Reports progress with the prompt: `done` of `total` tokens have been read, and `reused` of
+    /// them were in a cache.
     pub fn read(&mut self, done: usize, total: usize, reused: usize) {
         self.announce();
         self.tell_progress((done, total.max(done), reused.min(done)));
     }
 
-    /// Records what the source has measured.
+    /// Stores what the source has measured.
     pub fn measured(&mut self, by_source: Measured) {
         if let Some(reused) = by_source.reused {
             self.stats.reused = reused;
@@ -113,18 +116,18 @@ impl Writing<'_, '_> {
         }
     }
 
-    /// Sets the number of tokens that this request has added, for a source that cannot count them
-    /// piece by piece.
+    /// Sets the number of tokens that this request has added so far. A source that cannot count
+    /// tokens piece by piece calls this.
     pub fn added(&mut self, tokens: usize) {
         self.passage.counted(self.before.1 + tokens);
     }
 
-    /// Whether this request has not added text.
+    /// Whether this request has added no text to the passage.
     pub fn is_silent(&self) -> bool {
         self.passage.text().len() == self.before.0
     }
 
-    /// Tells the listener about the prompt, if it has not been told.
+    /// Tells the listener about the prompt, unless this has been done before.
     pub(super) fn announce(&mut self) {
         if !std::mem::replace(self.is_announced, true) {
             self.tell_progress((0, self.fitted.tokens, 0));
@@ -152,7 +155,8 @@ impl Writing<'_, '_> {
     }
 }
 
-/// Sends how many tokens of the prompt have been read, how many it has, and how many were cached.
+/// Tells the listener how many tokens of the prompt have been read (`done`), how many it has
+/// (`total`), and how many were in a cache (`reused`).
 pub(super) fn tell_progress(
     request: &TextRequest,
     fitted: &Fitted,

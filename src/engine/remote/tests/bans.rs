@@ -1,4 +1,4 @@
-//! Tests banned phrases with servers that cannot ban them.
+//! Tests banned phrases with servers that cannot ban phrases themselves.
 
 use super::*;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ fn banning(text: &str) -> TextRequest {
     asked
 }
 
-/// A chat-only service whose first `bad` answers contain the phrase.
+/// A fake service that offers only chat. Its first `bad` answers contain the banned phrase.
 fn service(bad: usize) -> FakeServer {
     let times = AtomicUsize::new(0);
     FakeServer::start(move |path, body, stream| match path {
@@ -82,7 +82,7 @@ fn a_phrase_that_comes_every_time_stays_and_is_said() {
     assert!(server.bodies("/v1/messages").len() < 8);
 }
 
-/// Streams a message of a chat.
+/// Sends an answer of a chat server as a stream, one event for each of `texts`.
 fn stream_turn(stream: &mut std::net::TcpStream, texts: &[&str]) {
     start_stream(stream);
     for text in texts {

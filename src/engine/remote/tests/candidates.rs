@@ -1,4 +1,5 @@
-//! Tests candidates written at once, from one stream or several, each with its own end.
+//! Tests candidates that are written in parallel, from one shared stream or from a stream for each
+//! candidate.
 
 use super::*;
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ impl Heard {
         events.iter().filter_map(piece).collect()
     }
 
-    /// How each candidate but the last ended.
+    /// The recorded endings: how each candidate except the last ended.
     fn ends(&self) -> Vec<(NodeId, Status)> {
         let events = self.events.borrow();
         let end = |event: &Event| match event {
@@ -64,7 +65,8 @@ fn requests(count: u64) -> Vec<TextRequest> {
     (0..count).map(one).collect()
 }
 
-/// The seed and number of the text, if it came from a request for several.
+/// The seed of the shared request, the number of this text in the request, and the number of texts
+/// in the request. None if the text had its own request.
 fn shared(stats: &story::message::PassageStats) -> Option<(u64, usize, usize)> {
     stats.shared.map(|it| (it.seed, it.number, it.of))
 }

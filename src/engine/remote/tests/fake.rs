@@ -1,4 +1,4 @@
-//! A fake server: gives each request the answer that a test chooses, and records the requests.
+//! A fake server. It answers each request as a test chooses, and records all requests.
 
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -18,7 +18,8 @@ struct Asked {
 }
 
 impl FakeServer {
-    /// Answers each connection on a separate thread, and closes it.
+    /// Starts the server. It answers each connection on a separate thread, and then closes the
+    /// connection.
     pub(super) fn start(
         answer: impl Fn(&str, &Value, &mut TcpStream) + Send + Sync + 'static,
     ) -> FakeServer {
@@ -60,7 +61,7 @@ impl FakeServer {
     }
 }
 
-/// A fake llama-server whose tokens are words; the test chooses its answers to `/completion`.
+/// A fake llama-server whose tokens are words. `complete` answers the requests to `/completion`.
 pub(super) fn llama_server(
     complete: impl Fn(&Value, &mut TcpStream) + Send + Sync + 'static,
 ) -> FakeServer {

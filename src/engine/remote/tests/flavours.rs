@@ -253,7 +253,8 @@ fn the_progress_of_a_prompt_is_reported_in_prose_and_in_a_chat() {
     assert_eq!(sent["return_progress"], json!(true));
 }
 
-/// A vLLM whose tokens are words, and which finds each one less likely than the last.
+/// A fake vLLM server whose tokens are words. Each token has a lower log-probability than the token
+/// before it.
 fn echoing() -> FakeServer {
     FakeServer::start(|path, body, stream| match path {
         "/v1/models" => {

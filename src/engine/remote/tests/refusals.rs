@@ -1,10 +1,10 @@
-//! Tests what is learnt from a server's refusals, and that it is told once.
+//! Tests what the backend learns from a server's refusals, and that the writer is told only once.
 
 use super::*;
 use serde_json::Value;
 
 impl Heard {
-    /// How much of the story was left out, each time that this was reported.
+    /// The recorded truncations: how many tokens of the story each one left out.
     fn dropped(&self) -> Vec<usize> {
         let events = self.events.borrow();
         let dropped = |event: &Event| match event {

@@ -1,4 +1,4 @@
-//! Tests with routers and services that change a server's requests and streams.
+//! Tests routers and services that change the requests to a server or the streams from it.
 
 use super::*;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Tests that a model's thoughts are kept apart from its text.
+//! Tests that a model's thoughts are separated from the text of the passage.
 
 use super::*;
 use serde_json::{Value, json};

@@ -1,7 +1,9 @@
-//! Banned phrases: keeps the text before one, and asks for other text in its place.
+//! Replaces banned phrases: keeps the text before the phrase, and requests other text instead of
+//! it.
 //!
 //! If the source can make single tokens less likely, a separate request for one token replaces the
-//! phrase's first token. Otherwise, only the seed changes, and the phrase may come again.
+//! phrase's first token. Otherwise, only the seed changes, and the model may write the phrase
+//! again.
 
 use super::{Next, Run};
 use crate::engine::text::estimate::estimate;
@@ -9,17 +11,18 @@ use crate::engine::text::{Prompt, TextAsk, TextSource};
 use std::collections::HashMap;
 use story::{Event, Status};
 
-/// The maximum number of attempts to avoid phrases at one place, if the source can make their
-/// first tokens less likely.
+/// The maximum number of attempts to avoid phrases at one place of the passage, if the source can
+/// make the phrases' first tokens less likely.
 const TRIES: usize = 8;
-/// The maximum number of attempts at one place if only the seed can change. At temperature 0 there
-/// are none, because the seed has no effect.
+/// The maximum number of attempts at one place of the passage, if only the seed can be changed. At
+/// temperature 0 the seed has no effect, so no attempts are made.
 const TRIES_BY_SEED: usize = 3;
 /// The maximum number of attempts to avoid phrases in one passage.
 const IN_ALL: usize = 64;
 
-/// The state of rewinding in one passage: for each byte offset, which tokens were made less likely
-/// and how many attempts were made there; and how many attempts were made in all.
+/// The state of rewinding in one passage. `blocked` contains the tokens that were made less likely,
+/// and `tries` the number of attempts, both by byte offset in the passage. `in_all` is the number
+/// of attempts in the whole passage.
 #[derive(Debug, Default)]
 pub(super) struct Rewinds {
     blocked: HashMap<usize, Vec<(u32, f32)>>,
@@ -28,7 +31,7 @@ pub(super) struct Rewinds {
 }
 
 impl<S: TextSource> Run<'_, S> {
-    /// Removes a banned phrase and asks for another word in its place.
+    /// Removes a banned phrase, and requests another word to replace it.
     pub(super) fn go_back(&mut self, at: usize, ban: usize) -> Result<Next, S::Error> {
         let written = self.passage.rewind(at);
         let said = self.passage.text();
@@ -72,7 +75,8 @@ impl<S: TextSource> Run<'_, S> {
         }
     }
 
-    /// Requests one token other than those that began a banned phrase at this place.
+    /// Requests one token in place of a banned phrase. The first tokens of all banned phrases that
+    /// were removed at this place are made less likely.
     fn other_word(
         &mut self,
         prompt: Prompt,
