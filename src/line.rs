@@ -179,7 +179,7 @@ pub fn run_line(
     }
 }
 
-/// Handles the result of editing a passage.
+/// Lets the writer edit a passage, and runs the command that stores the edited text.
 fn edited(
     studio: &mut Studio,
     node: NodeId,
@@ -226,13 +226,13 @@ fn show_outcome(
     Ok(Flow::On(settle(studio, events, page)?))
 }
 
-/// Shows notices about the session's files.
+/// Shows the pending notices about the session's files.
 fn show_remarks(studio: &mut Studio, page: &mut dyn Page) {
     let remarks = studio.remarks();
     remarks.iter().for_each(|remark| page.notice(remark));
 }
 
-/// Formats a list with the numbers for `/pick`.
+/// Formats a list in which every row has the number that `/pick` accepts.
 fn format_list(title: &str, listed: &[Listed]) -> String {
     let rows = listed.iter().enumerate();
     let rows = rows.map(|(at, row)| format!("{:>3}  {}", at + 1, row.label));
@@ -249,7 +249,8 @@ fn cause_of(refusal: &Refusal) -> FailureCause {
     }
 }
 
-/// Handles engine events until the engine is idle. Returns the first error.
+/// Handles engine events until the engine is idle. Returns the cause of the first error; None if
+/// there was no error.
 pub fn settle(
     studio: &mut Studio,
     events: &Receiver<Reply>,
@@ -271,7 +272,7 @@ pub fn settle(
     Ok(trouble)
 }
 
-/// Stops generation because the reader is gone, and saves the text so far.
+/// Stops the engine because nobody reads the output any more, and saves the text generated so far.
 fn flush_after_close(studio: &mut Studio, events: &Receiver<Reply>) -> OutputClosed {
     studio.stop();
     while studio.busy() {
@@ -367,7 +368,7 @@ fn show_notice(
     Ok(trouble)
 }
 
-/// A remark about how a passage ended, if the writer should know.
+/// Returns a remark about how a passage ended; None if the writer need not know.
 fn status_remark(status: Status) -> Option<&'static str> {
     match status {
         Status::Stopped => Some("Stopped; the text so far is kept, and an empty line continues it"),
@@ -378,7 +379,8 @@ fn status_remark(status: Status) -> Option<&'static str> {
     }
 }
 
-/// The story so far, with authors marked, for showing an opened session.
+/// The story so far, as it is shown when a session is opened. The writer's turns in a chat begin
+/// with `> `.
 pub fn transcript(studio: &Studio) -> String {
     let mut text = String::new();
     let mut last = None;

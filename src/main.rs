@@ -1,6 +1,7 @@
-//! Arguments → configuration → engine and studio → one front end; errors → exit code.
+//! The program: parses the arguments, reads the configuration, starts the engine and the studio,
+//! and runs one front end. Turns errors into exit codes.
 //!
-//! The only place that prints, or reads the environment or the clock.
+//! Only this binary crate may print, or read the environment or the clock.
 
 // The program may do what libraries must not: see clippy.toml.
 #![allow(
@@ -15,7 +16,7 @@ mod cli;
 use base::memory_budget::Allocator;
 use std::process::ExitCode;
 
-/// Limits the memory of chat templates.
+/// The global allocator, which limits the memory that chat templates may use.
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 

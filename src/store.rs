@@ -1,7 +1,8 @@
-//! Sessions on disk: `<sessions>/<name>/journal.jsonl`, append-only, one record per line.
+//! Sessions on disk. Each session is an append-only file, `<sessions>/<name>/journal.jsonl`, with
+//! one record per line.
 //!
-//! Handles records and files; uses no engine and no screen. Folders have mode 0700 and files 0600,
-//! since machines may be shared.
+//! This module handles only records and files, and does not depend on an engine or a screen.
+//! Folders have mode 0700 and files have mode 0600, since several people may use the machine.
 
 mod backups;
 mod copies;
@@ -37,13 +38,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The folder of all sessions.
+/// The folder that contains all sessions.
 #[derive(Clone, Debug)]
 pub struct Sessions {
     root: PathBuf,
 }
 
-/// One row of the list of sessions.
+/// A session in the list of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionListing {
     pub name: String,
@@ -53,7 +54,7 @@ pub struct SessionListing {
     pub copies: usize,
 }
 
-/// A file error: one sentence that says what to do.
+/// An error with a session or its files. The message is one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
@@ -116,11 +117,11 @@ pub enum StoreError {
     NoCopy { name: String, number: usize },
 }
 
-/// The errno `EIO`: the device failed to read or write.
+/// The value of the errno `EIO`: the device failed to read or write.
 const EIO: i32 = 5;
 
 impl StoreError {
-    /// What went wrong, without advice.
+    /// Describes what went wrong, without advice.
     fn cause(&self) -> String {
         match self {
             StoreError::Full { .. } => "the disk is full".to_string(),
@@ -139,7 +140,7 @@ impl StoreError {
         }
     }
 
-    /// The error for an I/O operation that failed at this path.
+    /// Creates the error for an I/O operation that failed at `path`. `what` names the operation.
     pub fn io(what: &'static str, path: &Path, source: io::Error) -> StoreError {
         let path = path.to_path_buf();
         match source.kind() {
@@ -161,7 +162,7 @@ impl Sessions {
         &self.root
     }
 
-    /// Lists the sessions, most recently written first.
+    /// Lists the sessions. The most recently written session is first.
     pub fn list(&self) -> Result<Vec<SessionListing>, StoreError> {
         let mut listed = self.list_journals()?;
         for one in &mut listed {
@@ -170,14 +171,15 @@ impl Sessions {
         Ok(listed)
     }
 
-    /// The names of the sessions, most recently written first. Faster than `list`, since it does
-    /// not look for conflicting copies.
+    /// The names of the sessions. The most recently written session is first. This is faster than
+    /// `list`, because conflicting copies are not counted.
     pub fn names(&self) -> Result<Vec<String>, StoreError> {
         let listed = self.list_journals()?;
         Ok(listed.into_iter().map(|one| one.name).collect())
     }
 
-    /// The sessions, most recently written first, without counting their conflicting copies.
+    /// Lists the sessions without counting their conflicting copies. The most recently written
+    /// session is first.
     fn list_journals(&self) -> Result<Vec<SessionListing>, StoreError> {
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
@@ -199,7 +201,8 @@ impl Sessions {
         Ok(listed)
     }
 
-    /// Creates a session; without a name, the first free one of `story-1`, `story-2`, …
+    /// Creates a session. Without a name, it gets the first of the names `story-1`, `story-2`, …
+    /// that is free.
     pub fn create(
         &self,
         name: Option<&str>,
@@ -212,13 +215,14 @@ impl Sessions {
         }
     }
 
-    /// Creates a session with this name or, if it is taken, the first free one of `NAME-2`,
-    /// `NAME-3`, …
+    /// Creates a session named `name`. If this name is taken, the session gets the first of the
+    /// names `NAME-2`, `NAME-3`, … that is free.
     pub fn create_free(&self, name: &str, began: &str, build: &str) -> Result<Journal, StoreError> {
         self.first_free(name, |name| self.create(Some(name), began, build))
     }
 
-    /// Creates a session from the bytes of a journal, under the first free name.
+    /// Creates a session whose journal contains `bytes`. If `name` is taken, the session gets the
+    /// first free numbered name.
     fn create_copy(&self, name: &str, bytes: &[u8]) -> Result<Journal, StoreError> {
         self.first_free(name, |name| {
             Journal::create_with(&self.root, &self.new_name(name)?, bytes.to_vec())
@@ -243,7 +247,7 @@ impl Sessions {
         }
     }
 
-    /// The folder name for a new session; an error if the name is taken.
+    /// Returns the folder name for a new session, or an error if the name is invalid or taken.
     fn new_name(&self, name: &str) -> Result<String, StoreError> {
         let name = check_new_name(name)?;
         match self.folder_of(&name) {
@@ -252,7 +256,8 @@ impl Sessions {
         }
     }
 
-    /// The folder with this name, however its accents are encoded.
+    /// Finds the folder of a session by name. The accented letters of the name may be encoded
+    /// differently in the folder's name.
     fn folder_of(&self, name: &str) -> Option<String> {
         if self.root.join(name).exists() {
             return Some(name.to_string());
@@ -267,13 +272,13 @@ impl Sessions {
         names.find(|name| composed(name) == wanted)
     }
 
-    /// The name of a session as its folder spells it.
+    /// The name of a session in the spelling of its folder.
     pub fn resolve(&self, name: &str) -> Result<String, StoreError> {
         let name = check_name(name)?;
         Ok(self.folder_of(name).unwrap_or_else(|| name.to_string()))
     }
 
-    /// Removes a new session whose records or files could not be written.
+    /// Deletes the folder of a new session whose records or files could not be written.
     pub fn discard(&self, journal: Journal) {
         let _ = fs::remove_dir_all(journal.folder());
     }
@@ -288,13 +293,14 @@ impl Sessions {
         }
     }
 
-    /// Opens a session for writing and loads it. An incomplete record at the end is moved to a file
-    /// next to the journal; a journal that cannot be fully parsed is opened read-only.
+    /// Opens a session for writing and loads it. If the last record is incomplete, it is moved to a
+    /// file next to the journal. A journal that cannot be parsed completely is opened read-only.
     pub fn open(&self, name: &str) -> Result<(Journal, Recovered), StoreError> {
         Journal::open(&self.root, &self.resolve(name)?)
     }
 
-    /// Loads a session without locking or changing it, even if another process is writing to it.
+    /// Loads a session without locking or changing it. This works even while another process writes
+    /// to the session.
     pub fn read(&self, name: &str) -> Result<Recovered, StoreError> {
         let path = self.folder(name)?.join(place::FILE);
         match fs::read(&path) {
@@ -306,7 +312,7 @@ impl Sessions {
         }
     }
 
-    /// The files with incomplete records left by crashes.
+    /// The files to which incomplete records were moved after crashes.
     pub fn set_aside(&self, name: &str) -> Result<Vec<PathBuf>, StoreError> {
         let folder = self.folder(name)?;
         let entries = fs::read_dir(&folder);

@@ -1,5 +1,5 @@
-//! Daily backups: `<session>/backups/YYYY-MM-DD.jsonl`, a plain copy of the journal from when the
-//! day's work began.
+//! Daily backups. A backup, `<session>/backups/YYYY-MM-DD.jsonl`, is an unchanged copy of the
+//! journal, made before the first change of that day.
 
 use super::place::FILE;
 use super::private::{make_private_dir, open_private};
@@ -12,18 +12,18 @@ use std::path::{Path, PathBuf};
 const FOLDER: &str = "backups";
 const ENDING: &str = ".jsonl";
 
-/// One backup.
+/// A backup of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
-    /// The day, as YYYY-MM-DD.
+    /// The day of the backup, in the form YYYY-MM-DD.
     pub date: String,
     pub bytes: u64,
     path: PathBuf,
 }
 
 impl Journal {
-    /// Makes this day's backup, unless it exists already or nothing has changed since the last one.
-    /// Then removes the oldest backups beyond `keep`.
+    /// Makes the backup for the day `date`, unless it exists already or the journal has not changed
+    /// since the last backup. Then removes the oldest backups, so that at most `keep` remain.
     pub fn back_up(&self, date: &str, keep: usize) -> Result<(), StoreError> {
         if keep == 0 || self.read_only().is_some() || !is_date(date) {
             return Ok(());
@@ -64,7 +64,8 @@ impl Sessions {
         }
     }
 
-    /// Creates a session from a backup, with the pictures; the original stays as it is.
+    /// Creates a session from a backup, including the pictures. The original session does not
+    /// change.
     pub fn restore(&self, name: &str, date: &str, to: Option<&str>) -> Result<Journal, StoreError> {
         let backups = self.backups(name)?;
         let backup = backups.iter().find(|backup| backup.date == date);
@@ -98,7 +99,7 @@ fn listed(folder: &Path) -> Vec<Backup> {
     found
 }
 
-/// Whether a text has the form YYYY-MM-DD.
+/// Whether `text` has the form YYYY-MM-DD.
 fn is_date(text: &str) -> bool {
     let form = |(at, byte): (usize, u8)| match at {
         4 | 7 => byte == b'-',

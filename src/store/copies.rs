@@ -1,5 +1,5 @@
-//! Conflicting copies, which a sync program leaves in a session's folder when two machines have
-//! written to the same session.
+//! Conflicting copies. A sync program leaves such a copy in a session's folder when two machines
+//! have written to the same session.
 
 use super::place::FILE;
 use super::recover::{Recovered, recover_journal};
@@ -10,26 +10,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use story::Story;
 
-/// A copy of a session's journal under another name.
+/// A copy of a session's journal that has another name than the journal.
 #[derive(Debug)]
 pub struct ConflictingCopy {
     pub path: PathBuf,
     pub recovered: Recovered,
 }
 
-/// The passages that only one of two stories has.
+/// The passages in which two stories differ.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// The texts of the passages that only the first story has.
+    /// The texts of the passages that are only in the first story.
     pub first: Vec<String>,
     pub second: Vec<String>,
 }
 
-/// The paths of the copies beside a journal, sorted by name.
+/// The paths of the conflicting copies beside a journal, sorted by name.
 ///
-/// Each sync program names them differently: `journal (Ann's conflicted copy 2026-11-01).jsonl`,
-/// `journal.sync-conflict-20261101-120000-ABCDEFG.jsonl`, `journal-LAPTOP.jsonl`,
-/// `journal 2.jsonl`. All contain the journal's name and extension.
+/// Each sync program uses a different form of name: `journal (Ann's conflicted copy
+/// 2026-11-01).jsonl`, `journal.sync-conflict-20261101-120000-ABCDEFG.jsonl`,
+/// `journal-LAPTOP.jsonl`, `journal 2.jsonl`. All these names contain the name and the extension of
+/// the journal.
 pub(super) fn paths(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_copy = |path: &PathBuf| {
@@ -43,8 +44,8 @@ pub(super) fn paths(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Copies of whole folders: `novel (Ann's conflicted copy 2026-11-01)`. Their names are not valid
-/// session names.
+/// The paths of the journals in copies of a session's whole folder. Such a copy has a name like
+/// `novel (Ann's conflicted copy 2026-11-01)`, which is not a valid session name.
 fn folders(root: &Path, name: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     let is_copy = |folder: &str| {
@@ -59,7 +60,7 @@ fn folders(root: &Path, name: &str) -> Vec<PathBuf> {
 }
 
 impl Sessions {
-    /// The paths of all copies of a session.
+    /// The paths of all conflicting copies of a session.
     fn copy_paths(&self, name: &str) -> Result<Vec<PathBuf>, StoreError> {
         let name = self.resolve(name)?;
         let mut found = paths(&self.root().join(&name));
@@ -67,7 +68,7 @@ impl Sessions {
         Ok(found)
     }
 
-    /// The conflicting copies of a session.
+    /// Reads the conflicting copies of a session.
     pub fn conflicting_copies(&self, name: &str) -> Result<Vec<ConflictingCopy>, StoreError> {
         let read = |path: PathBuf| {
             let bytes = fs::read(&path).map_err(|error| StoreError::io("read", &path, error))?;
@@ -77,13 +78,13 @@ impl Sessions {
         self.copy_paths(name)?.into_iter().map(read).collect()
     }
 
-    /// How many conflicting copies a session has.
+    /// The number of conflicting copies of a session.
     pub fn copy_count(&self, name: &str) -> usize {
         self.copy_paths(name).map_or(0, |paths| paths.len())
     }
 
-    /// Creates a session from conflicting copy `number` (from 1), and copies the pictures too. The
-    /// conflicting copy stays where it is.
+    /// Creates a session from the conflicting copy with the number `number` (starting at 1),
+    /// including the pictures. The conflicting copy is not moved or changed.
     pub fn open_copy(
         &self,
         name: &str,
@@ -109,9 +110,10 @@ impl Sessions {
         Ok(journal)
     }
 
-    /// Creates a session from a journal at any path. Its name is `to` or, without that, the first
-    /// free name made from `own`. If the journal is in a session's folder, copies the pictures too.
-    /// None if not even the first record can be parsed.
+    /// Creates a session from a journal at any path. The session is named `to`. If `to` is None,
+    /// the session gets the first free name that is made from `own`. If the journal is in a
+    /// session's folder, the pictures are copied too. Returns None if not even the first record can
+    /// be parsed.
     pub fn import_journal(
         &self,
         path: &Path,
@@ -134,7 +136,7 @@ impl Sessions {
     }
 }
 
-/// Compares the passages of two stories, whatever their order.
+/// Compares the passages of two stories. The order of the passages does not matter.
 pub fn difference(first: &Story, second: &Story) -> Difference {
     Difference {
         first: only_in(first, second),
@@ -142,7 +144,8 @@ pub fn difference(first: &Story, second: &Story) -> Difference {
     }
 }
 
-/// The texts of passages that the other story lacks, or contains fewer times.
+/// The texts of passages that `other` does not contain. A text that `other` contains fewer times
+/// than `story` is listed once for each missing occurrence.
 fn only_in(story: &Story, other: &Story) -> Vec<String> {
     let mut known: HashMap<&str, usize> = HashMap::new();
     for node in other.nodes() {
@@ -173,7 +176,8 @@ mod tests {
         })
     }
 
-    /// A session and, under this file name, a copy of its journal that continues differently.
+    /// Creates a session with a conflicting copy of its journal in the file `file`. The journal and
+    /// the copy end in different passages.
     fn conflict(file: &str) -> (tempfile::TempDir, Sessions) {
         let dir = tempfile::tempdir().unwrap();
         let sessions = Sessions::new(dir.path());

@@ -1,8 +1,8 @@
 //! Exports stories, cards and lore for readers and for other programs.
 //!
-//! An export follows an allowlist: the text of the story, its authors, the memory, notes and lore,
-//! and the stored fields of imported files. It never contains the program's settings, environment
-//! or model paths.
+//! An export contains only what an allowlist permits: the text and the authors of the story, the
+//! memory, notes and lore, and the stored fields of imported files. An export never contains the
+//! program's settings, its environment or model paths.
 
 mod card;
 mod chapters;
@@ -27,28 +27,28 @@ use std::sync::Arc;
 use story::lore::Lorebook;
 use story::{NodeId, Picture, Story};
 
-/// An export format.
+/// A file format for exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportFormat {
     Text,
     Markdown,
     Html,
     Epub,
-    /// OpenAI `messages`, one conversation per line.
+    /// Conversations in OpenAI's `messages` format, one conversation per line.
     Messages,
-    /// Preference pairs: the chosen version and a rejected one.
+    /// Preference pairs: each consists of the chosen version of a passage and a rejected version.
     Pairs,
     Kobold,
     Tavern,
-    /// A character card: PNG, JSON or .charx, depending on the file name.
+    /// A character card. The file name decides whether it is a PNG, JSON or .charx file.
     Card,
-    /// SillyTavern's World Info.
+    /// A lorebook in SillyTavern's World Info format.
     WorldInfo,
-    /// `lorebook_v3`.
+    /// A lorebook in the `lorebook_v3` format.
     Lorebook,
 }
 
-/// All formats: names, file extension and description.
+/// All formats, each with its names, its file extension and its description.
 pub const FORMATS: &[(ExportFormat, &[&str], &str, &str)] = &[
     (ExportFormat::Text, &["txt", "text"], "txt", "plain text"),
     (
@@ -108,17 +108,18 @@ pub const FORMATS: &[(ExportFormat, &[&str], &str, &str)] = &[
     ),
 ];
 
-/// The first name of every format.
+/// The preferred name of every format.
 pub fn names() -> Vec<&'static str> {
     FORMATS.iter().map(|(_, names, ..)| names[0]).collect()
 }
 
-/// The current story, with each turn of a chat on separate lines.
+/// The text of the current story. In a chat, each turn is on separate lines.
 pub fn bare_text(story: &Story) -> String {
     pages::text_of(&story.path())
 }
 
-/// A clause about the parts of a story that a format cannot store; empty if there are none.
+/// A clause that tells which parts of the story the format cannot store; empty if it can store
+/// everything.
 pub fn left_out(story: &Story, format: ExportFormat) -> String {
     let branches = match format {
         ExportFormat::Kobold => kobold::left_out(story),
@@ -132,29 +133,29 @@ pub fn left_out(story: &Story, format: ExportFormat) -> String {
     }
 }
 
-/// Metadata of a story.
+/// The data for an export that does not come from the story itself.
 #[derive(Clone, Debug, Default)]
 pub struct ExportMeta {
     pub title: String,
-    /// RFC 3339, UTC.
+    /// The current time in UTC, in RFC 3339 format.
     pub now: String,
-    /// The program's name and version.
+    /// The name and version of the program.
     pub build: String,
-    /// The system message of the session.
+    /// The session's system message.
     pub system: String,
-    /// A BCP 47 language tag; empty if unknown.
+    /// The story's language, as a BCP 47 language tag; empty if unknown.
     pub language: String,
-    /// The session's folder, which contains pictures and a card's original file.
+    /// The session's folder, which contains the pictures and the original file of an imported card.
     pub folder: Option<PathBuf>,
-    /// The picture files of a private session, which are only in memory.
+    /// The picture files of a private session, which are stored only in memory.
     pub held: BTreeMap<NodeId, Arc<[u8]>>,
-    /// The name of a folder next to the exported file, for the pictures that it refers to; None if
-    /// the export goes to the standard output.
+    /// The name of the folder next to the exported file that contains the pictures; None if the
+    /// export is written to standard output.
     pub beside: Option<String>,
 }
 
 impl ExportMeta {
-    /// The title, or `other` if the title is blank or missing.
+    /// Returns the title, or `other` if the title is blank or missing.
     pub fn title_or(title: Option<&str>, other: &str) -> String {
         let title = clean_line(title.unwrap_or_default());
         match is_visible(&title) {
@@ -163,7 +164,7 @@ impl ExportMeta {
         }
     }
 
-    /// Returns a picture's file, unless it is missing.
+    /// Returns the file of a picture; None if the file is missing or too large.
     pub fn picture(&self, id: NodeId) -> Option<Arc<[u8]>> {
         if let Some(held) = self.held.get(&id) {
             return Some(held.clone());
@@ -175,16 +176,16 @@ impl ExportMeta {
     }
 }
 
-/// How much of a story to export.
+/// The part of a story that is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportScope {
-    /// The current story.
+    /// Only the current story.
     Path,
-    /// Every branch that is not hidden.
+    /// All branches that are not hidden.
     Tree,
 }
 
-/// Why an export failed: one sentence that says what to do.
+/// The reason why an export failed. The message is one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     #[error("Unknown format {0}; available formats: {formats}", formats = names().join(", "))]
@@ -227,7 +228,7 @@ impl ExportFormat {
         })
     }
 
-    /// The format that a file name implies.
+    /// The format that a file name implies; None if the name implies no format.
     pub fn of_file(path: &Path) -> Option<ExportFormat> {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
         let ends = |ending: &str| name.ends_with(&format!(".{ending}"));
@@ -243,14 +244,15 @@ impl ExportFormat {
         rows.first().map(|(format, ..)| *format)
     }
 
-    /// The file extension.
+    /// The file extension for this format, without a dot.
     pub fn ending(self) -> &'static str {
         let row = FORMATS.iter().find(|(format, ..)| *format == self);
         row.map_or("txt", |(_, _, ending, _)| ending)
     }
 }
 
-/// Builds the file. For cards, `path` decides between PNG, JSON and .charx.
+/// Builds the contents of the exported file. For a card, `path` determines whether the file is a
+/// PNG, JSON or .charx file.
 pub fn encode_export(
     story: &Story,
     format: ExportFormat,
@@ -283,8 +285,8 @@ pub fn encode_export(
     })
 }
 
-/// The name of the folder for the pictures of an export to `path`: `NAME-pictures` if the export
-/// may overwrite files (`over`), otherwise one that does not exist yet.
+/// The name of the folder for the pictures of an export to `path`. If the export may overwrite
+/// files (`over`), the name is `NAME-pictures`. Otherwise it is a name that does not exist yet.
 pub fn pictures_folder_name(path: &Path, over: bool) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -299,7 +301,8 @@ pub fn pictures_folder_name(path: &Path, over: bool) -> String {
     }
 }
 
-/// Writes the files next to an export: the pictures that a Markdown file refers to.
+/// Writes the picture files that an exported Markdown file refers to. For other formats, writes
+/// nothing.
 pub fn write_picture_files(
     story: &Story,
     format: ExportFormat,
@@ -324,7 +327,7 @@ pub fn write_picture_files(
     Ok(())
 }
 
-/// All lorebooks of the session, merged into one.
+/// Merges all lorebooks of the session into one lorebook.
 fn shelf(story: &Story) -> Result<Lorebook, ExportError> {
     let books: Vec<&Lorebook> = story.frame().books().map(|(book, _)| book).collect();
     let (first, others) = books.split_first().ok_or(ExportError::NoLore)?;
@@ -342,7 +345,7 @@ fn shelf(story: &Story) -> Result<Lorebook, ExportError> {
     Ok(whole)
 }
 
-/// Formats JSON as a readable file that ends with a line break.
+/// Formats a JSON value over several lines, with a line break at the end.
 fn line(value: &serde_json::Value) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');

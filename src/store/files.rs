@@ -1,10 +1,10 @@
-//! Writes files for other programs, each completely or not at all.
+//! Writes files for other programs. Each file is written completely or not at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Why a file was not written.
+/// The reason why a file was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error(
@@ -17,12 +17,14 @@ pub enum FileError {
     Io { path: PathBuf, source: io::Error },
 }
 
-/// The number of links to follow before they count as a loop; the same as Linux's limit.
+/// The maximum number of symbolic links to follow, which is also Linux's limit. A longer chain is
+/// treated as a loop.
 const MAX_LINKS: usize = 40;
 
-/// Writes a file; replaces an existing one only if `over` is set.
+/// Writes a file. Replaces an existing file only if `over` is set.
 ///
-/// A link stays a link, and its target is written. A replaced file keeps its permissions.
+/// If `path` is a symbolic link, the link is kept and its target is written. A replaced file keeps
+/// its permissions.
 pub fn write_file(path: &Path, bytes: &[u8], over: bool) -> Result<(), FileError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::StorageFull => FileError::Full(path.to_path_buf()),
@@ -52,7 +54,7 @@ pub fn write_file(path: &Path, bytes: &[u8], over: bool) -> Result<(), FileError
     })
 }
 
-/// The path at the end of a chain of links; it need not exist.
+/// The path to which a chain of symbolic links leads. The path need not exist.
 fn follow_links(path: &Path) -> io::Result<PathBuf> {
     let mut at = path.to_path_buf();
     for _ in 0..MAX_LINKS {
@@ -64,7 +66,8 @@ fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many links lead to each other"))
 }
 
-/// Writes a new file, with the permissions of the file that it will replace.
+/// Writes a new file that will replace another file. The new file gets the permissions `old` of the
+/// other file.
 fn write_part(part: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -78,8 +81,8 @@ fn write_part(part: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> io::Resu
     file.sync_all()
 }
 
-/// Whether a file has several names (hard links). Such a file is written in place: renaming a new
-/// file to one of the names would leave the old file under the others.
+/// Whether a file has several names (hard links). Such a file must be written in place: if a new
+/// file were renamed to one of the names, the other names would still refer to the old file.
 fn has_other_names(file: &fs::Metadata) -> bool {
     #[cfg(unix)]
     return std::os::unix::fs::MetadataExt::nlink(file) > 1;
@@ -93,7 +96,8 @@ fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Returns the first free path among `NAME.ENDING`, `NAME-2.ENDING`, … in a folder.
+/// Returns the first of the paths `NAME.ENDING`, `NAME-2.ENDING`, … in a folder that does not exist
+/// yet.
 pub fn free_path(folder: &Path, name: &str, ending: &str) -> PathBuf {
     let first = std::iter::once(format!("{name}.{ending}"));
     let others = (2..).map(|n| format!("{name}-{n}.{ending}"));

@@ -1,5 +1,5 @@
-//! Holds open the files beside the journal, so that their contents survive if the session's folder
-//! is deleted and a rescued session still has its pictures.
+//! Holds the files beside the journal open. If the session's folder is deleted, the files' contents
+//! survive, and a rescued session still has its pictures.
 
 use super::place::PICTURES;
 use super::private::{make_private_dir, open_private};
@@ -8,16 +8,16 @@ use std::fs::{self, File};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
-/// The maximum number of files to hold open. A process can usually open 1,024.
+/// The maximum number of files to hold open. Most systems allow a process to have 1,024 files open.
 const MOST: usize = 256;
 
-/// Open files, by their path in the session's folder.
+/// The files that are held open, by their path relative to the session's folder.
 #[derive(Debug, Default)]
 pub(super) struct HeldFiles(BTreeMap<PathBuf, File>);
 
 impl HeldFiles {
-    /// Opens the files that a session's journal refers to; if there are too many pictures, only the
-    /// newest ones.
+    /// Opens the imported cards and the pictures in a session's folder. If there are too many
+    /// pictures, only the newest are opened.
     pub(super) fn of(folder: &Path) -> HeldFiles {
         let mut found = files_in(folder, is_card);
         let mut drawn = files_in(&folder.join(PICTURES), is_picture);
@@ -28,7 +28,7 @@ impl HeldFiles {
         held
     }
 
-    /// Holds a file open, unless there are already too many.
+    /// Opens a file and holds it open, unless too many files are already open.
     pub(super) fn hold(&mut self, folder: &Path, path: &Path) {
         let Ok(inner) = path.strip_prefix(folder) else {
             return;

@@ -68,7 +68,8 @@ impl Fitted {
         after
     }
 
-    /// The text that the passage follows: the prompt, or its last message.
+    /// The text that the new passage follows: the whole prompt if it is plain text, otherwise its
+    /// last message.
     pub(super) fn before(&self) -> &str {
         match &self.prompt {
             Prompt::Text(text) => text,
@@ -81,7 +82,7 @@ pub(super) fn count<S: TextSource>(source: &S, text: &str) -> Result<usize, Fail
     source.count(text).map_err(Into::into)
 }
 
-/// Builds the prompt, leaving room for the new tokens if that is reasonable.
+/// Builds the prompt of a passage. Drops old text if necessary, to leave room for the new tokens.
 pub fn build<S: TextSource>(source: &S, request: &TextRequest) -> Result<Fitted, Failure> {
     let holds = source.context();
     // Text after the passage goes into an instruction: a model's fill-in-the-middle tokens are

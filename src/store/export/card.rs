@@ -1,4 +1,5 @@
-//! Exports the session's character as a card: PNG with both chunks, JSON, or .charx.
+//! Exports the session's character as a card: a PNG file with a V2 and a V3 chunk, a JSON file, or
+//! a .charx file.
 
 use super::{ExportError, ExportMeta, line, pages};
 use crate::store::import::png;
@@ -12,7 +13,7 @@ use story::{NodeId, Story};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
-/// The width and height, in pixels, of the picture for a card that has none.
+/// The size, in pixels, of the blank picture for a card without a picture: width and height.
 const BLANK: (u32, u32) = (400, 600);
 
 pub fn encode_card(story: &Story, meta: &ExportMeta, path: &Path) -> Result<Vec<u8>, ExportError> {
@@ -28,7 +29,8 @@ pub fn encode_card(story: &Story, meta: &ExportMeta, path: &Path) -> Result<Vec<
     }
 }
 
-/// The version to write: V1 cards become V2, which every program supports.
+/// The version in which a card is written. A V1 card is written as V2, which every program
+/// supports.
 fn own_version(card: &Card) -> Version {
     match card.version {
         Version::V3 => Version::V3,
@@ -55,7 +57,8 @@ fn picture(story: &Story, card: &Card, kept: Option<Vec<u8>>) -> Result<Vec<u8>,
     written.map_err(|error| ExportError::Card(error.to_string()))
 }
 
-/// The card's original archive with the current card in it, or a new archive.
+/// Returns the card's original archive with the current card in place of the old one. If there is
+/// no original archive, returns a new archive.
 fn charx(card: &Value, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     let wrong = |error: zip::result::ZipError| ExportError::Card(error.to_string());
     let mut out = ZipWriter::new(Cursor::new(Vec::new()));
@@ -78,7 +81,8 @@ fn charx(card: &Value, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     Ok(out.finish().map_err(wrong)?.into_inner())
 }
 
-/// A card for a session that has none, made from the memory and the versions of the first passage.
+/// Makes a card for a session that has none. The card contains the memory and the versions of the
+/// first passage.
 fn own(story: &Story, meta: &ExportMeta) -> Card {
     let first = story.path().first().map(|passage| passage.id);
     let mut roots: Vec<NodeId> = first.into_iter().collect();

@@ -1,11 +1,13 @@
-//! Splits a story into chapters at its headings: Markdown's, and "Chapter 3" in many languages.
+//! Splits a story into chapters at its headings. A heading is a Markdown heading, or a line such as
+//! "Chapter 3" in one of many languages.
 
 use super::pages::{ExportPassage, Span};
 use base::search::same;
 use base::untrusted::is_visible;
 use story::sentence::excerpt;
 
-/// Splits the story into chapters at its heading lines.
+/// Splits the story into chapters at its headings. Each chapter consists of its heading, if it has
+/// one, and its pieces.
 pub(super) fn split(pieces: &[ExportPassage]) -> Vec<(Option<String>, Vec<ExportPassage>)> {
     let mut chapters: Vec<(Option<String>, Vec<ExportPassage>)> = vec![(None, Vec::new())];
     let mut fresh = true;
@@ -59,7 +61,8 @@ fn last(chapters: &mut [(Option<String>, Vec<ExportPassage>)], piece: ExportPass
     }
 }
 
-/// Parses a heading: `# Title`, as in Markdown, or a word for "chapter" with a number.
+/// Parses a heading, which is a Markdown heading (`# Title`) or a word for "chapter" with a number.
+/// Returns None for any other line.
 fn heading(line: &str) -> Option<String> {
     let line = line.trim();
     let marks = line.len() - line.trim_start_matches('#').len();
@@ -77,7 +80,7 @@ const WORDS: &str = "chapter chapitre kapitel capítulo capitolo capítol capito
     глава розділ раздзел поглавље κεφάλαιο գլուխ თავი פרק الفصل فصل باب अध्याय অধ্যায় ਅਧਿਆਇ અધ્યાય \
     அத்தியாயம் అధ్యాయం ಅಧ್ಯಾಯ അദ്ധ്യായം บทที่ ตอนที่ ບົດທີ ជំពូក အခန်း ምዕራፍ бөлүм тарау";
 
-/// Whether a line is `Chapter 3`, with or without a title.
+/// Whether a line is a heading like `Chapter 3`. A title may follow the number.
 fn counted(line: &str) -> bool {
     let mut words = line.split_whitespace();
     let (Some(first), Some(number)) = (words.next(), words.next()) else {
@@ -89,7 +92,7 @@ fn counted(line: &str) -> bool {
     counts && !number.is_empty() && WORDS.split_whitespace().any(|word| same(word, first))
 }
 
-/// Whether a line is `第三章` or `제3장`, with or without a title.
+/// Whether a line is a heading like `第三章` or `제3장`. A title may follow.
 fn counted_together(line: &str) -> bool {
     const UNITS: &str = "章回節节話话卷幕部장화부";
     let Some(rest) = line.strip_prefix(['第', '제']) else {

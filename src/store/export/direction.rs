@@ -1,4 +1,5 @@
-//! The direction of a text, left to right or right to left, from its characters or its language.
+//! Determines the direction of a text, left to right or right to left, from its characters or its
+//! language.
 
 use super::ExportError;
 use super::pages::ExportPassage;
@@ -15,7 +16,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The name in HTML.
+    /// The value of the HTML attribute `dir`.
     pub fn name(self) -> &'static str {
         match self {
             Direction::LeftToRight => "ltr",
@@ -23,7 +24,7 @@ impl Direction {
         }
     }
 
-    /// The direction of a character, if it has one (a strong character in Unicode).
+    /// The direction of a character; None unless Unicode classifies it as strongly directional.
     fn of_char(c: char) -> Option<Direction> {
         match CodePointMapData::<BidiClass>::new().get(c) {
             BidiClass::LeftToRight => Some(Direction::LeftToRight),
@@ -32,12 +33,12 @@ impl Direction {
         }
     }
 
-    /// The direction of a paragraph: that of its first strong character.
+    /// The direction of a paragraph, which is the direction of its first strong character.
     pub fn of_text(text: &str) -> Option<Direction> {
         text.chars().find_map(Direction::of_char)
     }
 
-    /// The direction of the script that a language is written in, if known.
+    /// The direction of the script in which a language is written; None if unknown.
     pub fn of_language(tag: &str) -> Option<Direction> {
         let tag = LanguageTag::parse(tag).ok()?;
         let script = tag.script().map(|script| format!("-{script}"));
@@ -62,7 +63,7 @@ impl Direction {
         }
     }
 
-    /// The direction of most letters in a story.
+    /// The direction of the majority of letters in a story.
     fn of_most(pieces: &[ExportPassage]) -> Direction {
         let texts = pieces.iter().flat_map(|piece| &piece.spans);
         let letters = texts.flat_map(|span| span.text.chars().filter_map(Direction::of_char));
@@ -79,13 +80,14 @@ impl Direction {
         }
     }
 
-    /// The direction of a book in this language; without a language, that of its text.
+    /// The direction of a book in the given language. If the direction of the language is unknown,
+    /// the text decides.
     pub fn of_book(language: &str, pieces: &[ExportPassage]) -> Direction {
         Direction::of_language(language).unwrap_or_else(|| Direction::of_most(pieces))
     }
 
-    /// The `dir` attribute of an element with this text; empty if the text has the direction of the
-    /// book (`self`), or none.
+    /// The `dir` attribute for an element that contains `text`. It is empty if the text has the
+    /// same direction as the book (`self`), or no direction.
     pub fn attribute(self, text: &str) -> String {
         match Direction::of_text(text) {
             Some(own) if own != self => format!(" dir=\"{}\"", own.name()),
@@ -93,8 +95,8 @@ impl Direction {
         }
     }
 
-    /// The `dir` attribute of the whole book; empty for left to right, which reading programs
-    /// assume.
+    /// The `dir` attribute for the whole book. It is empty for left to right, which reading
+    /// programs assume by default.
     pub fn of_root(self) -> &'static str {
         match self {
             Direction::LeftToRight => "",
@@ -103,7 +105,7 @@ impl Direction {
     }
 }
 
-/// The canonical form of a BCP 47 language tag.
+/// Converts a BCP 47 language tag to its canonical form. Returns an error if the tag is invalid.
 pub fn language_tag(tag: &str) -> Result<String, ExportError> {
     let tag = tag.trim();
     let parsed = LanguageTag::parse_and_normalize(tag).ok();

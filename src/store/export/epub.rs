@@ -1,7 +1,9 @@
-//! Exports the story as an e-book: EPUB 3.3, with a table of contents and accessibility metadata.
+//! Exports the story as an e-book in the format EPUB 3.3, with a table of contents and
+//! accessibility metadata.
 //!
-//! Uses only the zip library: an e-book is an archive of a few files, and the EPUB libraries write
-//! no accessibility metadata. `tests/it/interop.rs` checks the result with epubcheck.
+//! The only library used is zip. An e-book is an archive of a few files, and the existing EPUB
+//! libraries write no accessibility metadata. `tests/it/interop.rs` checks the result with
+//! epubcheck.
 
 use super::chapters::split;
 use super::direction::Direction;
@@ -62,7 +64,7 @@ pub fn book(story: &Story, extent: ExportScope, meta: &ExportMeta) -> Result<Vec
     archive.map_err(|error| ExportError::Card(error.to_string()))
 }
 
-/// A picture's id and file.
+/// A picture, as its id and the bytes of its file.
 type Image = (NodeId, Arc<[u8]>);
 
 fn archive(
@@ -104,7 +106,7 @@ fn archive(
     Ok(out.finish()?.into_inner())
 }
 
-/// Accessibility metadata of a book with pictures.
+/// The accessibility metadata that is added to a book with pictures.
 const VISUAL: &str = r#"    <meta property="schema:accessMode">visual</meta>
     <meta property="schema:accessibilityFeature">alternativeText</meta>
 "#;
@@ -210,7 +212,8 @@ fn page(title: &str, body: &str, meta: &ExportMeta, direction: Direction) -> Str
     )
 }
 
-/// The language tag; `und` (undetermined) if unknown, which is better than a wrong one.
+/// The language tag for the book. If the language is unknown, the tag is `und` (undetermined),
+/// since a wrong tag would be worse.
 fn language(meta: &ExportMeta) -> String {
     match meta.language.as_str() {
         "" => "und".to_string(),
@@ -218,7 +221,8 @@ fn language(meta: &ExportMeta) -> String {
     }
 }
 
-/// The book's identifier: a UUID version 8 (RFC 9562) from the SHA-256 of its text.
+/// The book's identifier: a UUID version 8 (RFC 9562), computed from the SHA-256 of the title and
+/// the text.
 fn identifier(chapters: &[Chapter], meta: &ExportMeta) -> String {
     let mut hash = Sha256::new();
     hash.update(meta.title.as_bytes());
@@ -239,7 +243,7 @@ fn identifier(chapters: &[Chapter], meta: &ExportMeta) -> String {
     )
 }
 
-/// The time of modification, to the second, in the form that EPUB requires.
+/// The time of modification, truncated to seconds, in the form that EPUB requires.
 fn modified(now: &str) -> String {
     match now.get(..19) {
         Some(to_the_second) => format!("{to_the_second}Z"),

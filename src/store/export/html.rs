@@ -1,6 +1,7 @@
-//! Exports the story as one self-contained web page, and as the paragraphs of an e-book.
+//! Exports the story as a self-contained web page, and renders the paragraphs of an e-book.
 //!
-//! The page is valid XML too. All text is escaped, so a model's output is never markup.
+//! The page is also valid XML. All text is escaped, so the model's output is never interpreted as
+//! markup.
 
 use super::direction::Direction;
 use super::pages::{self, ExportPassage};
@@ -11,7 +12,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use story::{NodeId, Story};
 
-/// The style sheet: unobtrusive on paper and on screen, with a tint for each author's text.
+/// The style sheet for screen and print. Text has a tint if a person wrote or edited it.
 pub const STYLE: &str = "\
 body { font-family: Georgia, serif; line-height: 1.5; max-width: 38em; margin: 2em auto; padding: 0 1em; }
 p { margin: 0 0 0.8em; }
@@ -64,13 +65,13 @@ pub fn page(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
     )
 }
 
-/// A heading of the highest level.
+/// Renders a title as a first-level heading (`h1`).
 pub fn heading(title: &str, direction: Direction) -> String {
     format!("<h1{}>{}</h1>", direction.attribute(title), escaped(title))
 }
 
-/// Renders pieces as paragraphs, with each author's text in a span. A paragraph whose direction
-/// differs from the book's gets an attribute.
+/// Renders pieces as paragraphs. The text of each author is in a separate span. A paragraph gets a
+/// `dir` attribute if its direction differs from the book's direction.
 pub fn paragraphs(
     pieces: &[ExportPassage],
     names: &SpeakerNames,
@@ -101,7 +102,8 @@ pub fn paragraphs(
     paper.done
 }
 
-/// Renders a picture from its source, or its description if the file is missing.
+/// Renders a picture. `source` is the value of the `src` attribute; if it is None, the file is
+/// missing, and the picture's description is rendered.
 pub fn figure(story: &Story, id: NodeId, source: Option<String>, direction: Direction) -> String {
     let Some(picture) = story.picture(id) else {
         return String::new();
@@ -120,13 +122,13 @@ pub fn figure(story: &Story, id: NodeId, source: Option<String>, direction: Dire
 #[derive(Default)]
 struct HtmlWriter {
     done: String,
-    /// The current paragraph.
+    /// The HTML of the current paragraph so far.
     line: String,
-    /// The number of pending line breaks.
+    /// The number of line breaks that have not been written yet.
     breaks: usize,
     /// The direction of the book.
     direction: Direction,
-    /// The direction of the paragraph, once a word has decided it.
+    /// The direction of the current paragraph; None until a word with a direction has been added.
     decided: Option<Direction>,
 }
 
@@ -174,7 +176,7 @@ impl HtmlWriter {
     }
 }
 
-/// Escapes text for XML and drops characters that XML does not allow.
+/// Escapes text for XML. Replaces control characters and noncharacters with U+FFFD.
 pub fn escaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -191,7 +193,8 @@ pub fn escaped(text: &str) -> String {
     plain
 }
 
-/// Whether this is a noncharacter, which Unicode never assigns; XML forbids two of them.
+/// Whether `c` is a noncharacter, a code point that Unicode never assigns to a character. XML
+/// forbids two of the noncharacters.
 fn is_noncharacter(c: char) -> bool {
     let number = u32::from(c);
     number & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&number)

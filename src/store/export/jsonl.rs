@@ -1,11 +1,13 @@
-//! Exports the story as training data: OpenAI's `messages`, and preference pairs.
+//! Exports the story as training data: conversations in OpenAI's `messages` format, or preference
+//! pairs.
 
 use super::pages::{self, ExportPassage};
 use super::{ExportError, ExportMeta, ExportScope};
 use serde_json::{Value, json};
 use story::{Author, Node, NodeId, Passage, Place, Story};
 
-/// One conversation for the current story, or one per branch for the whole tree.
+/// Exports conversations, one per line: a single one for the current story, or one for each branch
+/// of the whole tree.
 pub fn messages(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
     let ends: Vec<Option<NodeId>> = match extent {
         ExportScope::Path => vec![story.head()],
@@ -29,8 +31,9 @@ pub fn messages(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String
     lines.collect()
 }
 
-/// For each passage by the model that has other versions: the text before it, the version that the
-/// writer continued from, and each rejected version.
+/// Exports preference pairs, one per line. Each pair belongs to a passage of the current story that
+/// the model wrote, and consists of the text before the passage, the version in the current story,
+/// and one rejected version.
 pub fn pairs(story: &Story, meta: &ExportMeta) -> Result<String, ExportError> {
     let path = story.path();
     let mut lines = String::new();
@@ -58,7 +61,8 @@ pub fn pairs(story: &Story, meta: &ExportMeta) -> Result<String, ExportError> {
     }
 }
 
-/// The model's other versions of a passage, including hidden ones, which were rejected too.
+/// The texts of the model's other versions of a passage. Hidden versions are included, since they
+/// were rejected too.
 fn rejected(story: &Story, first: &Node, chosen: &str) -> Vec<String> {
     let place: Place = first.place();
     let others = story.passages_at(place).filter_map(|id| story.node(id));
@@ -73,7 +77,8 @@ fn rejected(story: &Story, first: &Node, chosen: &str) -> Vec<String> {
     texts
 }
 
-/// Converts a path to messages: the model's text is the assistant's, all other text the user's.
+/// Converts a path to messages. Text by the model has the role of the assistant, and all other text
+/// has the role of the user.
 fn conversation(story: &Story, path: &[Passage], meta: &ExportMeta) -> Vec<Value> {
     let frame = story.frame();
     let voice = frame.voice.as_ref().map_or("", |voice| &voice.text);

@@ -1,5 +1,4 @@
-//! Exports a KoboldAI Lite story: the current story, its other branches, memory, author's note and
-//! lore.
+//! Exports a KoboldAI Lite story with its branches, memory, author's note and lore.
 
 use super::Lorebook;
 use super::pages;
@@ -11,10 +10,11 @@ use std::collections::BTreeSet;
 use story::context::stand_apart;
 use story::{Author, NodeId, Passage, Story};
 
-/// The maximum number of branches, since each is stored as a whole story.
+/// The maximum number of branches to export besides the current story. The file contains the whole
+/// story for each branch.
 pub const MOST: usize = 64;
 
-/// Builds the file's JSON.
+/// Builds the JSON of the exported file.
 pub fn story_json(story: &Story) -> Value {
     let frame = story.frame();
     let chunks = chunks(&story.path());
@@ -46,12 +46,12 @@ pub fn story_json(story: &Story) -> Value {
     file
 }
 
-/// The number of branches that the file leaves out.
+/// The number of branches that are not exported, because there are too many.
 pub fn left_out(story: &Story) -> usize {
     ends(story).len().saturating_sub(MOST + 1)
 }
 
-/// The last passages of the branches to export.
+/// The ids of the last passages of the branches to export.
 fn ends(story: &Story) -> BTreeSet<NodeId> {
     let mut ends: BTreeSet<NodeId> = pages::leaves(story).into_iter().collect();
     ends.extend(story.marks().values().filter(|id| !story.is_hidden(**id)));
@@ -59,8 +59,9 @@ fn ends(story: &Story) -> BTreeSet<NodeId> {
     ends
 }
 
-/// All branches, or the newest if there are too many: each as a whole story, but with null in place
-/// of the current one. Empty if there is no other branch.
+/// The branches to export; only the newest if there are too many. Each branch is exported as a
+/// whole story, except for the current story, which is represented by null. Empty if the current
+/// story is the only branch.
 fn branches(story: &Story) -> Vec<Value> {
     let (ends, head) = (ends(story), story.head());
     if ends.len() < 2 {
@@ -81,8 +82,8 @@ fn branches(story: &Story) -> Vec<Value> {
     kept.into_iter().map(branch).collect()
 }
 
-/// The texts of a path, split as Kobold expects. An unchanged imported passage is written as it was
-/// in its file.
+/// Splits the text of a path into chunks, as KoboldAI expects. An imported passage that has not
+/// been changed is exported exactly as in the imported file.
 fn chunks(path: &[Passage]) -> Vec<String> {
     let marks = Marks::of(path);
     let mut chunks: Vec<String> = Vec::new();
@@ -108,12 +109,12 @@ fn chunks(path: &[Passage]) -> Vec<String> {
     chunks
 }
 
-/// How an imported story marks its turns.
+/// The way in which an imported story shows whose turn a passage is.
 enum Marks {
     None,
     Instruct,
-    /// By the speakers' names, in a chat. These are the names that the user and the model used
-    /// last.
+    /// Each turn begins with the speaker's name, as in a chat. The fields are the most recent names
+    /// of the user and the model.
     Names {
         user: String,
         model: String,
@@ -141,7 +142,8 @@ impl Marks {
         }
     }
 
-    /// The text of a passage that is not from an imported file, with the marks that its turn needs.
+    /// Returns the text of a passage that was not imported, with the marks that show whose turn it
+    /// is.
     fn around(
         &self,
         before: Option<&Passage>,
@@ -169,7 +171,7 @@ impl Marks {
     }
 }
 
-/// Exports the world info only.
+/// Exports only the lore, in KoboldAI's world info format.
 pub fn worldinfo(books: &[&Lorebook]) -> Value {
     Value::Array(
         books

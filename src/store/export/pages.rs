@@ -1,32 +1,33 @@
-//! Splits a story into pieces for export, with their authors, separators and branches.
+//! Splits a story into pieces for export, and determines the pieces' authors, separators and
+//! branches.
 
 use super::ExportScope;
 use base::untrusted::clean_line;
 use story::context::stand_apart;
 use story::{Author, NodeId, Passage, Story};
 
-/// One passage as a reader sees it, including the edits inside it.
+/// A piece of an export: one passage as a reader sees it, including the edits inside it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExportPassage {
-    /// The first part of the passage in the tree.
+    /// The id of the passage's first part in the story tree.
     pub first: NodeId,
-    /// The last part of the passage in the tree.
+    /// The id of the passage's last part in the story tree.
     pub last: NodeId,
     pub author: Author,
     /// Whether the passage is a turn of a chat.
     pub turn: bool,
-    /// The speaker's name, in an imported chat.
+    /// The name of the speaker, if the passage is from an imported chat.
     pub speaker: Option<String>,
-    /// Whether the passage and the one before it are separate messages of a chat.
+    /// Whether this passage and the previous passage are separate messages of a chat.
     pub apart: bool,
-    /// Whether the passage is a single part, unchanged since it was written.
+    /// Whether the passage has only one part, which has not been changed since it was written.
     pub whole: bool,
-    /// The separator between the previous piece and this one.
+    /// The separator between this piece and the previous piece.
     pub gap: &'static str,
     pub spans: Vec<Span>,
-    /// How many passages the path has up to the end of this piece.
+    /// The number of passages on the path from the start to the end of this piece.
     pub until: usize,
-    /// The pictures after the passage.
+    /// The ids of the pictures that follow the passage.
     pub pictures: Vec<NodeId>,
 }
 
@@ -42,7 +43,7 @@ pub enum SpanAuthor {
     Prompt,
     Writer,
     Model,
-    /// A person's text inside a passage by the model.
+    /// Text that a person wrote inside a passage by the model.
     Edited,
 }
 
@@ -74,14 +75,14 @@ impl ExportPassage {
     }
 }
 
-/// The pieces of a path that contain text.
+/// Returns the pieces of a path that contain text.
 pub fn pieces(path: &[Passage]) -> Vec<ExportPassage> {
     let mut pieces = pieces_with_empty(path);
     pieces.retain(|piece| !piece.spans.is_empty());
     pieces
 }
 
-/// The text of a path, with separators between the messages of a chat.
+/// Returns the text of a path, with separators between the messages of a chat.
 pub fn text_of(path: &[Passage]) -> String {
     let pieces = pieces(path).into_iter();
     pieces
@@ -89,8 +90,8 @@ pub fn text_of(path: &[Passage]) -> String {
         .collect()
 }
 
-/// The pieces of a path that contain text or pictures. Pictures before any text belong to an empty
-/// first piece.
+/// Returns the pieces of a path that contain text or pictures. If pictures precede all text, an
+/// empty piece that holds these pictures is first.
 pub fn with_pictures(story: &Story, path: &[Passage]) -> Vec<ExportPassage> {
     let mut pieces = pieces_with_empty(path);
     let pictures = story.pictures_on(path);
@@ -106,7 +107,7 @@ pub fn with_pictures(story: &Story, path: &[Passage]) -> Vec<ExportPassage> {
     pieces
 }
 
-/// The pieces of a path, including empty ones.
+/// Returns the pieces of a path, including pieces without text.
 pub fn pieces_with_empty(path: &[Passage]) -> Vec<ExportPassage> {
     let mut pieces: Vec<ExportPassage> = Vec::new();
     let mut before: Option<&Passage> = None;
@@ -151,8 +152,8 @@ pub fn pieces_with_empty(path: &[Passage]) -> Vec<ExportPassage> {
     pieces
 }
 
-/// The separator between two passages: a blank line before a new message of a chat, otherwise
-/// nothing.
+/// The separator between two passages: a blank line if `passage` begins a new message of a chat,
+/// and nothing otherwise.
 fn gap(before: &Passage, passage: &Passage) -> &'static str {
     match stand_apart(before, passage) && !before.text.ends_with('\n') {
         true => "\n\n",
@@ -160,7 +161,7 @@ fn gap(before: &Passage, passage: &Passage) -> &'static str {
     }
 }
 
-/// The number of characters by each author who wrote any.
+/// Counts the characters by each author. Authors without any text are left out.
 pub fn author_shares(pieces: &[ExportPassage]) -> Vec<(SpanAuthor, usize)> {
     let all = [
         SpanAuthor::Prompt,
@@ -177,7 +178,8 @@ pub fn author_shares(pieces: &[ExportPassage]) -> Vec<(SpanAuthor, usize)> {
     shares.filter(|(_, count)| *count > 0).collect()
 }
 
-/// The text of a version of a passage, from `first` to `last`.
+/// The text of one version of a passage. `first` and `last` are the ids of the version's first and
+/// last part.
 pub fn version_text(story: &Story, first: NodeId, last: NodeId) -> String {
     let path = story.path_to(Some(last));
     let base = story.first_part(first);
@@ -189,7 +191,7 @@ pub fn version_text(story: &Story, first: NodeId, last: NodeId) -> String {
     own.iter().map(|passage| passage.text).collect()
 }
 
-/// The last passage of each branch, except hidden ones.
+/// The ids of the last passages of all branches that are not hidden.
 pub fn leaves(story: &Story) -> Vec<NodeId> {
     let ends = |id: NodeId| {
         let open = story.node(id).is_some_and(|node| !node.aside) && !story.is_hidden(id);
@@ -202,15 +204,17 @@ pub fn leaves(story: &Story) -> Vec<NodeId> {
     (0..story.next_id()).filter(|id| ends(*id)).collect()
 }
 
-/// A branch: the point where it forks, and its own pieces.
+/// A branch, with the pieces that differ from the current story and from earlier branches.
 pub struct Branch {
-    /// The passage after which or inside which it starts; None for an alternative beginning.
+    /// The passage after which or inside which the branch starts; None for an alternative beginning
+    /// of the story.
     pub after: Option<NodeId>,
     pub name: Option<String>,
     pub pieces: Vec<ExportPassage>,
 }
 
-/// All branches other than the current one, each with only the text that is not in earlier ones.
+/// Returns all branches except the current story. Text that is also in the current story or in an
+/// earlier branch is left out.
 pub fn branches(story: &Story) -> Vec<Branch> {
     let on_path = story.path();
     let mut told: std::collections::HashSet<NodeId> = on_path.iter().map(|p| p.id).collect();
@@ -234,7 +238,7 @@ pub fn branches(story: &Story) -> Vec<Branch> {
     branches
 }
 
-/// The pieces of a path from passage `from` on, with pictures.
+/// Returns the pieces of a path with their pictures, starting at the passage with index `from`.
 fn branch_of(story: &Story, path: &[Passage], from: usize) -> Vec<ExportPassage> {
     let mut pieces = pieces_with_empty(&path[from..]);
     for (after, id) in story.pictures_on(path) {
@@ -248,7 +252,7 @@ fn branch_of(story: &Story, path: &[Passage], from: usize) -> Vec<ExportPassage>
     pieces
 }
 
-/// All pictures in an export with this scope.
+/// The ids of all pictures in an export of the given extent.
 pub fn pictures(story: &Story, extent: ExportScope) -> Vec<NodeId> {
     let mut pieces = with_pictures(story, &story.path());
     if extent == ExportScope::Tree {

@@ -1,4 +1,5 @@
-//! Exports a SillyTavern chat: a header, then one message per line, with its versions as swipes.
+//! Exports a SillyTavern chat. The first line is a header, and each other line is a message, whose
+//! versions are stored as swipes.
 
 use super::ExportMeta;
 use super::pages::{self, ExportPassage};
@@ -7,7 +8,7 @@ use crate::store::import::tavern::{ASIDE, FORMAT, NO_HEADER};
 use serde_json::{Map, Value, json};
 use story::{Author, Node, NodeId, Story};
 
-/// Builds the file.
+/// Builds the contents of the exported file.
 pub fn chat_lines(story: &Story, meta: &ExportMeta) -> String {
     let kept = story.frame().kept.get(FORMAT);
     let names = SpeakerNames::of(story, meta);

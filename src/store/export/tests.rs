@@ -1,4 +1,4 @@
-//! Tests that exports match the story and that text is never markup.
+//! Tests that exports contain the story and that its text is never interpreted as markup.
 
 use super::*;
 use crate::store::files::free_path;
@@ -39,7 +39,7 @@ fn written(story: &Story, format: ExportFormat, extent: ExportScope) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A story with two branches after "The lamp", one of which was edited.
+/// A story with two branches after "The lamp". One of the branches was edited.
 fn story() -> Story {
     let mut story = Story::default();
     let first = add(&mut story, None, Author::User, "The lamp");
@@ -160,7 +160,7 @@ fn nothing_is_written_over_unless_asked() {
     assert!(write_file(&folder.path().join("no/x"), b"", false).is_err());
 }
 
-/// The files of an e-book, by name.
+/// Exports a story as an e-book, and returns the files in the e-book by name.
 fn book(story: &Story, meta: &ExportMeta) -> BTreeMap<String, String> {
     let bytes = encode_export(
         story,

@@ -46,7 +46,7 @@ pub fn markdown(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String
     format!("{}\n\n---\n\n*{by}*\n", text.trim_end())
 }
 
-/// The speakers' names in a chat.
+/// The names of the two speakers in a chat.
 pub struct SpeakerNames {
     pub user: String,
     pub model: String,
@@ -76,7 +76,8 @@ impl SpeakerNames {
         }
     }
 
-    /// The name before a piece: the one in its source file, or its author's.
+    /// The speaker's name to show before a piece: the name from the imported file, or else the name
+    /// of the piece's author. None if the piece is not a turn of a chat.
     pub fn speaker<'a>(&'a self, piece: &'a ExportPassage) -> Option<&'a str> {
         let name = match piece.author {
             Author::Model => &self.model,
@@ -87,7 +88,7 @@ impl SpeakerNames {
     }
 }
 
-/// Joins pieces into text, with each picture in its own paragraph.
+/// Joins pieces into one text. Each picture becomes a separate paragraph.
 fn flow(
     pieces: &[ExportPassage],
     names: &SpeakerNames,
@@ -121,13 +122,14 @@ fn flow(
     text
 }
 
-/// A picture's title on one line.
+/// The title of a picture, on one line.
 fn shown(story: &Story, id: NodeId) -> String {
     let picture = story.picture(id);
     clean_line(&picture.map(|it| it.provenance.title()).unwrap_or_default())
 }
 
-/// Replaces brackets, so that the text can be placed inside Markdown brackets.
+/// Escapes brackets and other special characters, so that the text can be placed inside Markdown
+/// brackets.
 fn bracketless(text: &str) -> String {
     let open = |c: char| "[]*_`\\<".contains(c);
     let bits = text
@@ -136,7 +138,8 @@ fn bracketless(text: &str) -> String {
     bits.collect()
 }
 
-/// A branch's title: its mark, or the point where it forks.
+/// The title of a branch, which consists of the branch's mark, if it has one, and the place where
+/// the branch starts.
 pub fn title(story: &Story, branch: &pages::Branch) -> String {
     let after = branch.after.and_then(|id| story.node(id));
     let place = after.map_or("another beginning".to_string(), |node| {
@@ -148,7 +151,7 @@ pub fn title(story: &Story, branch: &pages::Branch) -> String {
     }
 }
 
-/// The authors' shares of the text, as a sentence.
+/// A sentence that tells what percentage of the text each author wrote.
 pub fn authors(pieces: &[ExportPassage]) -> String {
     let shares = pages::author_shares(pieces);
     let all: usize = shares.iter().map(|(_, count)| count).sum();
@@ -166,7 +169,8 @@ pub fn authors(pieces: &[ExportPassage]) -> String {
     format!("Written with illumine: {}", parts.join(", "))
 }
 
-/// Escapes text that Markdown would parse as an HTML tag; other Markdown is the writer's own.
+/// Escapes text that Markdown would parse as an HTML tag. All other Markdown is kept, since the
+/// writer may have intended it.
 fn escaped(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text.chars().peekable();
