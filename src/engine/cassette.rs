@@ -26,8 +26,8 @@ pub enum Use {
     Record(Arc<Tape>),
     Play {
         cassette: Arc<Cassette>,
-        /// Whether each event is sent as long after the request as in the recording; if false, all
-        /// events are sent immediately.
+        /// Whether the recorded delays of the events are reproduced; if false, all events are sent
+        /// immediately.
         real_time: bool,
     },
     Verify {

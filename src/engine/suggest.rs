@@ -1,4 +1,4 @@
-//! Requests text from the model that does not become a passage.
+//! Requests text that is not a passage, such as a suggestion for the writer's line.
 
 use super::backend::{Answer, Backend, Listener};
 use base::progress::{Cancelled, Observer};

@@ -23,7 +23,8 @@ use story::message::{
 };
 use story::{Event, ModelInfo, NodeId, Status};
 
-/// How many requests are sent to a server, and how long and how often they are tried.
+/// The limits for the requests to one server: how many may be in flight, how often each is retried,
+/// and how long each may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Pacing {
     /// The maximum number of requests in flight; None to adapt the number to the server.

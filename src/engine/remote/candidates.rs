@@ -134,7 +134,8 @@ fn write_together(
     });
 }
 
-/// Starts a thread that reads the shared stream, and returns the receiving end of each candidate.
+/// Starts a thread that reads the shared stream. Returns the part of the stream that each candidate
+/// receives.
 fn shares<'scope>(
     scope: &'scope Scope<'scope, '_>,
     begun: Begun,

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Creates the replicas of a connected server. All replicas share the connections of `client`.
+/// A source of replicas of a connected server. All replicas share the connections of `client`.
 pub(super) struct Source {
     pattern: Parts,
     client: Client,

@@ -118,7 +118,8 @@ impl Remote {
             && (said.answer.is_empty() || writing.text(&said.answer, tokens))
     }
 
-    /// Returns how a stream ended. A stream that ended without a reason was cut off.
+    /// Returns how a stream ended. A stream that gave no reason for its end counts as cut off,
+    /// unless the answer came in one piece.
     fn end(&self, finish: Option<Finish>, events: usize) -> Result<End, RemoteError> {
         match finish {
             None if events == 0 => Err(self.client.error(Kind::Empty)),

@@ -141,9 +141,9 @@ fn prose<S: TextSource>(
     })
 }
 
-/// Drops the oldest part of the story if the context is too long. The dropped length is a multiple
-/// of an eighth of the context. The place at which the story starts stays the same as long as the
-/// rest fits, so that a cache of the prompt stays valid.
+/// Drops the oldest part of the story if the context is too long, in steps of about an eighth of
+/// the context. The place at which the story starts stays the same as long as the rest fits, so
+/// that a cache of the prompt stays valid.
 fn fit_prose<S: TextSource>(
     source: &S,
     context: Context,
@@ -208,8 +208,9 @@ fn fit_prose<S: TextSource>(
     ))
 }
 
-/// Finds the end of the first word after the first `bytes` bytes of the story. Returns the passage
-/// and the byte offset in the passage; None if the story is shorter.
+/// Finds the first white space after about `bytes` bytes of the story, as a place at which the
+/// shortened story can start. Returns the passage and the byte offset in the passage; None if the
+/// story is shorter.
 fn place(context: &Context, bytes: usize) -> Option<(NodeId, usize)> {
     let Context::Prose { parts, .. } = context else {
         return None;

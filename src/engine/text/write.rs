@@ -276,7 +276,7 @@ impl<'a, S: TextSource> Run<'a, S> {
         self.errors <= MOST_ERRORS && self.source.adapts(&refusal, self.listener)
     }
 
-    /// Tells the listener about the prompt, unless this has been done before.
+    /// Tells the listener about the prompt, unless the listener has been told already.
     fn announce(&mut self) {
         let whole = (0, self.fitted.tokens, 0);
         if !std::mem::replace(&mut self.is_announced, true) {

@@ -116,8 +116,8 @@ impl Writing<'_, '_> {
         }
     }
 
-    /// Sets the number of tokens that this request has added so far. A source that cannot count
-    /// tokens piece by piece calls this.
+    /// Sets the number of tokens that this request has added so far. Called by a source that cannot
+    /// count tokens piece by piece.
     pub fn added(&mut self, tokens: usize) {
         self.passage.counted(self.before.1 + tokens);
     }
@@ -127,7 +127,7 @@ impl Writing<'_, '_> {
         self.passage.text().len() == self.before.0
     }
 
-    /// Tells the listener about the prompt, unless this has been done before.
+    /// Tells the listener about the prompt, unless the listener has been told already.
     pub(super) fn announce(&mut self) {
         if !std::mem::replace(self.is_announced, true) {
             self.tell_progress((0, self.fitted.tokens, 0));

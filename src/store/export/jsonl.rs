@@ -78,7 +78,7 @@ fn rejected(story: &Story, first: &Node, chosen: &str) -> Vec<String> {
 }
 
 /// Converts a path to messages. Text by the model has the role of the assistant, and all other text
-/// has the role of the user.
+/// of the story has the role of the user.
 fn conversation(story: &Story, path: &[Passage], meta: &ExportMeta) -> Vec<Value> {
     let frame = story.frame();
     let voice = frame.voice.as_ref().map_or("", |voice| &voice.text);
