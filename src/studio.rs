@@ -74,7 +74,7 @@ pub struct Setup {
     pub home: Option<PathBuf>,
     /// The image model's styles, for completion.
     pub styles: Vec<String>,
-    /// The names of the catalogue's models and of backends, for completion.
+    /// The names of backends and of the models in the catalogue, for completion.
     pub models: Vec<String>,
     /// The model servers on this machine, for completion; None if the network must not be used.
     pub servers: Option<NearbyServers>,
@@ -241,8 +241,8 @@ impl Studio {
         self.send(Request::Load { model }, purpose, work);
     }
 
-    /// The requested name of the model that is being loaded or, if none is being loaded, of the
-    /// loaded model.
+    /// The name under which the newest model was requested, whether the model is loaded or still
+    /// loading.
     fn requested_model(&self) -> Option<&str> {
         let coming = self.pending.requested_model();
         coming.or(self.loaded_model.as_deref())

@@ -1,8 +1,8 @@
-//! The full-screen front end: the story, an input line, a status line.
+//! The full-screen front end, which shows the story, an input line and a status line.
 //!
-//! The loop handles waiting events, draws when something changed and sleeps otherwise. The studio
-//! stores the story, which only commands change. [`App`] is the state, `view` draws it; only
-//! `terminal` and `inbox` do I/O.
+//! The main loop handles waiting events, draws the screen if something changed, and sleeps
+//! otherwise. The studio stores the story, and only commands change the story. [`App`] is the state
+//! of the front end, and `view` draws it. Only `terminal` and `inbox` do I/O.
 
 mod app;
 mod areas;

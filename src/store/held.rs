@@ -62,17 +62,17 @@ fn copy(file: &mut File, to: &Path) -> io::Result<()> {
     new.sync_all()
 }
 
-/// Whether `name`, the name of a file in a session's folder, is that of an imported character card.
+/// Whether a file in a session's folder is an imported character card, judged by its name.
 pub(super) fn is_card(name: &str) -> bool {
     name.starts_with("card")
 }
 
-/// Whether `name`, the name of a file in the folder of pictures, is that of a finished picture.
+/// Whether a file in the folder of pictures is a finished picture, judged by its name.
 pub(super) fn is_picture(name: &str) -> bool {
     name.ends_with(".png")
 }
 
-/// The paths of the files in a folder, limited to file names for which `wanted` returns true.
+/// Lists the files in a folder. A file is listed if `wanted` returns true for its name.
 pub(super) fn files_in(folder: &Path, wanted: fn(&str) -> bool) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries

@@ -115,7 +115,7 @@ fn came_as(book: &Lorebook, form: LoreFormat) -> bool {
     own.is_some_and(|own| is_same_form(own, form))
 }
 
-/// Whether two formats have the same field names. V2 and V3 cards, for example, do.
+/// Whether two formats have the same field names, like the formats of V2 and V3 cards.
 fn is_same_form(own: &str, form: LoreFormat) -> bool {
     let card = |name: &str| {
         [LoreFormat::V2, LoreFormat::V3]

@@ -46,8 +46,8 @@ fn is_plain(grapheme: &str) -> bool {
     first.is_some_and(|c| c.is_alphanumeric() || " .-_".contains(c))
 }
 
-/// Whether Windows reserves this name for a device. A reserved name may not have an extension
-/// either.
+/// Whether Windows reserves this name for a device. For example, both `con` and `con.txt` are
+/// reserved.
 fn is_reserved(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end();
     let stem = stem.to_ascii_lowercase();

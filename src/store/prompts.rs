@@ -156,8 +156,7 @@ impl Prompts {
         Ok(Some(text))
     }
 
-    /// The names of all voices. The value of each name says whether the file is in the writer's own
-    /// folder.
+    /// All voices by name. The value is true if the voice's file is in the writer's own folder.
     fn files(&self) -> BTreeMap<String, bool> {
         let shipped = SHIPPED.iter().map(|(name, _)| (name.to_string(), false));
         let mut files: BTreeMap<String, bool> = shipped.collect();
@@ -188,7 +187,7 @@ fn is_markdown(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "md")
 }
 
-/// Whether a voice's name is valid. No valid name leads out of the folder of voices.
+/// Whether a voice's name contains only characters that are safe in the name of a file.
 fn plain(name: &str) -> bool {
     let first = name.chars().next().is_some_and(char::is_alphanumeric);
     first

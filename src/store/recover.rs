@@ -11,7 +11,7 @@ pub struct Recovered {
     pub story: Story,
     /// The last settings in the journal; None if the journal contains no settings.
     pub settings: Option<Settings>,
-    /// The length in bytes up to the end of the last complete record.
+    /// The length in bytes of the journal up to the end of the last complete record.
     pub len: usize,
     /// The length in bytes of the incomplete record that a crash left at the end of the journal; 0
     /// if there is none.
@@ -97,7 +97,8 @@ pub(super) enum LineError {
     NewerVersion(u32),
 }
 
-/// Parses a line: first its version and kind, then the record of that kind.
+/// Parses a line of a journal. The version and the kind are parsed first, then the record of that
+/// kind.
 pub(super) fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
     #[derive(Deserialize)]
     struct Line<'a> {

@@ -1,4 +1,4 @@
-//! Independent cases without a session: builds the request of each case and runs them all.
+//! Builds the requests for independent cases, which need no session, and runs the cases.
 
 pub use crate::engine::fan_out::run as run_cases;
 

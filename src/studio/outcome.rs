@@ -38,7 +38,7 @@ pub enum Notice {
         text: String,
         tokens: usize,
     },
-    /// The model has finished thinking about a passage and starts to write it.
+    /// The model has finished thinking about a passage and starts to write the passage.
     Thought(NodeId),
     /// The engine made progress; see [`super::Studio::work`].
     Progress,

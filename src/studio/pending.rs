@@ -1,7 +1,7 @@
 //! The requests that the engine has not answered yet, each with the session that sent it.
 //!
-//! The engine answers requests in order. An answer to a request from a session that is no longer
-//! open changes only the loaded model, which belongs to no session.
+//! The engine answers requests in order. If the session that sent a request is no longer open, the
+//! answer can change only the loaded model, which belongs to no session.
 
 use super::Work;
 use super::session::SessionId;
@@ -12,8 +12,8 @@ use story::{NodeId, Place, RequestId};
 #[derive(Default)]
 pub(super) struct Pending {
     requests: Vec<InFlight>,
-    /// The last prompt that was prefetched or is being prefetched; None if another request has been
-    /// sent since then.
+    /// The prompt of the last prefetch, which may still be in progress; None after any other
+    /// request.
     pub(super) read_ahead: Option<TextRequest>,
 }
 
@@ -61,8 +61,8 @@ pub(super) enum Suggestion {
 pub(super) struct Illustration {
     /// The passage that the pictures illustrate.
     pub(super) parent: Option<NodeId>,
-    /// The existing picture that gets the requested pictures as new versions; None if the requested
-    /// pictures are not versions of an existing picture.
+    /// The existing picture of which new versions are requested; None if the request is for new
+    /// pictures.
     pub(super) beside: Option<NodeId>,
 }
 

@@ -98,7 +98,8 @@ impl Studio {
         }
     }
 
-    /// Restores the KV cache that was saved with this session, if the right model is loaded.
+    /// Restores the KV cache that was saved with this session, if the loaded model is the one that
+    /// computed the cache.
     pub(super) fn warm_up(&mut self) {
         let about = self.about.as_ref().map(|about| about.sha256.as_str());
         let fits = |warm: &mut WarmCache| Some(warm.model_sha256.as_str()) == about;

@@ -30,8 +30,8 @@ impl Studio {
         self.start(Place::after(Some(parent)), StepKind::Write, healing())
     }
 
-    /// Continues a prompt for another program. The new text has exactly the set length, and its
-    /// seed is the session's seed itself.
+    /// Continues a prompt for another program. The new text has exactly the set length, and the
+    /// session's seed is used unchanged.
     pub(super) fn complete(&mut self, completion: Completion) -> Result<Outcome, Refusal> {
         let Completion {
             prompt,

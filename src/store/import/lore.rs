@@ -175,8 +175,8 @@ fn read_entries(
     (skipped, left_out)
 }
 
-/// Returns the fields of `file` that `written`, the exported fields, lacks or has with a different
-/// value.
+/// Returns the fields of `file` that an export would omit or change. `written` contains the
+/// exported fields.
 fn unwritten_fields(file: &Map<String, Value>, written: &Map<String, Value>) -> Map<String, Value> {
     let kept = file
         .iter()
