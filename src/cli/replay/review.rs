@@ -156,11 +156,7 @@ fn show(golden: &Pending, out: &mut dyn Write, colour: bool) -> std::io::Result<
 }
 
 /// Shows the old picture on the left and the new picture on the right.
-fn show_pictures(
-    picture: &NewPicture,
-    why: &str,
-    out: &mut dyn Write,
-) -> std::io::Result<()> {
+fn show_pictures(picture: &NewPicture, why: &str, out: &mut dyn Write) -> std::io::Result<()> {
     let file = clean_line(&picture.path.to_string_lossy());
     let old = std::fs::read(&picture.path).ok();
     let what = match &old {
@@ -260,11 +256,7 @@ fn ask(
 }
 
 /// Lets the user edit the new text, and writes the result as the golden.
-fn edited(
-    pending: &Pending,
-    editor: Option<&Editor>,
-    decided: &mut Decided,
-) -> Result<(), String> {
+fn edited(pending: &Pending, editor: Option<&Editor>, decided: &mut Decided) -> Result<(), String> {
     let New::Text { golden, actual, .. } = &pending.new else {
         return Err("A picture cannot be edited; accept or reject it".to_string());
     };
@@ -349,10 +341,16 @@ mod tests {
         let mut out = Vec::new();
         let mut answers = "e\na\nr\ns\n".as_bytes();
         let decided = review(&pending, &mut answers, &mut out, None, false).unwrap();
-        assert_eq!((decided.accepted, decided.rejected, decided.skipped), (1, 1, 1));
+        assert_eq!(
+            (decided.accepted, decided.rejected, decided.skipped),
+            (1, 1, 1)
+        );
         assert_eq!(fs::read(&file).unwrap(), b"one");
         let out = String::from_utf8(out).unwrap();
-        assert!(out.contains("A picture cannot be edited; accept or reject it"), "{out}");
+        assert!(
+            out.contains("A picture cannot be edited; accept or reject it"),
+            "{out}"
+        );
         assert!(out.contains("There is no goldens/fox.png yet."), "{out}");
     }
 }

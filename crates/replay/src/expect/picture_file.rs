@@ -67,9 +67,9 @@ impl PictureFile {
     /// the hash of the file.
     pub(super) fn distance(&self, bytes: &[u8]) -> Result<f64, String> {
         let path = clean_key(&self.path.to_string_lossy());
-        let hash = self.hash.ok_or_else(|| {
-            format!("There is no {path} yet; --update-golden writes it.")
-        })?;
+        let hash = self
+            .hash
+            .ok_or_else(|| format!("There is no {path} yet; --update-golden writes it."))?;
         let hash_of_drawn = picture::perceptual_hash(&picture::decode(bytes)?);
         Ok(f64::from(picture::distance(hash_of_drawn, hash)))
     }
