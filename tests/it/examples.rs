@@ -22,6 +22,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("npm install ", "installs packages"),
     ("npx promptfoo ", "needs promptfoo"),
     ("python", "needs PyTorch, or the results of another program"),
+    ("bash gpu.sh ", "needs a GPU and PyTorch"),
     ("fuzz/run ", "needs cargo-fuzz"),
     ("vllm-router ", "needs vLLM"),
     ("http://", "needs a model server"),
