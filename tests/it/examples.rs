@@ -121,7 +121,7 @@ fn run(home: &Home, program: &Path, args: &[&str], input: &str) -> Output {
     run.input(input).run()
 }
 
-/// The reason why a command is not run.
+/// Returns the part of [`NOT_RUN`] that a command contains.
 fn not_run(command: &str) -> Option<&'static str> {
     // A comment may name anything.
     let command = command.split(" # ").next().unwrap_or_default();
