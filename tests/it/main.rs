@@ -21,6 +21,8 @@ mod draw_command;
 mod each;
 mod encoder;
 mod engine;
+#[cfg(feature = "train")]
+mod examples;
 mod faults;
 #[cfg(feature = "train")]
 mod gallery;

@@ -257,7 +257,7 @@ fn what_a_model_cannot_measure_is_an_error() {
 }
 
 #[test]
-fn the_first_script_and_the_examples_pass() {
+fn the_first_script_passes() {
     let home = Home::new();
     home.illumine(&["replay", "new"]).run().expect(0);
     let taken = replay(&home, &["new"]).expect(2);
@@ -266,29 +266,5 @@ fn the_first_script_and_the_examples_pass() {
         "{}",
         taken.stderr
     );
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut examples = vec!["first.illum".to_string()];
-    for file in ["README.md", "docs/replay.md"] {
-        let text = fs::read_to_string(root.join(file)).unwrap();
-        let example = text
-            .split("```")
-            .find(|part| part.trim_start().starts_with("illumine-replay 1\n"));
-        let name = file.replace(['/', '.'], "-") + ".illum";
-        home.file(&name, example.unwrap().trim_start());
-        examples.push(name);
-    }
-    for entry in fs::read_dir(root.join("tests/replay")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "illum") {
-            examples.push(path.to_str().unwrap().to_string());
-        }
-    }
-    for example in &examples {
-        let output = replay(&home, &[example]);
-        assert!(
-            output.status.code() == Some(0),
-            "{example}: {}",
-            output.text()
-        );
-    }
+    replay(&home, &["first.illum"]).expect(0);
 }

@@ -9,12 +9,14 @@ mod check;
 pub mod kinds;
 mod observed;
 pub(crate) mod parse;
+mod picture_file;
 mod quantity;
 mod schema;
 
 pub use bound::Bound;
 pub use check::Finding;
 pub use observed::Observed;
+pub use picture_file::{NewPicture, PictureFile};
 
 use crate::measure::language::Language;
 use crate::measure::rouge::Rouge;
@@ -105,6 +107,14 @@ impl Check {
         )
     }
 
+    /// Returns the name of the picture file that the check needs and that is missing.
+    pub(crate) fn missing_picture(&self) -> Option<&str> {
+        match self {
+            Check::Number(Quantity::PictureHash(file), _) if file.is_missing() => Some(file.name()),
+            _ => None,
+        }
+    }
+
     /// Whether the check needs the text encoder.
     pub fn uses_encoder(&self) -> bool {
         matches!(
@@ -137,9 +147,9 @@ pub enum Quantity {
     TokensPerSecond,
     /// The number of pictures that the last line drew.
     Pictures,
-    /// The distance between the perceptual hash of the last picture and this hash.
-    PictureHash(u64),
-    /// The similarity between this text and the concepts of the last picture.
+    /// The distance between the perceptual hashes of the last picture and of this file.
+    PictureHash(PictureFile),
+    /// The similarity of the last picture's concepts to this text.
     PictureShows(String),
     /// The highest similarity between the checked text and any of these texts.
     Similar(Vec<String>),

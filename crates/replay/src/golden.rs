@@ -82,16 +82,28 @@ impl Goldens {
         }
     }
 
-    /// Writes a golden. The text is written to a temporary file first, which is renamed once it is
-    /// complete.
+    /// Writes a golden.
     pub fn write(&self, name: &str, text: &str) -> Result<(), String> {
-        let path = self.path(name);
-        let failed = |error: std::io::Error| format!("Cannot write {}: {error}", path.display());
-        fs::create_dir_all(&self.folder).map_err(failed)?;
-        let new = path.with_extension("txt.new");
-        fs::write(&new, format!("{text}\n")).map_err(failed)?;
-        fs::rename(&new, &path).map_err(failed)
+        write_whole(&self.path(name), format!("{text}\n").as_bytes())
     }
+
+    /// Whether missing and different goldens are written.
+    pub(crate) fn update(&self) -> bool {
+        self.update
+    }
+}
+
+/// Writes a golden file. The bytes are written to a temporary file first, which is renamed once it
+/// is complete.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("Cannot write {}: {error}", path.display());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    fs::write(&new, bytes).map_err(failed)?;
+    fs::rename(&new, path).map_err(failed)
 }
 
 #[cfg(test)]

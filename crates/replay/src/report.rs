@@ -17,7 +17,7 @@ pub use score::Checked;
 pub use tap::{tap_bail, tap_case, tap_plan};
 pub use text::{case_text, counts_text, summary_text};
 
-use crate::expect::Bound;
+use crate::expect::{Bound, NewPicture};
 use crate::measure::variety::wilson_interval;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -191,9 +191,13 @@ pub struct Failure {
     /// marked: `[-expected-]{+actual+}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
-    /// The name of the golden, if the failure is that a golden differs or is missing.
+    /// The name of the golden that differs or is missing, or of the picture file that is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub golden: Option<String>,
+    /// The picture that was drawn, if the picture file with which it was compared is missing or
+    /// differs.
+    #[serde(skip)]
+    pub picture: Option<NewPicture>,
 }
 
 impl Failure {

@@ -25,7 +25,7 @@ pub struct Replay {
     /// Write goldens that are missing or differ, instead of failing
     #[arg(long)]
     pub update_golden: bool,
-    /// Show each golden that differs, and ask whether to replace it with the new text
+    /// Show each golden that differs, and ask whether the new text or picture takes its place
     #[arg(long, conflicts_with_all = ["update_golden", "json"])]
     pub review: bool,
     /// Run the cases twice, and compare the texts and the number of expectations that pass. A and B

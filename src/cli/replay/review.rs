@@ -1,14 +1,15 @@
-//! Implements `--review`, which shows each golden that differs and asks whether to replace it with
-//! the new text.
+//! `--review`: shows each golden that differs, and asks whether the new text or picture takes its
+//! place.
 
 use super::super::environment;
-use super::super::{Exit, Failed};
+use super::super::{Exit, Failed, inline};
 use super::plan::Plan;
 use super::usage;
 use base::untrusted::{clean, clean_line};
 use illumine::editor::Editor;
+use replay::expect::NewPicture;
 use replay::golden::Goldens;
-use replay::report::CaseReport;
+use replay::report::{CaseReport, Failure};
 use std::io::{BufRead, IsTerminal, Write, stdin, stdout};
 use std::path::PathBuf;
 use story::diff::{DiffSpan, diff_words};
@@ -19,11 +20,22 @@ use story::sentence::count_noun;
 pub(super) struct Pending {
     /// The path of the script.
     script: PathBuf,
-    golden: String,
-    /// The name of the case, and the place of the expectation in the script.
+    /// The case, and the line of the expectation.
     title: String,
-    expected: Option<String>,
-    actual: String,
+    /// Why the expectation failed, in one sentence.
+    why: String,
+    new: New,
+}
+
+/// What may take the place of a golden.
+#[derive(Clone, Debug)]
+enum New {
+    Text {
+        golden: String,
+        expected: Option<String>,
+        actual: String,
+    },
+    Picture(NewPicture),
 }
 
 /// The numbers of goldens that were accepted, edited, rejected and skipped.
@@ -35,7 +47,19 @@ pub(super) struct Decided {
     skipped: usize,
 }
 
-/// Returns an error if nobody can answer the questions of a review.
+impl Pending {
+    /// Writes the new text or picture as the golden.
+    fn accept(&self) -> Result<(), String> {
+        match &self.new {
+            New::Text { golden, actual, .. } => {
+                Goldens::of(&self.script, true).write(golden, actual)
+            }
+            New::Picture(picture) => picture.write(),
+        }
+    }
+}
+
+/// Refuses a review where nobody can answer.
 pub(super) fn check() -> Result<(), Failed> {
     if environment::variable("CI").is_some() {
         let why = "Goldens are not reviewed where the variable CI is set; review them on your own machine and commit them";
@@ -51,21 +75,30 @@ pub(super) fn check() -> Result<(), Failed> {
 /// Returns the goldens of a case that differ or are missing.
 pub(super) fn pending(plan: &Plan, index: usize, report: &CaseReport) -> Vec<Pending> {
     let (script, case) = plan.cases[index];
-    let failures = report.failures.iter();
-    let golden = failures.filter_map(|failure| Some((failure, failure.golden.clone()?)));
-    let pending = golden.filter_map(|(failure, golden)| {
+    let pending = report.failures.iter().filter_map(|failure| {
         Some(Pending {
             script: script.path.clone(),
-            golden,
             title: format!("{}  {}", clean_line(&case.name), failure.at),
-            expected: failure.expected.clone(),
-            actual: failure.actual.clone()?,
+            why: failure.why.clone(),
+            new: new(failure)?,
         })
     });
     pending.collect()
 }
 
-/// Reviews the goldens in the terminal. Returns how many goldens were accepted.
+/// Returns what may take the place of the golden that this failure is about, if it is about one.
+fn new(failure: &Failure) -> Option<New> {
+    if let Some(picture) = &failure.picture {
+        return Some(New::Picture(picture.clone()));
+    }
+    Some(New::Text {
+        golden: failure.golden.clone()?,
+        expected: failure.expected.clone(),
+        actual: failure.actual.clone()?,
+    })
+}
+
+/// Reviews the goldens in the terminal. Returns how many of the failures are settled.
 pub(super) fn run(pending: &[Pending]) -> Result<usize, Failed> {
     let editor = environment::editor();
     let (mut answers, mut out) = (stdin().lock(), stdout());
@@ -112,10 +145,45 @@ fn review(
     Ok(decided)
 }
 
-/// Shows the golden and the new text merged into one text, with the words that differ marked.
+/// Shows a golden and what may take its place.
 fn show(golden: &Pending, out: &mut dyn Write, colour: bool) -> std::io::Result<()> {
-    let actual = clean(&golden.actual);
-    let text = match &golden.expected {
+    match &golden.new {
+        New::Text {
+            expected, actual, ..
+        } => show_texts(expected.as_deref(), actual, out, colour),
+        New::Picture(picture) => show_pictures(picture, &golden.why, out),
+    }
+}
+
+/// Shows the old picture on the left and the new picture on the right.
+fn show_pictures(picture: &NewPicture, why: &str, out: &mut dyn Write) -> std::io::Result<()> {
+    let file = clean_line(&picture.path.to_string_lossy());
+    let old = std::fs::read(&picture.path).ok();
+    let what = match &old {
+        Some(_) => format!("Left: {file}. Right: the new picture."),
+        None => "This is the new picture.".to_string(),
+    };
+    writeln!(out, "  {}", clean_line(why))?;
+    if !inline::can() {
+        let why = "The terminal shows no pictures here; --report FILE.html shows the new picture";
+        return writeln!(out, "  {why}.\n");
+    }
+    writeln!(out, "  {what}\n")?;
+    out.flush()?;
+    let pictures = old.iter().map(Vec::as_slice).chain([&*picture.bytes]);
+    inline::show(&pictures.collect::<Vec<_>>());
+    writeln!(out)
+}
+
+/// Shows both texts as one, with the words that differ marked.
+fn show_texts(
+    expected: Option<&str>,
+    actual: &str,
+    out: &mut dyn Write,
+    colour: bool,
+) -> std::io::Result<()> {
+    let actual = clean(actual);
+    let text = match expected {
         Some(expected) => marked(&diff_words(&clean(expected), &actual), colour),
         None => format!("There is no golden yet; this is the new text:\n{actual}"),
     };
@@ -151,9 +219,12 @@ fn ask(
     editor: Option<&Editor>,
     decided: &mut Decided,
 ) -> std::io::Result<bool> {
-    let goldens = Goldens::of(&golden.script, true);
+    let keys = match &golden.new {
+        New::Text { .. } => "a accept, r reject, e edit, s skip, q quit: ",
+        New::Picture(_) => "a accept, r reject, s skip, q quit: ",
+    };
     loop {
-        write!(out, "a accept, r reject, e edit, s skip, q quit: ")?;
+        write!(out, "{keys}")?;
         out.flush()?;
         let mut answer = String::new();
         if answers.read_line(&mut answer)? == 0 {
@@ -161,11 +232,8 @@ fn ask(
             return Ok(false);
         }
         let written = match answer.trim().to_lowercase().as_str() {
-            "a" | "accept" => {
-                let written = goldens.write(&golden.golden, &golden.actual);
-                written.map(|()| decided.accepted += 1)
-            }
-            "e" | "edit" => edited(golden, &goldens, editor, decided),
+            "a" | "accept" => golden.accept().map(|()| decided.accepted += 1),
+            "e" | "edit" => edited(golden, editor, decided),
             "r" | "reject" => {
                 decided.rejected += 1;
                 return Ok(true);
@@ -187,18 +255,16 @@ fn ask(
     }
 }
 
-/// Lets the user edit the new text, and saves the edited text as the golden.
-fn edited(
-    golden: &Pending,
-    goldens: &Goldens,
-    editor: Option<&Editor>,
-    decided: &mut Decided,
-) -> Result<(), String> {
+/// Lets the user edit the new text, and writes the result as the golden.
+fn edited(pending: &Pending, editor: Option<&Editor>, decided: &mut Decided) -> Result<(), String> {
+    let New::Text { golden, actual, .. } = &pending.new else {
+        return Err("A picture cannot be edited; accept or reject it".to_string());
+    };
     let editor = editor.ok_or("No editor is set; set VISUAL or EDITOR, for example EDITOR=nano")?;
-    let text = editor.edit(&golden.actual);
+    let text = editor.edit(actual);
     let text = text.map_err(|error| error.to_string())?;
-    goldens.write(&golden.golden, &text)?;
-    match text == golden.actual {
+    Goldens::of(&pending.script, true).write(golden, &text)?;
+    match text == *actual {
         true => decided.accepted += 1,
         false => decided.edited += 1,
     }
@@ -220,10 +286,13 @@ mod tests {
             goldens.write(name, "The lamp went out.").unwrap();
             Pending {
                 script: script.clone(),
-                golden: name.to_string(),
                 title: format!("case {name}"),
-                expected: Some("The lamp went out.".to_string()),
-                actual: "The bell went \u{1b}[2Jout.".to_string(),
+                why: "The passage differs.".to_string(),
+                new: New::Text {
+                    golden: name.to_string(),
+                    expected: Some("The lamp went out.".to_string()),
+                    actual: "The bell went \u{1b}[2Jout.".to_string(),
+                },
             }
         });
         let editor = Editor {
@@ -252,5 +321,36 @@ mod tests {
         let mut closed = "".as_bytes();
         let ended = review(&pending[..2], &mut closed, &mut Vec::new(), None, true).unwrap();
         assert_eq!(ended.skipped, 2);
+    }
+
+    #[test]
+    fn an_accepted_picture_takes_the_place_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("goldens/fox.png");
+        let picture = |bytes: &[u8]| Pending {
+            script: folder.path().join("night.illum"),
+            title: "case fox".to_string(),
+            why: "There is no goldens/fox.png yet.".to_string(),
+            new: New::Picture(NewPicture {
+                name: "goldens/fox.png".to_string(),
+                path: file.clone(),
+                bytes: bytes.into(),
+            }),
+        };
+        let pending = [picture(b"one"), picture(b"two"), picture(b"three")];
+        let mut out = Vec::new();
+        let mut answers = "e\na\nr\ns\n".as_bytes();
+        let decided = review(&pending, &mut answers, &mut out, None, false).unwrap();
+        assert_eq!(
+            (decided.accepted, decided.rejected, decided.skipped),
+            (1, 1, 1)
+        );
+        assert_eq!(fs::read(&file).unwrap(), b"one");
+        let out = String::from_utf8(out).unwrap();
+        assert!(
+            out.contains("A picture cannot be edited; accept or reject it"),
+            "{out}"
+        );
+        assert!(out.contains("There is no goldens/fox.png yet."), "{out}");
     }
 }

@@ -3,7 +3,7 @@
 use super::arguments::FINISHES;
 use super::observed::Observed;
 use super::quantity::{last_picture, round};
-use super::{Bound, Check, Expectation, Quantity, Target};
+use super::{Bound, Check, Expectation, NewPicture, Quantity, Target};
 use crate::golden::{Comparison, Goldens};
 use crate::measure::{self, json, language, picture};
 use serde_json::Value;
@@ -30,12 +30,15 @@ pub struct Finding {
     /// The expected and the actual text merged into one text, in which the words that differ are
     /// marked.
     pub difference: Option<String>,
+    /// The picture that was drawn, if the picture file with which it was compared is missing or
+    /// differs.
+    pub picture: Option<NewPicture>,
     /// A remark about an expectation that passed, for example that a golden was written.
     pub remark: Option<String>,
 }
 
 impl Finding {
-    fn passed() -> Finding {
+    pub(super) fn passed() -> Finding {
         Finding {
             passed: true,
             score: 1.0,
@@ -43,7 +46,7 @@ impl Finding {
         }
     }
 
-    fn failed(why: impl Into<String>) -> Finding {
+    pub(super) fn failed(why: impl Into<String>) -> Finding {
         Finding {
             why: why.into(),
             ..Finding::default()
@@ -111,6 +114,9 @@ impl Expectation {
             other => return self.check_text(other, name, text, seen),
         };
         match (finding.passed || finding.actual.is_some(), &self.check) {
+            (_, Check::Number(Quantity::PictureHash(file), bound)) => {
+                file.settle(finding, *bound, seen, goldens)
+            }
             (false, Check::Number(quantity, _)) if quantity.is_of_text() => {
                 match quantity.references() {
                     [reference] => finding.between(reference, text.trim()),

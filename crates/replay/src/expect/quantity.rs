@@ -4,7 +4,7 @@ use super::observed::Observed;
 use super::{Bound, Quantity};
 use crate::measure::bleu::bleu;
 use crate::measure::rouge::rouge;
-use crate::measure::{self, picture, promptfoo, variety};
+use crate::measure::{self, promptfoo, variety};
 use story::message::Measurement;
 
 /// The number of words in the n-grams that `overlap-with` compares.
@@ -31,10 +31,7 @@ impl Quantity {
             Quantity::Latency => seen.milliseconds,
             Quantity::TokensPerSecond => seen.tokens_per_second.ok_or_else(none)?,
             Quantity::Pictures => seen.pictures.len() as f64,
-            Quantity::PictureHash(hash) => {
-                let picture = picture::decode(last_picture(seen)?)?;
-                f64::from(picture::distance(picture::perceptual_hash(&picture), *hash))
-            }
+            Quantity::PictureHash(file) => file.distance(last_picture(seen)?)?,
             Quantity::OverlapWith(place) => {
                 variety::overlap(text, &(seen.passage)(place)?, OVERLAP)
             }

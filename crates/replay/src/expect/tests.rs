@@ -294,6 +294,20 @@ fn pictures_have_a_size_and_a_hash() {
     assert!(with("picture-size 24x16").passed && with("pictures == 1").passed);
     assert!(with("picture-hash a.png <= 4").passed);
     assert!(with("picture-size 24x24").why.contains("24x16"));
+    let missing = with("picture-hash new/b.PNG <= 4");
+    assert!(
+        !missing.passed
+            && missing
+                .why
+                .contains("b.PNG yet; --update-golden writes it.")
+    );
+    let new = missing.picture.unwrap();
+    assert_eq!(
+        (new.name.as_str(), &*new.bytes),
+        ("new/b.PNG", &*picture(30))
+    );
+    new.write().unwrap();
+    assert!(with("picture-hash new/b.PNG <= 0").passed);
     let none = check_with("picture-size 1x1", |seen| seen.pictures.clear());
     assert_eq!(none.why, "The last line drew no picture.");
 }

@@ -70,8 +70,9 @@ impl CaseReport {
                 difference: finding.difference,
                 golden: match &expectation.check {
                     Check::Golden(name) => Some(name.clone()),
-                    _ => None,
+                    check => check.missing_picture().map(str::to_string),
                 },
+                picture: finding.picture,
             });
         }
     }

@@ -100,8 +100,8 @@ fn a_slip_is_answered_with_its_place_and_the_nearest_word() {
         ("expect regex /[/", "a.illum:2:14: The pattern is invalid"),
         ("expect golden ../x", "a.illum:2:15: A golden's name"),
         (
-            "expect picture-hash no.png <= 4",
-            "a.illum:2:21: Cannot read no.png",
+            "expect picture-hash ../no.png <= 4",
+            "a.illum:2:21: Cannot read ../no.png",
         ),
         (
             "expect json-schema {\"type\": 3}",
