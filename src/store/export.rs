@@ -118,6 +118,11 @@ pub fn bare_text(story: &Story) -> String {
     pages::text_of(&story.path())
 }
 
+/// The current story as messages, each with its role in an OpenAI chat and its text.
+pub fn messages(story: &Story, system: &str) -> Vec<(&'static str, String)> {
+    jsonl::turns(story, &story.path(), system)
+}
+
 /// A clause about the parts of a story that a format cannot store; empty if there are none.
 pub fn left_out(story: &Story, format: ExportFormat) -> String {
     let branches = match format {

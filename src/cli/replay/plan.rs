@@ -193,7 +193,7 @@ fn chosen<'a>(scripts: &'a [Script], args: &Args) -> Result<Vec<(&'a Script, &'a
 }
 
 /// What the name of a case must fit.
-enum Filter {
+pub(super) enum Filter {
     /// It contains this text, in lower case.
     Text(String),
     /// It matches this pattern.
@@ -202,7 +202,7 @@ enum Filter {
 
 impl Filter {
     /// A filter is a pattern if it stands between slashes.
-    fn parse(filter: &str) -> Result<Filter, Failed> {
+    pub(super) fn parse(filter: &str) -> Result<Filter, Failed> {
         let pattern = filter.strip_prefix('/').and_then(|it| it.strip_suffix('/'));
         let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) else {
             return Ok(Filter::Text(filter.to_lowercase()));
@@ -213,7 +213,7 @@ impl Filter {
         })
     }
 
-    fn fits(&self, name: &str) -> bool {
+    pub(super) fn fits(&self, name: &str) -> bool {
         match self {
             Filter::Text(text) => name.to_lowercase().contains(text),
             Filter::Pattern(regex) => regex.is_match(name).unwrap_or(false),
