@@ -118,7 +118,7 @@ pub fn bare_text(story: &Story) -> String {
     pages::text_of(&story.path())
 }
 
-/// The current story as messages, each with its role in an OpenAI chat and its text.
+/// Returns the current story as messages. Each message has its role in an OpenAI chat and its text.
 pub fn messages(story: &Story, system: &str) -> Vec<(&'static str, String)> {
     jsonl::turns(story, &story.path(), system)
 }

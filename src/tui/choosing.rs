@@ -44,9 +44,9 @@ pub enum Choice {
 
 /// The source of the texts and the store of the choices.
 pub trait Choosing {
-    /// The texts to choose from now, or None if a choice was made for every case.
+    /// Returns the texts of the current case, or None if no case is left.
     fn current(&self) -> Option<Candidates>;
-    /// The number of the current case, counted from 1, and the number of all cases.
+    /// Returns the number of the current case, counted from 1, and the number of all cases.
     fn place(&self) -> (usize, usize);
     /// Stores the choice and continues with the next case. The error says why the choice could not
     /// be stored; the current case then stays.

@@ -1,8 +1,8 @@
 //! Preference data: pairs of texts for the same prompt, with the one that a person chose.
 //!
 //! A pair is a line of JSON in the preference format of TRL, which trainers of DPO read: `prompt`,
-//! `chosen` and `rejected` are strings, or lists of messages for a chat. The other fields say where
-//! the texts come from.
+//! `chosen` and `rejected` are strings, or lists of messages for a chat. The other fields describe the
+//! origin of the texts.
 
 mod file;
 mod scores;
@@ -43,7 +43,7 @@ impl Content {
     }
 }
 
-/// Which text of a pair is better.
+/// The better text of a pair, if there is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Winner {
@@ -64,7 +64,7 @@ pub enum Side {
     B,
 }
 
-/// Where a text comes from.
+/// The origin of a text: one side of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Origin {
@@ -84,7 +84,7 @@ pub struct Pair {
     /// The better text; the text of A if neither text is better.
     pub chosen: Content,
     pub rejected: Content,
-    /// Whether the pair is an example to train on: one text is better, and both texts continue the
+    /// Whether the pair is an example for training: one text is better, and both texts continue the
     /// same prompt.
     #[serde(default = "yes")]
     pub train: bool,
@@ -164,13 +164,13 @@ impl Offer {
         })
     }
 
-    /// The digest of the case and of both texts in any order. A pair with the same digest has
-    /// already been judged.
+    /// Returns the digest of the case and of both texts in any order. A pair with the same digest
+    /// records a choice between the same texts.
     pub fn digest(&self) -> String {
         digest(&self.case, &self.prompt, [&self.texts[0], &self.texts[1]])
     }
 
-    /// The side that is shown on the left if the sides are shuffled with this seed.
+    /// Returns the side that is shown on the left if the sides are shuffled with this seed.
     pub fn left(&self, seed: u64) -> Side {
         let name = base::hash::fnv1a(&format!("{}\n{}", self.case, self.digest()));
         match sampler::rng::derive(seed, name) & 1 {
@@ -179,7 +179,8 @@ impl Offer {
         }
     }
 
-    /// The pair after a choice. The other fields of `pair` remain.
+    /// Returns the pair that records a choice. `pair` contains the fields that describe the choice
+    /// itself, such as its time.
     pub fn pair(&self, winner: Winner, pair: Pair) -> Pair {
         let [a, b] = self.texts.clone();
         let (chosen, rejected) = match winner {
@@ -201,7 +202,8 @@ impl Offer {
         }
     }
 
-    /// The choice that a stored pair with the same digest records, in terms of this offer's sides.
+    /// Returns the winner that a stored pair with the same digest records. The sides A and B are those
+    /// of this offer, which may be the other way round in the pair.
     pub fn winner_of(&self, pair: &Pair) -> Winner {
         match pair.winner {
             Some(Winner::Tie) => Winner::Tie,
@@ -213,7 +215,7 @@ impl Offer {
 }
 
 impl Pair {
-    /// The digest that an offer of the same texts has.
+    /// Returns the digest that an offer of the same texts has.
     pub fn digest(&self) -> String {
         digest(&self.case, &self.prompt, [&self.chosen, &self.rejected])
     }
@@ -227,7 +229,7 @@ fn digest(case: &str, prompt: &Content, texts: [&Content; 2]) -> String {
     sha256(whole.as_bytes())
 }
 
-/// Messages as the text of a pair. In prose, the system message stands before the story.
+/// Converts messages to a text of a pair. In prose, the system message stands before the story.
 fn content(messages: &[Message], chat: bool) -> Content {
     if chat {
         return Content::Chat(messages.to_vec());
@@ -263,7 +265,12 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn offer(a: &str, b: &str) -> Offer {
-        let told = |text| report("prose", &[(Role::User, "The lamp"), (Role::Assistant, text)]);
+        let told = |text| {
+            report(
+                "prose",
+                &[(Role::User, "The lamp"), (Role::Assistant, text)],
+            )
+        };
         Offer::new(["x", "y"], &told(a), &told(b)).unwrap()
     }
 
@@ -279,21 +286,33 @@ pub(crate) mod tests {
         assert_eq!(json["rejected"], " went out.");
         assert_eq!((&json["winner"], &json["left"]), (&"b".into(), &"a".into()));
         let turns = |text| {
-            let said = [(Role::System, "Be kind."), (Role::User, "Hi"), (Role::Assistant, text)];
+            let said = [
+                (Role::System, "Be kind."),
+                (Role::User, "Hi"),
+                (Role::Assistant, text),
+            ];
             report("chat", &said)
         };
         let chat = Offer::new(["x", "y"], &turns("Hello"), &turns("Ho")).unwrap();
         let json = serde_json::to_value(chat.pair(Winner::BothBad, Pair::default())).unwrap();
         assert_eq!(json["prompt"][0]["role"], "system");
         assert_eq!(json["chosen"][0]["content"], "Hello");
-        assert_eq!((&json["train"], &json["winner"]), (&false.into(), &"both-bad".into()));
+        assert_eq!(
+            (&json["train"], &json["winner"]),
+            (&false.into(), &"both-bad".into())
+        );
         let back: Pair = serde_json::from_value(json).unwrap();
         assert_eq!(back.digest(), chat.digest());
     }
 
     #[test]
     fn equal_empty_and_broken_texts_are_not_offered() {
-        let told = |text| report("prose", &[(Role::User, "The lamp"), (Role::Assistant, text)]);
+        let told = |text| {
+            report(
+                "prose",
+                &[(Role::User, "The lamp"), (Role::Assistant, text)],
+            )
+        };
         let offer = |a: &CaseReport, b: &CaseReport| Offer::new(["x", "y"], a, b);
         assert_eq!(offer(&told(" x"), &told(" x")), None);
         assert_eq!(offer(&told(" x"), &told("\n")), None);
@@ -316,7 +335,10 @@ pub(crate) mod tests {
             ..both.clone()
         };
         let pair = both.pair(Winner::A, Pair::default());
-        assert_eq!((swapped.digest(), pair.digest()), (both.digest(), both.digest()));
+        assert_eq!(
+            (swapped.digest(), pair.digest()),
+            (both.digest(), both.digest())
+        );
         assert_eq!(both.winner_of(&pair), Winner::A);
         assert_eq!(swapped.winner_of(&pair), Winner::B);
         let left = |seed| {

@@ -107,7 +107,7 @@ pub enum ReplayCommand {
         /// Files of pairs to read
         #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
-        /// What the rows stand for
+        /// Print a row for each name, model or list of settings
         #[arg(long, value_enum, default_value_t)]
         by: ScoresOf,
         /// Print JSON

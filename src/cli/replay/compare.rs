@@ -55,6 +55,17 @@ impl Run {
         let added = self.cases.add(index, report);
         added.map_err(|error| not_spooled(&error))
     }
+
+    /// Returns the case with this index, or None if it did not run.
+    fn case(&self, index: usize) -> Option<CaseReport> {
+        let (file, case) = self.names.get(index)?.clone();
+        let report = self.cases.read(index)?;
+        Some(CaseReport {
+            file,
+            case,
+            ..report
+        })
+    }
 }
 
 pub(super) fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
@@ -75,9 +86,13 @@ pub(super) fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         (a.as_str(), side::parse(a, args, &loader)?),
         (b.as_str(), side::parse(b, args, &loader)?),
     ];
-    let runs_something = sides.iter().any(|(_, side)| !matches!(side, Side::Report(_)));
+    let runs_something = sides
+        .iter()
+        .any(|(_, side)| !matches!(side, Side::Report(_)));
     if runs_something && args.files.is_empty() {
-        return Err(usage("Name the script to run, or give two reports to --compare"));
+        return Err(usage(
+            "Name the script to run, or give two reports to --compare",
+        ));
     }
     if !runs_something && !args.files.is_empty() {
         return Err(usage(
@@ -87,26 +102,19 @@ pub(super) fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let prepared = sides.map(|(name, side)| run::prepare(name, side, args));
     let [first, second] = prepared;
     let prepared = [first?, second?];
-    let control = runs_something.then(Control::listen);
-    let mut runs = Vec::new();
-    for (prepared, letter) in prepared.into_iter().zip(["A", "B"]) {
-        runs.push(prepared.run(paths, args, control.as_ref(), letter)?);
-        if control.as_ref().is_some_and(Control::interrupted) {
-            complain("Interrupted; nothing was compared");
-            return Ok(Exit::Interrupted);
-        }
+    let control = Control::listen();
+    let [a, b] = prepared;
+    let a = a.run(paths, args, &control, "A")?;
+    let b = b.run(paths, args, &control, "B")?;
+    if control.interrupted() {
+        complain("Interrupted; nothing was compared");
+        return Ok(Exit::Interrupted);
     }
-    let [a, b] = runs.as_slice() else {
-        return Err(usage("--compare takes A and B, for example seed=1 seed=2"));
-    };
-    let exit = report(args, [a, b], &pages)?;
-    if let Some(control) = control {
-        control.end();
-    }
-    let fault = a.fault.or(b.fault);
-    Ok(match exit {
-        Exit::Well => fault.map_or(Exit::Well, |(_, exit)| exit),
-        other => other,
+    let exit = report(args, [&a, &b], &pages);
+    control.end();
+    Ok(match (exit?, a.fault.or(b.fault)) {
+        (Exit::Well, Some((_, fault))) => fault,
+        (exit, _) => exit,
     })
 }
 
@@ -156,7 +164,7 @@ fn compared(
     let mut totals = Totals::default();
     let (mut rows, mut offers) = (Vec::new(), Vec::new());
     for (at_a, at_b) in matching.both {
-        if let (Some(a), Some(b)) = (a.cases.read(at_a), b.cases.read(at_b)) {
+        if let (Some(a), Some(b)) = (a.case(at_a), b.case(at_b)) {
             let row = Compared::new(&a, &b);
             totals.add(&row);
             rows.push(row);
@@ -165,7 +173,9 @@ fn compared(
     }
     let only = |run: &Run, cases: &[usize]| -> Vec<String> {
         let names = cases.iter().filter_map(|at| run.names.get(*at));
-        names.map(|(file, case)| format!("{file}: {case}")).collect()
+        names
+            .map(|(file, case)| format!("{file}: {case}"))
+            .collect()
     };
     let models: BTreeSet<String> = a.models.union(&b.models).cloned().collect();
     let comparison = Comparison {
@@ -178,7 +188,7 @@ fn compared(
     Ok((comparison, rows, offers))
 }
 
-/// The filter that chooses the cases of a report.
+/// Returns the filter that chooses the cases of a report.
 fn filter(args: &Args) -> Result<Filter, Failed> {
     Filter::parse(args.filter.as_deref().unwrap_or_default())
 }

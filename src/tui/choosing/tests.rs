@@ -20,7 +20,9 @@ impl Choosing for Kept {
         };
         (self.chosen.len() < 2).then(|| Candidates {
             case: format!("a.illum: case {}", self.chosen.len()),
-            prompt: (1..9).map(|n| format!("Line {n} of the prompt.\n")).collect(),
+            prompt: (1..9)
+                .map(|n| format!("Line {n} of the prompt.\n"))
+                .collect(),
             left: titled("left", &"The lamp went out. ".repeat(12)),
             right: titled("right", "The lamp \u{1b}[2Jfell."),
         })
@@ -85,14 +87,23 @@ fn keys_choose_take_back_and_end() {
     let back = [KeyCode::Backspace];
     keys(&mut kept, &mut view, &back);
     assert!(screen(&mut view, &kept, 80, 20).contains("No choice of this run"));
-    let codes = [KeyCode::Right, KeyCode::Backspace, KeyCode::Char('t'), KeyCode::Left];
+    let codes = [
+        KeyCode::Right,
+        KeyCode::Backspace,
+        KeyCode::Char('t'),
+        KeyCode::Left,
+    ];
     assert_eq!(keys(&mut kept, &mut view, &codes), None);
     assert_eq!(kept.chosen, [Choice::Tie, Choice::Left]);
     // After the last case, only undoing and ending are left.
     keys(&mut kept, &mut view, &[KeyCode::Right, KeyCode::Char('b')]);
     assert_eq!(kept.chosen.len(), 2);
     assert!(screen(&mut view, &kept, 80, 20).contains("Enter shows the result"));
-    keys(&mut kept, &mut view, &[KeyCode::Char('u'), KeyCode::Char('b')]);
+    keys(
+        &mut kept,
+        &mut view,
+        &[KeyCode::Char('u'), KeyCode::Char('b')],
+    );
     assert_eq!(kept.chosen, [Choice::Tie, Choice::BothBad]);
     let end = keys(&mut kept, &mut view, &[KeyCode::Enter]);
     assert_eq!(end, Some(ExitReason::Quit));
@@ -110,7 +121,10 @@ fn a_choice_that_cannot_be_stored_stays_on_the_screen() {
     };
     keys(&mut kept, &mut view, &[KeyCode::Left]);
     let shown = screen(&mut view, &kept, 80, 24);
-    assert!(shown.contains("The disk is full") && shown.contains("1 of 2"), "{shown}");
+    assert!(
+        shown.contains("The disk is full") && shown.contains("1 of 2"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -120,6 +134,10 @@ fn a_long_text_scrolls_and_the_whole_prompt_can_be_shown() {
     assert!(!screen(&mut view, &kept, 80, 12).contains("Line 1 of"));
     keys(&mut kept, &mut view, &[KeyCode::Char('p')]);
     assert!(screen(&mut view, &kept, 80, 12).contains("Line 1 of"));
-    keys(&mut kept, &mut view, &[KeyCode::PageDown, KeyCode::PageDown]);
+    keys(
+        &mut kept,
+        &mut view,
+        &[KeyCode::PageDown, KeyCode::PageDown],
+    );
     assert!(screen(&mut view, &kept, 80, 12).contains("The lamp fell."));
 }

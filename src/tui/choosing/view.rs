@@ -33,7 +33,7 @@ const KEYS: [&str; 9] = [
 /// The keys after the last case.
 const LAST_KEYS: [&str; 2] = ["Enter shows the result", "Backspace undo"];
 
-/// What the screen shows.
+/// The state of the screen.
 pub(super) struct View {
     colour: bool,
     /// None if a choice was made for every case.
@@ -65,7 +65,7 @@ impl View {
         }
     }
 
-    /// Takes over the current case.
+    /// Updates the state to the current case.
     pub(super) fn show(&mut self, source: &dyn Choosing) {
         let now = source.current();
         if now != self.shown {
@@ -127,7 +127,9 @@ impl View {
             for (text, style) in &row.spans {
                 let style = theme::span_style(*style, self.colour);
                 let width = usize::from(inner.right().saturating_sub(x));
-                x = buffer.set_stringn(x, inner.y + 3 + y as u16, text, width, style).0;
+                x = buffer
+                    .set_stringn(x, inner.y + 3 + y as u16, text, width, style)
+                    .0;
             }
         }
         let top = usize::from(inner.height).saturating_sub(foot);
@@ -151,7 +153,7 @@ impl View {
         }
     }
 
-    /// The keys in as few lines as fit.
+    /// Formats the keys in as few lines as possible.
     fn help(&self, width: usize) -> Vec<String> {
         let keys = match self.is_finished() {
             true => &LAST_KEYS[..],
@@ -173,7 +175,7 @@ impl View {
         lines
     }
 
-    /// The prompt and the texts.
+    /// Lays out the prompt and the texts.
     fn content(&self, width: usize) -> Vec<OverlayRow> {
         let Some(shown) = &self.shown else {
             return Vec::new();
@@ -191,7 +193,7 @@ impl View {
         rows
     }
 
-    /// The end of the prompt or, on request, all of it.
+    /// Lays out the end of the prompt or, if the person asked for it, the whole prompt.
     fn prompt_rows(&self, prompt: &str, width: usize) -> Vec<OverlayRow> {
         let quiet = |text: &str| OverlayRow {
             spans: vec![(text.to_string(), SpanStyle::Quiet)],
@@ -201,7 +203,11 @@ impl View {
         for line in prompt.trim_end().split('\n') {
             let line = line.replace('\t', "    ");
             let wrapped = wrap(&line, width.max(1), 0);
-            rows.extend(wrapped.into_iter().map(|row| quiet(&line[row.start..row.end])));
+            rows.extend(
+                wrapped
+                    .into_iter()
+                    .map(|row| quiet(&line[row.start..row.end])),
+            );
         }
         if !self.whole_prompt && rows.len() > PROMPT {
             rows.drain(..=rows.len() - PROMPT);

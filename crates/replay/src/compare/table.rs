@@ -70,7 +70,11 @@ pub(super) fn total_lines(comparison: &Comparison) -> Vec<String> {
     )];
     for (name, cases) in [("A", &comparison.only_a), ("B", &comparison.only_b)] {
         if let [first, ..] = cases.as_slice() {
-            let more = if cases.len() > 1 { ", for example" } else { ":" };
+            let more = if cases.len() > 1 {
+                ", for example"
+            } else {
+                ":"
+            };
             lines.push(format!(
                 "Only {name} has {}{more} {}.",
                 count_noun(cases.len(), "case"),
@@ -110,7 +114,7 @@ pub(super) fn total_lines(comparison: &Comparison) -> Vec<String> {
     lines
 }
 
-/// A share in percent, with its interval.
+/// Formats a share in percent with its interval.
 pub(crate) fn percent(share: Share) -> String {
     format!(
         "{:.0} %, 95 % interval {:.0} to {:.0} %",

@@ -36,7 +36,9 @@ impl PairFile {
             let name = clean_key(&path.to_string_lossy());
             match error.kind() {
                 ErrorKind::WouldBlock => {
-                    format!("Another process is adding choices to {name}; end it, or choose another file with --pairs")
+                    format!(
+                        "Another process is adding choices to {name}; end it, or choose another file with --pairs"
+                    )
                 }
                 _ => format!("Cannot write {name} ({error}); choose another file with --pairs"),
             }
@@ -72,7 +74,7 @@ impl PairFile {
         &self.earlier
     }
 
-    /// Appends a pair. The pair is on the disk when this returns.
+    /// Appends a pair, and returns when the pair is on the disk.
     pub fn add(&mut self, pair: &Pair) -> Result<(), String> {
         let line = serde_json::to_string(pair).map_err(|error| error.to_string())? + "\n";
         self.write(line.as_bytes())?;
@@ -121,7 +123,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<Pair>, usize), String> {
         match serde_json::from_slice(line) {
             Ok(pair) => pairs.push(pair),
             Err(_) if blank => {}
-            // The end of a line that was being written during a kill.
+            // The program was killed while it wrote this line.
             Err(_) if !line.ends_with(b"\n") && line.starts_with(b"{\"prompt\":") => {
                 return Ok((pairs, sound));
             }
@@ -188,7 +190,10 @@ mod tests {
         let notes = format!("{whole}notes\n");
         fs::write(&path, &notes).unwrap();
         let why = PairFile::open(&path).unwrap_err();
-        assert!(why.contains("a.pairs.jsonl:2: The line is not a pair"), "{why}");
+        assert!(
+            why.contains("a.pairs.jsonl:2: The line is not a pair"),
+            "{why}"
+        );
         assert_eq!(fs::read_to_string(&path).unwrap(), notes);
     }
 }

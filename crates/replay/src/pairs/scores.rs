@@ -156,13 +156,15 @@ impl Table {
         *self.games[b].entry(a).or_default() += 1.0;
     }
 
-    /// The logarithms of the strengths. The logarithm of the virtual opponent's strength is 0.
+    /// Computes the logarithms of the strengths. The virtual opponent's is 0.
     fn scores(&self) -> Vec<f64> {
         let mut scores = vec![0.0; self.points.len()];
         for _ in 0..MOST_ITERATIONS {
             let strength: Vec<f64> = scores.iter().map(|score: &f64| score.exp()).collect();
             let next = self.games.iter().enumerate().map(|(at, games)| {
-                let opponents = games.iter().map(|(other, games)| (strength[*other], *games));
+                let opponents = games
+                    .iter()
+                    .map(|(other, games)| (strength[*other], *games));
                 let opponents = opponents.chain([(1.0, 1.0)]);
                 let weights = opponents.map(|(other, games)| games / (strength[at] + other));
                 (self.points[at] / weights.sum::<f64>()).ln()
@@ -181,7 +183,8 @@ impl Table {
         scores
     }
 
-    /// The standard errors of the scores relative to their mean, from the information matrix.
+    /// Computes the standard errors of the scores relative to their mean, from the information
+    /// matrix.
     fn errors(&self, scores: &[f64]) -> Vec<f64> {
         let count = scores.len();
         let weight = |difference: f64| {
@@ -208,7 +211,7 @@ impl Table {
         (0..count).map(|at| variance(at).max(0.0).sqrt()).collect()
     }
 
-    /// The group of each contestant.
+    /// Returns the group of each contestant.
     fn groups(&self) -> Vec<usize> {
         let mut groups = vec![usize::MAX; self.points.len()];
         let mut count = 0;
@@ -228,13 +231,13 @@ impl Table {
     }
 }
 
-/// The chance of a win at this difference of scores.
+/// Returns the chance of a win at this difference of scores.
 fn chance(difference: f64) -> f64 {
     1.0 / (1.0 + (-difference).exp())
 }
 
-/// One step of Newton's method for the number that is to be added to all scores, so that the
-/// contestants tie with the virtual opponent on average.
+/// Computes the number to add to all scores so that the contestants tie with the virtual opponent on
+/// average, with one step of Newton's method.
 fn shift(scores: &[f64]) -> f64 {
     let chances = scores.iter().map(|score| chance(*score));
     let (too_many, slope) = chances.fold((0.0, 0.0), |(sum, slope), chance| {
@@ -243,7 +246,7 @@ fn shift(scores: &[f64]) -> f64 {
     (too_many / f64::max(slope, 1e-9)).clamp(-1.0, 1.0)
 }
 
-/// The inverse of a symmetric, positive definite matrix, by Gauss-Jordan elimination.
+/// Computes the inverse of a symmetric, positive definite matrix by Gauss-Jordan elimination.
 fn inverse(mut matrix: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     let count = matrix.len();
     let mut inverse = vec![vec![0.0; count]; count];
@@ -321,13 +324,19 @@ mod tests {
     #[test]
     fn one_game_and_no_game_have_finite_scores() {
         assert_eq!(standings(&[]), Standings::default());
-        let found = standings(&games(&[("x", "y", Winner::B, 1), ("p", "q", Winner::Tie, 1)]));
+        let found = standings(&games(&[
+            ("x", "y", Winner::B, 1),
+            ("p", "q", Winner::Tie, 1),
+        ]));
         let [y, .., x] = found.contestants.as_slice() else {
             panic!("{found:?}");
         };
         assert_eq!((y.name.as_str(), x.name.as_str()), ("y", "x"));
         assert!(y.score > 0.0 && y.high.is_finite() && y.low < 1500.0);
-        assert_eq!(found.contestants.iter().filter(|it| it.group == 0).count(), 2);
+        assert_eq!(
+            found.contestants.iter().filter(|it| it.group == 0).count(),
+            2
+        );
         assert!(found.contestants.iter().any(|it| it.group == 1));
     }
 }

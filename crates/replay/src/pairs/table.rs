@@ -84,10 +84,18 @@ pub fn standings_text(standings: &Standings) -> String {
             count_noun(standings.left_out, "line")
         );
     }
-    for group in 1..=standings.contestants.iter().map(|it| it.group).max().unwrap_or(0) {
+    for group in 1..=standings
+        .contestants
+        .iter()
+        .map(|it| it.group)
+        .max()
+        .unwrap_or(0)
+    {
         let of = |group| {
             let mut members = standings.contestants.iter().zip(&names);
-            members.find(|(it, _)| it.group == group).map(|(_, name)| name.as_str())
+            members
+                .find(|(it, _)| it.group == group)
+                .map(|(_, name)| name.as_str())
         };
         if let (Some(one), Some(other)) = (of(0), of(group)) {
             text += &format!(
@@ -110,7 +118,10 @@ mod tests {
         winners.into_iter().for_each(|winner| tally.add(winner));
         let text = tally.text(["x", "y"]);
         assert!(text.contains("A (x) was chosen in 3 of 4 decided cases: 75 %, 95 % interval"));
-        assert!(text.contains("Not decided: 1 tie, 0 cases with two bad texts."), "{text}");
+        assert!(
+            text.contains("Not decided: 1 tie, 0 cases with two bad texts."),
+            "{text}"
+        );
         assert!(!Tally::default().text(["x", "y"]).contains('%'));
     }
 
@@ -122,7 +133,10 @@ mod tests {
             winner: Winner::A,
         };
         let found = standings(&[game("héron", "b"), game("p", "q\u{1b}[2J")]);
-        let text = standings_text(&Standings { left_out: 1, ..found });
+        let text = standings_text(&Standings {
+            left_out: 1,
+            ..found
+        });
         assert!(text.contains("héron       "), "{text}");
         assert!(text.contains("cannot be compared"), "{text}");
         assert!(text.contains("2 choices.\n1 line left out"), "{text}");

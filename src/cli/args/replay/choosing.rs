@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum, ValueHint};
 use std::path::PathBuf;
 
-/// Whether a person chooses between the texts of a comparison, and where the choices are stored.
+/// Options for choosing between the texts of a comparison.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Choosing {
     /// With --compare: show both texts of each case, and store which one you choose. Every choice is
@@ -20,7 +20,7 @@ pub struct Choosing {
     pub pairs: Option<PathBuf>,
 }
 
-/// What the rows of a table of scores stand for.
+/// The property that the rows of a table of scores stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ScoresOf {
     /// The sides of the comparisons, by the names that --compare was given

@@ -37,7 +37,9 @@ impl Checkout {
     /// Copies the files of a commit from the repository that contains the scripts.
     pub(super) fn open(scripts: &[PathBuf], name: &str) -> Result<Checkout, Failed> {
         let Some(first) = scripts.first() else {
-            return Err(usage("A comparison of commits needs a script; name its file"));
+            return Err(usage(
+                "A comparison of commits needs a script; name its file",
+            ));
         };
         let root = root(first)?;
         let id = commit(&root, name)?;
@@ -67,22 +69,24 @@ impl Checkout {
         })
     }
 
-    /// The path that the user wrote for a script of this commit.
+    /// Returns the path that the user wrote for a script of this commit.
     pub(super) fn named(&self, path: &Path) -> String {
         let named = self.scripts.get(path).map_or(path, PathBuf::as_path);
         named.to_string_lossy().into_owned()
     }
 
-    /// A message without the temporary folder.
+    /// Removes the temporary folder from a message.
     pub(super) fn without_folder(&self, message: &str) -> String {
         message.replace(&format!("{}/", self.folder.path().display()), "")
     }
 
-    /// The program's folders. If the repository contains the writer's voices, they are those of the
-    /// commit.
+    /// Returns the program's folders. If the repository contains the folder of the writer's voices,
+    /// the voices are those of the commit.
     pub(super) fn paths(&self, paths: &Paths) -> Paths {
         let prompts = paths.prompts.canonicalize().ok();
-        let inside = prompts.as_ref().and_then(|it| it.strip_prefix(&self.root).ok());
+        let inside = prompts
+            .as_ref()
+            .and_then(|it| it.strip_prefix(&self.root).ok());
         Paths {
             sessions: paths.sessions.clone(),
             models: paths.models.clone(),
@@ -97,7 +101,7 @@ impl Checkout {
     }
 }
 
-/// The folder of the repository that contains a script.
+/// Finds the root folder of the repository that contains a script.
 fn root(script: &Path) -> Result<PathBuf, Failed> {
     let folder = folder(script);
     let found = git(folder, &["rev-parse", "--show-toplevel"], b"")?;
@@ -116,7 +120,7 @@ fn folder(script: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// The path of a script in its repository.
+/// Returns the path of a script relative to the root of its repository.
 fn inside(root: &Path, script: &Path) -> Result<PathBuf, Failed> {
     let folder = folder(script).canonicalize().ok();
     let inside = folder.as_ref().and_then(|it| it.strip_prefix(root).ok());
@@ -130,10 +134,16 @@ fn inside(root: &Path, script: &Path) -> Result<PathBuf, Failed> {
     })
 }
 
-/// The id of a commit.
+/// Returns the id of a commit.
 fn commit(root: &Path, name: &str) -> Result<String, Failed> {
     let asked = format!("{name}^{{commit}}");
-    let words = ["rev-parse", "--verify", "--quiet", "--end-of-options", &asked];
+    let words = [
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        &asked,
+    ];
     let found = git(root, &words, b"")?.filter(|_| !name.is_empty());
     let id = found.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_string());
     id.ok_or_else(|| {
@@ -185,11 +195,13 @@ fn copy(root: &Path, id: &str, to: &Path) -> Result<(), Failed> {
 }
 
 fn not_copied(error: &dyn std::fmt::Display) -> Failed {
-    let why = format!("Cannot copy the files of the commit ({error}); check the folder for temporary files");
+    let why = format!(
+        "Cannot copy the files of the commit ({error}); check the folder for temporary files"
+    );
     Failed::new(Exit::Engine, why)
 }
 
-/// The output of git in a folder; None if git refused.
+/// Runs git in a folder and returns its output, or None if git failed.
 fn git(folder: &Path, words: &[&str], input: &[u8]) -> Result<Option<Vec<u8>>, Failed> {
     finish(command(folder, words), input)
 }
@@ -219,9 +231,14 @@ fn command(folder: &Path, words: &[&str]) -> Command {
 
 fn finish(mut command: Command, input: &[u8]) -> Result<Option<Vec<u8>>, Failed> {
     let failed = |error: std::io::Error| {
-        usage(format!("Cannot run git ({error}); install git to compare commits"))
+        usage(format!(
+            "Cannot run git ({error}); install git to compare commits"
+        ))
     };
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut child = command.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
         // git may end before it has read everything; its exit code then says so.

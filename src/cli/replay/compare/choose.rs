@@ -5,8 +5,8 @@ use super::super::super::environment;
 use super::super::super::{Exit, Failed, note};
 use super::super::usage;
 use base::untrusted::clean_line;
-use illumine::tui::choosing::{self, Candidates, Choice, Choosing, Titled};
 use illumine::tui::ExitReason;
+use illumine::tui::choosing::{self, Candidates, Choice, Choosing, Titled};
 use replay::pairs::{Offer, Pair, PairFile, Side, Tally, Winner};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stdin, stdout};
@@ -21,7 +21,7 @@ pub(super) struct Chosen {
     pub(super) exit: Exit,
 }
 
-/// Refuses to ask where nobody can answer.
+/// Returns an error if there is no terminal at which a person could choose.
 pub(super) fn check() -> Result<(), Failed> {
     if !stdin().is_terminal() || !stdout().is_terminal() {
         return Err(usage(
@@ -31,7 +31,7 @@ pub(super) fn check() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Shows the texts and stores the choices.
+/// Shows the texts, stores the choices, and returns a summary.
 pub(super) fn run(args: &Args, names: [&str; 2], offers: Vec<Offer>) -> Result<Chosen, Failed> {
     if offers.is_empty() {
         return Ok(Chosen {
@@ -66,12 +66,16 @@ pub(super) fn run(args: &Args, names: [&str; 2], offers: Vec<Offer>) -> Result<C
     })
 }
 
-/// The file of pairs: the one that the user names, or one beside the first script or report.
+/// Returns the path of the file of pairs, which the user names or which is beside the first script or
+/// report.
 fn pairs_path(args: &Args) -> Result<PathBuf, Failed> {
     if let Some(path) = &args.choosing.pairs {
         return Ok(path.clone());
     }
-    let report = args.compare.iter().map(|side| side.strip_prefix("report:").unwrap_or(side));
+    let report = args
+        .compare
+        .iter()
+        .map(|side| side.strip_prefix("report:").unwrap_or(side));
     let first = args.files.first().cloned();
     let first = first.or(report.map(PathBuf::from).next());
     let path = first.map(|path| path.with_extension("pairs.jsonl"));
@@ -141,7 +145,10 @@ impl Chooser {
             true => tally.text(names),
             false => String::new(),
         };
-        text += &format!("{decided} of {} decided; the choices are in {path}.\n", count_noun(all, "case"));
+        text += &format!(
+            "{decided} of {} decided; the choices are in {path}.\n",
+            count_noun(all, "case")
+        );
         if decided < all {
             let names = match self.reveals() {
                 true => "",

@@ -14,7 +14,7 @@ use std::path::Path;
 /// The longest line of a report in bytes.
 const LONGEST: u64 = 64 << 20;
 
-/// The part of a line that says whether it is a case.
+/// The fields that only the line of a case has.
 #[derive(Deserialize)]
 struct Kind {
     #[serde(rename = "case")]

@@ -4,11 +4,11 @@ use super::super::super::args::Replay as Args;
 use super::super::super::environment::{self, Paths};
 use super::super::super::{Failed, complain};
 use super::super::launch::{Control, launch};
+use super::super::load;
 use super::super::news::News;
 use super::super::plan::Plan;
 use super::super::progress::{Counts, Progress};
 use super::super::truth::Truth;
-use super::super::load;
 use super::checkout::Checkout;
 use super::side::Side;
 use super::{Run, earlier, filter};
@@ -48,7 +48,9 @@ pub(super) fn prepare(name: &str, side: Side, args: &Args) -> Result<Prepared, F
                 .iter()
                 .filter_map(|file| {
                     let mut copies = checkout.scripts.iter();
-                    copies.find(|(_, named)| *named == file).map(|(copy, _)| copy.clone())
+                    copies
+                        .find(|(_, named)| *named == file)
+                        .map(|(copy, _)| copy.clone())
                 })
                 .collect();
             load(&copies, args).map_err(|failed| Failed {
@@ -65,7 +67,7 @@ pub(super) fn prepare(name: &str, side: Side, args: &Args) -> Result<Prepared, F
     })
 }
 
-/// The name of a side without the prefix that says what it is.
+/// Returns the name of a side without the prefix that says what it is.
 fn plain(name: &str) -> String {
     let prefixes = ["model:", "set:"];
     let plain = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix));
@@ -78,34 +80,29 @@ impl Prepared {
         &self,
         paths: &Paths,
         args: &Args,
-        control: Option<&Control>,
+        control: &Control,
         letter: &str,
     ) -> Result<Run, Failed> {
-        match (self, control) {
-            (Prepared::Report(path), _) => from_report(path, args),
-            (Prepared::Scripts { .. }, None) => Run::new(letter),
-            (
-                Prepared::Scripts {
-                    label,
-                    scripts,
-                    overrides,
-                    checkout,
-                },
-                Some(control),
-            ) => {
-                let plan = Plan::new(scripts, args, overrides)?;
-                let moved = checkout.as_ref().map(|it| it.paths(paths));
-                let paths = moved.as_ref().unwrap_or(paths);
-                let mut run = from_plan(paths, &plan, label, control, letter)?;
-                let named = |file: String| match checkout {
-                    Some(checkout) => checkout.named(Path::new(&file)),
-                    None => file,
-                };
-                let names = (0..plan.cases.len()).map(|index| plan.names(index));
-                run.names = names.map(|(file, case)| (named(file), case)).collect();
-                Ok(run)
-            }
-        }
+        let (label, scripts, overrides, checkout) = match self {
+            Prepared::Report(path) => return from_report(path, args),
+            Prepared::Scripts {
+                label,
+                scripts,
+                overrides,
+                checkout,
+            } => (label, scripts, overrides, checkout.as_ref()),
+        };
+        let plan = Plan::new(scripts, args, overrides)?;
+        let moved = checkout.map(|it| it.paths(paths));
+        let paths = moved.as_ref().unwrap_or(paths);
+        let mut run = from_plan(paths, &plan, label, control, letter)?;
+        let named = |file: String| match checkout {
+            Some(checkout) => checkout.named(Path::new(&file)),
+            None => file,
+        };
+        let names = (0..plan.cases.len()).map(|index| plan.names(index));
+        run.names = names.map(|(file, case)| (named(file), case)).collect();
+        Ok(run)
     }
 }
 

@@ -23,8 +23,8 @@ pub(super) enum Side {
     Report(PathBuf),
 }
 
-/// Finds out what the user means. A prefix decides; without one, the kinds are tried in the order
-/// that docs/replay.md states.
+/// Parses the name of a side. A prefix decides what the name means. Without a prefix, the kinds of
+/// sides are tried in the order that docs/replay.md states.
 pub(super) fn parse(side: &str, args: &Args, loader: &ModelLoader) -> Result<Side, Failed> {
     match side.split_once(':') {
         Some(("model", name)) => {
@@ -72,15 +72,17 @@ fn is_model(name: &str, loader: &ModelLoader) -> bool {
     name == "echo" || loader.backends.find(name).is_some() || loader.catalog.resolve(name).is_ok()
 }
 
-/// A list that begins with the name of a model.
+/// Returns a list of settings whose first setting is the model.
 fn with_name(list: &str) -> Result<String, Failed> {
     match list.is_empty() {
-        true => Err(usage("model: takes the name of a model, for example model:qwen3-0.6b")),
+        true => Err(usage(
+            "model: takes the name of a model, for example model:qwen3-0.6b",
+        )),
         false => Ok(format!("model={list}")),
     }
 }
 
-/// A list of settings with their values, which may begin with the name of a model.
+/// Parses a list of settings with their values, which may begin with the name of a model.
 fn settings(list: &str, args: &Args) -> Result<Side, Failed> {
     let mut found = SettingOverrides::default();
     for (at, part) in list.split(',').enumerate() {
@@ -92,7 +94,9 @@ fn settings(list: &str, args: &Args) -> Result<Side, Failed> {
         let (name, value) = pair
             .map(|(name, value)| (name.trim(), value.trim()))
             .ok_or_else(|| {
-                usage("--compare takes models, or settings such as seed=1 or temperature=0.8,seed=2")
+                usage(
+                    "--compare takes models, or settings such as seed=1 or temperature=0.8,seed=2",
+                )
             })?;
         match name {
             "model" => found.model = model(value, args)?,
@@ -112,7 +116,7 @@ fn settings(list: &str, args: &Args) -> Result<Side, Failed> {
     Ok(Side::Settings(Box::new(found)))
 }
 
-/// A model by its name or address. With `--backend`, a name means a model on that server.
+/// Parses the name or address of a model. With `--backend`, a name means a model on that server.
 fn model(name: &str, args: &Args) -> Result<Option<String>, Failed> {
     let common = Common {
         backend: args.common.backend.clone().filter(|_| !is_address(name)),

@@ -1,12 +1,12 @@
-//! Describes in a report what a case wrote and with which settings.
+//! Describes the text and the settings of a case for a report.
 
 use illumine::store::export;
 use illumine::studio::Studio;
 use replay::report::{Message, Role};
 use story::{Mode, Sampling, Settings, sampling};
 
-/// The settings with which a case starts: the mode, the seed, and every setting of the samplers
-/// that differs from the mode's default. The list has the form that `--compare` accepts.
+/// Formats the settings with which a case starts: the mode, the seed, and every setting of the
+/// samplers that differs from the mode's default. The list has the form that `--compare` accepts.
 pub(super) fn settings_text(settings: &Settings) -> String {
     let usual = match settings.mode {
         Mode::Prose => Sampling::default(),
@@ -22,7 +22,7 @@ pub(super) fn settings_text(settings: &Settings) -> String {
     parts.join(",")
 }
 
-/// The text of the story as messages.
+/// Returns the text of the story as messages.
 pub(super) fn messages(studio: &Studio) -> Vec<Message> {
     let told = export::messages(studio.story(), &studio.settings().system);
     let told = told.into_iter().map(|(role, content)| Message {
@@ -51,6 +51,9 @@ mod tests {
         settings.sampling.top_k = 7;
         let text = settings_text(&settings);
         assert!(text.starts_with("mode=chat,"), "{text}");
-        assert!(text.contains("seed=4") && text.contains("top_k=7"), "{text}");
+        assert!(
+            text.contains("seed=4") && text.contains("top_k=7"),
+            "{text}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use replay::pairs::Content;
-use replay::pairs::standings;
 use replay::pairs::Game;
+use replay::pairs::standings;
 use std::path::Path;
 
 fn offers() -> Vec<Offer> {
@@ -10,7 +10,10 @@ fn offers() -> Vec<Offer> {
         file: "a.illum".to_string(),
         case: format!("case {n}"),
         prompt: prose("The lamp"),
-        texts: [prose(&format!(" went out {n}.")), prose(&format!(" fell {n}."))],
+        texts: [
+            prose(&format!(" went out {n}.")),
+            prose(&format!(" fell {n}.")),
+        ],
         same_prompt: true,
         origins: ["x", "y"].map(|name| replay::pairs::Origin {
             name: name.to_string(),
@@ -28,7 +31,10 @@ fn chooser(path: &Path, blind: Option<u64>) -> Chooser {
 /// Chooses the text of A, wherever it is shown.
 fn choose_a(chooser: &mut Chooser) {
     let shown = chooser.current().unwrap();
-    assert_eq!((shown.left.title.as_str(), shown.right.title.as_str()), ("left", "right"));
+    assert_eq!(
+        (shown.left.title.as_str(), shown.right.title.as_str()),
+        ("left", "right")
+    );
     let choice = match shown.left.text.contains("went out") {
         true => Choice::Left,
         false => Choice::Right,
@@ -50,7 +56,10 @@ fn choosing_blind_is_continued_where_it_stopped() {
     assert_eq!(first.back(), Ok(true));
     assert_eq!(PairFile::read(&path).unwrap().len(), 2);
     let said = first.summary(["x", "y"], &path);
-    assert!(said.contains("2 of 6 cases decided") && !said.contains("(x)"), "{said}");
+    assert!(
+        said.contains("2 of 6 cases decided") && !said.contains("(x)"),
+        "{said}"
+    );
     drop(first);
 
     let mut second = chooser(&path, Some(7));
@@ -62,15 +71,26 @@ fn choosing_blind_is_continued_where_it_stopped() {
     second.choose(Choice::BothBad).unwrap();
     assert!(second.current().is_none() && second.reveals());
     let said = second.summary(["x", "y"], &path);
-    assert!(said.contains("A (x) was chosen in 4 of 4 decided cases: 100 %"), "{said}");
+    assert!(
+        said.contains("A (x) was chosen in 4 of 4 decided cases: 100 %"),
+        "{said}"
+    );
     drop(second);
 
     let pairs = PairFile::read(&path).unwrap();
-    assert!(pairs.iter().all(|pair| pair.blind && pair.shuffle == Some(7) && pair.a.name == "x"));
+    assert!(
+        pairs
+            .iter()
+            .all(|pair| pair.blind && pair.shuffle == Some(7) && pair.a.name == "x")
+    );
     let train = pairs.iter().filter(|pair| pair.train).count();
     assert_eq!((pairs.len(), train), (6, 4));
     let chosen = pairs.iter().filter(|pair| pair.train);
-    assert!(chosen.into_iter().all(|pair| pair.chosen.text().contains("went out")));
+    assert!(
+        chosen
+            .into_iter()
+            .all(|pair| pair.chosen.text().contains("went out"))
+    );
     let games: Vec<Game> = pairs
         .iter()
         .filter_map(|pair| Game::of(pair, |origin| origin.name.clone()))
@@ -85,9 +105,18 @@ fn the_names_are_shown_unless_the_choice_is_blind() {
     let path = folder.path().join("a.pairs.jsonl");
     let mut open = chooser(&path, None);
     let shown = open.current().unwrap();
-    assert_eq!((shown.left.title.as_str(), shown.right.title.as_str()), ("A: x", "B: y"));
+    assert_eq!(
+        (shown.left.title.as_str(), shown.right.title.as_str()),
+        ("A: x", "B: y")
+    );
     open.choose(Choice::Right).unwrap();
     let said = open.summary(["x", "y"], &path);
-    assert!(said.contains("B (y) was chosen in 1 of 1 decided case: 100 %"), "{said}");
-    assert!(said.contains("To continue, run the same command again."), "{said}");
+    assert!(
+        said.contains("B (y) was chosen in 1 of 1 decided case: 100 %"),
+        "{said}"
+    );
+    assert!(
+        said.contains("To continue, run the same command again."),
+        "{said}"
+    );
 }
