@@ -36,8 +36,6 @@ pub struct Replay {
     /// which one is meant
     #[arg(long, value_names = ["A", "B"], num_args = 2, conflicts_with_all = ["update_golden", "review", "junit", "resume", "bail"])]
     pub compare: Vec<String>,
-    #[command(flatten, next_help_heading = "Choosing")]
-    pub choosing: Choosing,
     /// Print JSON Lines: an object for each case, then one for the run
     #[arg(long)]
     pub json: bool,
@@ -52,6 +50,8 @@ pub struct Replay {
     /// the processor and the version of illumine
     #[arg(long)]
     pub stable: bool,
+    #[command(flatten, next_help_heading = "Choosing")]
+    pub choosing: Choosing,
     #[command(flatten, next_help_heading = "Recorded answers")]
     pub truth: Truth,
     #[command(flatten, next_help_heading = "Model and sampling")]

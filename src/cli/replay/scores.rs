@@ -11,7 +11,13 @@ pub(super) fn run(files: &[PathBuf], by: ScoresOf, json: bool) -> Result<Exit, F
     let (mut games, mut left_out) = (Vec::new(), 0);
     let name = |origin: &Origin| match by {
         ScoresOf::Name => origin.name.clone(),
-        ScoresOf::Model => origin.model.clone(),
+        // The same model on two machines is one contestant.
+        ScoresOf::Model => {
+            let model = origin.model.rsplit_once(" on ");
+            model
+                .map_or(origin.model.as_str(), |(model, _)| model)
+                .to_string()
+        }
         ScoresOf::Settings => origin.settings.clone(),
     };
     for path in files {

