@@ -73,7 +73,7 @@ fn two_commits_are_compared_with_their_own_includes_rows_and_goldens() {
             "has no revision HEAD~9; git log lists the commits",
         ),
         ("commit:gone", "has no revision gone"),
-        ("smollm", "did you mean smollm2-135m"),
+        ("smollm", "did you mean 'smollm2-135m'?"),
     ] {
         let run = home.illumine(&["replay", "tests/a.illum", "--compare", wrong, "HEAD"]);
         let why = run.run().sentence(2);
