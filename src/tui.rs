@@ -6,6 +6,7 @@
 
 mod app;
 mod areas;
+pub mod choosing;
 mod columns;
 mod complete;
 mod editing;

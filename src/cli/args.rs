@@ -10,7 +10,7 @@ mod training;
 
 pub use many::Many;
 pub use pictures::Draw;
-pub use replay::{Replay, ReplayCommand, Truth as ReplayTruth};
+pub use replay::{Replay, ReplayCommand, ScoresOf, Truth as ReplayTruth};
 pub use sessions::{Export, Import, Record, Sessions};
 #[cfg(feature = "train")]
 pub use training::{EvalImage, Gan, Train};

@@ -14,6 +14,7 @@ mod rerun;
 mod resume;
 mod review;
 mod runner;
+mod scores;
 mod sink;
 mod stable;
 mod truth;
@@ -31,7 +32,7 @@ use reports::Reports;
 use resume::Earlier;
 use sink::{Closed, Sink, Stopped};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use story::sentence::count_noun;
 use story::{SettingOverrides, voice};
 use truth::Truth;
@@ -44,6 +45,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             output,
             force,
         }) => return import::run(file, output.as_deref(), *force),
+        Some(ReplayCommand::Scores { files, by, json }) => return scores::run(files, *by, *json),
         None => {}
     }
     if args.update_golden && environment::variable("CI").is_some() {
@@ -53,11 +55,11 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     if args.review {
         review::check()?;
     }
-    let wanted = reports::wanted(args)?;
-    let scripts = load(args)?;
     if !args.compare.is_empty() {
-        return compare::run(paths, args, &scripts);
+        return compare::run(paths, args);
     }
+    let wanted = reports::wanted(args)?;
+    let scripts = load(&args.files, args)?;
     let mut plan = Plan::new(&scripts, args, &SettingOverrides::default())?;
     let mut loader = environment::loader(paths, &args.common)?;
     plan.identify(&loader);
@@ -142,14 +144,14 @@ fn finish(closed: &Closed, stopped: Option<Stopped>, interrupted: bool) -> Resul
     }
 }
 
-/// Loads all scripts. If any script has an error, prints all errors but the last, and returns the
+/// Loads these scripts. If any script has an error, prints all errors but the last, and returns the
 /// last.
-fn load(args: &Args) -> Result<Vec<Script>, Failed> {
+fn load(files: &[PathBuf], args: &Args) -> Result<Vec<Script>, Failed> {
     let pairs = args.var.iter().map(|pair| voice::parse_assignment(pair));
     let given: Result<BTreeMap<String, String>, _> = pairs.collect();
     let given = given.map_err(usage)?;
     let (mut scripts, mut errors) = (Vec::new(), Vec::new());
-    for path in &args.files {
+    for path in files {
         match script::load(path, &given) {
             Ok(script) => scripts.push(script),
             Err(found) => errors.extend(found),

@@ -118,6 +118,11 @@ pub fn bare_text(story: &Story) -> String {
     pages::text_of(&story.path())
 }
 
+/// Returns the current story as messages. Each message has its role in an OpenAI chat and its text.
+pub fn messages(story: &Story, system: &str) -> Vec<(&'static str, String)> {
+    jsonl::turns(story, &story.path(), system)
+}
+
 /// A clause that tells which parts of the story the format cannot store; empty if it can store
 /// everything.
 pub fn left_out(story: &Story, format: ExportFormat) -> String {

@@ -83,7 +83,8 @@ pub fn side_by_side(columns: &[Column], width: usize, chosen: Option<usize>) -> 
     rows
 }
 
-fn stacked(columns: &[Column], width: usize, chosen: Option<usize>) -> Vec<OverlayRow> {
+/// Lays out columns one below the other.
+pub fn stacked(columns: &[Column], width: usize, chosen: Option<usize>) -> Vec<OverlayRow> {
     let mut rows = Vec::new();
     for (at, column) in columns.iter().enumerate() {
         let item = chosen.map(|_| at);

@@ -43,6 +43,7 @@ mod reference;
 mod refining;
 mod repl;
 mod replay;
+mod replay_compare;
 mod replay_jobs;
 mod retrieval;
 mod safety;

@@ -1,11 +1,14 @@
 //! Compares two runs of the same cases: where their texts first differ, and which run passes more
 //! expectations.
 
+mod matching;
 mod page;
 mod table;
 
+pub use matching::{Matching, match_cases};
 pub use page::comparison_page;
 pub use table::comparison_text;
+pub(crate) use table::percent;
 
 use crate::measure::variety::wilson_interval;
 use crate::report::{CaseReport, Verdict};
@@ -65,7 +68,7 @@ impl Outcome {
             passed,
             checked,
             error: report.verdict == Verdict::Error,
-            story: report.story.clone().unwrap_or_default(),
+            story: report.text().unwrap_or_default(),
         }
     }
 }
@@ -152,6 +155,11 @@ pub struct Comparison {
     pub wins_a: Share,
     /// The share of cases that run B won, not counting ties.
     pub wins_b: Share,
+    /// The cases that only one of the runs has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only_a: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only_b: Vec<String>,
     /// Whether repeating the two runs would produce the same texts.
     pub reproducible: bool,
     pub models: Vec<String>,
@@ -167,7 +175,8 @@ pub struct Share {
 }
 
 impl Share {
-    fn new(count: u32, of: u32) -> Share {
+    /// Returns the share `count` of `of` with its interval. If `of` is 0, the interval is 0 to 1.
+    pub fn new(count: u32, of: u32) -> Share {
         let (low, high) = match of {
             0 => (0.0, 1.0),
             of => wilson_interval(count, of),
@@ -219,6 +228,8 @@ impl Totals {
             passed_b: Share::new(self.passed[1], self.checked[1]),
             wins_a: Share::new(self.wins[0], decided),
             wins_b: Share::new(self.wins[1], decided),
+            only_a: Vec::new(),
+            only_b: Vec::new(),
             reproducible: true,
             models: Vec::new(),
         }

@@ -3,9 +3,9 @@
 //!
 //! [`script`] parses scripts, [`expect`] checks the results of a line, and [`report`] formats the
 //! reports. The program runs the lines. docs/replay.md describes the format.
-//! [`cassette`] stores what an engine answered.
+//! [`cassette`] stores what an engine answered. [`pairs`] stores which of two texts a person chose.
 //!
-//! This crate reads script files, and reads and writes goldens. It has no models, threads or
+//! This crate reads script files, and reads and writes goldens and pairs. It has no models, threads or
 //! terminals.
 
 #![warn(unreachable_pub)]
@@ -17,6 +17,7 @@ mod files;
 pub mod golden;
 pub mod import;
 pub mod measure;
+pub mod pairs;
 pub mod position;
 pub mod record;
 pub mod report;

@@ -102,6 +102,15 @@ pub struct CaseReport {
     /// The whole story of a failed case, so that the report preserves its text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub story: Option<String>,
+    /// The text of the case as messages, which a comparison reads. The model's text is the
+    /// assistant's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Message>,
+    /// The settings with which the case started, as a list that `--compare` accepts.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub settings: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// The number of tokens that the model generated in this case.
     pub tokens: usize,
     /// The duration of the case in seconds; None in a stable report, which contains no durations.
@@ -122,6 +131,42 @@ pub struct CaseReport {
     /// The bytes of each picture that the case drew.
     #[serde(skip)]
     pub pictures: Vec<Arc<[u8]>>,
+}
+
+/// A message: a text with the role of its author.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    pub role: Role,
+    pub content: String,
+}
+
+/// The role of a message's author, as in OpenAI's chats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    System,
+    #[default]
+    User,
+    Assistant,
+}
+
+impl CaseReport {
+    /// Whether the case started in chat mode.
+    pub fn is_chat(&self) -> bool {
+        self.settings.split(',').any(|part| part == "mode=chat")
+    }
+
+    /// Returns the text of the case without the system message. Returns None if the report comes
+    /// from a version that kept no texts of passed cases.
+    pub fn text(&self) -> Option<String> {
+        let gap = if self.is_chat() { "\n\n" } else { "" };
+        let told = self.messages.iter().filter(|it| it.role != Role::System);
+        let told: Vec<&str> = told.map(|it| it.content.as_str()).collect();
+        match self.settings.is_empty() {
+            true => self.story.clone(),
+            false => Some(told.join(gap)),
+        }
+    }
 }
 
 fn is_false(value: &bool) -> bool {

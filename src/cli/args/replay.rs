@@ -1,7 +1,9 @@
 //! Command-line arguments of `illumine replay`.
 
+mod choosing;
 mod truth;
 
+pub use choosing::{Choosing, ScoresOf};
 pub use truth::Truth;
 
 use super::Common;
@@ -14,7 +16,7 @@ pub struct Replay {
     #[command(subcommand)]
     pub what: Option<ReplayCommand>,
     /// Scripts to run; docs/replay.md describes their format
-    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(required_unless_present = "compare", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
     /// Run only the cases whose names contain this text, or match it if it is a /PATTERN/
     #[arg(long, value_name = "TEXT")]
@@ -28,8 +30,10 @@ pub struct Replay {
     /// Show each golden that differs, and ask whether the new text or picture takes its place
     #[arg(long, conflicts_with_all = ["update_golden", "json"])]
     pub review: bool,
-    /// Run the cases twice, and compare the texts and the number of expectations that pass. A and B
-    /// are models, or settings such as seed=1 or temperature=0.8,seed=2
+    /// Run the cases twice and compare the texts and the expectations that pass. A and B are models,
+    /// settings such as seed=1 or temperature=0.8,seed=2, git revisions of the script, or reports of
+    /// earlier runs (.jsonl), which run nothing. The prefixes model:, set:, commit: and report: say
+    /// which one is meant
     #[arg(long, value_names = ["A", "B"], num_args = 2, conflicts_with_all = ["update_golden", "review", "junit", "resume", "bail"])]
     pub compare: Vec<String>,
     /// Print JSON Lines: an object for each case, then one for the run
@@ -46,6 +50,8 @@ pub struct Replay {
     /// the processor and the version of illumine
     #[arg(long)]
     pub stable: bool,
+    #[command(flatten, next_help_heading = "Choosing")]
+    pub choosing: Choosing,
     #[command(flatten, next_help_heading = "Recorded answers")]
     pub truth: Truth,
     #[command(flatten, next_help_heading = "Model and sampling")]
@@ -92,6 +98,21 @@ pub enum ReplayCommand {
         /// Overwrite an existing file
         #[arg(long)]
         force: bool,
+    },
+    /// Print the scores of models or settings from the choices that --choose stored
+    ///
+    /// Prints Bradley-Terry scores and Elo ratings with 95 % confidence intervals, and the numbers of
+    /// wins, losses and ties.
+    Scores {
+        /// Files of pairs to read
+        #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        files: Vec<PathBuf>,
+        /// Print a row for each name, model or list of settings
+        #[arg(long, value_enum, default_value_t)]
+        by: ScoresOf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Make a script from promptfoo's configuration or from samples of OpenAI's evals
     ///

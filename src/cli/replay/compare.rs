@@ -1,188 +1,201 @@
-//! Implements `--compare A B`, which runs the same cases twice, with different models or settings.
+//! `--compare A B`: compares two runs of the same cases, which may have different models or
+//! settings, come from two commits, or be earlier runs with a report.
 
-use super::super::args::{Common, Replay as Args};
+mod checkout;
+mod choose;
+mod earlier;
+mod run;
+mod side;
+
+use super::super::args::Replay as Args;
 use super::super::environment::{self, Paths};
-use super::super::{Exit, Failed, backends, complain, print};
-use super::launch::{Control, launch};
-use super::news::News;
-use super::plan::Plan;
-use super::progress::{Counts, Progress};
+use super::super::{Exit, Failed, complain, print};
+use super::launch::Control;
+use super::plan::Filter;
 use super::reports::{Format, Spool, wanted};
-use super::truth::Truth;
 use super::{json_line, usage};
 use illumine::store::files;
-use remote::is_address;
-use replay::compare::{Compared, Comparison, Totals, comparison_page, comparison_text};
-use replay::report::Verdict;
-use replay::script::Script;
+use replay::compare::{
+    Compared, Comparison, Totals, comparison_page, comparison_text, match_cases,
+};
+use replay::pairs::Offer;
+use replay::report::CaseReport;
+use side::Side;
 use std::collections::BTreeSet;
-use story::{Mode, SettingOverrides, sampling};
 
-/// The results of one of the two runs.
-struct Side {
+/// The cases of one side.
+struct Run {
+    /// The name of the side in the comparison.
+    label: String,
     cases: Spool,
+    /// The file and the name of each case.
+    names: Vec<(String, String)>,
     models: BTreeSet<String>,
     varies: bool,
     fault: Option<(usize, Exit)>,
 }
 
-pub(super) fn run(paths: &Paths, args: &Args, scripts: &[Script]) -> Result<Exit, Failed> {
+impl Run {
+    fn new(label: &str) -> Result<Run, Failed> {
+        let spool = tempfile::tempfile().map_err(|error| not_spooled(&error))?;
+        Ok(Run {
+            label: label.to_string(),
+            cases: Spool::new(spool, false),
+            names: Vec::new(),
+            models: BTreeSet::new(),
+            varies: false,
+            fault: None,
+        })
+    }
+
+    /// Adds the case with this index.
+    fn add(&mut self, index: usize, report: &CaseReport) -> Result<(), Failed> {
+        self.models.extend(report.model.clone());
+        self.varies |= report.varies;
+        let added = self.cases.add(index, report);
+        added.map_err(|error| not_spooled(&error))
+    }
+
+    /// Returns the case with this index, or None if it did not run.
+    fn case(&self, index: usize) -> Option<CaseReport> {
+        let (file, case) = self.names.get(index)?.clone();
+        let report = self.cases.read(index)?;
+        Some(CaseReport {
+            file,
+            case,
+            ..report
+        })
+    }
+}
+
+pub(super) fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let pages = wanted(args)?;
     if pages.iter().any(|(format, _)| *format != Format::Html) {
         return Err(usage(
             "A comparison is written as HTML, or as JSON Lines with --json; end the name of --report with .html",
         ));
     }
+    if args.choosing.choose {
+        choose::check()?;
+    }
     let [a, b] = args.compare.as_slice() else {
         return Err(usage("--compare takes A and B, for example seed=1 seed=2"));
     };
-    let plans = [a, b].map(|side| Plan::new(scripts, args, &overrides(side, args)?));
-    let [first, second] = plans;
-    let (first, second) = (first?, second?);
-    let truth = Truth::open(args)?;
+    let loader = environment::loader(paths, &args.common)?;
+    let sides = [
+        (a.as_str(), side::parse(a, args, &loader)?),
+        (b.as_str(), side::parse(b, args, &loader)?),
+    ];
+    let runs_something = sides
+        .iter()
+        .any(|(_, side)| !matches!(side, Side::Report(_)));
+    if runs_something && args.files.is_empty() {
+        return Err(usage(
+            "Name the script to run, or give two reports to --compare",
+        ));
+    }
+    if !runs_something && !args.files.is_empty() {
+        return Err(usage(
+            "A comparison of two reports runs no script; leave out the name of the script, or choose cases with --filter",
+        ));
+    }
+    let prepared = sides.map(|(name, side)| run::prepare(name, side, args));
+    let [first, second] = prepared;
+    let prepared = [first?, second?];
     let control = Control::listen();
-    let sides = [(&first, "A"), (&second, "B")].map(|(plan, name)| {
-        let loader = environment::loader(paths, &args.common)?;
-        side(paths, (plan, &truth), name, loader, &control)
-    });
-    let [first_side, second_side] = sides;
-    let (first_side, second_side) = (first_side?, second_side?);
+    let [a, b] = prepared;
+    let a = a.run(paths, args, &control, "A")?;
+    let b = b.run(paths, args, &control, "B")?;
     if control.interrupted() {
         complain("Interrupted; nothing was compared");
         return Ok(Exit::Interrupted);
     }
-    let (comparison, rows) = compared(&first_side, &second_side, first.cases.len(), [a, b]);
+    let exit = report(args, [&a, &b], &pages);
+    control.end();
+    Ok(match (exit?, a.fault.or(b.fault)) {
+        (Exit::Well, Some((_, fault))) => fault,
+        (exit, _) => exit,
+    })
+}
+
+/// Writes the comparison and, with `--choose`, lets a person choose.
+fn report(
+    args: &Args,
+    runs: [&Run; 2],
+    pages: &[(Format, std::path::PathBuf)],
+) -> Result<Exit, Failed> {
+    let names = runs.map(|run| run.label.as_str());
+    let (comparison, rows, offers) = compared(runs, args.choosing.choose)?;
     let page = comparison_page(&comparison, &rows);
     for (_, path) in pages {
-        let written = files::write_file(&path, page.as_bytes(), true);
+        let written = files::write_file(path, page.as_bytes(), true);
         written.map_err(|error| Failed::new(Exit::Engine, error))?;
     }
-    control.end();
-    match args.json {
-        true => {
-            let lines = rows.iter().map(json_line);
-            let lines = lines.collect::<Result<String, _>>()?;
-            print(&(lines + &json_line(&comparison)?))?;
-        }
-        false => {
-            print(&comparison_text(&comparison, &rows))?;
-        }
+    if args.json {
+        let lines = rows.iter().map(json_line);
+        let lines = lines.collect::<Result<String, _>>()?;
+        return print(&(lines + &json_line(&comparison)?));
     }
-    let fault = first_side.fault.or(second_side.fault);
-    Ok(fault.map_or(Exit::Well, |(_, exit)| exit))
+    if !args.choosing.choose {
+        return print(&comparison_text(&comparison, &rows));
+    }
+    let chosen = choose::run(args, names, offers)?;
+    if chosen.reveals {
+        print(&format!("{}\n", comparison_text(&comparison, &rows)))?;
+    }
+    print(&chosen.text)?;
+    Ok(chosen.exit)
 }
 
-/// Parses the settings of one of the two runs. `side` is a model, or a list of settings with their
-/// values.
-fn overrides(side: &str, args: &Args) -> Result<SettingOverrides, Failed> {
-    if is_address(side) || !side.contains('=') {
-        let common = Common {
-            backend: args.common.backend.clone().filter(|_| !is_address(side)),
-            model: Some(side.to_string()),
-            ..Common::default()
-        };
-        return Ok(SettingOverrides {
-            model: backends::model_of(&common)?,
-            ..SettingOverrides::default()
-        });
+/// Compares the cases that both runs have. With `choosing`, also returns the texts from which a
+/// person chooses.
+fn compared(
+    runs: [&Run; 2],
+    choosing: bool,
+) -> Result<(Comparison, Vec<Compared>, Vec<Offer>), Failed> {
+    let [a, b] = runs;
+    let names = runs.map(|run| run.label.as_str());
+    let matching = match_cases(&a.names, &b.names);
+    if matching.both.is_empty() {
+        return Err(usage(
+            "A and B have no case in common; compare two runs of the same script",
+        ));
     }
-    let mut found = SettingOverrides::default();
-    for part in side.split(',') {
-        let pair = part
-            .split_once('=')
-            .map(|(name, value)| (name.trim(), value.trim()));
-        let (name, value) = pair.ok_or_else(|| {
-            usage("--compare takes models, or settings such as seed=1 or temperature=0.8,seed=2")
-        })?;
-        match name {
-            "model" => found.model = overrides(value, args)?.model,
-            "mode" => {
-                let mode = Mode::parse(value).ok_or_else(|| usage("A mode is prose or chat"))?;
-                found.mode = Some(mode);
-            }
-            "system" => found.system = Some(value.to_string()),
-            _ => {
-                let known = sampling::find(name).map_err(usage)?;
-                found
-                    .sampling
-                    .push((known.name.to_string(), value.to_string()));
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// Runs all cases for one side of the comparison. `name` is A or B.
-fn side(
-    paths: &Paths,
-    (plan, truth): (&Plan, &Truth),
-    name: &str,
-    loader: illumine::engine::ModelLoader,
-    control: &Control,
-) -> Result<Side, Failed> {
-    let spool = tempfile::tempfile().map_err(|error| Failed::new(Exit::Engine, error))?;
-    let mut side = Side {
-        cases: Spool::new(spool, false),
-        models: BTreeSet::new(),
-        varies: false,
-        fault: None,
-    };
-    let mut progress = Progress::new();
-    let mut counts = Counts {
-        all: plan.cases.len(),
-        ..Counts::default()
-    };
-    let mut failure = None;
-    let cases = (0..plan.cases.len()).collect();
-    let took = launch(paths, plan, truth, loader, control, cases, &mut |news| {
-        match news {
-            News::Working(work) => progress.working(&work),
-            News::Warned(why) => {
-                progress.clear();
-                complain(&format!("{name}: {why}"));
-            }
-            News::Ended(index, ran) => {
-                counts.done += 1;
-                counts.failed += usize::from(ran.report.verdict != Verdict::Passed);
-                side.models.extend(ran.report.model.clone());
-                side.varies |= ran.report.varies;
-                if let Some(exit) = ran.fault {
-                    side.fault.get_or_insert((index, exit));
-                }
-                let added = side.cases.add(index, &ran.report);
-                failure = failure.take().or(added.err());
-            }
-            News::Tick => {}
-        }
-        progress.show(counts);
-        failure.is_none()
-    });
-    progress.clear();
-    took?;
-    match failure {
-        Some(error) => Err(Failed::new(
-            Exit::Engine,
-            format!("Cannot write a temporary file ({error}); free some space"),
-        )),
-        None => Ok(side),
-    }
-}
-
-fn compared(a: &Side, b: &Side, cases: usize, names: [&str; 2]) -> (Comparison, Vec<Compared>) {
     let mut totals = Totals::default();
-    let mut rows = Vec::new();
-    for index in 0..cases {
-        if let (Some(a), Some(b)) = (a.cases.read(index), b.cases.read(index)) {
+    let (mut rows, mut offers) = (Vec::new(), Vec::new());
+    for (at_a, at_b) in matching.both {
+        if let (Some(a), Some(b)) = (a.case(at_a), b.case(at_b)) {
             let row = Compared::new(&a, &b);
             totals.add(&row);
             rows.push(row);
+            offers.extend(choosing.then(|| Offer::new(names, &a, &b)).flatten());
         }
     }
+    let only = |run: &Run, cases: &[usize]| -> Vec<String> {
+        let names = cases.iter().filter_map(|at| run.names.get(*at));
+        names
+            .map(|(file, case)| format!("{file}: {case}"))
+            .collect()
+    };
     let models: BTreeSet<String> = a.models.union(&b.models).cloned().collect();
     let comparison = Comparison {
         reproducible: !(a.varies || b.varies),
         models: models.into_iter().collect(),
+        only_a: only(a, &matching.only_a),
+        only_b: only(b, &matching.only_b),
         ..totals.comparison(names[0], names[1])
     };
-    (comparison, rows)
+    Ok((comparison, rows, offers))
+}
+
+/// Returns the filter that chooses the cases of a report.
+fn filter(args: &Args) -> Result<Filter, Failed> {
+    Filter::parse(args.filter.as_deref().unwrap_or_default())
+}
+
+fn not_spooled(error: &std::io::Error) -> Failed {
+    Failed::new(
+        Exit::Engine,
+        format!("Cannot write a temporary file ({error}); free some space"),
+    )
 }

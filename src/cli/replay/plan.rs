@@ -198,7 +198,7 @@ fn chosen<'a>(scripts: &'a [Script], args: &Args) -> Result<Vec<(&'a Script, &'a
 }
 
 /// The condition that the name of a case must meet.
-enum Filter {
+pub(super) enum Filter {
     /// The name contains this text, which is in lower case.
     Text(String),
     /// The name matches this pattern.
@@ -207,7 +207,7 @@ enum Filter {
 
 impl Filter {
     /// Parses a filter. A filter between slashes is a pattern.
-    fn parse(filter: &str) -> Result<Filter, Failed> {
+    pub(super) fn parse(filter: &str) -> Result<Filter, Failed> {
         let pattern = filter.strip_prefix('/').and_then(|it| it.strip_suffix('/'));
         let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) else {
             return Ok(Filter::Text(filter.to_lowercase()));
@@ -218,7 +218,7 @@ impl Filter {
         })
     }
 
-    fn fits(&self, name: &str) -> bool {
+    pub(super) fn fits(&self, name: &str) -> bool {
         match self {
             Filter::Text(text) => name.to_lowercase().contains(text),
             Filter::Pattern(regex) => regex.is_match(name).unwrap_or(false),

@@ -1,5 +1,6 @@
 //! Runs cases of a replay, one after the other, each in a new private session.
 
+mod describe;
 mod observe;
 
 use super::super::Exit;
@@ -105,10 +106,7 @@ impl<'a> Runner<'a> {
             false => Verdict::Failed,
         };
         match report.verdict {
-            Verdict::Passed if self.args.compare.is_empty() => {
-                (report.failures, report.story) = (Vec::new(), None);
-            }
-            Verdict::Passed => report.failures.clear(),
+            Verdict::Passed => (report.failures, report.story) = (Vec::new(), None),
             Verdict::Failed | Verdict::Error => {
                 let why = format!(
                     "{passed} of {} runs passed, but a share of {} is expected.",
@@ -130,6 +128,8 @@ impl<'a> Runner<'a> {
             file,
             case: case.name.clone(),
             line: case.at.line,
+            settings: describe::settings_text(&settings),
+            seed: settings.sampling.seed,
             ..CaseReport::default()
         };
         self.page.drawn.clear();
@@ -181,7 +181,8 @@ impl<'a> Runner<'a> {
         self.note_model(&mut report);
         self.measure(&mut report, began);
         report.decide(case.threshold, &case.at.short());
-        if report.verdict != Verdict::Passed || !self.args.compare.is_empty() {
+        report.messages = describe::messages(&self.studio);
+        if report.verdict != Verdict::Passed {
             report.story = Some(bare_text(self.studio.story()));
         }
         report.pictures = std::mem::take(&mut self.page.drawn);

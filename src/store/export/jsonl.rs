@@ -77,12 +77,19 @@ fn rejected(story: &Story, first: &Node, chosen: &str) -> Vec<String> {
     texts
 }
 
-/// Converts a path to messages. Text by the model has the role of the assistant, and all other text
-/// of the story has the role of the user.
+/// Converts a path to messages in JSON.
 fn conversation(story: &Story, path: &[Passage], meta: &ExportMeta) -> Vec<Value> {
+    let turns = turns(story, path, &meta.system).into_iter();
+    let turn = |(role, content): (&str, String)| json!({ "role": role, "content": content });
+    turns.map(turn).collect()
+}
+
+/// Converts a path to messages, each with its role: the model's text is the assistant's, all other
+/// text the user's.
+pub fn turns(story: &Story, path: &[Passage], system: &str) -> Vec<(&'static str, String)> {
     let frame = story.frame();
     let voice = frame.voice.as_ref().map_or("", |voice| &voice.text);
-    let system = [meta.system.as_str(), voice, &frame.memory];
+    let system = [system, voice, &frame.memory];
     let system: Vec<&str> = system.into_iter().filter(|text| !text.is_empty()).collect();
     let mut turns: Vec<(&str, String)> = Vec::new();
     if !system.is_empty() {
@@ -95,8 +102,7 @@ fn conversation(story: &Story, path: &[Passage], meta: &ExportMeta) -> Vec<Value
             _ => turns.push((role, piece.text())),
         }
     }
-    let turn = |(role, content): (&str, String)| json!({ "role": role, "content": content });
-    turns.into_iter().map(turn).collect()
+    turns
 }
 
 fn role(piece: &ExportPassage) -> &'static str {

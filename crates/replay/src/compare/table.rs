@@ -68,6 +68,20 @@ pub(super) fn total_lines(comparison: &Comparison) -> Vec<String> {
         "Texts that differ: {} of {}.",
         comparison.different, comparison.cases
     )];
+    for (name, cases) in [("A", &comparison.only_a), ("B", &comparison.only_b)] {
+        if let [first, ..] = cases.as_slice() {
+            let more = if cases.len() > 1 {
+                ", for example"
+            } else {
+                ":"
+            };
+            lines.push(format!(
+                "Only {name} has {}{more} {}.",
+                count_noun(cases.len(), "case"),
+                clean_line(first)
+            ));
+        }
+    }
     for (name, share) in [("A", comparison.passed_a), ("B", comparison.passed_b)] {
         lines.push(match share.of {
             0 => format!("{name} had no expectations to pass."),
@@ -100,7 +114,8 @@ pub(super) fn total_lines(comparison: &Comparison) -> Vec<String> {
     lines
 }
 
-fn percent(share: Share) -> String {
+/// Formats a share in percent with its interval.
+pub(crate) fn percent(share: Share) -> String {
     format!(
         "{:.0} %, 95 % interval {:.0} to {:.0} %",
         f64::from(share.count) / f64::from(share.of) * 100.0,
