@@ -48,6 +48,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("--weights mine", "needs a finished training"),
     ("llama-bench", "needs llama.cpp"),
     ("qwen3-0.6b", "needs a model of 500 MB"),
+    ("--choose ", "asks a person; replay_compare.rs answers"),
     (
         "--merge ",
         "needs the results of a model server; each.rs merges others",
@@ -56,6 +57,21 @@ const NOT_RUN: &[(&str, &str)] = &[
 
 /// Guides whose examples are measurements, with machines, models and files of their own.
 const MEASUREMENTS: &[&str] = &["BENCHMARKS.md"];
+
+/// The commands that must run before a command with this part.
+const PREPARATIONS: &[(&str, &str)] = &[
+    (
+        "--compare HEAD~1 HEAD",
+        "git init -q . && git add first.illum \
+        && git -c user.name=a -c user.email=a@b commit -qm one \
+        && git -c user.name=a -c user.email=a@b commit -qm two --allow-empty",
+    ),
+    (
+        "--compare old.jsonl new.jsonl",
+        "illumine replay first.illum --report old.jsonl \
+        && illumine replay first.illum --report new.jsonl",
+    ),
+];
 
 /// The lines that a session needs before these lines.
 const BEFORE: &[(&str, &str)] = &[
@@ -147,6 +163,11 @@ fn run_commands(guide: &str) -> BTreeSet<&'static str> {
                 }
                 home
             });
+            for (part, before) in PREPARATIONS {
+                if command.contains(part) {
+                    run(home, Path::new("sh"), &["-c", before], "").expect(0);
+                }
+            }
             let output = run(home, Path::new("sh"), &["-c", &command], "");
             let said = format!("{}{}", output.text(), output.stderr);
             match printed {
