@@ -20,7 +20,7 @@ pub struct Batches<'a> {
     /// The centred embeddings of all captions: `[captions, width]`.
     text: Tensor,
     /// For each picture, the rows of `text` that contain its captions' embeddings. The first row is
-    /// that of the label.
+    /// the label's.
     captions: Vec<Vec<u32>>,
     /// Cumulative sums of the pictures' sampling weights.
     cumulative: Vec<f64>,
