@@ -25,7 +25,7 @@ pub(crate) enum Stage {
     Temperature,
 }
 
-/// The logits that a stage must see so that its result is the same as with all logits.
+/// The logits that a stage must see for its result to be the same as with all logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
     /// The stage is off, or uses only the candidates that the preceding stages left.

@@ -200,8 +200,8 @@ impl Context {
         }
     }
 
-    /// Removes the story's text before byte `byte` of the passage `node`, for when the whole story
-    /// does not fit.
+    /// Removes the story's text before byte `byte` of the passage `node`. This is used if the whole
+    /// story does not fit.
     pub fn starting_at(mut self, node: NodeId, byte: usize) -> Context {
         let mut begun = false;
         let mut keep = |part: &mut ContextPart| -> bool {

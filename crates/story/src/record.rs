@@ -63,7 +63,7 @@ pub struct SessionHeader {
     pub name: String,
     /// The version of illumine that created the session.
     pub build: String,
-    /// The time at which the session was created, in UTC and in the format of RFC 3339.
+    /// The time at which the session was created, in UTC and in RFC 3339 format.
     #[serde(default)]
     pub began: String,
 }

@@ -146,8 +146,8 @@ impl<'a> Batches<'a> {
         self.text.device()
     }
 
-    /// Returns a batch of `count` random training pictures, each with a random one of its captions.
-    /// Each picture is flipped with probability 0.5.
+    /// Returns a batch of `count` random training pictures, each with one of its captions, chosen
+    /// at random. Each picture is flipped with probability 0.5.
     pub fn sample(&self, count: usize, rng: &mut Rng) -> Result<Batch> {
         let all = self.cumulative.last().copied().unwrap_or_default();
         let pick = |rng: &mut Rng| {
