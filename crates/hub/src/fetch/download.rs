@@ -24,8 +24,8 @@ pub(super) struct Download<'a> {
     pub token: Option<&'a str>,
     /// The path of the partial file. The caller renames the file after verification.
     pub partial: &'a Path,
-    /// The delay before a retry, multiplied by the number of connections in a row that delivered no
-    /// data.
+    /// The base delay before a retry. It is multiplied by the number of connections in a row that
+    /// have delivered no data.
     pub rest: Duration,
 }
 

@@ -161,8 +161,8 @@ impl HubFile<'_> {
         good.len() != 64 || good == found
     }
 
-    /// Creates a link to the blob in the folder of the commit, as hf-hub does, and returns the
-    /// link's path.
+    /// Creates, in the commit's folder, a link to the blob, as hf-hub does. Returns the link's
+    /// path.
     fn point(&self, about: &About, blob: &Path) -> Result<PathBuf, FetchError> {
         let pointer = self.in_cache().pointer_path(&about.commit).join(self.file);
         let parent = pointer.parent().unwrap_or(&pointer);
