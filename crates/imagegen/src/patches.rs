@@ -12,8 +12,8 @@ pub fn patchify(x: &Tensor, p: usize) -> Result<Tensor> {
     x.reshape((batch, g * g, p * p * c))
 }
 
-/// The inverse of [`patchify`]: turns patches `[batch, g g, p p c]` into pictures `[batch, c, g p,
-/// g p]`.
+/// The inverse of [`patchify`]: rearranges patches `[batch, g g, p p c]` into pictures
+/// `[batch, c, g p, g p]`.
 pub fn unpatchify(x: &Tensor, g: usize, p: usize, c: usize) -> Result<Tensor> {
     let batch = x.dim(0)?;
     let x = x.reshape(&[batch, g, g, p, p, c][..])?;
@@ -21,8 +21,8 @@ pub fn unpatchify(x: &Tensor, g: usize, p: usize, c: usize) -> Result<Tensor> {
     x.reshape((batch, c, g * p, g * p))
 }
 
-/// Splits each token into 2 by 2 tokens: turns `[batch, n n, 4 width]` into `[batch, 2n 2n,
-/// width]`.
+/// Splits each token into 2 by 2 tokens: rearranges `[batch, n n, 4 width]` into
+/// `[batch, 2n 2n, width]`.
 pub fn split(x: &Tensor, n: usize) -> Result<Tensor> {
     let (batch, _, width) = x.dims3()?;
     let x = x.reshape(&[batch, n, n, 2, 2, width / 4][..])?;
