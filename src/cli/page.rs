@@ -265,7 +265,7 @@ impl Meter {
     }
 }
 
-/// Shows the progress of work that cannot be stopped, until this value is dropped.
+/// Shows the progress of work that cannot be stopped. Dropping this value removes the display.
 pub struct Progress {
     meter: RefCell<Meter>,
     bytes: bool,

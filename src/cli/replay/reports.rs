@@ -29,7 +29,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// Determines the format from the ending of a file's name.
+    /// Determines the format from a file name's extension.
     fn of(path: &Path) -> Result<Format, Failed> {
         let ending = path.extension().unwrap_or_default().to_string_lossy();
         match ending.to_lowercase().as_str() {
