@@ -100,8 +100,8 @@ pub trait TextModel {
         Err(ModelError::Snapshot("this model cannot load one"))
     }
 
-    /// Whether evaluating tokens in a batch gives bit-identical logits to evaluating them one by
-    /// one.
+    /// Whether evaluating tokens in a batch and evaluating them one by one give bit-identical
+    /// logits.
     fn is_batch_invariant(&self) -> bool {
         false
     }

@@ -63,8 +63,8 @@ pub fn decode(protocol: Protocol, event: &str) -> Result<Chunk, Option<String>> 
     decode_choice(protocol, event, 0)
 }
 
-/// Parses the part of an event that belongs to the text with index `choice`, if one request asked
-/// for several texts.
+/// Parses the part of an event that belongs to the text with index `choice`, since a request may
+/// ask for several texts.
 pub fn decode_choice(
     protocol: Protocol,
     event: &str,

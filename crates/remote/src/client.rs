@@ -120,7 +120,8 @@ impl Client {
         }
     }
 
-    /// Returns the client adapted to a flavour: Anthropic expects the key in a different header.
+    /// Returns the client adapted to a flavour: Anthropic expects the key in the header
+    /// `x-api-key`.
     pub fn speaking(mut self, flavour: Option<Flavour>) -> Client {
         self.own_header = flavour == Some(Flavour::Anthropic);
         self

@@ -24,8 +24,8 @@ enum State {
     Whole(String),
 }
 
-/// If the first piece has at least this many bytes and the second piece begins with it, this is not
-/// considered a coincidence.
+/// If the second piece repeats a first piece of at least this many bytes at its beginning, the
+/// repetition is not considered a coincidence.
 const LONG: usize = 12;
 
 impl Deltas {

@@ -1,4 +1,4 @@
-//! The errors of model servers. The message of an error is one sentence with advice.
+//! Errors from model servers. The message of an error is one sentence with advice.
 
 use base::untrusted::clean_line;
 use serde_json::Value;

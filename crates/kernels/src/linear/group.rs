@@ -97,8 +97,8 @@ impl Part<'_> {
     }
 }
 
-/// Adding this float, 1.5 * 2^23, to a small float rounds the small float to an integer (ties to
-/// even) and leaves the integer in the low bits of the sum.
+/// 1.5 * 2^23. Adding it to a small float rounds the small float to an integer (ties to even) and
+/// leaves the integer in the low bits of the sum.
 pub(super) const ROUND: f32 = 12_582_912.0;
 /// If no value of a block has a larger magnitude than this, all codes of the block are zero.
 pub(super) const SMALL: f32 = 1e-30;

@@ -174,8 +174,8 @@ impl Input<'_> {
     }
 }
 
-/// Splits `m` input rows of `k` values into ranges. The quantized rows of one range fit in a core's
-/// own cache, since the core reads them repeatedly.
+/// Splits `m` input rows of `k` values into ranges. The ranges are small enough that the quantized
+/// rows of one range stay in a core's own cache, from which the core reads them repeatedly.
 pub(super) fn passes(m: usize, k: usize) -> impl Iterator<Item = Range<usize>> {
     let pass = (PASS / k).next_multiple_of(TILE);
     (0..m).step_by(pass).map(move |row| row..m.min(row + pass))
@@ -239,7 +239,7 @@ impl<'a> StripPair<'a> {
     }
 
     /// Multiplies the strips by a group of input rows. `cold` says whether this is the first group
-    /// of the current pass, so that the strips have not been read yet.
+    /// of the current pass, in which case the strips have not been read yet.
     ///
     /// # Safety
     /// The group has as many columns as the weights.

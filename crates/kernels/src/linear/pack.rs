@@ -160,7 +160,7 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }
 
-/// Writes words of 4 bytes to row `row` of a strip's weights, one word for each consecutive group.
+/// Writes `words`, one word of 4 bytes per group, to row `row` of a strip's weights.
 #[inline(always)]
 fn put_words<const N: usize>(quants: &mut [u8], row: usize, words: &[u8; N]) {
     let (groups, _) = quants.as_chunks_mut::<64>();

@@ -22,7 +22,7 @@ use super::{Aligned, BLOCK, KernelFamily, Pool};
 /// The minimum number of input rows for which the threads share the work of quantizing.
 const SHARE: usize = 16;
 
-/// The forms of the input that the kernels need, which depend on the weights.
+/// Which forms of the input the kernels need. This depends on the weights.
 #[derive(Clone, Copy)]
 pub(super) struct Forms {
     /// Whether kernels read 8-bit codes, because some of the weights are quantized.

@@ -3,8 +3,8 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-/// The logits are divided into rows of this many, and each row is sorted. A GPU kernel sorts this
-/// many values together.
+/// The number of logits in a row. The logits are divided into rows, and a GPU kernel sorts each row
+/// as a whole.
 const ROW: usize = 1024;
 /// The maximum k. For a larger k, copying all logits is as fast.
 const MAX_COUNT: usize = ROW / 2;

@@ -67,7 +67,7 @@ impl Weights {
         self.on_host
     }
 
-    /// Whether evaluating a row alone gives bit-identical results to evaluating it in a batch.
+    /// Whether evaluating a row alone and evaluating it in a batch give bit-identical results.
     pub fn exact(&self) -> bool {
         self.exact.get()
     }
@@ -294,8 +294,8 @@ impl Weights {
 pub const EMBEDDING: &str = "token_embd.weight";
 
 /// Whether a tensor is a redundant part that old converters wrote: RoPE's frequencies, which
-/// illumine computes itself, or the matrix of a single expert in addition to the tensor of all
-/// experts.
+/// illumine computes itself, or the matrix of a single expert in addition to the tensor that
+/// contains all experts.
 fn is_duplicate(part: &str) -> bool {
     let expert = part
         .strip_suffix(".weight")

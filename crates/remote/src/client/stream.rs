@@ -101,7 +101,7 @@ impl Stream {
         }
     }
 
-    /// Restarts the time limit after a token (`token` is true) or a progress report. It must not be
+    /// Restarts the time limit after a token (`token` is true) or a progress report. Must not be
     /// called for pings and empty events.
     pub fn lives(&mut self, token: bool) {
         self.waiting = Instant::now();
