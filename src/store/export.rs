@@ -118,7 +118,7 @@ pub fn bare_text(story: &Story) -> String {
     pages::text_of(&story.path())
 }
 
-/// A clause that tells which parts of the story the format cannot store; empty if it can store
+/// A clause that says which parts of the story the format cannot store; empty if it can store
 /// everything.
 pub fn left_out(story: &Story, format: ExportFormat) -> String {
     let branches = match format {
@@ -133,7 +133,7 @@ pub fn left_out(story: &Story, format: ExportFormat) -> String {
     }
 }
 
-/// The data for an export that does not come from the story itself.
+/// The data that an export needs in addition to the story.
 #[derive(Clone, Debug, Default)]
 pub struct ExportMeta {
     pub title: String,
@@ -149,7 +149,7 @@ pub struct ExportMeta {
     pub folder: Option<PathBuf>,
     /// The picture files of a private session, which are stored only in memory.
     pub held: BTreeMap<NodeId, Arc<[u8]>>,
-    /// The name of the folder next to the exported file that contains the pictures; None if the
+    /// The name of the folder for the pictures, which is next to the exported file; None if the
     /// export is written to standard output.
     pub beside: Option<String>,
 }
@@ -286,7 +286,7 @@ pub fn encode_export(
 }
 
 /// The name of the folder for the pictures of an export to `path`. If the export may overwrite
-/// files (`over`), the name is `NAME-pictures`. Otherwise it is a name that does not exist yet.
+/// files (`over`), the name is `NAME-pictures`. Otherwise, it is a name that is not in use yet.
 pub fn pictures_folder_name(path: &Path, over: bool) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(Path::new(""));
