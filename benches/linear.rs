@@ -1,9 +1,9 @@
 //! Measures all linear layers of a small model, for one token and for a prompt.
 //!
 //! The shapes are SmolLM2-135M's: 30 layers in Q4_1 and an output head in Q8_0, 96 MB in all. The
-//! decoding speed is reported in bytes per second and as a share of the memory bandwidth of the
-//! same threads. `ILLUMINE_THREADS` sets the number of threads; by default, all of the machine's
-//! are used.
+//! decoding speed is reported in bytes per second and as a share of the memory bandwidth that the
+//! same threads reach. `ILLUMINE_THREADS` sets the number of threads; by default, all threads of
+//! the machine are used.
 
 #![allow(
     clippy::disallowed_methods,
@@ -120,7 +120,7 @@ fn best_of(mut run: impl FnMut()) -> f64 {
     (0..30).map(time).fold(f64::INFINITY, f64::min)
 }
 
-/// Measures the memory bandwidth of the pool's threads for reads alone, in gigabytes per second.
+/// Measures how fast the pool's threads read memory, in gigabytes per second.
 fn bandwidth(pool: &Pool) -> f64 {
     const UNIT: usize = 1 << 18;
     let memory = vec![1u64; 16 << 20];

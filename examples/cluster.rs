@@ -73,8 +73,8 @@ struct Sent {
 }
 
 enum What {
-    /// A request ends on a replica. If the replica has failed in the meantime, `life` differs from
-    /// the current number of failures of the replica, and the event is ignored.
+    /// A replica finishes a request. `life` is how many times the replica had failed when the
+    /// request started. If the replica has failed again since then, the event is ignored.
     Ends {
         sent: Sent,
         gpu: usize,

@@ -20,12 +20,12 @@ use story::{Context, Sampling};
 /// A measurement of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// The speed of prefilling a prompt into an empty cache, like the test pp of llama-bench.
+    /// The speed of prefilling a prompt into an empty cache, like llama-bench's `pp` test.
     Read { tokens: usize },
-    /// The speed of generating tokens after a story of `depth` tokens, without sampling, like the
-    /// test tg of llama-bench.
+    /// The speed of generating tokens after a story of `depth` tokens, without sampling, like
+    /// llama-bench's `tg` test.
     Write { tokens: usize, depth: usize },
-    /// The time to the first token of a short prompt, with an empty cache.
+    /// The time to the first token after a short prompt, with an empty cache.
     First { line: usize },
     /// The time to the first token after a line is added to a story.
     FollowUp { story: usize, line: usize },

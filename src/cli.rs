@@ -97,7 +97,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failed> {
 }
 
 /// Starts the engine on its own thread, and creates a studio that uses the engine. No model is
-/// loaded yet. Returns the studio and the channel of the engine's replies.
+/// loaded yet. Returns the studio and the channel that receives the engine's replies.
 fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Reply>), Failed> {
     studio_with(paths, common, environment::setup(paths, common)?)
 }

@@ -1,7 +1,7 @@
 //! Opens a text in the writer's own editor and reads the edited text.
 //!
-//! This module uses no story and no screen. The caller must restore the terminal before the editor
-//! starts.
+//! This module does not depend on stories or on the screen. The caller must restore the terminal
+//! before the editor starts.
 
 use base::decode::decode;
 use std::fs::{self, OpenOptions};

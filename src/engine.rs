@@ -1,9 +1,9 @@
-//! The engine: a worker thread receives requests and sends replies; the only state that the threads
-//! share is the stop flag.
+//! The engine: a worker thread receives requests and sends replies. The only state that it shares
+//! with other threads is the stop flag.
 //!
-//! Models are created on the worker and never leave it. The engine uses no sessions, no files
-//! except the models', and no terminal. Every request has an id, every reply carries the id of the
-//! request that it answers, and each request ends with exactly one `Done` or `Failed`.
+//! Models are created on the worker and never leave it. The engine uses no sessions, no terminal,
+//! and no files other than the models' files. Every request has an id, every reply carries the id
+//! of the request that it answers, and each request ends with exactly one `Done` or `Failed`.
 
 mod backend;
 pub mod cassette;

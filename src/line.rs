@@ -38,8 +38,8 @@ pub trait Page {
     }
 }
 
-/// The error when nothing more can be shown: the reader of the output is gone, or writing failed.
-/// If writing failed, the page stores the reason.
+/// The error when nothing more can be shown: the output was closed at the other end, or writing
+/// failed. After a failed write, the page stores the cause.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OutputClosed;
 
@@ -47,7 +47,7 @@ pub struct OutputClosed;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Input {
     Line(String),
-    /// A line that cannot be used; the text is the reason.
+    /// A line that cannot be used; the text says why.
     Unusable(String),
     /// The writer pressed Ctrl+C twice on an empty line.
     Interrupted,
@@ -77,8 +77,8 @@ pub enum FailureCause {
 pub const LONGEST: usize = 4 << 20;
 
 /// Waits until the model is loaded, runs lines until the input ends, and saves the story. `next`
-/// returns the next line. Its argument is true if this line continues a line that ended with a
-/// backslash; the backslash stands for a line break in the writer's text.
+/// returns the next line. Its argument is true if the requested line continues a line that ended
+/// with a backslash; the backslash stands for a line break in the writer's text.
 pub fn run(
     studio: &mut Studio,
     events: &Receiver<Reply>,
@@ -153,7 +153,7 @@ impl RunEnd {
 /// What to do after a line has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// Run the next line. The cause is given if this line failed.
+    /// Run the next line. If the line that has just run failed, the cause is given.
     On(Option<FailureCause>),
     Quit,
 }

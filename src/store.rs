@@ -272,7 +272,7 @@ impl Sessions {
         names.find(|name| composed(name) == wanted)
     }
 
-    /// The name of a session in the spelling of its folder.
+    /// The name of a session, spelled as in the name of its folder.
     pub fn resolve(&self, name: &str) -> Result<String, StoreError> {
         let name = check_name(name)?;
         Ok(self.folder_of(name).unwrap_or_else(|| name.to_string()))

@@ -84,7 +84,7 @@ pub struct Setup {
 pub struct Studio {
     engine: Engine,
     setup: Setup,
-    /// The loaded model; None until a model is loaded.
+    /// Information about the loaded model; None until a model is loaded.
     about: Option<ModelInfo>,
     /// The engine's capabilities with the loaded model.
     capabilities: Capabilities,
@@ -262,8 +262,8 @@ impl Studio {
         self.session.flush(&self.setup)
     }
 
-    /// Refuses a command if the loaded model's engine lacks a capability. Before a model is loaded,
-    /// nothing is refused.
+    /// Refuses a command if the engine, with the loaded model, lacks the capability `can`. Before a
+    /// model is loaded, nothing is refused.
     fn needs(&self, can: fn(&Capabilities) -> bool, what: &str) -> Result<(), Refusal> {
         match self.about.is_none() || can(&self.capabilities) {
             true => Ok(()),

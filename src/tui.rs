@@ -62,10 +62,10 @@ use story::{Command, Reply};
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
 /// The time between two polls of engine events while the engine is busy.
 const EVENT_POLL: Duration = Duration::from_millis(10);
-/// The maximum time that quitting waits until the passage being generated has stopped.
+/// The maximum time to wait, when the writer quits, for generation to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The options of the screen, which the caller of [`run`] determines.
+/// The screen's options, which the caller of [`run`] sets.
 #[derive(Default)]
 pub struct Options {
     /// The command to run when the screen starts, if any.
@@ -113,7 +113,7 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    /// The exit code with which the program ends for this reason.
+    /// The program's exit code if it ends for this reason.
     pub fn code(self) -> u8 {
         match self {
             ExitReason::Quit => 0,

@@ -12,7 +12,7 @@ use llm::gguf::Gguf;
 use llm::template::{ChatMessage, ChatTemplate};
 use std::sync::OnceLock;
 
-/// The allocator that limits the memory of a template, as in the program.
+/// The program's allocator, which limits the memory that a template may use.
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 

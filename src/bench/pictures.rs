@@ -1,6 +1,6 @@
 //! Evaluates the pictures that the illuminator draws: how often a classifier trained on real
-//! pictures recognizes them, how far they are from real pictures, how diverse they are, and how
-//! much is memorized.
+//! pictures recognizes them, how far they are from real pictures, how diverse they are, and whether
+//! they merely repeat training pictures.
 //!
 //! The features come from EfficientNet-lite0 (`train::features`), and the formulas from
 //! `train::measures`. Silhouettes (the style `ink`) are excluded, since each concept has only one
@@ -51,11 +51,12 @@ pub struct Recognized {
     pub top1: f64,
     pub top5: f64,
     pub style: f64,
-    /// The share of pictures for which the caption of the picture ranks first among 100 captions.
+    /// The share of pictures whose own caption ranks first among 100 captions.
     pub r_precision: f64,
 }
 
-/// The recognition of drawn pictures, and of real pictures of the same concepts and styles.
+/// How often the classifier recognized drawn pictures, and real pictures of the same concepts and
+/// styles.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Compared {
     pub drawn: Recognized,
@@ -239,7 +240,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Chooses random pictures from each split, whose concepts and styles will be drawn. Pictures
+    /// Chooses random pictures from each split. Their concepts and styles will be drawn. Pictures
     /// chosen from the training split are removed from `trained`, so that the classifier is not
     /// fitted to them.
     fn asked(&mut self, trained: &mut Vec<usize>) -> Result<[Vec<usize>; 3], PicturesError> {

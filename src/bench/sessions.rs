@@ -5,8 +5,8 @@ use std::time::Instant;
 use story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
 use story::{Author, Node, Provenance, Record, Status};
 
-/// Creates the journal records of a session with `passages` passages. A person and the model are
-/// the authors of the passages in turn.
+/// Creates the journal records of a session with `passages` passages, written alternately by a
+/// person and the model.
 pub fn records(passages: u64) -> Vec<Record> {
     let mut records = Vec::new();
     for id in 0..passages {

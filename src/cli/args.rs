@@ -402,7 +402,7 @@ pub struct Bench {
 }
 
 /// Parses the command line. If the arguments request the help or the version, prints it and returns
-/// None. A usage error is turned into one sentence, as for every other failure.
+/// None. A usage error becomes a one-sentence message, like every other failure.
 pub fn read() -> Result<Option<Cli>, Failed> {
     let error = match Cli::try_parse() {
         Ok(cli) => return Ok(Some(cli)),

@@ -1,5 +1,5 @@
-//! Generates the tables of README and GLOSSARY from the tables in the code, and tests that both files
-//! are up to date.
+//! Generates the tables in README and GLOSSARY from the tables in the code, and tests that both
+//! files are up to date.
 //!
 //! `cargo docgen` updates them: it runs the test with `ILLUMINE_DOCGEN=write`.
 
@@ -13,7 +13,8 @@ use std::path::Path;
 use story::command::COMMANDS;
 use story::sampling::SETTINGS;
 
-/// The name of a table, which also stands in its marker, and the function that generates the table.
+/// The name of a table, as written in the table's marker, and the function that generates the
+/// table.
 type Table = (&'static str, fn() -> String);
 
 /// The documents with generated tables: the file name and the tables of each document.

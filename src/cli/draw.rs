@@ -89,7 +89,7 @@ fn drawn(studio: &Studio, id: NodeId) -> Option<Drawn<'_>> {
 }
 
 /// Handles the engine's events until the pictures are drawn. Returns the ids of the pictures and
-/// the time at which the models had been loaded.
+/// the time at which the models finished loading.
 fn follow_events(
     studio: &mut Studio,
     replies: &Receiver<Reply>,
@@ -203,9 +203,9 @@ fn load_provenance(path: &Path) -> Result<PictureProvenance, Failed> {
     provenance(&file).map_err(|why| usage(format!("Cannot reproduce {}: {why}", path.display())))
 }
 
-/// Chooses the seeds: the seeds of `--seeds` or, without that flag, `--n` consecutive seeds. The
-/// first consecutive seed is given by `--seed` or, failing that, by the `--from` picture; otherwise
-/// it is random.
+/// Chooses the seeds: those in `--seeds` if it is given, otherwise `--n` consecutive seeds. The
+/// first of these is `--seed` if it is given, otherwise the seed of the `--from` picture, otherwise
+/// a random seed.
 fn seeds(args: &Args, from: Option<&PictureProvenance>) -> Result<Vec<u64>, Failed> {
     if let Some(seeds) = &args.seeds {
         return parse_seeds(seeds).ok_or_else(|| {

@@ -170,7 +170,7 @@ impl Requests {
         Ok((settings.model, request))
     }
 
-    /// Returns the full name of a row's model, given as `name`. If the run uses a server, `name`
+    /// Returns the full name of the model that a row calls `name`. If the run uses a server, `name`
     /// refers to a model on that server, unless `name` is itself a server's address.
     fn model(&self, name: String) -> Result<String, String> {
         let usual = self.settings.model.as_str();

@@ -1,5 +1,5 @@
-//! Switches off the echo of the terminal while the terminal may answer queries. The answers arrive
-//! like typed input, so they would otherwise appear on the screen.
+//! Switches off the terminal's echo while the program queries the terminal. The terminal's answers
+//! arrive like typed input, so they would otherwise appear on the screen.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;

@@ -93,9 +93,9 @@ pub fn all_colours() -> bool {
     ["truecolor", "24bit"].contains(&colours.as_str())
 }
 
-/// The terminal's graphics capabilities, as far as environment variables reveal them. The terminal
-/// is queried as well, except about kitty's protocol if the terminal might not understand that
-/// query.
+/// What the environment variables reveal about the terminal's graphics. The terminal itself is
+/// queried later, but it is asked about kitty's protocol only if these variables suggest that it
+/// will understand the query.
 pub fn graphics() -> Graphics {
     let is = |name: &str, what: &[&str]| {
         let value = variable(name).unwrap_or_default().to_lowercase();
@@ -172,9 +172,9 @@ pub fn backends(paths: &Paths, common: &Common) -> Result<Backends, Failed> {
     })
 }
 
-/// The folders that may contain the image model's weights: only `named` if it is given. Otherwise
-/// these are the folder beside the text models and the `models` folders in the parent folders of
-/// this program.
+/// The folders that may contain the image model's weights. If `named` is given, it is the only one.
+/// Otherwise they are the folder beside the text models and any `models` folder in a parent folder
+/// of this program.
 pub fn weights(paths: &Paths, named: Option<&Path>) -> Vec<PathBuf> {
     const NAME: &str = "illuminator-64";
     if let Some(named) = named {

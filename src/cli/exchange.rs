@@ -145,8 +145,8 @@ fn fill(
     written.map_err(|error| not_imported(&error))
 }
 
-/// Creates the error for a disk that is full or fails during an import. The usual message would be
-/// wrong, since it says that the text is still in memory.
+/// Returns the error to report if the disk is full or fails during an import. The usual message
+/// would be wrong, since it says that the text is still in memory.
 fn not_imported(error: &StoreError) -> Failed {
     let why = match error {
         StoreError::Full { path } => format!(
@@ -162,9 +162,9 @@ fn not_imported(error: &StoreError) -> Failed {
     Failed::new(Exit::Session, why)
 }
 
-/// Creates the session, named as requested or after the imported file. If no part of the file's
-/// name is valid, the session gets the name of the imported character or, without a character, a
-/// number.
+/// Creates the session and names it as requested or, by default, after the imported file. If no
+/// part of the file's name is valid, the session gets the name of the imported character or,
+/// without a character, a number.
 fn begin(sessions: &Sessions, args: &Import, own: Option<String>) -> Result<Journal, StoreError> {
     let now = environment::now();
     if let Some(name) = &args.name {

@@ -52,7 +52,7 @@ pub fn show<T: AsRef<[u8]>>(files: &[T]) {
 }
 
 /// Whether pictures are shown as half-block characters, because the terminal supports no graphics
-/// protocol. Such pictures are scaled in this module, since the library would draw nearly
+/// protocol. Such pictures are scaled in this module, since the `viuer` library would draw nearly
 /// transparent pixels as opaque.
 fn in_blocks() -> bool {
     !viuer::is_iterm_supported() && viuer::get_kitty_support() == viuer::KittySupport::None

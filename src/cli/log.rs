@@ -103,8 +103,8 @@ fn features() -> String {
     String::new()
 }
 
-/// Writes each event as one line. Control characters are escaped, so that none can reach the
-/// terminal on which the log is read.
+/// Writes each event as one line. Control characters are escaped, so that displaying the log in a
+/// terminal is safe.
 struct Lines(File);
 
 impl Write for Lines {

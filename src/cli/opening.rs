@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use story::{Command, SettingOverrides, Settings};
 
-/// The numbers of passages in the sessions that are opened.
+/// The lengths of the sessions that are opened, in passages.
 const PASSAGES: [u64; 3] = [1_000, 10_000, 100_000];
 /// The number of frames drawn in a session of 1,000 passages.
 const FRAMES: usize = 200;

@@ -23,8 +23,8 @@ pub fn print(text: &str) -> Result<Exit, Failed> {
     write(text.as_bytes()).map(|_| Exit::Well)
 }
 
-/// Turns a failure to write a file into the command's error, for commands with a flag `--force`
-/// that overwrites existing files.
+/// Converts an error from writing a file to the command's error. This is for commands that have a
+/// `--force` flag, which overwrites existing files.
 pub fn not_written(error: FileError) -> Failed {
     let why = match error {
         FileError::Taken(path) => format!(

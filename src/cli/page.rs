@@ -24,8 +24,7 @@ pub struct TerminalPage {
     /// Whether the last line written has no line break yet.
     open: bool,
     show_end: bool,
-    /// The error with which writing to standard output failed, unless the reader had closed the
-    /// output.
+    /// The error from writing to standard output, if any. A closed pipe does not count as an error.
     failure: Option<Failed>,
     /// The text that the next input line starts with; None if the input is not a terminal.
     begun: Option<TypedAhead>,
@@ -35,8 +34,8 @@ pub struct TerminalPage {
 pub type TypedAhead = Rc<RefCell<String>>;
 
 impl TerminalPage {
-    /// Creates the page. With `show_end`, each passage ends with a line break, which a person needs
-    /// and a pipe does not.
+    /// Creates the page. If `show_end` is true, a line break is printed after each passage; a
+    /// person needs it, but a pipe does not.
     pub fn new(watch: Watch, colour: bool, show_end: bool) -> TerminalPage {
         TerminalPage {
             watch,
@@ -49,7 +48,7 @@ impl TerminalPage {
         }
     }
 
-    /// Returns the error with which writing to standard output failed, if it failed.
+    /// Returns the error from writing to standard output, if there was one.
     pub fn outcome(&mut self) -> Result<(), Failed> {
         self.failure.take().map_or(Ok(()), Err)
     }
@@ -266,7 +265,7 @@ impl Meter {
     }
 }
 
-/// Shows the progress of work that cannot be stopped, until this value is dropped.
+/// Shows the progress of work that cannot be stopped. Dropping this value removes the display.
 pub struct Progress {
     meter: RefCell<Meter>,
     bytes: bool,

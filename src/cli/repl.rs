@@ -47,7 +47,8 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     Ok(exit(closing, person))
 }
 
-/// Chooses the exit code. A person has already seen an error, but a script needs its exit code.
+/// Chooses the exit code. Most errors set it only for scripts, since a person has already seen the
+/// message.
 fn exit(closing: RunEnd, person: bool) -> Exit {
     match closing.fault {
         _ if closing.interrupted => Exit::Interrupted,

@@ -88,7 +88,8 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     finish(&closed, stopped, interrupted)
 }
 
-/// Opens the results of the earlier run that `--resume` names; without `--resume`, there are none.
+/// Opens the results of the earlier run that `--resume` names. Without `--resume`, returns empty
+/// results.
 fn earlier(args: &Args) -> Result<Earlier, Failed> {
     match &args.many.resume {
         Some(path) => Earlier::open(path),

@@ -155,8 +155,8 @@ fn words(story: &Story) -> usize {
     nodes.map(|node| node.text.split_whitespace().count()).sum()
 }
 
-/// Returns the name that is shown for a conflicting copy: the name of its file or, if the file is
-/// called `journal.jsonl` like the session's, the name of its folder. The result contains no
+/// Returns the name to show for a conflicting copy. This is the file's name, unless the file is
+/// called `journal.jsonl` like any journal; then it is the folder's name. The result contains no
 /// control characters.
 pub fn copy_name(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();

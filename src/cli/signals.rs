@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The maximum time to wait until a stopped passage is on disk.
+/// The maximum time to wait for a stopped passage to be written to disk.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// State shared by the signal thread and the front end.
@@ -81,7 +81,7 @@ fn wait(watch: &Watch, stop: &impl Fn()) {
 }
 
 /// Silences the panic messages of worker threads. The engine reports such a panic as an event, and
-/// the message would appear in the middle of the story.
+/// the message itself would appear in the middle of the story.
 pub fn keep_quiet_about_workers() {
     let (main, said) = (std::thread::current().id(), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |info| {

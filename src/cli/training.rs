@@ -1,5 +1,5 @@
-//! `illumine train gan` and `illumine train export`: trains the image model, shown in a live view
-//! or as lines, and exports its weights.
+//! `illumine train gan` and `illumine train export`: trains the image model and exports its
+//! weights. Progress is shown in a live view or as lines of text.
 
 use super::args::Gan as Args;
 use super::environment::{self, Paths};
@@ -74,8 +74,9 @@ pub(super) fn set_threads(threads: Option<u16>) -> Result<(), Failed> {
     })
 }
 
-/// Runs `train`, which trains a model of any kind, and shows its events in the live view or, if
-/// `plain` or without a suitable terminal, as lines. Ctrl+C saves a checkpoint and ends the run.
+/// Runs `train`, which trains a model of any kind, and shows its events in the live view. If
+/// `plain` is true or the terminal is not suitable, prints the events as lines instead. Ctrl+C
+/// saves a checkpoint and ends the run.
 pub(super) fn show(
     run: &Run,
     plain: bool,

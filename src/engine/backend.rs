@@ -135,10 +135,10 @@ pub trait Backend {
         Err(Failure::engine(why))
     }
 
-    /// Evaluates a passage that was written earlier in answer to `request`, in one pass. Returns
+    /// Evaluates, in one pass, a passage that was written earlier in answer to `request`. Returns
     /// the log-probability of each token and whether the samplers could choose the token; None if
-    /// stopped. `slack` is an amount: a token also counts as admissible if the samplers could
-    /// choose it with a log-probability that is higher by this amount.
+    /// stopped. A token also counts as admissible if the samplers could choose it after its
+    /// log-probability is raised by `slack`.
     fn score(
         &mut self,
         _request: &TextRequest,
@@ -182,7 +182,7 @@ pub trait Backend {
     }
 }
 
-/// A source of backends that use the same model on a server. Each backend is for a separate thread.
+/// A source of backends that all use one model on a server, each on its own thread.
 pub trait Replicas: Send + Sync {
     fn replica(&self) -> Box<dyn Backend + Send>;
 

@@ -56,7 +56,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Returns empty findings for another engine. Both findings share one [`Agreement`], which
+    /// Returns empty findings for another engine. They share the [`Agreement`] of `self`, which
     /// counts the tokens of both engines.
     pub fn of_another_engine(&self) -> Findings {
         Findings {

@@ -1,6 +1,6 @@
 //! A backend without a model: it repeats the last text of the context. Replay scripts can be tried
-//! with this backend, and an imported script can be compared with the echo of the program from
-//! which it was imported.
+//! out with it. If a script was imported from a program that has an echo too, the two results can
+//! be compared.
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use story::context::{ContextPart, PartKind};

@@ -152,11 +152,11 @@ struct Run<'a> {
     pool: Pool,
     dispatch: Dispatch,
     began: Instant,
-    /// The index of each model in `models`, by the name of the model.
+    /// The index of each model in `models`. The keys are the models' names.
     names: HashMap<String, usize>,
     models: Vec<Result<Model, Failure>>,
     told: HashSet<String>,
-    /// The number of consecutive cases that have just failed because of the server or the model.
+    /// How many of the most recent cases have failed in a row because of the server or the model.
     hopeless: u32,
     take: RefCell<&'a mut dyn FnMut(News) -> bool>,
 }

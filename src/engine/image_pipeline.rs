@@ -1,7 +1,7 @@
 //! The image pipeline: text encoder and image model together, from a prompt to pixels.
 //!
-//! It uses no sessions, and no files except the weights. On one backend, the same request, weights
-//! and seed give the same pixels.
+//! It uses no sessions, and no files except the weights. The same request, weights and seed give
+//! the same pixels, as long as the compute backend is the same.
 
 mod describe;
 mod job;
@@ -250,8 +250,8 @@ impl ImagePipeline {
         Ok((self.illuminator.encode(&picture)?, how))
     }
 
-    /// Returns the name of a file as a prompt if the name is similar to a concept, or else an empty
-    /// string.
+    /// Returns the name of a file, for use as a prompt, if the name is similar to a concept;
+    /// otherwise an empty string.
     fn prompt_from_file_name(&self, name: &str) -> Result<String, DrawError> {
         let stem = Path::new(name).file_stem().unwrap_or_default();
         let words = clean_line(&stem.to_string_lossy()).replace(['-', '_'], " ");
@@ -308,7 +308,7 @@ impl ImagePipeline {
 /// inner option is None if the picture may have any style.
 type PictureStyle<'a> = Option<Option<&'a str>>;
 
-/// The minimum similarity to a concept at which the name of a file is used as a prompt.
+/// The name of a file is used as a prompt only if its similarity to a concept is at least this.
 const NAME_SIMILARITY: f32 = 0.6;
 
 fn prompt_text(words: &PromptSource) -> Result<&str, DrawError> {

@@ -13,7 +13,7 @@ const EXACT: usize = 16;
 /// The number of additional tokens that may be needed to finish a word.
 const WORD: usize = 8;
 
-/// The maximum number of tokens that a passage can have under its length goal.
+/// Returns the maximum number of tokens that the length goal of a passage allows.
 pub fn most_tokens(request: &TextRequest) -> usize {
     let wanted = request.sampling.max_tokens as usize;
     match &request.goal {
@@ -37,8 +37,8 @@ fn is_near(request: &TextRequest, written: usize) -> bool {
     request.goal == LengthGoal::Near && target >= EXACT && written * 5 >= target * 4
 }
 
-/// Whether a passage with the text `said`, which is not empty, meets the length goal if `piece`
-/// would come next.
+/// Whether a passage should end before `piece`, the text that would come next, because it meets its
+/// length goal. `said` is the text of the passage so far, which is not empty.
 pub fn goal_met_before(request: &TextRequest, written: usize, said: &str, piece: &str) -> bool {
     let target = request.sampling.max_tokens as usize;
     // If no sentence ends, stop at a word.
@@ -50,17 +50,18 @@ pub fn goal_met_before(request: &TextRequest, written: usize, said: &str, piece:
     line || (request.goal != LengthGoal::Paragraph && sentence_ends_between(said, piece))
 }
 
-/// Returns the byte offset of the longest end of `text` with which `stop` begins, or None if there
-/// is no such end. An end that contains all of `stop` does not count.
+/// Finds the longest suffix of `text` that is a prefix of `stop`, but not all of `stop`. Returns
+/// the byte offset at which the suffix starts, or None if there is no such suffix.
 pub fn overlap(text: &str, stop: &str) -> Option<usize> {
     let longest = text.len().min(stop.len().saturating_sub(1));
     let from = text.len() - longest;
     (from..text.len()).find(|at| text.is_char_boundary(*at) && stop.starts_with(&text[*at..]))
 }
 
-/// Drops the lore that exceeds the budget. If `fills` is true, the model can fill gaps; then the
-/// instruction that contains the text after the gap is dropped too. Returns the new context and the
-/// titles of the dropped lore. `holds` is the size of the model's context in tokens.
+/// Drops the lore that exceeds the budget. `fills` says whether the model can fill in the middle of
+/// a text. Such a model reads the text after the passage directly, so the instruction that quotes
+/// this text is dropped too. Returns the new context and the titles of the dropped lore. `holds` is
+/// the size of the model's context in tokens.
 pub fn within_budget<E>(
     context: &Context,
     holds: usize,

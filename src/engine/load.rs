@@ -92,7 +92,7 @@ pub struct ModelLoader {
     /// draft model.
     pub draft: Option<String>,
     /// The folders that may contain the image model's weights. If there is only one folder, the
-    /// user named it.
+    /// user chose it.
     pub weights: Vec<PathBuf>,
     /// The servers that a model name can refer to.
     pub backends: Backends,
@@ -182,8 +182,8 @@ impl Loader for ModelLoader {
 }
 
 impl ModelLoader {
-    /// Creates a loader with the default settings: one thread, and no draft model, image weights or
-    /// servers chosen by the user.
+    /// Creates a loader with the default settings: one thread, no named servers, no folders of
+    /// image weights, and the catalogue's choice of draft model.
     pub fn new(catalog: Catalog, store: ModelStore) -> ModelLoader {
         ModelLoader {
             catalog,
@@ -217,8 +217,9 @@ impl ModelLoader {
         Ok(loaded)
     }
 
-    /// The name and checksum of a model's file, without loading or downloading the model. For a
-    /// model on a server, or one that is not found, only the name.
+    /// Returns the name and checksum of a model in the catalogue, or the checksum of a model file.
+    /// Does not load or download the model. Returns only the name if the model is on a server or is
+    /// not found.
     pub fn identity(&self, model: &str, observer: &dyn Observer) -> String {
         if self.backends.find(model).is_some() {
             return model.to_string();
@@ -243,7 +244,8 @@ impl ModelLoader {
         }
     }
 
-    /// The draft model to load with the model `name`: a name or a path. None for no draft model.
+    /// Returns the name or path of the draft model to load with the model `name`; None if no draft
+    /// model is to be loaded.
     fn draft_for(&self, name: &str) -> Option<String> {
         let usual = || {
             let entries = self.catalog.entries().iter();
@@ -255,7 +257,7 @@ impl ModelLoader {
     }
 
     /// Adds a draft model to a loaded model. If the draft model cannot be used, the model runs
-    /// without it, and the user is warned if the user chose it.
+    /// without it. The user is then warned, but only if the draft model was the user's choice.
     fn add_draft(
         &self,
         loaded: &mut Loaded,
@@ -292,8 +294,8 @@ impl ModelLoader {
     }
 
     /// Finds and opens the file of a local text model, which is downloaded if necessary. `model` is
-    /// a catalogue name or a path; if it is empty, the default model is used. A model on a server
-    /// is an error.
+    /// a catalogue name or a path; if it is empty, the default model is used. Returns an error if
+    /// the model is on a server.
     pub fn find_file(&self, model: &str, observer: &dyn Observer) -> Result<ModelFile, LoadError> {
         if self.backends.find(model).is_some() {
             let why = "This needs a local model, not one on a server; choose one with --model NAME";

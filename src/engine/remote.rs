@@ -1,9 +1,9 @@
 //! The backend for a model on a server: sends prompts as text and streams the answers.
 //!
-//! `text.rs` provides most features that a server may lack: stop strings, length goals, and bans,
-//! for which text is requested again. Other missing features are reported once, before the passage
-//! is written. The server's text is untrusted: sizes and waits are bounded, and control characters
-//! never become part of a passage.
+//! `text.rs` provides most features that a server may lack: stop strings, length goals, and bans
+//! (if a banned phrase appears, it requests the text again). Other missing features are reported
+//! once, before the passage is written. The server's text is untrusted: sizes and waits are
+//! bounded, and control characters never become part of a passage.
 
 mod ahead;
 mod alternatives;
@@ -48,10 +48,10 @@ pub struct Remote {
     counts: Counts,
     /// Whether the server is on this machine.
     local: bool,
-    /// Whether each answer arrives in one piece, and failures are not retried here. This is so in a
-    /// replica, because the pool of threads retries failed requests.
+    /// Whether this is a replica. A replica requests each answer in one piece, and does not retry
+    /// failed requests, since its caller retries them.
     whole: bool,
-    /// Whether the server has turned out to offer only chats and no raw completion.
+    /// Whether the server is now known to offer only chat, and no raw completion.
     only_chats: bool,
     /// Whether the server has refused to continue an unfinished message of the model.
     refuses_prefill: bool,
@@ -59,7 +59,8 @@ pub struct Remote {
     refused: HashSet<String>,
     /// The warnings already shown to the writer, so that none is shown twice.
     said: HashSet<String>,
-    /// The text of each token id that the server has reported among alternatives.
+    /// The texts of the tokens that the server has reported as alternatives. The keys are token
+    /// ids.
     words: HashMap<u32, String>,
     memory: Memory,
     /// For a candidate: its part of a stream that several candidates share. It is used for the

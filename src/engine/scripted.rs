@@ -60,13 +60,13 @@ impl Default for Script {
 }
 
 impl Script {
-    /// Adds a passage that consists of the given pieces to the script.
+    /// Adds a passage that consists of the given pieces.
     pub fn writing(mut self, pieces: &[&str]) -> Script {
         self.passages.push_back(ScriptedPassage::of(pieces));
         self
     }
 
-    /// Adds an answer that fails with `failure` to the script.
+    /// Adds an answer that fails with `failure`.
     pub fn failing(mut self, failure: Failure) -> Script {
         self.passages.push_back(ScriptedPassage {
             events: Vec::new(),

@@ -4,8 +4,8 @@
 //! and streams text that continues a prompt. This module implements everything else:
 //!
 //! - [`write()`] writes a passage. It turns the context into a prompt that fits, and reports what
-//!   was left out. It ends the passage at stop strings and at the length goal. It replaces banned
-//!   phrases by requesting other words. After an error, it keeps the text that has arrived.
+//!   was left out. It ends the passage at stop strings and at the length goal. If a banned phrase
+//!   appears, it requests other words instead. After an error, it keeps the text that has arrived.
 //! - [`explain()`] and [`context_start`] implement the methods of the same names in
 //!   [`Backend`](super::Backend).
 //!
@@ -22,7 +22,7 @@
 //!   marks its thoughts with tags in the text, `remote::Thoughts` separates them.
 //! - **`ModelInfo::sha256` must not be empty**, since it identifies the model that wrote a passage.
 //!   If the model has no file, use `base::hash::sha256` to hash a text that identifies the model.
-//!   `ModelInfo::cannot` lists the settings that have no effect. `Capabilities` tells what is
+//!   `ModelInfo::cannot` lists the settings that have no effect. `Capabilities` says what is
 //!   inexact: `reproducible` and `exact_token_counts` are false for most sources.
 
 mod estimate;
@@ -60,7 +60,7 @@ pub trait TextSource {
     /// The number of tokens in a text. A source that cannot count tokens returns [`estimate()`].
     fn count(&self, text: &str) -> Result<usize, Self::Error>;
 
-    /// The memory between passages, which the source must store in a field.
+    /// What the source remembers from earlier passages. The source must store it in a field.
     fn memory(&self) -> &Memory;
 
     /// Writes text that continues `ask.prompt`, and passes it to `writing`. Returns as soon as
@@ -103,14 +103,14 @@ pub trait TextSource {
         ids.is_empty().then(String::new)
     }
 
-    /// Whether the source can make single tokens less likely. If true, a banned phrase is replaced
+    /// Whether the source can make single tokens less likely. If true, a banned phrase is avoided
     /// by choosing another first token. If false, the text is requested again with another seed.
     fn forbids_tokens(&self) -> bool {
         false
     }
 
-    /// The id of the first token of a text; None if the source does not know its tokens. Sources
-    /// with [`TextSource::token`] need this method.
+    /// The id of the first token of a text; None if the source cannot look up token ids. A source
+    /// that implements [`TextSource::token`] must implement this method too.
     fn first_token(&self, _text: &str) -> Result<Option<u32>, Self::Error> {
         Ok(None)
     }
@@ -163,7 +163,7 @@ pub enum End {
 pub struct Refusal<'a, E> {
     pub error: &'a E,
     pub request: &'a TextRequest,
-    /// The prompt with which the passage began.
+    /// The passage's original prompt, without any of the passage's text.
     pub prompt: &'a Prompt,
     /// The prompt extended by the passage's text so far; None if there is no text yet.
     pub extended: Option<&'a Prompt>,
@@ -174,15 +174,15 @@ pub struct Refusal<'a, E> {
 /// What a source remembers from one passage to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// The place in the story at which the last prompt's story started. It stays the same as long
-    /// as the story from there on fits.
+    /// The place where the shortened story in the last prompt started. The next prompt uses the
+    /// same place if the story from there to its end still fits.
     begins: Cell<Option<(NodeId, usize)>>,
     /// Whether the model has ever sent thoughts.
     thinks: Cell<bool>,
 }
 
 impl Memory {
-    /// Returns a copy that contains only what is also true for other stories.
+    /// Returns a copy without the data that applies only to the current story.
     pub fn for_others(&self) -> Memory {
         Memory {
             begins: Cell::default(),
@@ -190,8 +190,8 @@ impl Memory {
         }
     }
 
-    /// Adds what a copy of the source has learnt. If `all` is true, also takes over the place at
-    /// which the prompt's story starts.
+    /// Adds what a copy of the source has learnt. If `all` is true, this includes the place where
+    /// the shortened story in the prompt starts.
     pub fn learn(&self, other: &Memory, all: bool) {
         self.thinks.set(self.thinks.get() || other.thinks.get());
         if all {
@@ -200,7 +200,7 @@ impl Memory {
     }
 }
 
-/// The place at which the prompt's story starts; None if the whole context fits.
+/// The place where the shortened story in the prompt starts; None if the whole context fits.
 pub fn context_start<S: TextSource>(
     source: &S,
     request: &TextRequest,

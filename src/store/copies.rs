@@ -10,7 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use story::Story;
 
-/// A copy of a session's journal that has another name than the journal.
+/// A copy of a session's journal that a sync program left in the session's folder or in a copy of
+/// the folder.
 #[derive(Debug)]
 pub struct ConflictingCopy {
     pub path: PathBuf,
@@ -83,8 +84,8 @@ impl Sessions {
         self.copy_paths(name).map_or(0, |paths| paths.len())
     }
 
-    /// Creates a session from the conflicting copy with the number `number` (starting at 1),
-    /// including the pictures. The conflicting copy is not moved or changed.
+    /// Creates a session from the conflicting copy `number` (counted from 1), including the
+    /// pictures. The conflicting copy is not moved or changed.
     pub fn open_copy(
         &self,
         name: &str,
@@ -110,10 +111,10 @@ impl Sessions {
         Ok(journal)
     }
 
-    /// Creates a session from a journal at any path. The session is named `to`. If `to` is None,
-    /// the session gets the first free name that is made from `own`. If the journal is in a
-    /// session's folder, the pictures are copied too. Returns None if not even the first record can
-    /// be parsed.
+    /// Creates a session from a journal at any path. The session is named `to`. If `to` is None, it
+    /// is named `own`, followed by a number if that name is taken. If the journal is in a session's
+    /// folder, the pictures are copied too. Returns None if not even the first record can be
+    /// parsed.
     pub fn import_journal(
         &self,
         path: &Path,

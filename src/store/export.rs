@@ -138,7 +138,7 @@ pub fn left_out(story: &Story, format: ExportFormat) -> String {
     }
 }
 
-/// The data for an export that does not come from the story itself.
+/// The data that an export needs in addition to the story.
 #[derive(Clone, Debug, Default)]
 pub struct ExportMeta {
     pub title: String,
@@ -154,7 +154,7 @@ pub struct ExportMeta {
     pub folder: Option<PathBuf>,
     /// The picture files of a private session, which are stored only in memory.
     pub held: BTreeMap<NodeId, Arc<[u8]>>,
-    /// The name of the folder next to the exported file that contains the pictures; None if the
+    /// The name of the folder for the pictures, which is next to the exported file; None if the
     /// export is written to standard output.
     pub beside: Option<String>,
 }
@@ -291,7 +291,7 @@ pub fn encode_export(
 }
 
 /// The name of the folder for the pictures of an export to `path`. If the export may overwrite
-/// files (`over`), the name is `NAME-pictures`. Otherwise it is a name that does not exist yet.
+/// files (`over`), the name is `NAME-pictures`. Otherwise, it is a name that is not in use yet.
 pub fn pictures_folder_name(path: &Path, over: bool) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(Path::new(""));

@@ -66,8 +66,8 @@ fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many links lead to each other"))
 }
 
-/// Writes a new file that will replace another file. The new file gets the permissions `old` of the
-/// other file.
+/// Writes a new file that will replace another file. `old` is the metadata of that other file; the
+/// new file gets the same permissions.
 fn write_part(part: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -96,8 +96,8 @@ fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Returns the first of the paths `NAME.ENDING`, `NAME-2.ENDING`, … in a folder that does not exist
-/// yet.
+/// Returns an unused path in `folder`: the first of `NAME.ENDING`, `NAME-2.ENDING`, … that does not
+/// exist yet.
 pub fn free_path(folder: &Path, name: &str, ending: &str) -> PathBuf {
     let first = std::iter::once(format!("{name}.{ending}"));
     let others = (2..).map(|n| format!("{name}-{n}.{ending}"));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The maximum number of files to hold open. Most systems allow a process to have 1,024 files open.
 const MOST: usize = 256;
 
-/// The files that are held open, by their path relative to the session's folder.
+/// The files that are held open, keyed by their path relative to the session's folder.
 #[derive(Debug, Default)]
 pub(super) struct HeldFiles(BTreeMap<PathBuf, File>);
 

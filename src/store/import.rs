@@ -216,8 +216,8 @@ fn parse_string(text: &str, name: &str) -> Result<ImportedFile, ImportError> {
     Ok(found)
 }
 
-/// Whether a text is an illumine journal. This is the case if any of the first three lines that are
-/// not blank is a record.
+/// Whether a text is an illumine journal. This is the case if any of its first three non-blank
+/// lines is a record.
 fn is_journal(text: &str) -> bool {
     const LOOKED_AT: usize = 3;
     let is_record = |line: &str| {

@@ -66,7 +66,7 @@ pub fn v3(book: &Lorebook) -> Value {
     json!({ "spec": "lorebook_v3", "data": of_card(book, LoreFormat::V3) })
 }
 
-/// Exports a lorebook in the form in which a card contains it.
+/// Exports a lorebook in the form that is stored inside a card.
 pub fn of_card(book: &Lorebook, form: LoreFormat) -> Value {
     let rows = rows(book, form).into_iter().map(Value::Object).collect();
     whole(book, form, Value::Array(rows))
@@ -115,7 +115,7 @@ fn came_as(book: &Lorebook, form: LoreFormat) -> bool {
     own.is_some_and(|own| is_same_form(own, form))
 }
 
-/// Whether two formats have the same field names, like the formats of V2 and V3 cards.
+/// Whether two formats have the same field names, as the formats of V2 and V3 cards do.
 fn is_same_form(own: &str, form: LoreFormat) -> bool {
     let card = |name: &str| {
         [LoreFormat::V2, LoreFormat::V3]
@@ -169,7 +169,7 @@ fn joined(
     written
 }
 
-/// The fields that an export in the given format has for the lorebook as a whole.
+/// The fields of the lorebook as a whole, as exported in the given format.
 pub fn head(book: &Lorebook, form: LoreFormat) -> Map<String, Value> {
     let mut head = Map::new();
     let mut put = |key: &str, value: Value| _ = head.insert(key.to_string(), value);
@@ -199,7 +199,7 @@ pub fn head(book: &Lorebook, form: LoreFormat) -> Map<String, Value> {
     head
 }
 
-/// The fields that an export in the given format has for one entry.
+/// The fields of one entry, as exported in the given format.
 pub fn entry(entry: &LoreEntry, form: LoreFormat) -> Map<String, Value> {
     let value = match form {
         LoreFormat::Tavern => tavern_entry(entry),

@@ -215,7 +215,7 @@ fn parse_colour(name: &str) -> Result<Color, PictureError> {
     Ok(Color::from_rgba8(red, green, blue, 255))
 }
 
-/// The XMP packet which states that a trained algorithm made the picture.
+/// The XMP packet, which states that a trained algorithm made the picture.
 fn xmp_packet() -> String {
     let source = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
     format!(

@@ -12,7 +12,7 @@ pub(super) const FILE: &str = "journal.jsonl";
 /// The name of the folder that contains a session's pictures.
 pub(super) const PICTURES: &str = "pictures";
 
-/// Metadata of a file that show whether the file has changed, so that its bytes need not be read.
+/// File metadata, which is compared to detect changes without reading the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     file: (u64, u64),
@@ -31,7 +31,7 @@ pub(super) enum Misplaced {
     Twin,
     /// The same file, cut to this many bytes.
     Cut(u64),
-    /// The same file with other bytes.
+    /// The same file with different bytes.
     Changed,
 }
 

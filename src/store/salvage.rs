@@ -119,8 +119,8 @@ impl Salvaged {
         self.write(&moved)
     }
 
-    /// The parent for a passage whose own parent is lost. It is the newest passage if that passage
-    /// directly follows the head, and the head otherwise.
+    /// The parent to use for a passage whose own parent is lost: the newest passage if it directly
+    /// follows the head, otherwise the head.
     fn latest(&self) -> Option<NodeId> {
         let head = self.story.head();
         let last = self.story.nodes().last();
@@ -134,8 +134,8 @@ impl Salvaged {
         Ok(())
     }
 
-    /// Adds empty passages in place of missing passages that a record needs. Does nothing if more
-    /// passages are missing than records were lost.
+    /// Adds empty passages in place of missing passages that a record needs. Does nothing if there
+    /// are more missing passages than lost records.
     fn fill_gap(&mut self, record: &Record) {
         let Some(needed) = needed(record) else {
             return;

@@ -57,8 +57,8 @@ impl Studio {
         Ok(Outcome::Asked)
     }
 
-    /// The place at which the last occurrence of a word in the story starts. A space before the
-    /// word counts as part of the word.
+    /// The place that `word` names, such as a mark, or else the start of the last occurrence of
+    /// this word in the story. A space before the word counts as part of it.
     fn place_of(&self, word: &str) -> Result<Place, Refusal> {
         let path = self.session.story.path();
         if let Ok(place) = places::find_place(&self.session.story, word)

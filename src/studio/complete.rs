@@ -20,12 +20,12 @@ pub struct Candidate {
     pub word: String,
     /// A one-line description of the candidate.
     pub note: String,
-    /// Whether an argument may follow the word. If so, a line editor adds a space.
+    /// Whether an argument may follow the word. If so, a line editor adds a space after the word.
     pub more: bool,
 }
 
 impl Studio {
-    /// The candidates for completing `line`, the text up to the cursor.
+    /// The candidates for completing `line`, which is the text before the cursor.
     pub fn completions(&self, line: &str) -> Option<Candidates> {
         candidates(line, |kind| {
             let mut names = self.names(kind);
@@ -71,20 +71,20 @@ impl Studio {
     }
 }
 
-/// Completes lines from a copy of the names, by their kind.
+/// Completes lines, using a copy of the names of each kind.
 #[derive(Default)]
 pub struct Completer(HashMap<ArgumentKind, Vec<String>>);
 
 impl Completer {
-    /// The candidates for completing `line`, the text up to the cursor.
+    /// The candidates for completing `line`, which is the text before the cursor.
     pub fn candidates(&self, line: &str) -> Option<Candidates> {
         let names = |kind| self.0.get(&kind).cloned().unwrap_or_default();
         candidates(line, names)
     }
 }
 
-/// The candidates for completing `line`, the text up to the cursor. `names` returns all names of a
-/// kind, for example of models or sessions.
+/// The candidates for completing `line`, which is the text before the cursor. `names` returns all
+/// names of a kind, for example of models or sessions.
 fn candidates(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option<Candidates> {
     let command = line
         .strip_prefix('/')

@@ -45,8 +45,8 @@ impl Studio {
         Ok(Outcome::Moved(format!("Picture #{id}{which}: {title}")))
     }
 
-    /// The changes that show the picture `shown`, if given, and stop showing all other versions of
-    /// the picture `of`.
+    /// The changes that make `shown` the only visible version of the picture `of`. If `shown` is
+    /// None, no version stays visible.
     fn instead(&self, of: NodeId, shown: Option<NodeId>) -> Vec<Change> {
         let others = self.session.story.picture_versions(of).into_iter();
         let others = others.filter(|id| Some(*id) != shown && self.session.story.is_shown(*id));

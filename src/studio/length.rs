@@ -5,9 +5,9 @@ use story::context::prompt_budget;
 use story::message::PassageStats;
 
 impl Studio {
-    /// A warning if a story that was loaded from disk or imported is longer than the context. The
-    /// length of a passage without known tokens is estimated: one token per four ASCII characters
-    /// and one per other character.
+    /// A warning if a story that was loaded from disk or imported is longer than the context. If
+    /// the tokens of a passage are unknown, its length is estimated: one token for every four ASCII
+    /// characters, and one for every other character.
     pub(super) fn too_long(&mut self) -> Option<String> {
         let holds = self.about.as_ref()?.context;
         let tokens = |passage: &story::Passage| match passage.ids.len() {

@@ -306,8 +306,8 @@ fn differing(sampling: &Sampling) -> String {
     }
 }
 
-/// A line that names the settings without effect on the model server; None if every setting had an
-/// effect.
+/// A line that names the settings that had no effect on the model server; None if all of them had
+/// an effect.
 fn without_effect(cannot: &[String], sampling: &Sampling) -> Option<String> {
     // Greedy sampling has every other stage off.
     let off = Sampling::greedy();

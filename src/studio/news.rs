@@ -208,8 +208,8 @@ impl Studio {
         notices
     }
 
-    /// Ends each passage in `nodes` that is still running, with the status failed. Returns notices
-    /// of errors that occur in the process, for example if text could not be saved.
+    /// Ends the passages in `nodes` that are still running and marks them as failed. Returns a
+    /// notice for each error that this causes, for example if text could not be saved.
     fn fail(&mut self, nodes: &[NodeId], why: &str) -> Vec<Notice> {
         let mut notices: Vec<Notice> = Vec::new();
         let running = |id: &&NodeId| self.session.story.all_running().contains(id);
@@ -323,8 +323,8 @@ impl Studio {
     }
 
     /// Hides a passage that was stopped before it had any text, and moves the head back.
-    /// Continuations generated side by side are hidden only if all of them are empty. `others` is
-    /// whether other passages are still running; if so, nothing is hidden.
+    /// Continuations generated side by side are hidden only if all of them are empty. If `others`
+    /// is true, other passages are still running, and nothing is hidden.
     fn leave_empty(&mut self, node: NodeId, status: Status, others: bool) -> Result<(), Refusal> {
         let several = self.session.candidates.contains(&node);
         let all = if several {
@@ -382,7 +382,8 @@ impl Studio {
     }
 }
 
-/// The number of words in `piece` that follow white space within the piece.
+/// The number of words that begin in `piece`. A word at the very start is not counted, since it may
+/// continue a word of the previous piece.
 fn words_begun(piece: &str) -> usize {
     let pairs = piece.chars().zip(piece.chars().skip(1));
     let begun = pairs.filter(|(before, c)| before.is_whitespace() && !c.is_whitespace());

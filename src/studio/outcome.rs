@@ -49,7 +49,7 @@ pub enum Notice {
     Warning(String),
     /// Advice for the writer when the story nearly fills or exceeds the model's context.
     Advice(String),
-    /// The number of tokens at the beginning of the story that were left out of the context.
+    /// The beginning of the story was left out of the context: this many tokens.
     LeftOut(usize),
     Error(String, FailureKind),
     /// A passage ended with the given status.

@@ -29,17 +29,17 @@ pub(super) struct InFlight {
 /// The purpose of a request, with the data that is needed to handle the answer.
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
-    /// Loading a model. `model` is the name under which the model was requested.
+    /// Loading a model. `model` is the name by which the model was requested.
     Load { model: String },
-    /// Generating passages of the story.
+    /// Generating passages for the story.
     Passages(Vec<NodeId>),
-    /// Drawing pictures of the story.
+    /// Drawing pictures for the story.
     Pictures(Illustration),
     /// Writing a short text for a command.
     Suggestion(Suggestion),
     /// Finding alternatives for the word at a place.
     Alternatives(Place),
-    /// Saving the KV cache to disk. `any_size` is whether the cache may exceed the size limit.
+    /// Saving the KV cache to disk. If `any_size` is true, the cache may exceed the size limit.
     SaveCache { any_size: bool },
     /// Restoring the KV cache from disk.
     RestoreCache,
@@ -61,8 +61,8 @@ pub(super) enum Suggestion {
 pub(super) struct Illustration {
     /// The passage that the pictures illustrate.
     pub(super) parent: Option<NodeId>,
-    /// The existing picture of which new versions are requested; None if the request is for new
-    /// pictures.
+    /// The existing picture, if new versions of it are requested; None if new pictures are
+    /// requested.
     pub(super) beside: Option<NodeId>,
 }
 
@@ -116,7 +116,7 @@ impl Pending {
         awaited.next().map_or(&NOTHING, |request| &request.work)
     }
 
-    /// Whether pictures of this session are being drawn.
+    /// Whether pictures for this session are being drawn.
     pub(super) fn draws(&self, session: SessionId) -> bool {
         let draws = |it: &InFlight| matches!(it.purpose, Purpose::Pictures(_));
         let mut own = self.requests.iter().filter(|it| it.session == session);

@@ -20,9 +20,9 @@ use story::picture::{
 use story::sentence::excerpt;
 use story::{NodeId, Picture, Request, Settings, places};
 
-/// The name of the prompt template with which the text model describes a passage.
+/// The name of the prompt template that asks the text model to describe a passage.
 const TASK: &str = "picture";
-/// The default height of a picture's file in pixels.
+/// The default height of a picture in pixels.
 const SIZE: u32 = 256;
 /// The maximum length in bytes of the story text that the text model describes for a picture.
 const DESCRIBED: usize = 1500;
@@ -185,8 +185,8 @@ impl Studio {
         Ok(self.submit_picture(request, Illustration { parent, beside }))
     }
 
-    /// Requests pictures that follow the head. `request` is complete except for the passage id,
-    /// which this function sets.
+    /// Requests pictures that illustrate the passage at the head. `request` is complete except for
+    /// the passage id, which this function sets.
     pub(super) fn illustrate(&mut self, request: PictureRequest) -> Result<Outcome, Refusal> {
         let node = self.session.story.next_id();
         let parent = self.session.story.head();
@@ -371,7 +371,7 @@ impl Studio {
     }
 }
 
-/// Loads a picture from a file, which any program may have written. The error says why the file
+/// Loads a picture from a file, whichever program wrote the file. The error says why the file
 /// cannot be used.
 pub fn file_source(path: &Path, name: String) -> Result<SourcePicture, String> {
     let known = std::fs::metadata(path).map_err(|error| error.to_string())?;

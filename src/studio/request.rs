@@ -29,8 +29,8 @@ pub(super) struct Ask {
 }
 
 impl Studio {
-    /// Builds a request for an answer about a place, for example for alternatives. The request adds
-    /// no passage to the story.
+    /// Builds a request that asks about a place in the story, for example for the alternatives
+    /// there. The request adds no passage to the story.
     pub(super) fn question(&self, place: Place, ask: Ask, seed: u64) -> TextRequest {
         let id = self.session.story.next_id();
         self.ask(id, &self.session.story.path_at(place), &ask, seed)

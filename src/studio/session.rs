@@ -147,7 +147,7 @@ impl Session {
     }
 
     /// Ends the passages that were still being written when the program last ended. Their status
-    /// becomes interrupted.
+    /// becomes "interrupted".
     pub(super) fn end_interrupted(&mut self, setup: &Setup) -> Result<(), Refusal> {
         let running = self.story.all_running().to_vec();
         if running.is_empty() {
@@ -228,7 +228,8 @@ impl Session {
         Ok(())
     }
 
-    /// Collects the journal's notices, and adds to each notice how many pictures are missing.
+    /// Collects the journal's notices, and appends the number of missing pictures (if any) to each
+    /// notice.
     fn gather_news(&mut self) {
         let Some(journal) = &mut self.journal else {
             return;

@@ -172,7 +172,7 @@ impl Studio {
         Ok(())
     }
 
-    /// Replaces the open session by `session`. Answers to requests of the old session are dropped
+    /// Replaces the open session with `session`. Answers to requests of the old session are dropped
     /// when they arrive.
     fn replace(&mut self, session: Session) {
         let id = self.session.id.next();

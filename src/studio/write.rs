@@ -195,7 +195,8 @@ impl Studio {
         Ok(started)
     }
 
-    /// Appends to an inserted passage the part of the old path that follows the place of insertion.
+    /// Copies the rest of the old path (everything after the insertion point) to the end of an
+    /// inserted passage.
     pub(super) fn graft(
         &mut self,
         node: NodeId,

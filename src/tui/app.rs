@@ -126,7 +126,7 @@ impl App {
         [over, self.due].into_iter().flatten().min()
     }
 
-    /// Schedules a prefill, which starts when the writer pauses, if prefilling is enabled.
+    /// If prefilling is enabled, schedules a prefill that starts when the writer pauses.
     fn changed(&mut self) {
         self.due = self.read_ahead.then(|| self.now + QUIET);
     }
@@ -305,8 +305,8 @@ impl App {
         self.hints = found.map(Hints::new);
     }
 
-    /// Replaces the typed word with a completion: with the only one or, if there are several, with
-    /// the next (`step` 1) or the previous (`step` -1).
+    /// Replaces the typed word with a completion. If there are several, takes the next one (`step`
+    /// is 1) or the previous one (`step` is -1).
     fn complete(&mut self, step: isize) {
         if self.hints.is_none() {
             self.hint();

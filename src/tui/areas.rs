@@ -91,8 +91,8 @@ pub fn frames(app: &App) -> impl Iterator<Item = (i32, PictureSlot)> {
     app.page.pictures().into_iter().map(frame)
 }
 
-/// The area for a preview of the picture selected in a list, at the right edge of the screen, and
-/// the picture. Returns None if no picture is selected or there is no room.
+/// Returns the picture that is selected in a list, and the area for its preview at the right edge
+/// of the screen. Returns None if no picture is selected or there is no room.
 pub fn preview(app: &App, area: Rect) -> Option<(Rect, PictureSlot)> {
     let node = app.overlay.as_ref().and_then(Overlay::picture)?;
     let size = app.studio.story().picture(node)?;

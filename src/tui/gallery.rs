@@ -81,7 +81,7 @@ impl Gallery {
         !matches!(self.mode, PictureMode::TextOnly)
     }
 
-    /// Requests a picture in a given size, unless the picture is already cached or requested in
+    /// Requests a picture at a given size, unless the picture is already cached or requested at
     /// that size.
     pub fn request(&mut self, frame: PictureSlot, file: Option<PictureSource>) {
         if !self.shows() || self.frames.contains_key(&frame) {

@@ -80,7 +80,8 @@ struct Switch {
 const WAIT: Duration = Duration::from_millis(50);
 
 impl Pause {
-    /// Turns the pause on, and waits for a limited time until the thread has stopped reading.
+    /// Turns the pause on, and waits (only for a limited time) until the thread has stopped
+    /// reading.
     pub fn on(&self) {
         self.0.on.store(true, Ordering::SeqCst);
         // The thread may be gone, so the wait is limited; a running thread pauses within that time.

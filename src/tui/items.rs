@@ -83,7 +83,7 @@ fn key(story: &Story, node: &Passage, begins: ContextStart) -> ItemKey {
 }
 
 /// The remark after the passage at the head of the story: how the passage ended (if unusual), its
-/// thoughts, and its number among several versions. For other passages, returns an empty text.
+/// thoughts, and which of several versions it is. Empty for all other passages.
 fn mark(story: &Story, node: &Passage) -> String {
     let head = story.head() == Some(node.id);
     let ended = match node.status {

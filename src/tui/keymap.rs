@@ -66,8 +66,8 @@ impl Keymap {
         Ok(Keymap { own })
     }
 
-    /// The action of a key. `empty` is whether the input line is empty, since some keys work only
-    /// in an empty line.
+    /// The action of a key. `empty` says whether the input line is empty, because some keys work
+    /// only then.
     pub fn find(&self, event: &KeyEvent, empty: bool) -> Option<Action> {
         let (code, modifiers) = plain(event);
         let fits = |key: &&KeyBinding| {

@@ -348,8 +348,8 @@ pub fn typed(event: &KeyEvent) -> Option<char> {
     }
 }
 
-/// Returns the code and modifiers of a key in a normal form, since terminals differ in whether they
-/// report Shift together with a capital letter.
+/// Returns the code and modifiers of a key in a normal form. This is necessary because only some
+/// terminals report Shift together with a capital letter.
 pub(super) fn plain(event: &KeyEvent) -> (KeyCode, KeyModifiers) {
     match event.code {
         KeyCode::Char(c) if c.is_ascii_uppercase() => (

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub struct Message {
     pub tone: Tone,
     pub text: String,
-    /// The time at which the message disappears by itself; None if there is no such time.
+    /// The time at which the message disappears by itself; None if it does not.
     pub until: Option<Duration>,
 }
 

@@ -67,8 +67,8 @@ impl Overlay {
         }
     }
 
-    /// Sets the pictures of the items: one entry for each item, or None for an item without a
-    /// picture.
+    /// Sets the pictures of the items. There is one entry for each item, which is None for an item
+    /// without a picture.
     pub fn with_pictures(self, pictures: Vec<Option<NodeId>>) -> Overlay {
         Overlay { pictures, ..self }
     }

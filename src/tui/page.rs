@@ -38,8 +38,8 @@ struct PagePassage {
     key: ItemKey,
     /// The number of paragraphs on the page before the passage.
     paragraphs: usize,
-    /// The length in bytes of the last paragraph before the passage, since the passage may add text
-    /// to that paragraph.
+    /// The length in bytes of the last paragraph before the passage. It is stored because the
+    /// passage may add text to that paragraph.
     bytes: usize,
 }
 
@@ -52,7 +52,7 @@ struct RowPosition {
 }
 
 impl Page {
-    /// Updates the page to the current story. `begins` is where the context starts.
+    /// Updates the page to match the current story. `begins` is where the context starts.
     pub fn show(&mut self, story: &Story, begins: ContextStart) {
         let items = items(story, begins);
         let same = self

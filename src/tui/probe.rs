@@ -1,7 +1,7 @@
 //! Asks the terminal once, before any key is read, which graphics it supports.
 //!
-//! The library ratatui-image can do that too. However, if no answer comes, a thread of the library
-//! keeps reading keys, and text typed meanwhile is lost. This module therefore sends the library's
+//! The ratatui-image library can also do this. However, if no answer comes, one of its threads
+//! keeps reading keys, and text typed in the meantime is lost. This module therefore sends the same
 //! queries itself, returns everything that is not an answer as typed text, and stops waiting after
 //! a time limit.
 
@@ -36,7 +36,7 @@ struct ProbeAnswers {
     sixel: bool,
     /// The width and height of a cell in pixels, if the terminal has reported them.
     cell: Option<(u16, u16)>,
-    /// Whether the terminal has answered the last query, so that no more answers follow.
+    /// Whether the terminal has answered the last query. If so, no more answers follow.
     all: bool,
 }
 
@@ -75,9 +75,9 @@ pub fn ask(hints: TerminalHints) -> ProbeResult {
     }
 }
 
-/// A filter for late answers. An answer from kitty that arrives after the wait looks like typed
-/// keys: Alt+_ (or Alt+P before kitty's version), the text of the answer, and Alt+\. The key reader
-/// recognizes all other answers.
+/// A filter for late answers. If an answer from kitty arrives after [`ask`] has stopped waiting, it
+/// looks like typed keys: first Alt+_ (or Alt+P if the answer is kitty's version), then the text of
+/// the answer, and finally Alt+\. The key reader recognizes all other answers.
 #[derive(Default)]
 pub struct LateReplies {
     /// The number of answers that may still arrive.
@@ -108,9 +108,9 @@ impl LateReplies {
     }
 }
 
-/// Sends the queries: if `kitty` is true, kitty's graphics and version (XTVERSION); then the size
-/// of a cell, the device attributes (attribute 4 means sixel graphics), and finally the device
-/// status, which every terminal reports.
+/// Sends the queries. If `kitty` is true, first asks for kitty's graphics support and version
+/// (XTVERSION). Then asks for the size of a cell, the device attributes (attribute 4 means sixel
+/// graphics), and finally the device status, which every terminal reports.
 fn send_queries(kitty: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if kitty {

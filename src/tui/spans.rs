@@ -6,7 +6,7 @@ pub enum TextRole {
     Prompt,
     User,
     Model,
-    /// Text that a person has written into a passage by the model.
+    /// Text that a person has added to a passage that the model wrote.
     Edited,
     /// The speaker's name in a chat.
     Label,

@@ -82,7 +82,8 @@ fn right_segments(app: &App) -> Vec<StatusSegment> {
     parts
 }
 
-/// The number of tokens in the prompt and the text of the current or the last passage.
+/// The number of tokens that the current passage uses, including its prompt. If the engine is not
+/// generating, the number for the last passage.
 fn context_used(app: &App) -> Option<usize> {
     match app.studio.work() {
         Work::Reading { .. } | Work::Writing | Work::Thinking { .. } => Some(app.meter.used()),

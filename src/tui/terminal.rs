@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread;
 
-/// The terminal while the program uses it. Dropping this value restores the terminal.
+/// The terminal, set up for the full-screen program. Dropping this value restores the terminal.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<FrameBuffer>>,
     frame: FrameBuffer,

@@ -173,8 +173,8 @@ impl Desk {
         self
     }
 
-    /// Draws the app and returns the text on the screen, followed by the spans that have a style
-    /// other than the plain one.
+    /// Draws the app and returns the text on the screen, followed by the spans that do not have the
+    /// plain style.
     fn screen(&mut self) -> String {
         self.draw();
         let buffer = self.terminal.backend().buffer();

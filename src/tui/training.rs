@@ -1,8 +1,8 @@
 //! The live view of a training run: progress, loss curves and the latest sample sheet.
 //!
-//! The training runs on another thread and sends updates. A key or a signal requests that the
-//! training stop. This module uses no datasets, networks or checkpoints: [`View`] is the state of
-//! the live view, and the module `view` draws this state.
+//! The training runs on another thread and sends updates. A key or a signal asks the training to
+//! stop. This module uses no datasets, networks or checkpoints: [`View`] is the state of the live
+//! view, and the module `view` draws this state.
 
 mod curve;
 mod view;
@@ -60,8 +60,8 @@ pub struct ScreenOptions {
 /// The result of [`watch`].
 #[derive(Debug)]
 pub struct ScreenResult {
-    /// Whether the user requested the stop twice, so that the program ends without waiting for the
-    /// training to stop.
+    /// Whether the user asked twice to stop. If so, the program ends without waiting for the
+    /// training.
     pub at_once: bool,
     /// Messages to print after the screen has closed.
     pub remarks: Vec<String>,

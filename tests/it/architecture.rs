@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Names that only certain files may use, each with the paths of these files. (The manifests
-/// restrict candle, the network and the trainer's crates: a crate that does not list them cannot
-/// use them.)
+/// Names that only certain files may use, each with the paths of these files. (Candle, the
+/// networking crates and the trainer's crates need no entry here, because only crates that list
+/// them in their manifests can use them.)
 const HOMES: &[(&str, &[&str])] = &[
     ("ratatui", &["src/tui/"]),
     ("crossterm", &["src/tui/"]),

@@ -1,4 +1,4 @@
-//! Tests replays with recorded answers, and what the three modes of a replay promise, with the real
+//! Tests replays of recorded answers, and the guarantees of the three replay modes, with the real
 //! default model.
 
 use crate::support::case_server::{Answer, CaseServer};

@@ -1,6 +1,5 @@
-//! Tests the one-pass design on tiny models: compares its networks with PyTorch
-//! (tests/peers/illuminator/fixture.py), and checks its training and invariants of drawing in one
-//! pass.
+//! Tests the one-pass design on tiny models: compares the design's networks with PyTorch
+//! (tests/peers/illuminator/fixture.py), and checks training and the invariants of drawing.
 
 use crate::draw_command::made_again;
 use crate::own_pictures::{drawings, draws as draws_red_disc, exported, trained};
@@ -41,8 +40,8 @@ fn tiny() -> Config {
     Config::parse(&std::fs::read(folder().join("config.json")).unwrap()).unwrap()
 }
 
-/// Loads PyTorch's inputs and outputs: those for the one-pass design alone, and those for the
-/// networks that the one-pass design shares with the design that draws from tokens.
+/// Loads PyTorch's inputs and outputs for the one-pass design, including the networks that it
+/// shares with the design that draws from tokens.
 fn expected() -> HashMap<String, Tensor> {
     let read = |folder: PathBuf| {
         candle_core::safetensors::load(folder.join("expected.safetensors"), &CPU).unwrap()

@@ -17,7 +17,7 @@ use story::context::{ContextPart, Message, PartKind, Role};
 use story::message::{FailureKind, LengthGoal, Overflow, PassageStats, TextRequest};
 use story::{Context, Event, ModelInfo, NodeId, Reply, Request, Sampling, Status};
 
-/// An engine that has loaded a model, and the model's tokenizer, with which tests count tokens.
+/// An engine that has loaded a model, and the model's tokenizer, which tests use to count tokens.
 struct Desk {
     engine: Engine,
     events: Receiver<Reply>,
@@ -32,8 +32,8 @@ struct Answer {
     ids: Vec<u32>,
     status: Status,
     stats: PassageStats,
-    /// The prefill progress that the engine reported: each time, the number of tokens evaluated so
-    /// far.
+    /// The progress of the prefill: for each report by the engine, the number of tokens evaluated
+    /// so far.
     read: Vec<usize>,
 }
 
@@ -153,8 +153,8 @@ impl Desk {
         }
     }
 
-    /// Returns a passage by this model as a part of the context, with the ids of the passage's
-    /// tokens.
+    /// Returns an answer as a part of the context: a passage by the loaded model, with the ids of
+    /// its tokens.
     fn own(&self, answer: &Answer) -> ContextPart {
         ContextPart {
             text: answer.text.clone(),

@@ -1,6 +1,6 @@
-//! Tests what the program does when a disk call fails, for each disk call in turn. A library that
-//! is loaded before the C library (support/faulty.c) counts the calls that touch the sessions, and
-//! makes one of these calls fail.
+//! Tests what the program does when a disk call fails, for each disk call in turn. A library
+//! (support/faulty.c) that is loaded before the C library counts the calls that touch the sessions,
+//! and makes one of these calls fail.
 
 use crate::pictures;
 use crate::support::talker::talker;
@@ -69,8 +69,8 @@ impl Faulty {
         }
     }
 
-    /// Runs the program in a session of its own with the lines `lines` as input. The disk call with
-    /// the number `at` fails in the way that `how` names.
+    /// Runs the program in the session `session`, with `lines` as input. Disk call number `at`
+    /// fails in the way that `how` specifies.
     fn run(&self, session: &str, how: &str, at: usize, lines: &str) -> Came {
         let log = self.home.path().join(format!("{session}.log"));
         let model = self.model.path().to_str().unwrap();

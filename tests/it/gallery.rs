@@ -1,5 +1,5 @@
-//! Tests the evaluation of pictures: compares the feature network with PyTorch
-//! (tests/reference/efficientnet.py), and runs the command.
+//! Compares the feature network, the perceptual loss and the upscaler with other implementations,
+//! whose scripts and results are in tests/reference/.
 
 use crate::support::{enlarger_path, extractor_path, perceptual_path};
 use candle_core::{Device, Tensor, Var};

@@ -1,5 +1,5 @@
 //! Compares the illuminator's networks with PyTorch (tests/peers/illuminator/fixture.py), and
-//! checks invariants of drawing, on a tiny model with random weights.
+//! checks invariants of drawing. Both use a tiny model with random weights.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;

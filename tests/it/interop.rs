@@ -1,5 +1,5 @@
-//! Tests that the real program imports and exports the files of other programs, but never the API
-//! keys in these files.
+//! Tests that the real program imports and exports other programs' files, but leaves out the API
+//! keys in them.
 
 use crate::support::{Home, skip};
 use serde_json::Value;
@@ -212,8 +212,8 @@ fn what_is_learned_from_has_what_was_chosen_and_what_was_not() {
     assert_eq!(roles, ["user", "assistant", "user", "assistant"]);
 }
 
-/// Checks that a secret from the environment and an API key from an imported file appear in nothing
-/// that is saved or exported.
+/// Checks that a secret from the environment and an API key from an imported file do not appear in
+/// anything that is saved or exported.
 #[test]
 fn no_secret_is_in_a_journal_or_an_export() {
     let home = Home::new();

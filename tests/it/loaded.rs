@@ -1,4 +1,4 @@
-//! Tests the KV cache of a loaded model: with draft tokens, and saved to disk.
+//! Tests a loaded model: draft tokens, top-k logits, and a KV cache that is saved and restored.
 
 use crate::support::{loaded, model_path};
 use candle_core::Device;
@@ -55,7 +55,8 @@ fn guesses_change_no_number() {
     assert!(guessed > 8, "{guessed}");
 }
 
-/// A GPU returns only the top-k logits. They lead to the same tokens as all logits would.
+/// A GPU returns only the top-k logits. The sampler must choose the same tokens from them as from
+/// all logits.
 #[test]
 fn the_best_logits_of_a_device_are_enough() {
     let gguf = Arc::new(Gguf::open(&model_path()).unwrap());

@@ -1,6 +1,6 @@
 //! Tests a newcomer's first training, with 200 pictures and 100 steps of each phase. Every phase is
-//! interrupted and resumed. The trained model must draw the requested concept more often than
-//! chance.
+//! interrupted and resumed. The trained model must draw the requested concept more often than would
+//! happen by chance.
 
 use crate::training::export_run;
 use base::progress::Unobserved;
@@ -27,7 +27,7 @@ const THINGS: [&str; 4] = ["red disc", "blue bar", "green frame", "black post"];
 const EACH: usize = 50;
 const STEPS: u64 = 100;
 const DRAWN: usize = 8;
-/// The share of recognized pictures must exceed the share that chance would give (a quarter) by at
+/// The share of recognized pictures must exceed the share expected by chance (a quarter) by at
 /// least this much.
 const MARGIN: f64 = 0.25;
 
@@ -156,8 +156,9 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
     assert!(right >= chance + MARGIN, "{right:.2} are recognized");
 }
 
-/// Draws pictures of every concept. Returns the share of these pictures that resemble the mean of
-/// the requested concept's real pictures more than the mean of any other concept's.
+/// Draws pictures of every concept and returns the share that is recognized. A picture is
+/// recognized if the mean of the requested concept's real pictures is closer to it than the mean of
+/// any other concept.
 fn recognized(illuminator: &Illuminator, pictures: &Dataset, words: &[f32]) -> f64 {
     let weights: Vec<Vec<f64>> = (0..THINGS.len())
         .map(|thing| middle(pictures, thing))

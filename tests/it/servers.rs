@@ -10,7 +10,7 @@ use std::sync::mpsc;
 /// An API key that must not be saved, logged or shown anywhere.
 const KEY: &str = "sk-planted-9f8e7d6c5b4a";
 
-/// Starts a server that answers like llama-server with a text in the given pieces. Returns the
+/// Starts a server that imitates llama-server and sends a text in the given pieces. Returns the
 /// address of the server. If `ends` is false, the server omits the event that marks the end of the
 /// text.
 fn llama_server(pieces: &'static [&'static str], ends: bool) -> String {

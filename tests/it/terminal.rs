@@ -1,8 +1,8 @@
 //! Tests the editor in a real terminal, with the real model: checks the screen and the files on
 //! disk.
 //!
-//! The screens are reproducible, because seeds are fixed and the kernels have the same results on
-//! every processor. The snapshots leave out only speeds and the names of kernels.
+//! The screens are reproducible, because seeds are fixed and the kernels give the same results on
+//! every processor. The only things left out of the snapshots are speeds and the names of kernels.
 
 use crate::support::Home;
 use crate::support::tmux::{Terminal, passage};
@@ -37,7 +37,7 @@ fn steady(screen: &str) -> String {
     lines.join("\n").trim_end().to_string()
 }
 
-/// Waits until the model is loaded and idle.
+/// Waits until the model is loaded and not generating.
 fn ready(terminal: &Terminal) {
     terminal.wait_for("smollm2-135m · cpu");
 }
@@ -248,7 +248,7 @@ fn tomorrow_the_story_is_there() {
     first.wait_for("1/2");
 }
 
-/// Types a writer's keys, from the first words of a story to branches and back, and checks the
+/// Types what a writer would type while drafting, branching, editing and undoing, and checks the
 /// screen after each step.
 #[test]
 fn a_story_is_drafted_branched_edited_and_undone() {

@@ -1,6 +1,6 @@
 //! Tests training, at sizes that take only seconds. The tests compare every gradient with finite
-//! differences, check that training resumes bit for bit, and go the whole way from pictures to
-//! drawing.
+//! differences, check that training resumes bit for bit, and run all stages from a dataset to a
+//! drawn picture.
 
 use base::progress::Unobserved;
 use candle_core::{D, Device, Result, Tensor, Var};
@@ -117,7 +117,7 @@ fn op(name: &str, x: &Tensor, f: &dyn Fn(&Tensor) -> Result<Tensor>) {
     );
 }
 
-/// Exports the weights of a run from the run's own checkpoints only.
+/// Exports the weights of a run, using only the run's own checkpoints.
 pub fn export_run(run: &Path, out: &Path, dataset: &Dataset, embeddings: &[f32]) {
     let what = Export {
         run,
@@ -461,8 +461,8 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
     assert!(matches!(error.unwrap_err(), TrainError::Checkpoint(..)));
 }
 
-/// Goes through all steps from pictures to drawing. The training is too short for the networks to
-/// learn more than where the ink is.
+/// Runs all stages from a dataset to a drawn picture. The training is so short that the networks
+/// learn only where the ink is.
 #[test]
 fn what_was_trained_can_be_exported_and_draws() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Tests random sequences of a writer's actions on a story: undoes and redoes the actions, and
-//! reloads the story from its journal.
+//! Applies random sequences of a writer's actions to a story, undoes and redoes them, and reloads
+//! the story from its journal.
 
 use illumine::store::recover_journal;
 use proptest::prelude::*;
@@ -10,8 +10,7 @@ use story::record::{
 };
 use story::{Author, Node, NodeId, Picture, Place, Record, Status, Story, edit};
 
-/// An action by a writer. Numbers that stand for passages and places select among the existing
-/// ones.
+/// An action by a writer. A number for a passage or a place selects one of those that exist.
 #[derive(Clone, Debug)]
 enum Deed {
     Write(String),
@@ -32,7 +31,7 @@ enum Deed {
     /// Draws a picture. If the bool is true, the picture is a new version of the last picture;
     /// otherwise it is a separate picture at the passage that the number selects.
     Draw(usize, bool),
-    /// Shows the picture that the number selects on the page, in place of its other versions.
+    /// Shows a picture, selected by the number, on the page instead of its other versions.
     Show(usize),
     Memory(String),
     Note(usize),
@@ -93,7 +92,7 @@ impl Book {
         self.take(Record::Step(Step { why, changes }));
     }
 
-    /// Adds a passage by the model, with its text in pieces, after the place `place`.
+    /// Adds a passage by the model at `place`, and adds its text piece by piece.
     fn generate(&mut self, place: Place, pieces: &[String]) -> NodeId {
         let id = self.story.next_id();
         self.take(Record::Node(Node {

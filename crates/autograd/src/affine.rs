@@ -86,8 +86,8 @@ fn sum_of_all_rows(rows: &[f32], sums: &mut [f32]) {
     }
 }
 
-/// Multiplies two matrices without gradients. Each matrix's order determines which of its
-/// dimensions is summed.
+/// Multiplies two matrices without gradients. The order given for each matrix determines which of
+/// its dimensions is summed over.
 fn product((x, one): (&Tensor, Order), (y, other): (&Tensor, Order)) -> Result<Tensor> {
     with(x, |rows| {
         with(y, |columns| {

@@ -1,6 +1,6 @@
-//! Products of packed tiles in the CPU's matrix registers.
+//! Multiplies packed tiles in the CPU's matrix registers.
 //!
-//! The compiler does not track these registers; each piece of assembly names those it uses.
+//! The compiler does not track these registers; each block of assembly names the ones that it uses.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
@@ -31,8 +31,8 @@ pub unsafe fn begin() {
 
 /// Multiplies two row strips by two column strips, each `steps` tiles long, and adds the products
 /// to 32 by 32 sums. `stride` is the distance in bytes between two rows of the sums. Each strip is
-/// passed as a pointer to its first tile and the distance in bytes from one tile to the next. Both
-/// row strips must have the same distance, and so must both column strips.
+/// passed as a pointer to its first tile and the distance in bytes from one tile to the next. This
+/// distance must be the same for both row strips, and the same for both column strips.
 ///
 /// # Safety
 ///

@@ -28,9 +28,9 @@ struct Head {
 }
 
 impl Head {
-    /// Views the head's queries (`part` 0), keys (1) or values (2) as a factor of a product. The
-    /// product sums over the head's dimensions if `order` is row-major, and over the tokens if it
-    /// is column-major.
+    /// Returns a view of the head's queries (`part` 0), keys (1) or values (2) as an operand of a
+    /// matrix product. If `order` is row-major, the product sums over the head's dimensions; if it
+    /// is column-major, over the tokens.
     fn part<'a>(&self, qkv: &'a [f32], part: usize, order: Order) -> View<'a> {
         let first = part * self.width + self.at * self.dim;
         self.view(&qkv[first..], order, 3 * self.width)
@@ -50,7 +50,7 @@ impl Head {
         }
     }
 
-    /// Views `numbers`, one for each pair of tokens, as a `[tokens, tokens]` matrix.
+    /// Returns a view of `numbers`, one for each pair of tokens, as a `[tokens, tokens]` matrix.
     fn pairs<'a>(&self, numbers: &'a [f32], order: Order) -> View<'a> {
         View {
             numbers,
@@ -124,8 +124,8 @@ dispatch_simd!(
 );
 
 dispatch_simd!(
-    /// Computes the gradient of the softmax: replaces the gradients of the attention weights by the
-    /// gradients of the scores.
+    /// Computes the gradient of the softmax: replaces the gradients of the attention weights with
+    /// the gradients of the scores.
     shares_back, shares_back_rows,
     (shares: &[f32], gradients: &mut [f32], tokens: usize, scale: f32)
 );

@@ -2,8 +2,8 @@
 //! bfloat16. On these CPUs, candle computes the same results in f32, one operation at a time, which
 //! takes several times as long.
 //!
-//! Inputs and outputs are f32. The factors of a product are rounded to bfloat16, and the products
-//! are summed in f32. A result depends only on its input, not on the number of threads.
+//! Inputs and outputs are f32. The operands of a matrix product are rounded to bfloat16, and their
+//! products are summed in f32. A result depends only on its input, not on the number of threads.
 
 // Only tests may read the environment; the library receives settings as arguments (clippy.toml).
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
@@ -40,7 +40,7 @@ pub fn is_supported() -> bool {
     false
 }
 
-/// Stands in for `product::add` on CPUs other than x86-64, where it is never called, since
+/// Stands in for `product::add` on CPUs other than x86-64. It is never called there, because
 /// [`is_supported`] returns false.
 ///
 /// # Safety
@@ -48,7 +48,7 @@ pub fn is_supported() -> bool {
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn add(_: View, _: View, _: &mut [f32], _: usize) {}
 
-/// One factor of a matrix product: `count` vectors of `depth` numbers. The product sums over
+/// One operand of a matrix product: `count` vectors of `depth` numbers. The product sums over
 /// `depth`.
 #[derive(Clone, Copy)]
 pub struct View<'a> {

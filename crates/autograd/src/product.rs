@@ -8,9 +8,9 @@ use rayon::prelude::*;
 
 /// The maximum depth of a block, chosen so that a block fits a core's second-level cache.
 const DEEP: usize = 32 * DEPTH;
-/// The number of rows, and also of columns, that one call of `amx::add` multiplies.
+/// The number of rows that one call of `amx::add` multiplies, and also the number of columns.
 const BOTH: usize = 2 * SIDE;
-/// The number of results below which one thread computes the whole product.
+/// A product with fewer results than this is computed by a single thread.
 const FEW: usize = 128 * 128;
 
 /// Computes the dot product of every row with every column, and adds it to `out` `[rows, columns]`.

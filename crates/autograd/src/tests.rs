@@ -2,8 +2,8 @@ use super::*;
 use candle_core::{D, DType, Device, Var};
 use candle_nn::ops;
 
-/// Creates a variable whose values are exact in bfloat16, so that they are not rounded as factors
-/// of a product.
+/// Creates a variable whose values are exact in bfloat16, so that a matrix product does not round
+/// them.
 fn wave(shape: &[usize], step: f32) -> Var {
     let count: usize = shape.iter().product();
     let numbers: Vec<f32> = (0..count).map(|at| (at as f32 * step).sin()).collect();
@@ -42,8 +42,8 @@ fn alike(inputs: &[&Var], near: f32, ours: Tensor, candles: Tensor) {
     }
 }
 
-/// Reports that a test did not run. The report is a line on the raw standard error, which the test
-/// harness does not capture, so that a runner can count the skipped tests. With
+/// Reports that a test did not run, so that a runner can count the skipped tests. The line is
+/// written directly to standard error, because the test harness does not capture it there. With
 /// `ILLUMINE_NO_SKIP=1`, the test fails instead.
 fn skip(reason: &str) {
     use std::io::Write;

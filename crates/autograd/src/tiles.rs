@@ -12,13 +12,13 @@ use std::arch::x86_64::*;
 pub const SIDE: usize = 16;
 /// The length of each row of a row tile, and of each column of a column tile.
 pub const DEPTH: usize = 32;
-/// The count of numbers in a tile.
+/// How many numbers a tile holds.
 pub const TILE: usize = SIDE * DEPTH;
 
-/// The number of tiles below which one thread cuts all of them.
+/// Fewer tiles than this are all cut by a single thread.
 const FEW: usize = 64;
 
-/// Whether a tile belongs to the left factor of a product (rows) or to the right factor (columns).
+/// Whether a tile belongs to the left operand of a matrix product (rows) or to the right (columns).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Rows,
@@ -30,8 +30,8 @@ pub enum Side {
 #[derive(Clone, Copy)]
 pub struct Tile([u16; TILE]);
 
-/// One factor of a product, cut into strips of 16 rows or columns. Each strip has as many tiles as
-/// the depth needs.
+/// One operand of a matrix product, cut into strips of 16 rows or columns. Each strip has as many
+/// tiles as it takes to cover the depth.
 pub struct Tiles {
     tiles: Vec<Tile>,
     /// The number of strips, which is always even.
@@ -90,7 +90,7 @@ impl Tiles {
 }
 
 /// Fills a zeroed tile from the 16 rows or columns that start at index `first`. The tile takes the
-/// numbers `from..to` of each row or column, but at most 32.
+/// numbers `from..to` of each row or column, or the first 32 of them if there are more.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &mut Tile) {
     let count = SIDE.min(view.count.saturating_sub(first));

@@ -76,7 +76,7 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, DecodeError> {
     }
 }
 
-/// Replaces CR LF and lone CR line endings by line feeds.
+/// Replaces CR LF and lone CR line endings with line feeds.
 pub fn unix_lines(text: &str) -> Cow<'_, str> {
     match text.contains('\r') {
         true => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
@@ -84,8 +84,8 @@ pub fn unix_lines(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns the name of the UTF-16 encoding that bytes without a byte order mark seem to use. They
-/// seem to use UTF-16 if every second byte is zero.
+/// Returns the name of the UTF-16 encoding that bytes without a byte order mark seem to use. If
+/// every second byte is zero, the bytes are taken to be UTF-16.
 pub fn unmarked_utf16(bytes: &[u8]) -> Option<&'static str> {
     let (pairs, _) = bytes[..bytes.len().min(64)].as_chunks::<2>();
     let all = |zero: usize| {

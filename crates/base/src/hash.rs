@@ -20,8 +20,8 @@ pub fn fnv1a(text: &str) -> u64 {
     })
 }
 
-/// Returns output `number`, counted from 0, of the random number generator SplitMix64 (Steele, Lea
-/// and Flood 2014) with the seed `seed`.
+/// Returns output `number`, counted from 0, of the SplitMix64 random number generator (Steele, Lea
+/// and Flood 2014), seeded with `seed`.
 pub fn split_mix(seed: u64, number: u64) -> u64 {
     let golden = 0x9e37_79b9_7f4a_7c15_u64;
     let mut z = seed.wrapping_add(golden.wrapping_mul(number.wrapping_add(1)));

@@ -102,8 +102,8 @@ impl Needle {
 /// A text to be searched, stored as folded characters.
 struct Folded {
     folded: Vec<char>,
-    /// For each folded character, the byte offset in the text of the character that it came from.
-    /// The last element is the length of the text.
+    /// For each folded character, the original character's byte offset in the text. The last
+    /// element is the length of the text.
     starts: Vec<usize>,
 }
 
@@ -127,8 +127,8 @@ impl Folded {
         }
     }
 
-    /// Whether a match may begin or end before folded character `at`, because no character of the
-    /// text would be split there.
+    /// Whether a match may begin or end just before folded character `at`. It may not if that would
+    /// split a character of the text.
     fn is_whole(&self, at: usize) -> bool {
         at == 0 || self.starts[at - 1] != self.starts[at]
     }

@@ -21,8 +21,8 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter_map(replacement).collect())
 }
 
-/// Like [`clean`], but also replaces newlines and tabs by spaces, for a name or a message that must
-/// stay on one line.
+/// Like [`clean`], but also replaces newlines and tabs with spaces, for a name or a message that
+/// must stay on one line.
 pub fn clean_line(text: &str) -> String {
     clean(text)
         .chars()

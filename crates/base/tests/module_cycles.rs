@@ -175,8 +175,8 @@ fn child(module: &Module, name: &str) -> Module {
 }
 
 /// Returns the groups of sibling modules that use each other in a circle, in sorted order. If one
-/// module uses another, the siblings that contain the two modules count as using each other in the
-/// same direction, however deep the modules are.
+/// module uses another, the sibling that contains the first counts as using the sibling that
+/// contains the second, however deeply the two modules are nested.
 fn cycles<'a>(
     modules: impl Iterator<Item = &'a Module>,
     uses: &BTreeSet<(Module, Module)>,
@@ -231,7 +231,7 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// Removes the comments, the strings and the tests at the end of a file from its code.
+/// Returns the code of a file without its comments, its strings and the tests at its end.
 fn shipped_code(text: &str) -> String {
     let whole = match text.find("#[cfg(test)]\nmod tests {") {
         Some(at) => &text[..at],

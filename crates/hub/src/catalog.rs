@@ -1,6 +1,6 @@
 //! The catalogue: the models that illumine knows by name, parsed from `models/catalog.toml`.
 //!
-//! The catalogue lists the models and their sources. Only the module `fetch` downloads files and
+//! The catalogue lists the models and their sources. Only the `fetch` module downloads files and
 //! accesses the disk.
 
 use base::nearest::nearest;
@@ -100,7 +100,7 @@ pub struct PipPart {
 pub enum ModelChoice<'a> {
     /// The user's own GGUF file.
     File(PathBuf),
-    /// A model of the catalogue.
+    /// A model in the catalogue.
     Entry(&'a Entry),
 }
 
@@ -183,7 +183,7 @@ impl Catalog {
         &self.extractor
     }
 
-    /// The entry of the network with which training computes the perceptual loss.
+    /// The entry of the network that training uses to compute the perceptual loss.
     pub fn perceptual(&self) -> &Entry {
         &self.perceptual
     }
@@ -281,7 +281,7 @@ impl Entry {
 }
 
 /// Checks an entry. The entry's name and file name become parts of paths on disk, so they must not
-/// lead out of a folder.
+/// point outside the folder of models.
 fn check(entry: &Entry) -> Result<(), CatalogError> {
     let wrong = |what: &str| Err(CatalogError::Wrong(format!("'{}' {what}", entry.name)));
     let plain = |text: &str| {

@@ -1,4 +1,4 @@
-//! Attention among the tokens of a picture, on a CPU without gradients.
+//! Attention among the tokens of a picture, on a CPU and without gradients.
 //!
 //! Eight queries are multiplied by sixteen keys at a time, so that each loaded number is used in
 //! several products. **Invariant:** the order of summation depends neither on the CPU, nor on the
@@ -127,8 +127,8 @@ fn attend_rows_avx2(
 }
 
 /// Computes the attention of all heads for consecutive tokens of a picture, starting at token
-/// `first`. `qkv` contains all tokens of the picture; `out` determines for how many the attention
-/// is computed.
+/// `first`. `qkv` contains all tokens of the picture; the length of `out` determines how many of
+/// them are computed.
 ///
 /// `combine(x, stride, by)` multiplies the first sixteen numbers of each row of `x` by each of the
 /// [`QUERIES`] numbers in the same row of `by`, and sums the products over the rows. The result is

@@ -36,7 +36,7 @@ pub struct BackboneInput {
     /// The prefix tokens, `[batch, 5, width]`.
     prefix: Tensor,
     modulations: Vec<Modulation>,
-    /// The weight of each style of examples, `[batch, styles + 1]`; None if there are no examples.
+    /// The weight of each example style, `[batch, styles + 1]`; None if there are no examples.
     style_weights: Option<Tensor>,
     /// The encoded examples, `[batch, 64, width]`, or `[1, width]` if there are none.
     retrieved: Tensor,
@@ -120,8 +120,8 @@ impl Backbone {
         })
     }
 
-    /// Computes the hidden states `[batch, 64, width]` of `tokens` `[batch, 64, width]`, which
-    /// [`Backbone::embed`] returned.
+    /// Computes the hidden states `[batch, 64, width]` of `tokens`, which have the same shape and
+    /// have been embedded with [`Backbone::embed`].
     pub fn hidden(
         &self,
         prepared: &BackboneInput,
@@ -164,8 +164,8 @@ impl Backbone {
     }
 }
 
-/// Sums the table rows of each token's codes. The result is `[batch * 64, width]`, computed as one
-/// product of a matrix of zeros and ones with the table.
+/// Sums the table rows of each token's codes. The result is `[batch * 64, width]`. It is computed
+/// by multiplying a matrix of zeros and ones by the table.
 pub fn sum_of_code_rows(
     table: &Tensor,
     tokens: &FsqCodes,

@@ -10,18 +10,18 @@ pub struct CodeHead {
     pub hidden: usize,
     /// What each code value adds to the inputs of the later codes: `[code values, codes * hidden]`.
     pub before: Vec<f32>,
-    /// The weights of each code's logits, `[levels, hidden]` per code.
+    /// For each code, the weights `[levels, hidden]` that compute its logits.
     pub weights: Vec<Vec<f32>>,
-    /// The biases of each code's logits, `[levels]` per code.
+    /// For each code, the biases `[levels]` of its logits.
     pub biases: Vec<Vec<f32>>,
 }
 
-/// The count of numbers that are summed in parallel. It determines the order of summation and lets
-/// the compiler vectorize the sum.
+/// How many numbers are summed in parallel. It determines the order of summation and lets the
+/// compiler vectorize the sum.
 const LANES: usize = 16;
 
 impl CodeHead {
-    /// The count of numbers per token that the Transformer passes to the code head.
+    /// How many numbers the Transformer passes to the code head for each token.
     pub fn width(&self) -> usize {
         self.levels.len() * self.hidden
     }

@@ -11,11 +11,11 @@ use candle_core::{DType, Device, safetensors};
 /// The table of concepts.
 pub struct Concepts {
     labels: Vec<String>,
-    /// The index of the concept of each alias.
+    /// For each alias, the index of its concept.
     concept: Vec<u32>,
     /// The unit embeddings of the aliases, one after another.
     embeddings: Vec<f32>,
-    /// The index of the first alias of each concept. The first alias is the concept's label.
+    /// For each concept, the index of its first alias, which is its label.
     first: Vec<u32>,
     width: usize,
 }
@@ -37,9 +37,8 @@ pub fn best_similarity(found: &[Match]) -> f32 {
 const MATCHES: usize = 4;
 /// The factor by which similarities are multiplied before the softmax over the matches.
 const SHARPNESS: f32 = 20.0;
-/// The weight of a label's similarity in the ranking score. The score of a concept is the
-/// similarity of the concept's nearest alias plus this weight times the similarity of the concept's
-/// label.
+/// The weight of a label's similarity in the ranking score. A concept's score is the similarity of
+/// its nearest alias, plus this weight times the similarity of its label.
 const LABEL_WEIGHT: f32 = 0.3;
 /// The amount subtracted from the ranking score of a concept that the requested style does not
 /// cover.
@@ -156,8 +155,9 @@ impl Concepts {
         (kept, numbers)
     }
 
-    /// Computes the embedding that conditions the networks. It is half the embedding of the prompt
-    /// and half a weighted mean of the embeddings of the matches' labels, scaled to length one.
+    /// Computes the embedding that conditions the networks. It averages two vectors, the prompt's
+    /// embedding and a weighted mean of the matched labels' embeddings, and scales the result to
+    /// length one.
     pub fn blend(&self, embedding: &[f32], nearest: &[Match]) -> Vec<f32> {
         let best = nearest.first().map_or(0.0, |first| first.similarity);
         let weight = |m: &Match| (SHARPNESS * (m.similarity - best)).exp();

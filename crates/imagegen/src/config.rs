@@ -80,12 +80,12 @@ pub struct Discriminator {
     pub width: usize,
 }
 
-/// The largest value that any size in a valid file may have.
+/// The maximum for every size in a valid file.
 const MAX_SIZE: usize = 4096;
 
 impl Config {
-    /// Returns the sizes of the shipped weights. A CPU draws a picture in a moment, and a GPU
-    /// trains the networks in hours.
+    /// Returns the sizes of the shipped weights. Networks of these sizes draw a picture on a CPU in
+    /// a moment, and can be trained on a GPU within hours.
     pub fn full(styles: Vec<String>, text_mean: Vec<f32>, text_scale: f32) -> Config {
         let stack = |width, heads, blocks| Stack {
             width,
@@ -120,8 +120,8 @@ impl Config {
         }
     }
 
-    /// Returns sizes for experiments. A CPU trains the networks in a few minutes on a few hundred
-    /// pictures.
+    /// Returns sizes for experiments. Networks of these sizes can be trained on a CPU in a few
+    /// minutes, with a few hundred pictures.
     pub fn small(styles: Vec<String>, text_mean: Vec<f32>, text_scale: f32) -> Config {
         let stack = |width, blocks| Stack {
             width,

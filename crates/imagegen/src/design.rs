@@ -129,7 +129,7 @@ impl DesignInput<'_> {
 
 /// Loads the weights of a design that is not part of this crate.
 pub struct DesignLoader {
-    /// The names of the weights files of the design.
+    /// The names of the design's weights files.
     pub files: &'static [&'static str],
     /// Whether weights with this config belong to the design.
     pub owns: fn(&Config) -> bool,

@@ -1,5 +1,5 @@
-//! The discriminator, which scores whether a picture is a real drawing of a text in a style. It is
-//! used only in training.
+//! The discriminator, which scores pictures: high for real drawings that match their text and
+//! style. It is used only in training.
 //!
 //! The scores are conditioned on text and style by projection (Miyato and Koyama 2018), both for
 //! the whole picture and for each patch.
@@ -100,8 +100,8 @@ impl Discriminator {
     }
 }
 
-/// Computes the dot product of each row of `x` and the same row of `conditioning`, divided by the
-/// square root of the width. The result is `[batch]`.
+/// Computes the dot product of each row of `x` with the corresponding row of `conditioning`,
+/// divided by the square root of the width. The result is `[batch]`.
 fn matched(x: &Tensor, conditioning: &Tensor) -> Result<Tensor> {
     (x * conditioning)?.sum(D::Minus1)? * (conditioning.dim(1)? as f64).sqrt().recip()
 }

@@ -8,10 +8,10 @@
 use candle_core::{Device, Error, Result, Tensor};
 use kernels::linear::Pool;
 
-/// The suffix of the name of a matrix that is stored in 8 bits.
+/// The suffix that marks the name of a matrix stored in 8 bits.
 pub const SUFFIX: &str = ".q8_0";
 
-/// The number of inputs in a block, which have a common scale.
+/// The number of inputs in a block. All of them share one scale.
 pub const BLOCK: usize = 32;
 
 /// The size of a block in bytes: a half-precision scale, then a signed byte for each input.

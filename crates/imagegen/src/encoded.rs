@@ -1,8 +1,8 @@
-//! The encoded form of a picture, and the text with which provenance records it.
+//! The encoded form of a picture, and its conversion to the text that is stored in provenance.
 
 use super::quantizer::FsqCodes;
 
-/// The data from which a picture was generated, apart from its conditioning, as bytes. In the token
+/// The bytes from which, together with the conditioning, a picture was generated. In the token
 /// design, each byte is an FSQ code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedPicture(pub Vec<u8>);

@@ -1,5 +1,5 @@
-//! Computes a Transformer block on a CPU without gradients, in a few passes over slices of numbers
-//! instead of many small tensor operations.
+//! Computes a Transformer block on a CPU and without gradients, in a few passes over slices of
+//! numbers instead of many small tensor operations.
 //!
 //! **Invariant:** a picture's values do not depend on the other pictures in the batch, the number
 //! of threads or the CPU.

@@ -34,8 +34,8 @@ pub fn leaky_relu(x: &Tensor) -> Result<Tensor> {
     ops::leaky_relu(x, 0.2)
 }
 
-/// A pre-norm Transformer block. Its norms are scaled and shifted either as the condition
-/// determines (AdaLN, Peebles and Xie 2022) or by parameters of the block.
+/// A pre-norm Transformer block. The scale and shift of its norms are either computed from the
+/// condition (AdaLN, Peebles and Xie 2022) or are parameters of the block.
 pub struct Block {
     heads: usize,
     qkv: Linear,

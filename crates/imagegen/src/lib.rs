@@ -120,7 +120,7 @@ pub struct TextCondition {
     pub concepts: Vec<Match>,
 }
 
-/// The names of the required weights files of the token design.
+/// The names of the weights files that the token design requires.
 pub const FILES: [&str; 6] = [
     "config.json",
     "concepts.safetensors",
@@ -130,10 +130,11 @@ pub const FILES: [&str; 6] = [
     "memory.safetensors",
 ];
 
-/// The name of an optional weights file of the token design.
+/// The name of a weights file that is optional in the token design.
 pub const REFINER_FILE: &str = "refiner.safetensors";
 
-/// Whether a folder contains all required weights files of the token design or of one of `designs`.
+/// Whether a folder contains all the weights files that the token design, or one of `designs`,
+/// requires.
 pub fn is_complete(folder: &Path, designs: &[DesignLoader]) -> bool {
     let has = |name: &&str| folder.join(name).is_file();
     let config = || {
@@ -146,8 +147,8 @@ pub fn is_complete(folder: &Path, designs: &[DesignLoader]) -> bool {
     FILES.iter().all(has) || designs.iter().any(other)
 }
 
-/// The minimum amount by which the subject's best similarity to a concept must exceed that of the
-/// whole prompt for the concepts to be chosen by the subject alone.
+/// Concepts are matched to the subject alone if its best similarity to a concept exceeds the whole
+/// prompt's best similarity by more than this.
 const SUBJECT_MARGIN: f32 = 0.02;
 
 impl Illuminator {

@@ -1,8 +1,8 @@
-//! Rearranges pictures to patches and back, without arithmetic.
+//! Rearranges pictures into patches and back, without arithmetic.
 
 use candle_core::{Result, Tensor};
 
-/// Rearranges pictures `[batch, c, g p, g p]` to patches `[batch, g g, p p c]`. The pixels of a
+/// Rearranges pictures `[batch, c, g p, g p]` into patches `[batch, g g, p p c]`. The pixels of a
 /// patch follow each other row by row, and the channels of a pixel are adjacent.
 pub fn patchify(x: &Tensor, p: usize) -> Result<Tensor> {
     let (batch, c, height, _) = x.dims4()?;
@@ -12,8 +12,8 @@ pub fn patchify(x: &Tensor, p: usize) -> Result<Tensor> {
     x.reshape((batch, g * g, p * p * c))
 }
 
-/// The inverse of [`patchify`]: rearranges patches `[batch, g g, p p c]` to pictures `[batch, c, g
-/// p, g p]`.
+/// The inverse of [`patchify`]: rearranges patches `[batch, g g, p p c]` into pictures
+/// `[batch, c, g p, g p]`.
 pub fn unpatchify(x: &Tensor, g: usize, p: usize, c: usize) -> Result<Tensor> {
     let batch = x.dim(0)?;
     let x = x.reshape(&[batch, g, g, p, p, c][..])?;
@@ -21,8 +21,8 @@ pub fn unpatchify(x: &Tensor, g: usize, p: usize, c: usize) -> Result<Tensor> {
     x.reshape((batch, c, g * p, g * p))
 }
 
-/// Splits each token into 2 by 2 tokens: rearranges `[batch, n n, 4 width]` to `[batch, 2n 2n,
-/// width]`.
+/// Splits each token into 2 by 2 tokens: rearranges `[batch, n n, 4 width]` into
+/// `[batch, 2n 2n, width]`.
 pub fn split(x: &Tensor, n: usize) -> Result<Tensor> {
     let (batch, _, width) = x.dims3()?;
     let x = x.reshape(&[batch, n, n, 2, 2, width / 4][..])?;
@@ -31,7 +31,7 @@ pub fn split(x: &Tensor, n: usize) -> Result<Tensor> {
 }
 
 /// Separates the four quarters of a picture, so that they do not attend to each other: rearranges
-/// `[batch, 2n 2n, width]` to `[4 batch, n n, width]`.
+/// `[batch, 2n 2n, width]` into `[4 batch, n n, width]`.
 pub fn windows(x: &Tensor, n: usize) -> Result<Tensor> {
     let (batch, _, width) = x.dims3()?;
     let x = x.reshape(&[batch, 2, n, 2, n, width][..])?;
@@ -45,7 +45,7 @@ pub fn unwindows(x: &Tensor, n: usize) -> Result<Tensor> {
     x.transpose(2, 3)?.reshape((four / 4, 4 * n * n, width))
 }
 
-/// Rearranges `[batch, 4 c, h, h]` to `[batch, c, 2 h, 2 h]` (Shi et al. 2016), in the same order
+/// Rearranges `[batch, 4 c, h, h]` into `[batch, c, 2 h, 2 h]` (Shi et al. 2016), in the same order
 /// as PyTorch's `pixel_shuffle`.
 pub fn pixel_shuffle(x: &Tensor) -> Result<Tensor> {
     let (batch, c, h, _) = x.dims4()?;

@@ -109,8 +109,9 @@ pub fn decode(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     read().ok_or(PictureFileError::Unreadable)
 }
 
-/// Decodes a file for a terminal whose background is unknown. If the picture is dark on average or
-/// bright on average, it might be invisible there, so it is drawn on a paper-coloured background.
+/// Decodes a file for a terminal whose background is unknown. A picture that is very dark or very
+/// bright on average might be invisible in the terminal, so it is drawn on a paper-coloured
+/// background.
 pub fn decode_for_terminal(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     const PAPER: [u16; 3] = [0xf2, 0xe8, 0xd5];
     let mut picture = decode(file)?;

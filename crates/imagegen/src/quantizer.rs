@@ -1,9 +1,9 @@
 //! Finite scalar quantization (Mentzer et al. 2023, "Finite Scalar Quantization: VQ-VAE Made
 //! Simple"): converts values to FSQ codes and back.
 //!
-//! A token consists of a few codes, each with an odd number of levels. A code d with n levels
-//! stands for the value (d - h) / h, where h = (n - 1) / 2. The values range from -1 to 1 and
-//! include zero.
+//! A token consists of a few codes, each with an odd number of levels. If a code has n levels, the
+//! code d stands for the value (d - h) / h, where h = (n - 1) / 2. The values range from -1 to 1
+//! and include zero.
 
 use super::config::TOKENS;
 use candle_core::{Device, Result, Tensor};
@@ -15,7 +15,7 @@ pub struct FsqCodes(pub Vec<u8>);
 /// Converts between values and FSQ codes on a device.
 #[derive(Clone, Debug)]
 pub struct Quantizer {
-    /// The h of the module's formula for each code, `[codes]`. With n levels, h = (n - 1) / 2.
+    /// For each code, the h in the formula above: (n - 1) / 2 for n levels. The shape is `[codes]`.
     halves: Tensor,
 }
 
@@ -27,8 +27,8 @@ impl Quantizer {
         })
     }
 
-    /// Maps arbitrary numbers `[.., codes]` to -1 to 1 by tanh, and rounds them to the nearest
-    /// values of the levels. The gradient ignores the rounding.
+    /// Maps arbitrary numbers `[.., codes]` into the range from -1 to 1 with tanh, and rounds each
+    /// to the nearest value that its code can represent. The gradient ignores the rounding.
     pub fn quantize(&self, z: &Tensor) -> Result<Tensor> {
         let bounded = z.tanh()?.broadcast_mul(&self.halves)?;
         let step = (bounded.round()? - &bounded)?.detach();

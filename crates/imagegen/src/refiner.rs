@@ -2,8 +2,8 @@
 //!
 //! The token Transformer is trained to predict each token separately. If it is unsure, each token
 //! is plausible by itself, but the tokens do not fit together. The refiner sees all tokens with the
-//! same conditioning and examples, and is trained together with the generator against a critic of
-//! whole pictures.
+//! same conditioning and examples, and is trained together with the generator against a critic that
+//! scores whole pictures.
 
 use super::backbone::Backbone;
 use super::conditioning::Conditioning;
@@ -36,8 +36,8 @@ impl Refiner {
         self.backbone.null_text()
     }
 
-    /// Corrects the `values` `[batch, 64, codes]` of `tokens`, which range from -1 to 1. The result
-    /// is the input of the decoder.
+    /// Corrects `values` `[batch, 64, codes]`, the values (from -1 to 1) of `tokens`. The result is
+    /// the input of the decoder.
     pub fn forward(
         &self,
         (tokens, values): (&FsqCodes, &Tensor),

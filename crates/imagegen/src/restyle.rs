@@ -1,7 +1,8 @@
 //! Restyling: draws the same picture in another style.
 //!
-//! The token design passes the picture to the token Transformer as the only retrieved example. The
-//! token Transformer was trained on drawings of one concept in several styles.
+//! The token design passes the picture to the token Transformer as the only retrieved example. This
+//! works because the token Transformer was trained with examples that show the same concept in
+//! other styles.
 
 use super::design::{DesignInput, Generated, KeepGoing};
 use super::encoded::EncodedPicture;

@@ -134,8 +134,8 @@ impl RetrievalIndex {
     }
 }
 
-/// Combines the codes of a token to one number. [`Config::validate`] ensures that the number fits
-/// 32 bits.
+/// Combines the codes of a token into one number. [`Config::validate`] ensures that the number fits
+/// in 32 bits.
 fn token_number(codes: &[u8], levels: &[usize]) -> u32 {
     let pairs = codes.iter().zip(levels).rev();
     pairs.fold(0, |number, (code, levels)| {

@@ -1,5 +1,5 @@
-//! The retrieval policy, which determines the stored drawings that are examples for a picture, and
-//! how strongly they bias it.
+//! The retrieval policy, which determines which stored drawings serve as examples for a picture,
+//! and how strongly they bias it.
 //!
 //! Training follows [`may_be_example`] too, and shows the networks random subsets of the allowed
 //! examples. The rule by which a [`Retriever`] chooses among the allowed examples can therefore be
@@ -12,14 +12,14 @@ use super::design::Renumber;
 use super::retrieval_index::{RetrievalIndex, RetrievedExamples};
 use super::style_coverage::StyleCoverage;
 
-/// The factor that weakens retrieval in two cases. The first is that no example is in a style that
-/// shares concepts with the requested style. Full strength would then copy too much: silhouettes
-/// would stay black, and a restyled picture would not change. The second is that only a part of a
-/// picture is sampled again. The part must fit the rest of the picture, so the examples must not
-/// outweigh the rest.
+/// The factor by which retrieval is weakened in two cases. In the first, no example's style shares
+/// concepts with the requested style. Full strength would then copy too much: silhouettes would
+/// stay black, and a restyled picture would not change. In the second, only a part of a picture is
+/// sampled again. This part must fit the rest of the picture, so the examples must not outweigh the
+/// rest.
 const UNRELATED: f64 = 0.4;
 
-/// Whether a drawing may be an example for a picture. Both are given as concept and style. The
+/// Whether a drawing may be an example for a picture. Each is given by its concept and style. The
 /// concepts must be the same, and the styles must differ, so that nothing is copied. Drawing and
 /// training both follow this rule.
 pub fn may_be_example(drawing: (u32, u32), wanted: (u32, Option<u32>)) -> bool {

@@ -4,9 +4,10 @@
 //! The order does not depend on the model's confidence. The model is most confident about empty
 //! areas, and a picture that starts with empty areas stays empty. A retrieved example biases the
 //! logits (as in kNN-LM, Khandelwal et al. 2020): the further a code value is from the example's
-//! code, the less likely it becomes. Codes are steps on a scale, so the distance is measured for
-//! each code separately. A confident model overrides the bias. Every picture has its own random
-//! stream, so that the picture does not depend on the other pictures drawn at the same time.
+//! code, the more its probability is lowered. Codes are steps on a scale, so the distance is
+//! measured for each code separately. A confident model overrides the bias. Every picture has its
+//! own random stream, so that the picture does not depend on the other pictures drawn at the same
+//! time.
 
 use super::code_head::CodeHead;
 use super::conditioning::Conditioning;
@@ -269,8 +270,8 @@ fn sample_codes(
     codes
 }
 
-/// Subtracts `strength` times the distance from the example's code from the logit of each code
-/// value.
+/// Lowers the logit of each code value by `strength` times the value's distance from the example's
+/// code.
 fn bias_towards(row: &mut [f64], examples: u8, strength: f64) {
     for (code, x) in row.iter_mut().enumerate() {
         *x -= strength * code.abs_diff(usize::from(examples)) as f64;

@@ -12,7 +12,7 @@ pub struct StyleCoverage {
     /// For each concept and each style, whether the index has a drawing of the concept in the
     /// style.
     known: Vec<Vec<bool>>,
-    /// For each style, whether the style is exclusive, since most of its concepts exist in no other
+    /// For each style, whether it is exclusive: whether most of its concepts exist in no other
     /// style.
     exclusive: Vec<bool>,
 }
@@ -50,7 +50,7 @@ impl StyleCoverage {
         styles.any(|(style, _)| Some(style as u32) == wanted || self.shares_concepts(style, wanted))
     }
 
-    /// Whether a style and the requested style share their concepts, which is so if neither is
+    /// Whether a style shares its concepts with the requested style. This is the case if neither is
     /// exclusive. A requested style of None counts as not exclusive.
     pub fn shares_concepts(&self, style: usize, wanted: Option<u32>) -> bool {
         let shares = |style: usize| self.exclusive.get(style) == Some(&false);

@@ -2,8 +2,8 @@
 //! retrieved examples and the known tokens (MaskGIT, Chang et al. 2022).
 //!
 //! The code head samples a token's codes one after the other. Each code is conditioned on the
-//! earlier codes, so that the codes together are one choice among all possible tokens. For each
-//! position of the picture, the input includes the tokens of the retrieved examples
+//! earlier codes, so that the codes together amount to one choice among all possible tokens. For
+//! each position of the picture, the input includes the tokens of the retrieved examples
 //! ([`super::retrieval_index`]) at this position. Restyling passes the writer's own picture as the
 //! only example.
 

@@ -1,6 +1,6 @@
 //! The upscaler, which enlarges pictures to four times their width and height. It is "ESRGAN slim"
-//! of the npm package @upscalerjs/esrgan-slim 1.0.0 (MIT), a small residual dense network (Wang et
-//! al. 2018, after Zhang et al. 2018), trained on photographs by its authors.
+//! from the npm package @upscalerjs/esrgan-slim 1.0.0 (MIT), a small residual dense network (Wang
+//! et al. 2018, after Zhang et al. 2018), trained on photographs by its authors.
 //!
 //! The graph follows the package's `model.json`: twelve convolutions, with a fourfold
 //! nearest-neighbour enlargement before the last. Values range from 0 to 255.

@@ -61,7 +61,7 @@ impl TokenDesign {
 }
 
 /// Chooses `masked` tokens at random, all with equal probability (Fisher and Yates). Returns, for
-/// each token, whether it was not chosen and therefore stays.
+/// each token, whether it is kept, that is, was not chosen.
 fn kept(seed: u64, masked: usize) -> Vec<bool> {
     let mut rng = Rng::new(derive(seed, MASK));
     let mut places: Vec<usize> = (0..TOKENS).collect();

@@ -23,7 +23,7 @@ pub struct Weights<'a> {
     use_autograd: bool,
 }
 
-/// The means of packing matrices to 8 bits for illumine's own kernels, which draw on a CPU.
+/// What it takes to pack matrices to 8 bits for illumine's own CPU kernels.
 #[derive(Clone)]
 struct Packing {
     pool: Arc<Pool>,
@@ -43,7 +43,7 @@ impl<'a> Weights<'a> {
     }
 
     /// Returns the same weights, set to train with the [`autograd`] crate if the CPU supports the
-    /// crate. The factors of products are then rounded to bfloat16.
+    /// crate. The operands of matrix products are then rounded to bfloat16.
     pub fn with_autograd(&self) -> Weights<'a> {
         Weights {
             use_autograd: self.tensors.device().is_cpu() && autograd::is_supported(),
@@ -277,9 +277,9 @@ fn shape_of(x: &Tensor, width: usize) -> Vec<usize> {
     shape
 }
 
-/// The number of rows to which a smaller product is padded. Without padding, BLAS may sum a single
-/// row in a different order than the rows of a batch, but a picture must not depend on the other
-/// pictures in its batch.
+/// Products with fewer rows than this are padded to this many. Without padding, BLAS may sum a
+/// single row in a different order than the rows of a batch, but a picture must not depend on the
+/// other pictures in its batch.
 const MIN_ROWS: usize = 64;
 
 /// Multiplies the rows of `x`, which may have any number of dimensions, by the transposed matrix as

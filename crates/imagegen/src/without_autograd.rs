@@ -1,5 +1,5 @@
-//! Stands in for the `autograd` crate in builds without the feature `train`:
-//! `is_supported` always returns false, so no network calls the other functions.
+//! Stands in for the `autograd` crate in builds without the `train` feature: `is_supported` always
+//! returns false, so no network calls the other functions.
 
 use candle_core::{Error, Result, Tensor};
 

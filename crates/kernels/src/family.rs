@@ -34,7 +34,7 @@ impl KernelFamily {
             .unwrap_or(KernelFamily::Portable)
     }
 
-    /// The number of input rows in a full group, which the kernels process together.
+    /// The number of input rows that the kernels process together as one full group.
     pub(crate) fn group_rows(self) -> usize {
         if self == KernelFamily::Amx { 16 } else { 8 }
     }

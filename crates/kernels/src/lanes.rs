@@ -65,11 +65,10 @@ pub(crate) fn prefetch<N>(at: *const N) {
     let _ = at;
 }
 
-/// An element of the KV cache: a float, or an integer code that has a common scale with other
-/// codes.
+/// An element of the KV cache: a float, or an integer code that shares a scale with other codes.
 pub trait KvElement: Pod + Send + Sync + 'static {
-    /// Whether converting an element to a float is more than a load, so that it pays to convert it
-    /// once for many rows.
+    /// Whether converting an element to a float costs more than loading it. If so, each element is
+    /// converted only once for many rows.
     const NARROW: bool;
     /// Whether elements of this type have scales.
     const SCALED: bool = false;

@@ -1,9 +1,9 @@
 //! Operations on a row of floats between two matrix products: norms, activation functions and
 //! softmax.
 //!
-//! **Invariant:** the results are bit-identical in every kernel family, and whether a row is
-//! processed alone or in a batch. This is because every sum is computed in 16 lanes, and e^x by a
-//! function of our own.
+//! **Invariant:** the results are bit-identical in every kernel family, and do not depend on
+//! whether a row is processed alone or in a batch. To ensure this, every sum is computed in 16
+//! lanes, and e^x by a function of our own.
 
 /// The number of lanes in which a sum is computed: one AVX-512 register or two AVX2 registers.
 pub const LANES: usize = 16;
@@ -54,7 +54,7 @@ dispatch_simd!(
 );
 
 dispatch_simd!(
-    /// Replaces a row by its RMSNorm.
+    /// Replaces a row with its RMSNorm.
     rms_norm_in_place, rms_norm_row_in_place, (x: &mut [f32], weight: &[f32], eps: f32)
 );
 
@@ -103,8 +103,8 @@ fn gated_row(activation: Activation, gate: &[f32], up: &[f32], out: &mut [f32]) 
     }
 }
 
-/// Computes the tanh approximation of GELU (Hendrycks & Gimpel 2016), which is 0.5 x (1 + tanh(u)),
-/// as x sigmoid(2u).
+/// Computes the tanh approximation of GELU (Hendrycks & Gimpel 2016): 0.5 x (1 + tanh(u)), which is
+/// equal to x sigmoid(2u).
 #[inline(always)]
 fn gelu(x: f32) -> f32 {
     const ROOT: f32 = 0.797_884_6;

@@ -12,8 +12,8 @@ pub const INT8: u32 = 1 << 25;
 /// The bit of `cpuid` leaf 7 that says whether the tile registers can multiply bfloat16 values.
 pub const BF16: u32 = 1 << 22;
 
-/// Whether the tile registers can be used for the products `products` ([`INT8`], [`BF16`] or both):
-/// the CPU supports them, and the operating system permits this process to use them.
+/// Whether the tile registers can be used for the given kinds of product ([`INT8`], [`BF16`] or
+/// both): the CPU supports them, and the operating system permits this process to use them.
 pub fn are_available(products: u32) -> bool {
     has(products) && are_permitted()
 }

@@ -1,9 +1,9 @@
-//! The errors of loading and running a model.
+//! The errors that can occur when a model is loaded or run.
 
 use crate::gguf::GgufError;
 use kernels::linear::LinearError;
 
-/// An error of loading or running a model. The message is one sentence with advice.
+/// An error that occurred when a model was loaded or run. The message is one sentence with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error(transparent)]

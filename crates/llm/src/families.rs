@@ -22,24 +22,25 @@ pub struct Family {
     pub activation: Activation,
     /// Whether embeddings are multiplied by the square root of their width.
     pub scales_embeddings: bool,
-    /// In models with a sliding window, n if every n-th layer has full attention instead of the
-    /// window; 0 if every layer has the window.
+    /// In models with a sliding window, every n-th layer has full attention instead, where n is
+    /// this number. 0 means that every layer has the window.
     pub full_attention_every: usize,
     /// The base of RoPE in layers with a sliding window, for files that do not state it. None if
     /// the base is the same in all layers.
     pub local_rope_base: Option<f64>,
-    /// The number of layers of the one model in the family that divides queries by the square root
-    /// of (hidden size / heads) instead of the square root of the head width. The model is
-    /// recognized by this number, because GGUF files do not state the scale.
+    /// The number of layers of the model that scales queries differently, if the family has one.
+    /// That model divides queries by the square root of (hidden size / heads) instead of the square
+    /// root of the head width. It is recognized by its number of layers, because GGUF files do not
+    /// state the scale.
     pub wide_query_layers: Option<usize>,
 }
 
 /// Which two dimensions of a head are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopeLayout {
-    /// The dimensions 2i and 2i + 1 form a pair. GGUF files of the family llama use this layout.
+    /// Dimensions 2i and 2i + 1 form a pair. GGUF files of the `llama` family use this layout.
     Interleaved,
-    /// The dimensions i and i + dim/2 form a pair. GPT-NeoX uses this layout.
+    /// Dimensions i and i + dim/2 form a pair. GPT-NeoX uses this layout.
     HalfSplit,
 }
 
@@ -121,7 +122,7 @@ pub const END_TOKENS: &[&str] = &[
     "</s>",
 ];
 
-/// The names of turn tokens that lack the bars of names like `<|im_end|>`.
+/// The names of turn tokens that are written without bars, unlike `<|im_end|>`.
 pub const TURN_TOKENS: &[&str] = &["<start_of_turn>", "<end_of_turn>", "<EOT>", "_<EOT>"];
 
 /// How a tokenizer splits text into words. Tokens are merged only within a word.
@@ -156,8 +157,8 @@ const WORD_SPLITS: &[(WordSplit, &[&str])] = &[
     (WordSplit::Tekken, &["tekken"]),
 ];
 
-/// Metadata keys of factors and limits that illumine does not implement. A model is refused if one
-/// of them has a value other than 0 or 1, which have no effect.
+/// Metadata keys of factors and limits that illumine does not implement. The values 0 and 1 have no
+/// effect. If one of the keys has any other value, the model is refused.
 pub const UNSUPPORTED: &[&str] = &[
     "attention.scale",
     "attn_logit_softcapping",

@@ -29,7 +29,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use value::Value;
 
-/// The number of bytes at the start of a file by which its type is identified.
+/// The number of bytes to read from the start of a file to identify its type.
 const START: u64 = 512;
 
 /// An open GGUF file. Strings and tensors remain in the mapped file until they are used.

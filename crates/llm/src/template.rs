@@ -23,13 +23,13 @@ pub struct ChatMessage {
 
 pub struct ChatTemplate {
     environment: Arc<Environment<'static>>,
-    /// The error for the limit that the template exceeded, if it exceeded one. The thread that
-    /// rendered the template then retains its memory, so the template is not rendered again.
+    /// The error, if rendering the template has exceeded a limit. The thread that was rendering it
+    /// does not release its memory, so the template is not rendered a second time.
     over_limit: OnceLock<NoResult>,
 }
 
-/// The maximum number of steps of a template. A template that takes more steps is treated as
-/// endless.
+/// The maximum number of steps that rendering a template may take. A template that takes more steps
+/// is treated as endless.
 const FUEL: u64 = 5_000_000;
 
 /// The memory that a template may use in addition to the text of the chat, in bytes.
@@ -83,8 +83,8 @@ impl ChatTemplate {
         }
     }
 
-    /// Renders the messages in the model's format, then the start of a turn by `role`, so that the
-    /// model writes the text of that turn instead of its own.
+    /// Renders the messages in the model's format, followed by the start of a turn by `role`. The
+    /// model then writes the text of that turn instead of a turn of its own.
     pub fn render_open_turn(
         &self,
         tokenizer: &Tokenizer,

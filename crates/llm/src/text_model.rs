@@ -1,5 +1,5 @@
-//! The interface of text models, the settings of where a model computes, and the selection of
-//! logits.
+//! The interface of text models, the choice of the device on which a model computes, and the
+//! selection of logits.
 
 use crate::branch::Branch;
 use crate::error::ModelError;
@@ -71,8 +71,8 @@ pub trait TextModel {
     }
 
     /// Removes every token after the first `keep` tokens from the KV cache. A model that cannot cut
-    /// its cache exactly there removes more tokens; [`TextModel::len`] returns the number of tokens
-    /// that remain.
+    /// its cache at exactly that token removes more tokens; [`TextModel::len`] returns the number
+    /// of tokens that remain.
     fn rewind(&mut self, keep: usize);
 
     /// Evaluates `tokens` as a continuation of the tokens in the KV cache. Returns the logits,
@@ -100,8 +100,8 @@ pub trait TextModel {
         Err(ModelError::Snapshot("this model cannot load one"))
     }
 
-    /// Whether the logits are bit-identical when tokens are evaluated in a batch and when they are
-    /// evaluated one by one.
+    /// Whether evaluating tokens in a batch and evaluating them one by one give bit-identical
+    /// logits.
     fn is_batch_invariant(&self) -> bool {
         false
     }

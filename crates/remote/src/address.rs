@@ -26,7 +26,7 @@ pub enum AddressError {
     Secret,
 }
 
-/// The endings of addresses that name a route of the server rather than the server.
+/// Address endings that name a route on the server rather than the server itself.
 const ROUTES: [&str; 8] = [
     "/v1/chat/completions",
     "/v1/completions",

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub enum Finish {
     /// The model decided to end the text.
     Complete,
-    /// The text reached the maximum length of the request.
+    /// The text reached the maximum length that the request set.
     Length,
     /// The text reached a stop string.
     StopString,
@@ -63,8 +63,8 @@ pub fn decode(protocol: Protocol, event: &str) -> Result<Chunk, Option<String>> 
     decode_choice(protocol, event, 0)
 }
 
-/// Parses the part of an event that belongs to the text with index `choice`, for a request for
-/// several texts.
+/// Parses the part of an event that belongs to the text with index `choice`, since a request may
+/// ask for several texts.
 pub fn decode_choice(
     protocol: Protocol,
     event: &str,

@@ -1,10 +1,10 @@
 //! An HTTP client for model servers, with calls (which return the whole answer) and streams.
 //!
 //! The library `ureq` blocks until an answer arrives, so each request runs on a thread of its own.
-//! The exception is a pool of threads (`whole.rs`), whose threads send their requests themselves.
-//! When a request is stopped, its connection is closed immediately.
+//! The exception is the pool in `whole.rs`: its threads send their requests directly. When a
+//! request is stopped, its connection is closed immediately.
 //!
-//! Redirects are never followed, because a key must be sent to no other server.
+//! Redirects are never followed, because the key must never be sent to another server.
 
 mod retry_after;
 mod roots;
@@ -61,13 +61,14 @@ impl Default for Limits {
     }
 }
 
-/// The network settings that the environment and config.toml determine.
+/// The network settings, which come from the environment and from config.toml.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     /// The path of a PEM file with certificates to trust instead of the system's certificates.
     pub certificates: Option<PathBuf>,
     pub limits: Limits,
-    /// The clock to use if a server states until what time to wait but does not send its own time.
+    /// The clock to use if a server asks the client to wait until a certain time but does not send
+    /// its own time.
     pub clock: Option<fn() -> SystemTime>,
 }
 
@@ -119,7 +120,8 @@ impl Client {
         }
     }
 
-    /// Returns the client adapted to a flavour: Anthropic expects the key in a header of its own.
+    /// Returns the client adapted to a flavour: Anthropic expects the key in the header
+    /// `x-api-key`.
     pub fn speaking(mut self, flavour: Option<Flavour>) -> Client {
         self.own_header = flavour == Some(Flavour::Anthropic);
         self
@@ -140,7 +142,7 @@ impl Client {
         }
     }
 
-    /// Sends a GET request and waits for the whole answer. Returns an answer with any status.
+    /// Sends a GET request and waits for the whole answer. Returns the answer whatever its status.
     pub fn get(&self, path: &str, stopped: &dyn Fn() -> bool) -> Result<Reply, RemoteError> {
         self.ask(path, None, stopped)
     }

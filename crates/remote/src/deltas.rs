@@ -24,12 +24,12 @@ enum State {
     Whole(String),
 }
 
-/// The number of bytes from which a first piece that is repeated at the beginning of the second is
-/// not considered a coincidence.
+/// If the second piece repeats a first piece of at least this many bytes at its beginning, the
+/// repetition is not considered a coincidence.
 const LONG: usize = 12;
 
 impl Deltas {
-    /// Returns the new text in the piece `piece`.
+    /// Returns the text in `piece` that is new.
     pub fn push(&mut self, piece: &str) -> String {
         if piece.is_empty() {
             return String::new();
@@ -57,7 +57,7 @@ impl Deltas {
         new
     }
 
-    /// Returns the text that was held back when the answer ended.
+    /// Returns the text that was still held back when the answer ended.
     pub fn finish(&mut self) -> String {
         match std::mem::take(&mut self.state) {
             State::Suspect(first, second) if first.len() >= LONG => {

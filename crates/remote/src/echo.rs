@@ -1,4 +1,5 @@
-//! Lets a model server report the probabilities of a given text's tokens instead of writing a text.
+//! Asks a model server for the probabilities of a given text's tokens instead of asking it to write
+//! text.
 
 use super::answer::{Likely, likely_map};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The errors of model servers. The message of an error is one sentence with advice.
+//! Errors from model servers. The message of an error is one sentence with advice.
 
 use base::untrusted::clean_line;
 use serde_json::Value;
@@ -33,7 +33,7 @@ pub enum Kind {
         name: String,
         has: Vec<String>,
     },
-    /// The prompt does not fit the context of the model on the server.
+    /// The prompt is too long for the context of the model on the server.
     TooLong(String),
     /// The server is still loading its model.
     Loading,
@@ -60,11 +60,11 @@ pub enum Kind {
     Gone,
 }
 
-/// The maximum number of characters of a server's message that are quoted.
+/// The maximum number of characters to quote from a server's message.
 const QUOTED: usize = 200;
 
 impl RemoteError {
-    /// Returns the error that an HTTP status and body mean, or `None` if the request succeeded.
+    /// Converts an HTTP status and body to an error. Returns `None` if the request succeeded.
     pub(crate) fn of_status(
         server: &str,
         status: u16,
@@ -93,7 +93,7 @@ impl RemoteError {
     }
 }
 
-/// Whether the body of an error says that the prompt does not fit the context.
+/// Whether the body of an error says that the prompt is too long for the context.
 fn is_too_long(body: &str) -> bool {
     let body = body.to_lowercase();
     [
@@ -109,8 +109,8 @@ fn is_too_long(body: &str) -> bool {
     .any(|words| body.contains(words))
 }
 
-/// Returns the server's message in the body of an error. The body may be JSON of any shape or plain
-/// text.
+/// Extracts the server's message from the body of an error. The body may be JSON of any shape or
+/// plain text.
 pub(crate) fn said(body: &str) -> String {
     let json: Value = serde_json::from_str(body).unwrap_or_default();
     let error = &json["error"];

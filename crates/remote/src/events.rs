@@ -1,8 +1,8 @@
 //! Splits the bytes of an answer into events, which are server-sent events or lines of JSON.
 //!
-//! The parser of the crate `sseer`, which uses no threads or I/O, splits the lines into fields.
+//! The parser from the `sseer` crate, which uses no threads or I/O, splits the lines into fields.
 //! This module assembles the fields into events. It limits the size of lines and events, so that a
-//! hostile server cannot fill the memory.
+//! hostile server cannot exhaust the memory.
 
 use bytes::BytesMut;
 use sseer::parser::{RawEventLineOwned, parse_line_from_buffer};
@@ -13,16 +13,16 @@ use std::collections::VecDeque;
 pub enum Framing {
     /// The body consists of server-sent events.
     Sse,
-    /// Each line of the body is a JSON value and an event.
+    /// Each line of the body is a JSON value, which is one event.
     Lines,
-    /// The body is a single JSON value and a single event.
+    /// The body is a single JSON value, which is the only event.
     Whole,
 }
 
 /// The maximum size of a line or an event, in bytes.
 const LARGEST: usize = 4 << 20;
 
-/// The error that a line or an event exceeds the maximum size.
+/// The error for a line or an event that exceeds the maximum size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
@@ -75,7 +75,7 @@ impl Events {
         self.ready.pop_front()
     }
 
-    /// Returns the event that is pending when the body has ended, if its data is complete, since a
+    /// Returns the event that is still pending at the end of the body, if its data is complete. A
     /// server may omit the last line break.
     pub fn rest(&mut self) -> Option<String> {
         let mut rest = std::mem::take(&mut self.data);

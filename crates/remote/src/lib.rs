@@ -8,9 +8,9 @@
 //! | `flavour` | the kinds of servers, and what each can do |
 //! | `ask` | a request for text, in the form that each protocol expects |
 //! | `samplers` | the sampling settings under each flavour's names |
-//! | `answer` | parses an event: text, why it ended, and statistics |
-//! | `echo` | the probabilities of a text that the server is given |
-//! | `deltas` | handles servers that send all text so far each time |
+//! | `answer` | parses an event: the text, the reason why it ended, and statistics |
+//! | `echo` | asks a server for the probabilities of a given text |
+//! | `deltas` | handles servers whose every event repeats all the text so far |
 //! | `thoughts` | separates a model's thoughts from its answer |
 //! | `probe` | detects which flavour answers at an address, and which models it has |
 //! | `discover` | finds servers on their usual local ports |

@@ -16,8 +16,7 @@ pub struct Server {
     /// The size of the context in tokens, if the server reports it.
     pub context: Option<usize>,
     pub vocabulary: Option<usize>,
-    /// The properties that the server reports about the model, as a text by which the model can be
-    /// distinguished from other models.
+    /// What the server reports about the model, as a text that tells it apart from other models.
     pub fingerprint: String,
 }
 
@@ -34,8 +33,8 @@ pub struct ListedModel {
 
 type Stopped<'a> = &'a dyn Fn() -> bool;
 
-/// Asks a server for its flavour and models. `flavour` and `model` are what the writer chose, if
-/// anything.
+/// Asks a server for its flavour and models. `flavour` and `model` are given if the user chose
+/// them.
 pub fn probe(
     client: &Client,
     flavour: Option<Flavour>,
@@ -81,8 +80,8 @@ pub fn probe(
     Ok(server)
 }
 
-/// Whether the name `listed` in a server's list means the model `wanted`. Ollama's tag `:latest`
-/// may be missing in `wanted`.
+/// Whether the name `listed`, from a server's list of models, refers to the model `wanted`.
+/// `wanted` may omit Ollama's tag `:latest`.
 fn same(listed: &str, wanted: &str) -> bool {
     listed == wanted || listed.strip_suffix(":latest") == Some(wanted)
 }
@@ -224,8 +223,8 @@ fn models(
         .collect())
 }
 
-/// Adds details that the server's list of models does not contain, from other routes of the
-/// flavour.
+/// Adds details that are missing from the server's list of models, by requesting them from the
+/// flavour's other URLs.
 fn details(client: &Client, server: &mut Server, stopped: Stopped) -> Result<(), RemoteError> {
     match server.flavour {
         Flavour::LlamaServer => {

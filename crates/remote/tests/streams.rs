@@ -1,6 +1,6 @@
-//! Tests that recorded answers of real servers cause no panic and no lost or doubled words,
-//! wherever the stream ends early and wherever it is split into parts. `streams/README.md` lists
-//! the recordings.
+//! Tests with recorded answers of real servers. Wherever a stream is cut off or split into parts,
+//! decoding must not panic, and no words that arrived may be lost or doubled. `streams/README.md`
+//! lists the recordings.
 
 #![allow(clippy::expect_used, reason = "test helpers may fail as tests do")]
 

@@ -1,8 +1,9 @@
 //! Cassettes: files that record a text engine's answer to each request, with the time of each
 //! event.
 //!
-//! A cassette is a JSON Lines file. The first line is the header. Each other line describes a model
-//! that was loaded, or contains a request and its answer. docs/replay.md describes the format.
+//! A cassette is a JSON Lines file. The first line is the header. Every other line describes a
+//! model that was loaded, or contains a request and its answer. docs/replay.md describes the
+//! format.
 //!
 //! A request is looked up by its key, a digest of everything that the answer depends on
 //! ([`question`]). Since a cassette may come from an untrusted source, sizes are limited, and all
@@ -60,7 +61,7 @@ pub struct RecordedModel {
 pub struct Take {
     /// The key of `question`, by which the answer is looked up.
     pub key: String,
-    /// The name of the case that made the request, after the name of the script.
+    /// The name of the script, followed by the name of the case that made the request.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub case: String,
     pub question: Question,

@@ -50,7 +50,7 @@ pub struct Parting {
     pub share: f64,
 }
 
-/// The largest length of the words in `Parting::a` and in `Parting::b`, in characters.
+/// The maximum length of `Parting::a` and of `Parting::b`, in characters.
 const LONGEST: usize = 40;
 
 impl Outcome {

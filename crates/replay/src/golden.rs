@@ -26,7 +26,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
 #[derive(Clone, Debug)]
 pub struct Goldens {
     folder: PathBuf,
-    /// Whether to replace missing and different goldens by the new texts.
+    /// Whether to save the new text as the golden if the golden is missing or differs from it.
     update: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct Goldens {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
     Same,
-    /// The golden was missing or different, and the new text was written as the golden.
+    /// The golden was missing or differed from the text, and the text was saved as the golden.
     Written,
     /// The text differs from the golden; the value is the golden's text.
     Different(String),
@@ -42,8 +42,8 @@ pub enum Comparison {
 }
 
 impl Goldens {
-    /// Returns the goldens of the script at `path`. `update` says whether missing and different
-    /// goldens are written.
+    /// Returns the goldens of the script at `path`. `update` says whether a text is saved as the
+    /// golden if the golden is missing or differs from it.
     pub fn of(path: &Path, update: bool) -> Goldens {
         let script = path.file_stem().unwrap_or_default();
         Goldens {
@@ -58,7 +58,7 @@ impl Goldens {
     }
 
     /// Compares a text with its golden. If goldens are being updated and the golden is missing or
-    /// different, saves the text as the golden.
+    /// differs from the text, saves the text as the golden.
     pub fn compare(&self, name: &str, text: &str) -> Result<Comparison, String> {
         let path = self.path(name);
         let known = match fs::read(&path) {

@@ -1,4 +1,4 @@
-//! Imports tests of other programs as scripts: promptfoo's configurations, and the samples of
+//! Imports tests written for other programs as scripts: promptfoo's configurations, and samples of
 //! OpenAI's evals.
 //!
 //! An importer parses a file into cases, and [`write`] writes the cases as a script. Parts that
@@ -13,9 +13,9 @@ use base::untrusted::clean_line;
 use std::fmt;
 use std::path::Path;
 
-/// The largest size of a file to import, in bytes.
+/// The maximum size of a file to import, in bytes.
 const LARGEST: u64 = 64 << 20;
-/// The largest number of cases in an imported script.
+/// The maximum number of cases in an imported script.
 const MOST_CASES: usize = 100_000;
 
 /// A script made from another program's tests.

@@ -1,11 +1,11 @@
-//! Replays: scripts of the lines that a writer types, with expectations about their results, and
-//! reports of running such scripts.
+//! Replays: scripts with lines to type and expectations about their results, and reports on running
+//! these scripts.
 //!
 //! [`script`] parses scripts, [`expect`] checks the results of a line, and [`report`] formats the
 //! reports. The program runs the lines. docs/replay.md describes the format.
 //! [`cassette`] stores what an engine answered. [`pairs`] stores which of two texts a person chose.
 //!
-//! This crate reads script files, and reads and writes goldens and pairs. It has no models, threads or
+//! This crate reads script files, and reads and writes goldens. It uses no models, threads or
 //! terminals.
 
 #![warn(unreachable_pub)]

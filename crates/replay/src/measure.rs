@@ -34,7 +34,7 @@ pub fn levenshtein(a: &str, b: &str) -> usize {
 }
 
 /// Counts the n-grams that two texts share. `a` and `b` contain how often each n-gram occurs in
-/// each text; an n-gram counts as often as in the text that has fewer of it.
+/// each text; the smaller of these two numbers counts.
 fn shared_ngrams(a: &HashMap<&[&str], usize>, b: &HashMap<&[&str], usize>) -> usize {
     let both = a
         .iter()

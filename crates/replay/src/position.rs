@@ -1,4 +1,4 @@
-//! Positions in a script, and errors with such a position.
+//! Positions in a script, and errors at such positions.
 
 use base::untrusted::clean_line;
 use std::fmt;

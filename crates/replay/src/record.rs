@@ -20,7 +20,8 @@ pub struct Recording {
     pub remarks: Vec<String>,
 }
 
-/// Writes the script, and tracks the state that a replay has after the lines written so far.
+/// Writes the script, and tracks the state that a replay would be in after the lines written so
+/// far.
 struct Recorder<'a> {
     story: &'a Story,
     settings: &'a Settings,
@@ -102,8 +103,8 @@ impl Recorder<'_> {
         self.line("");
     }
 
-    /// Writes the lines that set the memory and the author's note with which the model wrote a
-    /// passage. Returns an error if a script cannot reproduce them.
+    /// Writes the lines that set the memory and the author's note as they were when the model wrote
+    /// a passage. Returns an error if a script cannot reproduce them.
     fn set_frame(&mut self, passage: &Passage, how: &Provenance) -> Result<(), String> {
         let whole = self.story.frame();
         let frame = |memory: bool, note: bool| {

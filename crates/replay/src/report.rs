@@ -87,7 +87,7 @@ pub struct CaseReport {
     /// over all of its runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
-    /// The lowest score with which the case passes, even if expectations failed.
+    /// The case passes if its score is at least this value, even if expectations failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
     /// The expectations that failed.
@@ -311,7 +311,7 @@ impl RunReport {
         }
     }
 
-    /// The number of cases that have ended, without those that did not run.
+    /// The number of cases that have ended. Cases that did not run are not counted.
     pub fn cases(&self) -> usize {
         self.passed + self.failed + self.errors
     }

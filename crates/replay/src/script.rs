@@ -31,13 +31,13 @@ pub struct Case {
     pub settings: SettingOverrides,
     /// How often the case is repeated; None if it runs once.
     pub repeat: Option<Repeat>,
-    /// The lowest score with which the case passes, even if expectations fail. None if every
-    /// expectation must pass.
+    /// The case passes if its score is at least this value, even if expectations fail. None if
+    /// every expectation must pass.
     pub threshold: Option<f64>,
     pub steps: Vec<Step>,
 }
 
-/// The repetition of a case, which runs several times, each time with a different seed.
+/// How a case is repeated. Each of its runs has a different seed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Repeat {
     pub times: u32,

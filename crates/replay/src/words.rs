@@ -1,5 +1,5 @@
-//! Splits the arguments of a script line into words, which may be quoted, and replaces variables by
-//! their values.
+//! Splits the arguments of a script line into words, which may be quoted, and replaces variables
+//! with their values.
 
 use crate::position::{Position, ScriptError};
 use base::nearest::nearest;
@@ -131,7 +131,7 @@ fn unquoted(word: &str, at: &Position) -> Result<String, ScriptError> {
 /// The maximum length in bytes of a text after its variables are replaced.
 const LONGEST: usize = 4 << 20;
 
-/// Replaces each `{{ name }}` by the value of the variable. `\{{` is replaced by a literal `{{`.
+/// Replaces each `{{ name }}` with the value of the variable, and each `\{{` with a literal `{{`.
 pub(crate) fn fill(
     text: &str,
     at: &Position,

@@ -1,5 +1,5 @@
-//! Parses YAML files as JSON values. Anchors and merge keys are resolved, and the parser limits the
-//! size that results from them.
+//! Parses YAML files as JSON values. Anchors and merge keys are resolved, within limits on the size
+//! of the result.
 
 use serde_json::Value;
 

@@ -23,7 +23,8 @@ pub struct Bans {
     patterns: Vec<(usize, Regex)>,
 }
 
-/// The number of bytes at the end of a text that may still be the beginning of a regex match.
+/// At most this many bytes at the end of a text are held back because they may be the beginning of
+/// a regex match.
 pub const REACH: usize = 80;
 const LARGEST: usize = 1 << 20;
 
@@ -160,8 +161,8 @@ impl Bans {
         words.chain(patterns).min_by_key(|(_, range)| range.start)
     }
 
-    /// Returns the byte offset from which the end of `text` may be the beginning of a banned
-    /// phrase; the length of `text` if there is none.
+    /// Returns the byte offset at which an unfinished banned phrase at the end of `text` may begin;
+    /// the length of `text` if there is none.
     pub fn uncertain_from(&self, text: &str) -> usize {
         let mut from = text.len();
         for (_, words) in &self.words {

@@ -1,4 +1,4 @@
-//! The candidate tokens, which are selected by a model's logits.
+//! The candidate tokens, which are selected according to a model's logits.
 //!
 //! Between stages, the candidates are in ascending order of id, so that sums over them are added in
 //! the same order on every machine. This module does not depend on the settings.
@@ -28,8 +28,8 @@ pub(crate) fn better(a: &Candidate, b: &Candidate) -> Ordering {
     by_logit.then(a.token.cmp(&b.token))
 }
 
-/// Copies the logits without values that make arithmetic unsafe. A NaN becomes `-inf`, which rules
-/// the token out, and `+inf` becomes the largest finite number.
+/// Copies the logits, replacing values that would break later arithmetic. A NaN becomes `-inf`,
+/// which rules the token out, and `+inf` becomes the largest finite number.
 pub(crate) fn clean(logits: &[f32], copy: &mut Vec<f32>) {
     copy.clear();
     copy.extend(logits.iter().map(|&logit| match logit {

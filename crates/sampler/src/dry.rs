@@ -43,7 +43,7 @@ impl Dry {
         }
     }
 
-    /// Whether DRY is off. It is off if its multiplier or its range is 0 and, as in llama.cpp, if
+    /// Whether DRY is off. It is off if its multiplier or its range is 0 or, as in llama.cpp, if
     /// its base is below 1.
     pub(super) fn off(&self) -> bool {
         let sane = self.multiplier.is_finite() && self.base.is_finite();
@@ -136,8 +136,8 @@ fn matches(window: &[u32], lengths: &mut Vec<usize>) {
     }
 }
 
-/// The largest exponent for which the power of `base` fits into an f32, as in koboldcpp and
-/// llama.cpp; 0 if there is no limit.
+/// The largest exponent to which `base` can be raised without exceeding the range of f32, as in
+/// koboldcpp and llama.cpp; 0 if there is no limit.
 fn largest_exponent(base: f64) -> f64 {
     let exponent = libm::log(f64::from(f32::MAX)) / libm::log(base);
     if exponent.is_finite() { exponent } else { 0.0 }
@@ -167,7 +167,7 @@ mod tests {
             .collect()
     }
 
-    /// DRY settings with which all penalties are exact numbers: multiplier 0.5, base 2 and allowed
+    /// DRY settings that make all penalties exact numbers: multiplier 0.5, base 2 and allowed
     /// length 2.
     fn halves() -> Sampling {
         Sampling {

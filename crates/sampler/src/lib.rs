@@ -1,5 +1,5 @@
-//! Samplers, which choose a token by a model's logits. The input is plain numbers, and the output
-//! is a token id.
+//! Samplers, which choose a token based on a model's logits. The input is plain numbers, and the
+//! output is a token id.
 //!
 //! The stages and their order are llama.cpp's default. The order cannot be changed:
 //!
@@ -63,8 +63,8 @@ pub use params::{DRY_BREAKERS, Sampling};
 pub use temperature::SampledToken;
 
 /// Samples the tokens of one passage. A sampler contains its settings, its random numbers and the
-/// tokens so far. A clone samples the same tokens as the original, so a clone made earlier allows a
-/// return to an earlier token.
+/// tokens so far. A clone samples the same tokens as the original. To return to an earlier token,
+/// use a clone that was made before that token.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     sampling: Sampling,
@@ -106,8 +106,8 @@ impl Sampler {
         self
     }
 
-    /// Adds a token of the prompt or of the answer to the history. Sampling does not add the token,
-    /// since a sampled token may still be rejected.
+    /// Adds a token of the prompt or of the answer to the history. [`Self::sample`] does not do
+    /// this by itself, since a sampled token may still be rejected.
     pub fn accept(&mut self, token: u32) {
         self.history.push(token);
         self.penalties.accept(&self.history);
@@ -176,8 +176,8 @@ impl Sampler {
         self.sampling.temperature.max(0.0)
     }
 
-    /// Runs the given stages of the chain. The penalties change `logits`; the cuts leave the
-    /// remaining candidates in `items`.
+    /// Runs the given stages of the chain. The penalties change `logits`; `items` holds the
+    /// candidates that the other stages leave.
     fn run(&mut self, stages: &[Stage], xtc_draw: f64) {
         for stage in stages {
             let s = &self.sampling;

@@ -51,8 +51,7 @@ pub struct Sampling {
     /// The amount subtracted from a token's logit for each occurrence of the token in the range. 0
     /// is off.
     pub frequency_penalty: f32,
-    /// Whether mirostat is used: 2 keeps the surprise near a target instead of truncating; 0 is
-    /// off.
+    /// The version of mirostat: 2 keeps the surprise near a target instead of truncating; 0 is off.
     pub mirostat: u8,
     /// Mirostat's target surprise in bits.
     pub mirostat_tau: f32,
@@ -200,7 +199,7 @@ pub(crate) mod random {
     }
 
     prop_compose! {
-        /// Generates settings as a broken file might contain them.
+        /// Generates settings such as a broken file might contain.
         pub(crate) fn any_sampling()(
             n in prop::collection::vec(any_number(), 14),
             top_k in prop_oneof![0u32..5, any::<u32>()],

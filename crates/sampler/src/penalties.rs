@@ -1,5 +1,5 @@
-//! Repetition, presence and frequency penalties, which make tokens less likely that were already
-//! used.
+//! Repetition, presence and frequency penalties, which make tokens that were already used less
+//! likely.
 //!
 //! All three penalties look at the same range of recent tokens, which may belong to the prompt or
 //! to the output. Repeated sequences of tokens are left to DRY.

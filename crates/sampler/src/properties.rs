@@ -5,7 +5,7 @@ use super::tests::{plain, sampler};
 use super::{SampledToken, Sampling, candidates};
 use proptest::prelude::*;
 
-/// The ids of the tokens that remain after top-k, top-p and min-p, in this order. They are computed
+/// The ids of the tokens that remain after top-k, then top-p, then min-p. They are computed
 /// directly from the definitions, by sorting all probabilities.
 fn left_by_definition(logits: &[f32], sampling: &Sampling) -> Vec<u32> {
     let mut left: Vec<(u32, f64)> = (0..)

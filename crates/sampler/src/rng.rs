@@ -47,8 +47,8 @@ impl Rng {
     }
 }
 
-/// Returns the seed of the stream with the number `stream`, derived from `seed`. For a given
-/// `seed`, no two streams have the same seed.
+/// Derives a seed for stream number `stream` from `seed`. For a given `seed`, no two streams have
+/// the same seed.
 ///
 /// SplitMix64 is started at its own first output for `seed`, and the result is its output number
 /// `stream`. Because of the first step, neighbouring values of `seed` do not have neighbouring
@@ -57,14 +57,13 @@ pub fn derive(seed: u64, stream: u64) -> u64 {
     split_mix(split_mix(seed, 0), stream)
 }
 
-/// The inverse of [`derive()`]: returns the seed from which stream number `stream` has the seed
-/// `derived`.
+/// The inverse of [`derive()`]: returns the seed that yields `derived` for stream number `stream`.
 pub fn underive(derived: u64, stream: u64) -> u64 {
     split_mix_seed(split_mix_seed(derived, stream), 0)
 }
 
-/// Returns the seed for which `output` is the output number `index` of SplitMix64. Such a seed
-/// always exists, since every step of SplitMix64 is invertible.
+/// Returns the seed for which output number `index` of SplitMix64 is `output`. Such a seed always
+/// exists, since every step of SplitMix64 is invertible.
 fn split_mix_seed(output: u64, index: u64) -> u64 {
     let z = output ^ (output >> 31) ^ (output >> 62);
     // The factors are the inverses of those in `split_mix`, modulo 2^64.

@@ -1,4 +1,4 @@
-//! DRY's sequence breakers: texts across which a repeat does not count.
+//! DRY's sequence breakers: texts that end a repeat, so that DRY does not match across them.
 //!
 //! A breaker may be a token, be part of a token (`:` in `":"`), or extend over several tokens. In
 //! the first two cases, the token is looked up in a set; in the third case, the bytes of the
@@ -24,7 +24,7 @@ struct Found {
 }
 
 impl SequenceBreakers {
-    /// Returns an empty list of breakers, with which nothing ends a repeat.
+    /// Returns an empty list of breakers, so that nothing ends a repeat.
     pub fn none() -> SequenceBreakers {
         SequenceBreakers::default()
     }
@@ -62,8 +62,8 @@ impl SequenceBreakers {
         self.0.whole.contains(&token)
     }
 
-    /// Whether the last byte of some breaker lies within `token`. `tail` contains the last bytes of
-    /// the text before the token; the token's bytes are added to it.
+    /// Whether a breaker ends within `token`. `tail` contains the last bytes of the text before the
+    /// token; the token's bytes are appended to it.
     pub fn ends(&self, tail: &mut Vec<u8>, token: u32) -> bool {
         let holds = self.holds(token);
         let Some(longest) = self.0.long.iter().map(Vec::len).max() else {

@@ -1,4 +1,4 @@
-//! The stages of the chain in their order, and the logits that each stage must see.
+//! The stages of the sampler chain, in order, and the logits that each stage must see.
 //!
 //! Stages before top-k either change the logits or raise the floor below which top-k ignores
 //! tokens. Stages after top-k remove candidates from the list that top-k gathered, and get the
@@ -25,14 +25,14 @@ pub(crate) enum Stage {
     Temperature,
 }
 
-/// The logits that a stage must see so that its result is the same as with all logits.
+/// The logits that a stage must see for its result to be the same as with all logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
     /// The stage is off, or uses only the candidates that the preceding stages left.
     Nothing,
     /// The stage can lower this many logits, so this many additional logits must be available.
     Spare(usize),
-    /// The stage leaves at most this many of the highest logits.
+    /// The stage keeps only the highest logits, at most this many.
     Highest(usize),
     /// The stage needs all logits, for example for a mean over the vocabulary.
     All,

@@ -1,4 +1,5 @@
-//! Turns logits into probabilities at a temperature, and samples a token by these probabilities.
+//! Turns logits into probabilities at a temperature, and samples a token according to these
+//! probabilities.
 //!
 //! Exponentials are computed by `libm` in f64, and sums are added in order of id. The same logits
 //! and the same random number therefore result in the same token on any machine. The caller

@@ -25,7 +25,7 @@ fn of(probabilities: &[f64]) -> Vec<f32> {
     probabilities.iter().map(|p| p.ln() as f32).collect()
 }
 
-/// Pearson's chi-square statistic of how often each token occurs in `tokens`, compared with the
+/// Pearson's chi-square statistic, which compares how often each token occurs in `tokens` with the
 /// expected `probabilities`.
 fn chi_square(tokens: &[u32], probabilities: &[f64]) -> f64 {
     let term = |(token, p): (usize, &f64)| {

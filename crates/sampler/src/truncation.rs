@@ -9,11 +9,11 @@ use std::cmp::Ordering;
 use super::candidates::{Candidate, better};
 use super::temperature::{highest, weigh};
 
-/// The number of candidates that are sorted first. If these are not enough, the number is
-/// multiplied by four until they are.
+/// How many candidates are sorted at first. If that is not enough, the number is multiplied by four
+/// until it is.
 const FIRST_SORT: usize = 64;
 
-/// The lowest logit that min-p leaves. Since p ≥ min_p · p₁ is equivalent to z ≥ z₁ + ln min_p, no
+/// The lowest logit that min-p keeps. Since p ≥ min_p · p₁ is equivalent to z ≥ z₁ + ln min_p, no
 /// probabilities are needed. None if min-p is off (0).
 ///
 /// kalomaze, llama.cpp PR #3841; Nguyen et al., 2024, arXiv:2407.01082.

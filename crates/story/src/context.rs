@@ -60,8 +60,8 @@ pub struct ContextPart {
     /// The number of bytes spelled by `ids` that are skipped, because they belong to text before
     /// this part.
     pub skip: usize,
-    /// The number of bytes of the preceding text that `ids` spell again after the skipped bytes,
-    /// because of token healing.
+    /// After the skipped bytes, `ids` spell this many bytes of the preceding text again, because of
+    /// token healing.
     pub healed: usize,
 }
 
@@ -200,8 +200,8 @@ impl Context {
         }
     }
 
-    /// Removes the story's text before byte `byte` of the passage `node`, for when the whole story
-    /// does not fit.
+    /// Removes the story's text before byte `byte` of the passage `node`. This is used if the whole
+    /// story does not fit.
     pub fn starting_at(mut self, node: NodeId, byte: usize) -> Context {
         let mut begun = false;
         let mut keep = |part: &mut ContextPart| -> bool {
@@ -286,7 +286,7 @@ impl Context {
 }
 
 /// The maximum number of tokens in the prompt, if the model's context holds `holds` tokens. Room is
-/// left for the `wanted` new tokens, but for at most a quarter of the context.
+/// reserved for the `wanted` new tokens, up to a quarter of the context.
 pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
     holds - wanted.clamp(1, (holds / 4).max(1))
 }

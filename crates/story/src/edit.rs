@@ -16,8 +16,8 @@ pub struct EditPlan {
     pub head: Option<NodeId>,
 }
 
-/// Returns the range of the passages that belong together with the passage at `index`. Such a group
-/// results when an edit inside a passage splits the passage.
+/// Returns the range of the passages in the same group as the passage at `index`. A group is formed
+/// when an edit inside a passage splits the passage.
 pub fn passage_group(path: &[Passage], index: usize) -> Range<usize> {
     let joined = |at: usize| path[at].continues_previous();
     let first = (0..=index).rev().find(|at| !joined(*at)).unwrap_or(0);
@@ -91,8 +91,8 @@ fn locate_byte(group: &[Passage], byte: usize) -> (usize, usize) {
     (last, group[last].text.len())
 }
 
-/// Copies the path from byte `from` of the passage at `index` to its end, and appends the copy at
-/// `place`. This is used after text was generated in the middle.
+/// Copies the rest of the path, starting at byte `from` of the passage at `index`, and appends the
+/// copy at `place`. This is used after text has been generated in the middle of the story.
 pub fn copy_rest_to(
     story: &Story,
     path: &[Passage],

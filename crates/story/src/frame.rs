@@ -15,7 +15,7 @@ pub struct Frame {
     pub memory: String,
     pub note: Note,
     pub voice: Option<Voice>,
-    /// The passage with the summary of the story up to the passage's parent.
+    /// The passage that contains the summary. It summarizes the story up to that passage's parent.
     pub summary: Option<NodeId>,
     /// The session's character, which comes from a character card.
     pub character: Option<Box<Character>>,

@@ -26,7 +26,7 @@ pub struct Lorebook {
     pub description: String,
     /// The number of passages that are searched for keys; [`SCAN_DEPTH`] if None.
     pub scan_depth: Option<usize>,
-    /// The maximum number of tokens of the inserted entries; a quarter of the context if None.
+    /// The maximum number of tokens in the inserted entries; a quarter of the context if None.
     pub token_budget: Option<usize>,
     /// Whether active entries can activate other entries.
     pub recursive: bool,
@@ -85,8 +85,8 @@ pub struct LoreEntry {
     pub group_weight: f64,
     /// The number of passages for which the entry stays active.
     pub sticky: Option<u32>,
-    /// The number of passages that must pass after the entry stops being active before it can
-    /// become active again.
+    /// The number of passages for which the entry cannot become active again after it has stopped
+    /// being active.
     pub cooldown: Option<u32>,
     /// The number of passages that the story must have before the entry can become active.
     pub delay: Option<u32>,

@@ -153,7 +153,7 @@ pub enum Event {
         node: NodeId,
         text: String,
         ids: Vec<u32>,
-        /// The number of bytes of the text before this piece that `ids` spell again.
+        /// Because of token healing, `ids` spell this many bytes of the preceding text again.
         healed: usize,
     },
     /// A piece of the model's thoughts before the passage. It is not part of the story.
@@ -207,7 +207,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Returns the event with the passage replaced by `to`.
+    /// Returns the event with `to` as its passage.
     pub fn with_node(mut self, to: NodeId) -> Event {
         match &mut self {
             Event::Prefill { node, .. }
@@ -245,8 +245,8 @@ impl Event {
         self
     }
 
-    /// Returns the event without the control characters in text that came from models, files or
-    /// servers.
+    /// Returns the event with control characters removed from all text that came from models, files
+    /// or servers.
     pub fn cleaned(mut self) -> Event {
         let clean = |text: &mut String| {
             if let Cow::Owned(clean) = base::untrusted::clean(text) {

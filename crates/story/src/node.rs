@@ -20,7 +20,7 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<usize>,
     pub author: Author,
-    /// Whether a person wrote `text` by editing a passage of `author`.
+    /// Whether a person wrote `text` by editing a passage by `author`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
     /// Whether this passage continues the preceding passage, so that both are shown as one.
@@ -50,7 +50,7 @@ pub struct Node {
     /// The tokens of `text` as the model generated them; empty if a person wrote the text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<u32>,
-    /// The number of bytes of the preceding text that `ids` spell again because of token healing.
+    /// Because of token healing, `ids` spell this many bytes of the preceding text again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
     /// Banned phrases that appeared while the passage was being generated, and were replaced.
@@ -165,13 +165,13 @@ pub struct Provenance {
     pub lore: Vec<super::lore::EntryId>,
     /// The tokens that the writer chose for the passage's start.
     pub begin: Vec<u32>,
-    /// The request for several texts that produced this passage, if there was one. The passage's
+    /// Set if this passage is one of several texts that a single request produced. The passage's
     /// own seed was then not sent.
     pub shared: Option<SharedRequest>,
 }
 
-/// Identifies the text that became a passage among the texts of one request. The seed alone does
-/// not reproduce that text.
+/// Identifies which of several texts, all produced by one request, became the passage. The seed
+/// alone does not reproduce that text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedRequest {
     pub seed: u64,

@@ -1,4 +1,4 @@
-//! The records of a journal. They describe everything that can happen to a session as plain data.
+//! The records of a journal: plain data that describes everything that can happen to a session.
 //!
 //! One record is one line of `journal.jsonl`: `{"v":1,"kind":"node",…}`. Unknown kinds and fields
 //! are left untouched on disk.
@@ -63,7 +63,7 @@ pub struct SessionHeader {
     pub name: String,
     /// The version of illumine that created the session.
     pub build: String,
-    /// The time at which the session was created, in UTC and in the format of RFC 3339.
+    /// The time at which the session was created, in UTC and in RFC 3339 format.
     #[serde(default)]
     pub began: String,
 }
@@ -101,7 +101,7 @@ pub struct PassageEnd {
     /// Banned phrases that appeared during generation and were replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
-    /// The request for several texts that produced this passage, if there was one.
+    /// Set if this passage is one of several texts that a single request produced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<SharedRequest>,
 }

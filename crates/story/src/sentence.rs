@@ -9,7 +9,7 @@ const ABBREVIATIONS: [&str; 18] = [
 ];
 
 /// The characters other than the full stop that end a sentence: the ellipsis, and the characters of
-/// modern scripts that have Unicode's property Sentence_Terminal.
+/// modern scripts that have Unicode's Sentence_Terminal property.
 const STOPS: &str = "!?…‼⁇⁈⁉‽。！？．｡։؟۔؞܀܁܂।॥။።፧፨។៕᠃᠉།༎߹᱾᱿᙮꓿꘎꘏꛳꛷꡶꡷꣎꣏꧈꧉꩝꩞꩟꫰꫱꯫";
 /// The characters that end a sentence and need no space before the next sentence.
 const UNSPACED: &str = "。！？．｡";
@@ -70,7 +70,7 @@ fn needs_no_space(before: &str) -> bool {
     inner.ends_with(is_unspaced_stop) || inner.len() < before.len()
 }
 
-/// Whether a character is a closing quotation mark or bracket of Chinese or Japanese.
+/// Whether a character is a Chinese or Japanese closing quotation mark or bracket.
 fn closes_unspaced(c: char) -> bool {
     "」』】》〉）］｣〞〟".contains(c)
 }

@@ -61,7 +61,7 @@ pub enum VoiceError {
     Pair(String),
 }
 
-/// The number of steps of the template engine after which a template is considered endless.
+/// A template that takes more than this many steps of the template engine is considered endless.
 const FUEL: u64 = 200_000;
 /// The maximum size of the text that a template renders to, in bytes.
 const LONGEST: usize = 1 << 20;
@@ -126,8 +126,7 @@ impl PromptTemplate {
         Ok(settings)
     }
 
-    /// Fills in the template with the values in `given`, and with its default values for the other
-    /// variables.
+    /// Fills in the template. Variables without a value in `given` get their default values.
     pub fn fill_variables(&self, given: &[(String, String)]) -> Result<FilledTemplate, VoiceError> {
         let mut values: BTreeMap<&str, String> = self
             .variables
@@ -256,7 +255,7 @@ fn file_error(name: &str, why: &str) -> VoiceError {
     }
 }
 
-/// Describes an error of the template engine in plain words.
+/// Describes an error from the template engine in plain words.
 fn describe_error(error: &minijinja::Error) -> String {
     let line = error
         .line()

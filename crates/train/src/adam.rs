@@ -109,8 +109,8 @@ impl Adam {
     }
 }
 
-/// Whether a variable belongs to a Transformer block, on the token grid or on the generator's finer
-/// grid.
+/// Whether a variable belongs to a Transformer block. The blocks work on the token grid or on the
+/// generator's finer grid.
 fn in_block(name: &str) -> bool {
     name.starts_with("block.") || name.starts_with("fine.")
 }

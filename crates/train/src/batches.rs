@@ -20,7 +20,7 @@ pub struct Batches<'a> {
     /// The centred embeddings of all captions: `[captions, width]`.
     text: Tensor,
     /// For each picture, the rows of `text` that contain its captions' embeddings. The first row is
-    /// that of the label.
+    /// the label's.
     captions: Vec<Vec<u32>>,
     /// Cumulative sums of the pictures' sampling weights.
     cumulative: Vec<f64>,
@@ -146,8 +146,8 @@ impl<'a> Batches<'a> {
         self.text.device()
     }
 
-    /// Returns a batch of `count` random training pictures, each with a random one of its captions.
-    /// Each picture is flipped with probability 0.5.
+    /// Returns a batch of `count` random training pictures, each with one of its captions, chosen
+    /// at random. Each picture is flipped with probability 0.5.
     pub fn sample(&self, count: usize, rng: &mut Rng) -> Result<Batch> {
         let all = self.cumulative.last().copied().unwrap_or_default();
         let pick = |rng: &mut Rng| {

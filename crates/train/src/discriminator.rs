@@ -19,7 +19,7 @@ pub struct DiscriminatorTrainer {
     weights: LossWeights,
 }
 
-/// The generator's losses that the discriminator determines.
+/// The part of the generator's loss that is computed with the discriminator.
 pub struct AdversarialLoss {
     /// The unweighted adversarial loss, averaged over all generated batches.
     pub generator: Tensor,
@@ -34,8 +34,8 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: false,
 };
-/// The gradient penalty is computed only once in this number of steps, and its weight is multiplied
-/// by the same number (lazy regularization).
+/// The number of steps between gradient penalties. The weight of the penalty is multiplied by this
+/// number to compensate (lazy regularization).
 const PENALTY_EVERY: u64 = 8;
 /// The weight of the loss for real pictures paired with the text of other pictures. The
 /// discriminator should score such pairs as fake.

@@ -22,8 +22,8 @@ pub struct Stage {
     pub channels: usize,
 }
 
-/// Creates a stage from its numbers in the order of the paper's tables: repeats, kernel, stride,
-/// expansion, channels.
+/// Creates a stage from its numbers, which are in the same order as in the paper's tables: repeats,
+/// kernel, stride, expansion, channels.
 const fn stage(numbers: [usize; 5]) -> Stage {
     let [repeats, kernel, stride, expansion, channels] = numbers;
     Stage {
@@ -114,8 +114,8 @@ impl Depthwise {
 }
 
 impl Block {
-    /// Loads the block with the index `at` in the network. `repeat` is its index in its stage, and
-    /// `channels` is the number of its input channels.
+    /// Loads a block. `at` is the index of the block in the network, `repeat` is its index in its
+    /// stage, and `channels` is its number of input channels.
     pub fn read(
         tensors: &Tensors,
         at: usize,
@@ -142,7 +142,7 @@ fn named<'a>(tensors: &'a Tensors, name: &str) -> candle_core::Result<&'a PlainT
     found.ok_or_else(|| candle_core::Error::Msg(format!("it has no {name}")))
 }
 
-/// Converts a batch norm to a factor and a summand for each channel.
+/// Converts a batch norm to a factor and an offset for each channel.
 fn folded_batch_norm(tensors: &Tensors, norm: &str) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
     let part = |name: &str| named(tensors, &format!("{norm}.{name}"));
     let (weight, bias) = (part("weight")?, part("bias")?);

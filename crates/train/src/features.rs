@@ -1,9 +1,9 @@
-//! Computes the features by which pictures are evaluated. The features are 1,280 numbers from
+//! Computes the features used to evaluate pictures. The features are 1,280 numbers from
 //! EfficientNet-lite0 (Tan and Le 2019; the lite models, Google 2020), which was trained on
 //! photographs and whose weights come from PyTorch.
 //!
 //! illumine's own networks do not influence these features. Batch norms are folded into the
-//! convolutions. Rows are `[height, width, channels]`.
+//! convolutions. Feature maps are stored as `[height, width, channels]`.
 
 use super::TrainError;
 use super::efficientnet::{

@@ -197,8 +197,8 @@ fn new_config(job: &Job, data: TrainingData) -> Config {
     }
 }
 
-/// Returns the mean row of `rows` `[count, width]`, and the standard deviation of all values from
-/// the mean of their column.
+/// Returns the mean of each column of `rows` `[count, width]`, and a single standard deviation:
+/// that of all values from their column's mean.
 fn mean_and_deviation(rows: &[f32], width: usize) -> (Vec<f32>, f32) {
     let count = (rows.len() / width).max(1) as f64;
     let mut mean = vec![0f64; width];

@@ -16,8 +16,8 @@ pub struct LossWeights {
     pub feature_matching: f64,
     /// The weight of the gradient penalty.
     pub r1: f64,
-    /// In the one-pass design, the weight of the divergence of the latents from the standard normal
-    /// distribution.
+    /// The weight of the loss that keeps latents close to the standard normal distribution (KL
+    /// divergence). Used only by the one-pass design.
     pub kl: f64,
     /// The weight of the contrastive loss that trains the critic to match pictures to captions in
     /// the phase `refine`.

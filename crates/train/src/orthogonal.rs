@@ -1,6 +1,6 @@
 //! Orthogonalized momentum (Muon; Jordan et al. 2024). A matrix of averaged gradients keeps its
 //! singular vectors, but all its singular values become about one, so that rare directions are
-//! learned as fast as frequent directions. Updates are scaled as by Liu et al. 2025 (arXiv
+//! learned as fast as frequent directions. Updates are scaled as in Liu et al. 2025 (arXiv
 //! 2502.16982), so that Adam's learning rate and weight decay can be used unchanged.
 
 use candle_core::{Result, Tensor};
@@ -10,9 +10,8 @@ pub const MOMENTUM: f64 = 0.95;
 /// The coefficients of x, x³ and x⁵ in the polynomial that one iteration computes.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
 const ITERATIONS: usize = 5;
-/// The minimum number of rows and of columns of a matrix that is multiplied in bfloat16 if the CPU
-/// has matrix registers. The precision of bfloat16 is sufficient, since the iteration is only an
-/// approximation.
+/// Matrices with at least this many rows and columns are multiplied in bfloat16 if the CPU has
+/// matrix registers. This is precise enough, since the iteration is only an approximation.
 const LARGE: usize = 32;
 /// The typical root mean square of Adam's updates at a learning rate of one.
 const ADAM_RMS: f64 = 0.2;

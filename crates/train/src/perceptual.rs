@@ -1,8 +1,8 @@
-//! The perceptual loss: the distance between the features that EfficientNet-lite1, a network
-//! trained on photographs, computes for two pictures (Johnson et al. 2016; Zhang et al. 2018; in
-//! VQ-GANs, Esser et al. 2021).
+//! The perceptual loss: the distance between the features of two pictures (Johnson et al. 2016;
+//! Zhang et al. 2018; used in VQ-GANs by Esser et al. 2021). The features are computed by
+//! EfficientNet-lite1, a network trained on photographs.
 //!
-//! Evaluation uses another network, lite0. Rows are `[batch, height, width, channels]`.
+//! Evaluation uses another network, lite0. Feature maps are `[batch, height, width, channels]`.
 
 use super::losses::scalar;
 use super::step::Metrics;

@@ -98,7 +98,7 @@ impl FromStr for PhaseKind {
     }
 }
 
-/// The interface of a phase to the training loop.
+/// The methods through which the training loop runs a phase.
 pub trait Phase {
     /// The name under which the phase's checkpoint is stored. For the image model it is the name of
     /// a [`PhaseKind`].
@@ -214,7 +214,7 @@ impl SampleSheet {
     }
 }
 
-/// Converts pictures `[batch, 4, size, size]` to bytes, separately for each picture.
+/// Returns the bytes of each picture in a batch `[batch, 4, size, size]`.
 fn to_bytes(pictures: &Tensor) -> Result<Vec<Vec<u8>>> {
     let rows = pictures
         .permute((0, 2, 3, 1))?

@@ -17,21 +17,21 @@ use std::path::{Path, PathBuf};
 /// A folder of weights from which a training run starts.
 #[derive(Debug)]
 pub struct PretrainedWeights {
-    /// The config of the weights, in which the styles are replaced by those of the training run.
+    /// The config of the weights, but with the styles of the training run.
     pub config: Config,
     /// The styles of the training run that the weights lack.
     pub new_styles: Vec<String>,
     pub folder: PathBuf,
-    /// For each style of the training run, and finally for "any", the index of its row in the style
-    /// tables of the weights.
+    /// For each style of the training run, the index of its row in the weights' style tables. The
+    /// last entry is the row for "any".
     style_rows: Vec<u32>,
     /// The number of rows in the style tables of the weights, including the row for "any".
     style_count: usize,
 }
 
 impl PretrainedWeights {
-    /// Loads the config of a folder of weights, and adapts it to the styles `styles` of the
-    /// training run.
+    /// Loads the config from a folder of weights, and adapts it to the training run, whose styles
+    /// are `styles`.
     pub fn load(
         folder: &Path,
         styles: &[String],

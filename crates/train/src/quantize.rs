@@ -49,7 +49,8 @@ pub fn quantize(folder: &Path) -> std::result::Result<(), TrainError> {
     Ok(())
 }
 
-/// Converts to 8 bits the matrices of a network that the illuminator packs to 8 bits.
+/// Returns the tensors of a network. Matrices that the illuminator would pack to 8 bits are
+/// converted to 8 bits; all other tensors are unchanged.
 fn eight_bit(name: &str, tensors: Tensors, config: &Config) -> Result<Tensors> {
     match (name, is_one_pass(config)) {
         ("generator", false) => quantize_all(tensors, |w| Generator::new(w, config)),
@@ -62,8 +63,8 @@ fn eight_bit(name: &str, tensors: Tensors, config: &Config) -> Result<Tensors> {
     }
 }
 
-/// Writes a new file next to the old file, and then renames it to replace the old file. The file
-/// under `path` is therefore always complete.
+/// Writes a new file next to the old file, and then renames it to replace the old file. The file at
+/// `path` is therefore always complete.
 fn replace(path: &Path, tensors: &Tensors) -> std::result::Result<(), TrainError> {
     let disk = |why: String| TrainError::Disk(path.into(), why);
     let new = path.with_extension("new");

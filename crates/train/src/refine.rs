@@ -1,5 +1,5 @@
-//! The fourth phase, which trains the refiner and the generator together, on tokens that the token
-//! Transformer samples, against a critic that scores whole pictures.
+//! The fourth phase, which trains the refiner and the generator together. They are trained on
+//! tokens sampled by the token Transformer, and against a critic that scores whole pictures.
 //!
 //! The tokens sampled for a picture's caption are refined and decoded to a picture. The target is
 //! the real picture. The critic scores how real the decoded picture looks, and how well it matches
@@ -98,8 +98,8 @@ struct Conditionings {
     generator: Conditioning,
 }
 
-/// The features of real pictures and of the generated pictures, for the stages of the perceptual
-/// network that the critic uses.
+/// The input of the critic: the conditioning, and the features of real and of generated pictures.
+/// The features come from several stages of the perceptual network.
 struct CriticInput<'a> {
     real: Vec<Tensor>,
     generated: Vec<Tensor>,

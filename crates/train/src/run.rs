@@ -75,7 +75,7 @@ pub enum RunOutcome {
     Stopped,
 }
 
-/// The number of first steps over which the learning rate rises.
+/// The number of steps at the start of training over which the learning rate rises.
 const WARMUP_STEPS: f64 = 50.0;
 /// The lowest learning rate that the decay reaches, as a share of the full rate.
 const FINAL_RATE: f64 = 0.05;
@@ -186,21 +186,18 @@ impl Schedule {
 struct Monitor {
     /// The moving average of the loss over about fifty steps.
     smooth: Option<f64>,
-    /// The minimum that `smooth` has had.
+    /// The lowest value of `smooth` so far.
     best: f64,
     steps: u64,
-    /// The number of consecutive steps, up to the last step, with a large gap between real and fake
-    /// scores.
+    /// For how many steps in a row, up to now, the gap between real and fake scores has been large.
     won: u64,
-    /// The number of consecutive steps, up to the last step, with nearly identical generated
-    /// pictures.
+    /// For how many steps in a row, up to now, the generated pictures have been nearly identical.
     alike: u64,
     warned: [bool; 3],
 }
 
-/// The number of steps before warnings. A warning about a rising loss requires more than this
-/// number of steps in total; any other warning requires more than this number of consecutive steps
-/// with the failure.
+/// The number of steps to wait before a warning. A rising loss is reported only after this many
+/// steps of training; any other failure is reported once it has lasted longer than this many steps.
 const PATIENCE: u64 = 200;
 
 impl Monitor {

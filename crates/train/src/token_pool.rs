@@ -54,8 +54,8 @@ impl TokenPool {
         self.tokens.get(&key).map(Vec::as_slice)
     }
 
-    /// Samples tokens for pictures of a batch that have no sampled tokens yet, but for at most
-    /// [`PER_STEP`] pictures.
+    /// Samples tokens for at most [`PER_STEP`] of the batch's pictures that have no sampled tokens
+    /// yet.
     pub fn fill(&mut self, batch: &Batch, table: &TokenTable, rng: &mut Rng) -> Result<()> {
         let mut rows: Vec<(usize, PictureKey)> = Vec::new();
         for (row, key) in batch.keys().enumerate() {
@@ -96,7 +96,7 @@ impl TokenPool {
         Ok(())
     }
 
-    /// Samples tokens for a conditioning, with the retrieved examples `shown`.
+    /// Samples tokens for a conditioning. `shown` contains the retrieved examples.
     pub fn sample(
         &self,
         conditioning: &Conditioning,

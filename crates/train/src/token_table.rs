@@ -12,7 +12,8 @@ use imagegen::quantizer::FsqCodes;
 use imagegen::retrieval_index::{RetrievedExamples, unknown_style};
 use sampler::rng::Rng;
 
-/// The share of pictures with examples for which the style of one example is marked as unknown.
+/// Among the pictures that have examples, the share with one example whose style is marked as
+/// unknown.
 const UNKNOWN_STYLE: f64 = 0.1;
 
 pub struct TokenTable<'a> {

@@ -41,7 +41,7 @@ const ADAM: AdamOptions = AdamOptions {
 const RETRIEVED: f64 = 0.7;
 /// The share of pictures for which all retrieved examples are dropped.
 const WITHOUT_EXAMPLES: f64 = 1.0 / 6.0;
-/// The share of pictures without text among the pictures with retrieved examples.
+/// Among the pictures with retrieved examples, the share whose text is removed.
 const WITHOUT_TEXT: f64 = 0.5;
 
 impl<'a> TokensPhase<'a> {

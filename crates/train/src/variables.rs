@@ -176,8 +176,8 @@ fn random(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> 
 /// The dropout rate in the branches of Transformer blocks.
 const DROPOUT: f64 = 0.1;
 
-/// Returns a dropout mask for the branches of Transformer blocks. Each element is 0 with a
-/// probability of the dropout rate, and otherwise 1 / (1 - dropout rate).
+/// Returns a dropout mask for the branches of Transformer blocks. Each element is 0 with
+/// probability `DROPOUT`, and 1 / (1 - `DROPOUT`) otherwise.
 pub fn dropout(shape: &[usize], rng: &mut Rng, device: &Device) -> Result<Tensor> {
     let keep = (1.0 / (1.0 - DROPOUT)) as f32;
     let mut one = || if rng.next_f64() < DROPOUT { 0.0 } else { keep };

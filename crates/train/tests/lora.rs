@@ -147,8 +147,8 @@ fn plan(folder: &Path) -> Plan<LoraConfig> {
 
 const RANK: usize = 2;
 
-/// Trains a phase in a folder, and resumes if the folder contains a checkpoint. Returns how
-/// training ended, and the loss of each step.
+/// Trains a phase, with its checkpoints in `folder`. If the folder already contains a checkpoint,
+/// training resumes from it. Returns how training ended, and the loss of each step.
 fn train(phase: &mut LoraPhase, folder: &Path, observer: &dyn Observer) -> (RunOutcome, Vec<f64>) {
     let mut losses = Vec::new();
     let mut on_event = |event: TrainingEvent| {

@@ -39,15 +39,15 @@ pub struct Replay {
     /// Print JSON Lines: an object for each case, then one for the run
     #[arg(long)]
     pub json: bool,
-    /// Also write a report to this file. The end of its name selects the format: .xml (JUnit),
-    /// .tap, .jsonl (JSON Lines, written as cases end) or .html. Can be repeated
+    /// Also write a report to this file. Its extension selects the format: .xml (JUnit), .tap,
+    /// .jsonl (JSON Lines, written as cases end) or .html. Can be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub report: Vec<PathBuf>,
     /// Also write a report as JUnit XML to this file, whatever its name
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub junit: Option<PathBuf>,
-    /// Leave out of the reports what differs from run to run or between machines: times, folders,
-    /// the processor and the version of illumine
+    /// Omit from reports whatever differs between runs or machines: times, folders, the processor
+    /// and the version of illumine
     #[arg(long)]
     pub stable: bool,
     #[command(flatten, next_help_heading = "Choosing")]
@@ -90,7 +90,7 @@ pub struct ManyCases {
 
 #[derive(Debug, Subcommand)]
 pub enum ReplayCommand {
-    /// Write a first script
+    /// Write an example script to start from
     New {
         /// Script to write
         #[arg(default_value = "first.illum", value_hint = ValueHint::FilePath)]

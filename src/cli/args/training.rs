@@ -40,7 +40,7 @@ pub enum Train {
         #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
         data: PathBuf,
         /// Weights that the run started from; networks that the run did not train are copied from
-        /// there
+        /// this folder
         #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
         from: Option<PathBuf>,
         /// Folder to write the weights to
@@ -133,8 +133,8 @@ fn share(text: &str) -> Result<f64, String> {
 
 #[derive(Args, Debug)]
 pub struct Gan {
-    /// Phase to train; the order is reconstruct, tokens, then paint and refine (both optional). Or
-    /// direct, which trains the one-pass GAN in its own run folder
+    /// Phase to train. The order is reconstruct, tokens, then paint and refine (both optional). The
+    /// phase direct trains the one-pass GAN instead, and needs its own run folder
     #[arg(value_parser = phases())]
     pub phase: PhaseKind,
     /// Dataset file from `illumine train data`, or a folder of pictures with captions in a

@@ -93,8 +93,8 @@ impl CaseFile {
         }
     }
 
-    /// Removes all rows that do not belong to `shard`, and all rows whose id's hash is in `done`.
-    /// Returns how many rows of the shard were removed because their hash is in `done`.
+    /// Removes the rows outside `shard`, and then the rows whose hash is in `done`. Returns how
+    /// many rows were removed because their hash is in `done`.
     pub fn keep(&mut self, shard: Option<&Shard>, done: &HashSet<u64>) -> usize {
         if let Some(shard) = shard {
             self.rows.retain(|row| shard.has(row.hash));

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// The interval at which the main thread checks whether to stop the run, and updates the progress.
 const TICK: Duration = Duration::from_millis(100);
-/// The largest number of messages that may wait for the main thread.
+/// The maximum number of messages that may wait for the main thread.
 const WAITING: usize = 256;
 
 /// A list of cases, and the number of threads that run them.
@@ -52,7 +52,7 @@ impl Lane {
         full.collect()
     }
 
-    /// Whether the cases run one after the other, whatever the number of jobs.
+    /// Whether the cases run one after the other even if there are several jobs.
     pub(super) fn is_in_turn(&self) -> bool {
         !self.remote
     }

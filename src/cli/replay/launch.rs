@@ -37,14 +37,14 @@ impl Control {
         self.watch.interrupts() > 0
     }
 
-    /// Declares that the reports are complete, so that a signal may end the program.
+    /// Call this when the reports are complete. From then on, a signal may end the program.
     pub(super) fn end(&self) {
         self.watch.working(false);
     }
 }
 
-/// Runs the cases of a plan that have the indices `cases`. Returns how many times a request was
-/// retried.
+/// Runs those cases of a plan whose indices are in `cases`. Returns the total number of retried
+/// requests.
 pub(super) fn launch(
     paths: &Paths,
     plan: &Plan,

@@ -34,11 +34,11 @@ pub(super) struct Plan<'a> {
     here: Option<PathBuf>,
     /// The cassette that is played, verified or recorded.
     cassette: Option<PathBuf>,
-    /// What the results depend on besides the scripts and the model; empty if there is nothing
-    /// else.
+    /// A text that identifies everything else that the results depend on, besides the scripts and
+    /// the model. Empty if there is nothing else.
     basis: String,
-    /// For each value of the setting `model` with which a case starts, the name and checksum of the
-    /// model.
+    /// The name and checksum of each model that a case starts with. The keys are values of the
+    /// setting `model`.
     identities: BTreeMap<String, String>,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Notes which cassette `truth` uses, and what else the results depend on.
+    /// Stores which cassette `truth` uses, and its [`Truth::basis`].
     pub(super) fn follow(&mut self, truth: &Truth) {
         self.cassette = truth.cassette().map(PathBuf::from);
         self.basis = truth.basis().to_string();
@@ -124,7 +124,7 @@ impl<'a> Plan<'a> {
         (report.file, report.case)
     }
 
-    /// Adopts the result of a case from an earlier run as a result of this run.
+    /// Converts the result of a case from an earlier run to a result of this run.
     pub(super) fn adopt(&self, index: usize, report: CaseReport) -> CaseReport {
         let (script, case) = self.cases[index];
         let file = script.path.to_string_lossy().into_owned();

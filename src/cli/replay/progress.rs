@@ -13,7 +13,7 @@ pub(super) struct Progress {
     working: bool,
 }
 
-/// The numbers of cases by which the progress of a run is shown.
+/// The numbers of cases that the progress display shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) done: usize,

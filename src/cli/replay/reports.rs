@@ -29,7 +29,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// Determines the format from the ending of a file's name.
+    /// Determines the format from a file name's extension.
     fn of(path: &Path) -> Result<Format, Failed> {
         let ending = path.extension().unwrap_or_default().to_string_lossy();
         match ending.to_lowercase().as_str() {
@@ -75,7 +75,8 @@ pub(super) struct Ending<'a> {
 }
 
 impl Reports {
-    /// Opens the report files. JSON Lines have a temporary name until [`Reports::begin`] is called.
+    /// Opens the report files. A JSON Lines file has a temporary name until [`Reports::begin`] is
+    /// called.
     pub(super) fn open(wanted: Vec<(Format, PathBuf)>, stable: bool) -> Result<Reports, Failed> {
         let (lines, others): (Vec<_>, Vec<_>) = wanted
             .into_iter()
@@ -103,9 +104,9 @@ impl Reports {
         })
     }
 
-    /// Renames JSON Lines from their temporary name to their final name. This is called after the
-    /// cases of an earlier run have been added. The file of the earlier run may have the same name,
-    /// and its cases must not be lost if the program is killed.
+    /// Gives each JSON Lines file its final name. This is called only after the cases of an earlier
+    /// run have been added, because the new file may replace the file of that run, whose cases must
+    /// not be lost if the program is killed.
     pub(super) fn begin(&mut self) -> Result<(), Failed> {
         for lines in &mut self.lines {
             let begun = lines.begin();
@@ -243,8 +244,8 @@ impl JsonLines {
         Ok(())
     }
 
-    /// Adds the line of the run. In a stable report, this also sorts the cases into the order of
-    /// the scripts.
+    /// Adds the last line, which describes the whole run. In a stable report, this also sorts the
+    /// cases into the order of the scripts.
     fn finish(mut self, last: &str, stable: bool) -> Result<(), Box<dyn std::error::Error>> {
         self.file.write_all(last.as_bytes())?;
         if !stable || self.places.is_sorted() {

@@ -10,11 +10,11 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The largest length of a line in a file of results, in bytes.
+/// The maximum length of a line in a results file, in bytes.
 const LONGEST: u64 = 64 << 20;
 
-/// A file with the results of an earlier run, and the position of each case in the file. The cases
-/// are found by their digests.
+/// A file with the results of an earlier run, and the position of each case in the file. Cases are
+/// looked up by their digests.
 #[derive(Default)]
 pub(super) struct Earlier {
     file: Option<File>,

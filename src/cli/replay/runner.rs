@@ -35,7 +35,7 @@ pub(super) struct Runner<'a> {
     took: f64,
     /// The total number of tokens in the passages whose token ids are unknown.
     counted: usize,
-    /// The message with which the last line was refused.
+    /// The reason why the last line was refused; None if it was not refused.
     refused: Option<String>,
 }
 

@@ -32,8 +32,8 @@ pub(super) struct Sink<'a> {
     failures: u32,
     /// The number of expectations that failed.
     expectations: usize,
-    /// The texts of cases that can be printed only after the texts of earlier cases, by the index
-    /// of the case.
+    /// The texts that cannot be printed yet, because the text of an earlier case is still missing.
+    /// The keys are the indices of the cases.
     waiting: BTreeMap<usize, String>,
     /// The index of the case whose text is printed next.
     next: usize,
@@ -178,8 +178,8 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Prints a case. Cases are printed in the order of the scripts, except as JSON Lines that need
-    /// not be stable.
+    /// Prints a case. Cases are printed in the order of the scripts, unless the output is JSON
+    /// Lines that need not be stable.
     fn print(&mut self, index: usize, report: &CaseReport) -> Result<(), Failed> {
         let args = self.plan.args;
         let text = match args.json {

@@ -4,7 +4,7 @@ use replay::report::{CaseReport, Failure};
 use std::path::Path;
 
 /// Shortens the path of a script in a report, if the path is absolute. A path in the current folder
-/// `here` becomes relative; of any other path, only the file name is left.
+/// `here` becomes relative; any other path is reduced to its file name.
 pub(super) fn shorten(report: &mut CaseReport, script: &Path, here: Option<&Path>) {
     if let Some(prefix) = prefix(script, here) {
         replace(report, &prefix, "");
@@ -28,7 +28,7 @@ pub(super) fn shortened(path: &Path, here: Option<&Path>) -> String {
     short.unwrap_or_else(|| text.into_owned())
 }
 
-/// Returns the start of an absolute path that is left out; None if the path is relative.
+/// Returns the part to remove from the start of an absolute path; None if the path is relative.
 fn prefix(path: &Path, here: Option<&Path>) -> Option<String> {
     if !path.is_absolute() {
         return None;
@@ -38,7 +38,7 @@ fn prefix(path: &Path, here: Option<&Path>) -> Option<String> {
     Some(format!("{}/", folder.display()))
 }
 
-/// Replaces `from` by `to` in all texts of a report that may contain paths.
+/// Replaces `from` with `to` in all texts of a report that may contain paths.
 fn replace(report: &mut CaseReport, from: &str, to: &str) {
     let shorten = |text: &mut String| {
         if text.contains(from) {

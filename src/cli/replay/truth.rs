@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use story::Reply;
 
-/// The source of a run's answers, which is a model or a cassette. It also determines whether the
-/// answers are recorded or verified.
+/// Whether a run's answers come from a model or from a cassette, and whether the answers are
+/// recorded or verified.
 pub(super) struct Truth {
     mode: RunMode,
     /// How the cassette is used; None if there is no cassette.
@@ -26,8 +26,8 @@ pub(super) struct Truth {
     findings: Findings,
     /// The path of the cassette, as the user entered it.
     cassette: Option<PathBuf>,
-    /// What the results depend on besides the scripts and the model; empty if there is nothing
-    /// else.
+    /// A text that identifies everything else that the results depend on, besides the scripts and
+    /// the model. Empty if there is nothing else.
     basis: String,
     /// The command that records the cassette again, for error messages.
     record_again: String,
@@ -91,7 +91,8 @@ impl Truth {
         self.cassette.as_deref()
     }
 
-    /// What the results depend on besides the scripts and the model; empty if there is nothing else.
+    /// A text that identifies everything else that the results depend on, besides the scripts and
+    /// the model. Empty if there is nothing else.
     pub(super) fn basis(&self) -> &str {
         &self.basis
     }
@@ -107,7 +108,7 @@ impl Truth {
     }
 
     /// Starts an engine that plays, records or verifies answers as this `Truth` requires. Also
-    /// returns the findings of the engine about the cassette.
+    /// returns the engine's findings about the cassette.
     pub(super) fn engine(
         &self,
         inner: impl Loader + 'static,
@@ -177,8 +178,8 @@ impl Truth {
     }
 }
 
-/// Returns what the results depend on besides the scripts and the model; empty if there is nothing
-/// else.
+/// Returns a text that identifies everything else that the results depend on, besides the scripts
+/// and the model. Empty if there is nothing else.
 fn basis(mode: RunMode, used: Option<&Use>) -> String {
     let mode = mode.name();
     match used {
@@ -191,7 +192,7 @@ fn basis(mode: RunMode, used: Option<&Use>) -> String {
     }
 }
 
-/// Returns the command that records a cassette of these scripts.
+/// Returns the command that records a cassette for these scripts.
 fn record_again(scripts: &[PathBuf], cassette: Option<&PathBuf>) -> String {
     let words = ["illumine", "replay"].map(str::to_string).into_iter();
     let scripts = scripts
@@ -204,7 +205,8 @@ fn record_again(scripts: &[PathBuf], cassette: Option<&PathBuf>) -> String {
     clean_line(&words.join(" "))
 }
 
-/// Returns the options for recorded answers as words of a command line that runs a case again.
+/// Returns the command-line words for the options that concern recorded answers. They are part of
+/// the command that runs a case again.
 pub(super) fn words(args: &Args) -> Vec<String> {
     let mut words = Vec::new();
     // The case alone would replace the recording of all cases, so `--record` is left out.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use story::message::{Alternative, Capabilities, ContextReport, PassageStats, TextRequest};
 use story::{ModelInfo, NodeId, Status};
 
-/// The interval at which a wait checks whether to stop.
+/// The interval between checks for a stop request while waiting.
 const TICK: Duration = Duration::from_millis(20);
 
 /// A backend that plays the recorded answers of one model.
@@ -66,7 +66,7 @@ impl Player {
     }
 }
 
-/// Sends the events of a recorded answer to the listener. `tokens` is whether the recorded token
+/// Sends the events of a recorded answer to the listener. `tokens` says whether the recorded token
 /// ids are valid for the loaded model.
 pub fn tell(
     take: &Take,

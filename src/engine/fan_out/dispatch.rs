@@ -13,7 +13,8 @@ use std::time::Duration;
 /// The average wait before the first retry of a case. The wait doubles with each further retry.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The longest wait that a server may request. If a server requests a longer wait, the case fails.
+/// The maximum wait before a retry that a server may request. If it requests a longer wait, the
+/// case fails.
 const MOST_PATIENT: Duration = Duration::from_secs(900);
 
 /// The state of a run: the requests in flight and the cases that are waiting for a retry.
@@ -46,7 +47,7 @@ pub struct Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Start(Job),
-    /// Wait for an answer, but no longer than until the given time, if there is one.
+    /// Wait for an answer. If a time is given, do not wait beyond that time.
     Wait(Option<Duration>),
     /// Every case has ended.
     Over,
@@ -76,7 +77,7 @@ impl Dispatch {
         self.limit.now()
     }
 
-    /// The highest number of requests that can ever be in flight.
+    /// The maximum number of requests that can ever be in flight.
     pub fn most(&self) -> usize {
         self.limit.most()
     }

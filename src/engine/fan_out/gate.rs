@@ -1,5 +1,4 @@
-//! Limits the requests that many threads send to one server: each request waits until its turn has
-//! come.
+//! Limits the requests that many threads send to one server: each request waits for its turn.
 //!
 //! `dispatch.rs` decides whose turn it is, and whether to retry a failed request.
 
@@ -11,7 +10,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The gate that all requests to one server pass, which limits how many are in flight.
+/// The gate that all requests to one server pass through. It limits how many of them are in flight.
 pub(super) struct Gate {
     began: Instant,
     queue: Mutex<Queue>,
@@ -112,7 +111,8 @@ impl Queue {
         number
     }
 
-    /// Gives a turn to all requests that may be sent now. Returns whether any got one.
+    /// Gives a turn to every request that may be sent now. Returns true if there was such a
+    /// request.
     fn start(&mut self, now: Duration) -> bool {
         let mut any = false;
         loop {
@@ -142,8 +142,8 @@ impl Queue {
     }
 }
 
-/// A request in flight. If its thread panics, dropping this value lets another request take its
-/// turn.
+/// A request in flight. If its thread panics, this value is dropped, and another request can be
+/// sent.
 struct Sent<'a> {
     gate: &'a Gate,
     job: Option<Job>,

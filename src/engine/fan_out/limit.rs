@@ -3,7 +3,7 @@
 
 /// The initial limit on requests in flight, if the limit adapts to the server.
 const FIRST: usize = 8;
-/// The highest limit on requests in flight, if the limit adapts to the server.
+/// The maximum value of the limit on requests in flight, if the limit adapts to the server.
 pub const MOST: usize = 256;
 
 /// The current limit on requests in flight, and how it changes.
@@ -18,7 +18,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Creates the limit. If `jobs` is given, it is both the initial limit and the highest limit.
+    /// Creates the limit. If `jobs` is given, it is both the initial value and the maximum.
     pub fn new(jobs: Option<usize>) -> Limit {
         let most = jobs.unwrap_or(MOST).max(1);
         Limit {

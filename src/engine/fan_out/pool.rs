@@ -21,7 +21,8 @@ pub(super) struct Task {
     pub job: Job,
     pub request: TextRequest,
     pub model: usize,
-    /// A backend for the request's model. None if the thread already has one from its last request.
+    /// A backend for the request's model. None if the thread still has the right backend from its
+    /// last request.
     pub backend: Option<Box<dyn Backend + Send>>,
 }
 

@@ -1,8 +1,8 @@
 //! Shares one loader among many engines, each on its own thread.
 //!
-//! A server is connected only once. Each engine gets a replica of the server's backend, and the
-//! requests of all replicas pass one gate. A model that runs in this process is loaded separately
-//! for each engine that requests it.
+//! A connection to a server is made only once. Each engine gets a replica of the server's backend,
+//! and the requests of all replicas pass through one gate. A model that runs in this process is
+//! loaded separately for each engine that requests it.
 
 use super::dispatch::Dispatch;
 use super::gate::Gate;
@@ -43,8 +43,8 @@ pub struct SharedLoader<L>(Arc<Shared<L>>);
 struct Shared<L> {
     loader: Mutex<L>,
     pacing: Pacing,
-    /// The result of loading each model that was requested, by name. Models that run in this
-    /// process are not included.
+    /// The results of loading the models requested so far. The keys are the models' names. Models
+    /// that run in this process are not included.
     known: Mutex<HashMap<String, Known>>,
     warnings: Arc<Warnings>,
 }
@@ -206,7 +206,7 @@ impl<L: Loader> Loader for SharedLoader<L> {
     }
 }
 
-/// A replica whose requests pass the server's gate.
+/// A replica whose requests have to pass through the server's gate.
 struct Turns {
     server: Arc<Server>,
     replica: Box<dyn Backend + Send>,

@@ -10,8 +10,7 @@ use std::sync::Mutex;
 use story::message::{Capabilities, LengthGoal, Overflow, PassageScore, WrittenPassage};
 use story::{Context, Event, Sampling};
 
-/// A source of test cases; each case requests a text from the model in `models` with the same
-/// index.
+/// A source of test cases. Case number `i` requests a text from the model `models[i]`.
 struct Numbered {
     models: Vec<&'static str>,
     next: usize,
@@ -90,8 +89,8 @@ fn a_model_that_is_not_there_ends_the_run_or_costs_its_own_rows() {
     );
 }
 
-/// A fake server that normally answers with the seed of the request. It panics for seed 3, and it
-/// is overloaded when it first receives a request with every 20th seed.
+/// A fake server that normally answers with the seed of the request. It panics for seed 3. If the
+/// seed is a multiple of 20, the first attempt fails because the server is overloaded.
 struct Shaky {
     about: ModelInfo,
     asked: std::sync::Arc<Mutex<HashMap<u64, usize>>>,

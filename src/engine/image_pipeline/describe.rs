@@ -5,9 +5,9 @@
 use super::{DrawError, ImagePipeline};
 use story::sentence::{excerpt, sentence_ends};
 
-/// The minimum similarity to a concept at which the text model's description is used.
+/// The text model's description is used only if its similarity to a concept is at least this.
 const WELL: f32 = 0.45;
-/// The minimum similarity to a concept at which a single word of the passage is used.
+/// A single word of the passage is used only if its similarity to a concept is at least this.
 const WORD: f32 = 0.6;
 /// The maximum number of keywords in a prompt.
 const THINGS: usize = 3;
@@ -175,7 +175,7 @@ impl ImagePipeline {
     }
 }
 
-/// Returns the labels of the concepts that a text mentions last, in the order of the text.
+/// Returns the labels of the last few concepts that a text mentions, in the order of the text.
 pub fn keywords(text: &str, labels: &[String]) -> Vec<String> {
     let words: Vec<String> = bare(text).iter().map(|word| singular(word)).collect();
     let mut found: Vec<(usize, usize, &str)> = Vec::new();

@@ -1,5 +1,4 @@
-//! An image job, which draws the pictures of one request and creates the provenance of each
-//! picture.
+//! An image job: draws the pictures of one request, and creates the provenance of each picture.
 
 use super::prompt::PromptEmbedding;
 use super::{BATCH, DrawError, ImagePipeline, KeepGoing, MAX_PICTURES, PictureStyle};

@@ -5,8 +5,8 @@ use base::progress::Observer;
 use hub::fetch::{FetchError, Progress};
 use std::ops::ControlFlow;
 
-/// Returns a callback for a download that forwards the progress to `observer` and stops the
-/// download if the observer is cancelled.
+/// Returns a callback to pass to a download. The callback forwards the progress to `observer`, and
+/// stops the download if the observer is cancelled.
 pub fn watching(observer: &dyn Observer) -> impl FnMut(&Progress) -> ControlFlow<()> {
     let mut throttle = Throttle::default();
     move |news| {

@@ -1,5 +1,5 @@
-//! Answers requests that generate no text: those for the alternatives to the next token, and those
-//! for the parts of a context.
+//! Answers two kinds of request that generate no text: one asks for the most likely next tokens,
+//! the other for the parts of a context.
 
 use super::build_prompt::{prompt, segments, within_budget};
 use super::generate::prefill;

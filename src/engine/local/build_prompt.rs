@@ -29,7 +29,7 @@ pub fn prompt(loaded: &mut Loaded, request: &TextRequest) -> Result<Prompt, Prom
     Ok(prompt)
 }
 
-/// Builds the prompt. A cropped prompt leaves room for the new tokens, but for no more than a
+/// Builds the prompt. If the prompt has to be cropped, room is left for the new tokens, up to a
 /// quarter of the model's context.
 pub fn build(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
     let wanted = request.sampling.max_tokens as usize;
@@ -198,9 +198,9 @@ fn fit_chat(
     Err(PromptError::Message { tokens, context })
 }
 
-/// Drops the lore that exceeds the budget. If the model can fill gaps, the instruction that
-/// contains the text after the gap is dropped too. Returns the new context and the titles of the
-/// dropped lore.
+/// Drops the lore that exceeds the budget. If the model can fill in the middle of a text, also
+/// drops the instruction that quotes the text after the passage. Returns the new context and the
+/// titles of the dropped lore.
 pub fn within_budget(
     loaded: &Loaded,
     context: &Context,

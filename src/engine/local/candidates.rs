@@ -1,6 +1,6 @@
 //! Generates several continuations of one story in a batch. The prompt is evaluated once, and then
-//! each step evaluates one token of every continuation. Each continuation is bit-identical to a
-//! continuation that is generated alone.
+//! each step evaluates one token of every continuation. Each continuation is bit-identical to what
+//! would be generated without the others.
 
 use super::build_prompt::prompt;
 use super::generate::{ms, prefill};

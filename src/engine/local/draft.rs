@@ -26,8 +26,8 @@ impl Draft {
         }
     }
 
-    /// Proposes up to `count` draft tokens that may follow the tokens `read`. Returns fewer tokens,
-    /// or none, if the draft model becomes uncertain or is stopped.
+    /// Proposes up to `count` draft tokens to follow the tokens `read`. Returns fewer tokens, or
+    /// none, if the draft model becomes uncertain or is stopped.
     pub fn guess(
         &mut self,
         read: &[u32],

@@ -16,7 +16,7 @@ pub struct Encoded {
     pub places: Vec<(usize, usize)>,
 }
 
-/// Encodes a whole context, even if it does not fit the model's context.
+/// Encodes a whole context, even if it is longer than the model's context window.
 pub fn encode(loaded: &Loaded, context: &Context) -> Result<Vec<u32>, ModelError> {
     match context {
         Context::Prose { parts, .. } => Ok(encode_prose(loaded, parts)?.ids),

@@ -199,8 +199,8 @@ impl Loaded {
         self.held = tokens[..read].to_vec();
     }
 
-    /// Returns the sequence breakers of DRY as tokens. The result is computed from the vocabulary,
-    /// and cached until `strings` changes.
+    /// Returns DRY's sequence breakers as tokens. The result is computed from the vocabulary, and
+    /// cached until `strings` changes.
     pub fn breakers(&mut self, strings: &[String]) -> SequenceBreakers {
         if let Some((_, breakers)) = self.breakers.as_ref().filter(|(kept, _)| kept == strings) {
             return breakers.clone();

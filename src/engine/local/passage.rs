@@ -2,8 +2,8 @@
 //!
 //! Text is held back while it may still become something that must not appear: a stop sequence or a
 //! banned phrase. When a banned phrase appears, the KV cache is rewound to the position before the
-//! first token of the phrase. That token is made less likely, and the position is sampled again
-//! from the same logits.
+//! first token of the phrase. That token is made less likely, and another token is sampled for the
+//! position from the same logits.
 
 mod backtrack;
 
@@ -57,10 +57,10 @@ pub struct Passage<'a> {
     let_through: HashSet<(usize, usize)>,
 }
 
-/// A generated token that has not been sent, so that it can still be rewound.
+/// A generated token that has not been sent yet and can therefore still be withdrawn.
 struct Token {
     id: u32,
-    /// The byte offset at which the text of the token ends in [`Passage::text`].
+    /// The byte offset in [`Passage::text`] at which the token's text ends.
     end: usize,
     /// Whether the text up to the end of this token consists of whole characters.
     whole: bool,
@@ -80,15 +80,15 @@ struct Drawn {
 pub enum Step {
     /// Evaluate this token, and sample the next token from the resulting logits.
     Feed(u32),
-    /// The token was rewound. Sample its position again, from these logits.
+    /// Generation was rewound to an earlier token. Sample that token again, from these logits.
     Again(Vec<f32>),
     Over(Status),
 }
 
 enum Looked {
     On,
-    /// A banned phrase was rewound. Sample the position of its first token again, from these
-    /// logits.
+    /// Generation was rewound to the start of a banned phrase. Sample the token there again, from
+    /// these logits.
     Back(Vec<f32>),
     Over(Status),
 }
@@ -121,7 +121,7 @@ impl<'a> Passage<'a> {
         })
     }
 
-    /// Generates tokens until the passage ends. Returns the reason for the end.
+    /// Generates tokens until the passage ends. Returns the reason why it ended.
     pub fn write(
         &mut self,
         loaded: &mut Loaded,
@@ -256,8 +256,8 @@ impl<'a> Passage<'a> {
         });
     }
 
-    /// Whether the passage meets its length goal without the sampled token `id`, which would come
-    /// next.
+    /// Whether the passage should end before the sampled token `id`, because it already meets its
+    /// length goal.
     fn goal_met_before(&self, loaded: &Loaded, id: u32) -> bool {
         let written = self.written();
         if !may_end(self.request, written) {

@@ -1,4 +1,5 @@
-//! Computes the perplexity of a text that follows another text, for the expectations of replays.
+//! Computes the perplexity of a text, given the text before it. The expectations of replays use
+//! this.
 
 use super::loaded::Loaded;
 use crate::engine::backend::Failure;

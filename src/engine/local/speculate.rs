@@ -1,7 +1,7 @@
-//! Speculative decoding by prompt lookup (Saxena 2023): if the last few tokens already occurred
-//! earlier, the tokens that followed that earlier occurrence are used as draft tokens and evaluated
-//! together with the next token. A batch costs little more than one token, so an accepted draft
-//! token is almost free.
+//! Speculative decoding by prompt lookup (Saxena 2023): if the last few tokens have occurred
+//! before, the tokens that followed them there are used as draft tokens and evaluated together with
+//! the next token. A batch costs little more than one token, so an accepted draft token is almost
+//! free.
 //!
 //! **Invariant:** the output is identical to plain decoding. Draft tokens only decide which logits
 //! are computed early; the logits of a batch are bit-identical to those of single tokens, and the
@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-/// The number of tokens at the end of the text for which an earlier occurrence is searched.
+/// How many of the last tokens must match an earlier occurrence.
 const PATTERN: usize = 3;
 /// The maximum number of draft tokens in one batch.
 const MOST: usize = 7;
@@ -20,8 +20,8 @@ const MOST: usize = 7;
 #[derive(Default)]
 pub struct Ahead {
     read: VecDeque<(u32, Vec<f32>)>,
-    /// The number of draft tokens to propose. It grows when all proposed tokens were accepted, and
-    /// drops to 1 when a token is rejected.
+    /// The number of draft tokens to propose. It grows when all proposed tokens are accepted, and
+    /// drops to 1 when one is rejected.
     draft_len: usize,
     /// The total number of accepted draft tokens.
     pub accepted: usize,

@@ -14,7 +14,7 @@ use story::message::TextRequest;
 
 /// The maximum number of retries if a server is busy.
 const TRIES: usize = 3;
-/// The longest wait before a retry that a busy server may demand.
+/// The maximum wait before a retry that a busy server may demand.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How long to wait for a server that loads its model in the middle of a story.
 const LOADING: Duration = Duration::from_secs(300);
@@ -133,8 +133,8 @@ impl Remote {
         }
     }
 
-    /// If the error names a field that the request can do without, adds the field to those that
-    /// requests omit, and returns true.
+    /// If the error names a field that the request can do without, leaves the field out of all
+    /// later requests and returns true.
     pub(super) fn leaves_out(&mut self, call: &Call, error: &RemoteError) -> bool {
         let Kind::Refused {
             status: 400 | 422,

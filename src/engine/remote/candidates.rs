@@ -23,11 +23,11 @@ use std::time::Duration;
 use story::message::{PassageStats, TextRequest};
 use story::{Event, SharedRequest, Status};
 
-/// The interval at which the thread of the request checks whether to stop.
+/// The interval at which the request's thread checks for a stop request.
 const TICK: Duration = Duration::from_millis(30);
 
-/// Writes a passage for each request. Tells the listener how each passage ended, except for the
-/// last passage, whose ending is returned.
+/// Writes a passage for each request. Tells the listener how each passage except the last ended,
+/// and returns how the last one ended.
 pub fn candidates(
     remote: &mut Remote,
     requests: &[TextRequest],
@@ -213,8 +213,8 @@ fn listen(
 }
 
 impl Remote {
-    /// Takes over what a candidate's requests revealed about the server. If `all` is true, takes
-    /// over the start of the prompt and the token counts too.
+    /// Takes over what a candidate's requests revealed about the server. If `all` is true, also
+    /// takes over the token counts and the place where the prompt's story starts.
     fn learn(&mut self, other: Remote, all: bool) {
         self.refused.extend(other.refused);
         self.said.extend(other.said);

@@ -105,8 +105,8 @@ impl Remote {
     }
 }
 
-/// Returns a message that a model must be named, if the writer named none and the server cannot
-/// choose one; otherwise None.
+/// Returns a message asking the writer to name a model, if none was named and the server cannot
+/// choose one. Otherwise returns None.
 fn unnamed(root: &str, named: Option<&str>, server: &Server) -> Option<String> {
     if named.is_some() {
         return None;

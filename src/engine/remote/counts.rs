@@ -34,7 +34,8 @@ impl Counts {
         self.exact.get()
     }
 
-    /// Raises later counts by a quarter, because the server found a prompt too long.
+    /// Raises all later counts by a quarter. This is called when the server rejects a prompt as too
+    /// long.
     pub fn were_too_low(&self) {
         self.scale.set(self.scale.get() * 5 / 4);
         self.known.borrow_mut().clear();

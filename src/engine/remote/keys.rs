@@ -51,7 +51,7 @@ const QUOTED: usize = 200;
 /// How long the command may run. The limit is long because the command may open a window and ask
 /// for a password.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The interval at which a wait checks whether to stop.
+/// The interval between checks for a stop request while waiting.
 const TICK: Duration = Duration::from_millis(20);
 
 impl KeyCommand {

@@ -4,7 +4,7 @@ use remote::{FoundServer, LOCAL_PORTS, look_around};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The age up to which results are used without another search.
+/// The maximum age of results that are used without a new search.
 const NEW: Duration = Duration::from_secs(10);
 
 /// A background search for model servers. Clones share the results.
@@ -49,7 +49,8 @@ impl NearbyServers {
     }
 }
 
-/// The addresses on this machine with the usual ports of model servers.
+/// Returns this machine's addresses at which a model server usually listens, one for each known
+/// port.
 pub fn local_roots() -> Vec<String> {
     LOCAL_PORTS
         .iter()
@@ -57,7 +58,7 @@ pub fn local_roots() -> Vec<String> {
         .collect()
 }
 
-/// The names by which `/model` accepts the models on the servers `found`.
+/// Returns the names to type after `/model` to select the models on the servers `found`.
 fn names(found: &[FoundServer]) -> Vec<String> {
     let models = found.iter().flat_map(|one| {
         let name = |model: &str| match one.server.models.len() {

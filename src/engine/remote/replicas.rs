@@ -1,5 +1,5 @@
-//! Creates copies of a connected server's backend, each for a separate thread. The server sends
-//! each answer to a copy in one piece, so that a router can retry a request.
+//! Creates copies of a connected server's backend, each for a separate thread. A copy requests each
+//! answer in one piece instead of a stream, so that a router can retry the request.
 
 use super::Remote;
 use super::counts::Counts;
@@ -30,7 +30,8 @@ struct Parts {
     said: HashSet<String>,
 }
 
-/// Returns the failure for a case, without the advice that helps only a writer at the keyboard.
+/// Removes advice such as `/retry` from the failure of a case, since only a writer at the keyboard
+/// can follow it.
 pub(super) fn without_advice(mut failure: Failure) -> Failure {
     if let Some((what, advice)) = failure.why.rsplit_once("; ")
         && ["/retry", "/continue", "/model"]

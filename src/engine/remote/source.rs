@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 use story::SharedRequest;
 
-/// The interval at which a wait checks whether to stop.
+/// How long to wait before checking again whether to stop.
 const TICK: Duration = Duration::from_millis(30);
 
 /// The source of a passage's events.

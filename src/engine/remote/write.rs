@@ -130,8 +130,7 @@ impl TextSource for Remote {
             .map(|words| words.concat())
     }
 
-    /// Whether the server accepts a logit bias and has a tokenizer, which returns the ids of the
-    /// tokens.
+    /// Whether the server accepts a logit bias and has a tokenizer that returns token ids.
     fn forbids_tokens(&self) -> bool {
         self.flavour().takes_bias() && self.counts.are_exact()
     }
@@ -203,7 +202,7 @@ impl Remote {
     }
 
     /// Whether the error may mean that the prompt was too long, so that a shorter prompt should be
-    /// tried. An empty answer has this meaning only for llama-cpp-python.
+    /// tried. An empty answer counts only if it comes from llama-cpp-python.
     fn guesses(&self, kind: &Kind) -> bool {
         *kind != Kind::Empty || self.flavour() == Flavour::LlamaCppPython
     }

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use story::message::{LengthGoal, TextRequest};
 use story::{Event, Status};
 
-/// The number of bytes at the end of the sent text that are searched when a length goal is checked.
+/// How much of the end of the sent text to search when checking a length goal, in bytes.
 const LOOK_BACK: usize = 512;
 /// The maximum length of a model's thoughts about one passage, in bytes.
 const LONGEST_THOUGHT: usize = 256 << 10;
@@ -30,7 +30,7 @@ pub struct Passage<'a> {
     tokens: usize,
     /// The running token estimate, for a source whose pieces are not tokens.
     estimate: Option<RunningEstimate>,
-    /// The length of the model's thoughts in bytes, and their number of tokens.
+    /// The length of the model's thoughts, in bytes and in tokens.
     thought: (usize, usize),
     /// The occurrences of banned phrases that may stay, each as its byte offset in the passage and
     /// the index of the phrase.
@@ -310,8 +310,8 @@ impl Opening {
         }
     }
 
-    /// Returns the beginning of the passage, adapted to the text before it; None if more text is
-    /// needed to decide. `over` is whether the answer has ended.
+    /// Returns the beginning of the passage, adapted to the text before it. Returns None if more
+    /// text is needed to decide. `over` says whether the answer has ended.
     fn joined(&mut self, over: bool) -> Option<String> {
         let mut text = self.text.as_str();
         if self.chats && text.trim().is_empty() && !over {

@@ -22,7 +22,7 @@ pub struct Fitted {
     pub cut: Truncation,
     /// The text to remove from the start of the answer if the model repeats it there.
     pub echo: String,
-    /// Whether the text before the passage ends in a space that the prompt omits, so that a leading
+    /// Whether the text before the passage ends in a space that the prompt omits. If so, a leading
     /// space in the answer is dropped.
     pub space_is_there: bool,
     /// Whether the answer is a separate message. A space may then be missing between the story and
@@ -33,8 +33,8 @@ pub struct Fitted {
 }
 
 impl Fitted {
-    /// Returns the prompt extended by `said`, the passage so far. `prefills` is whether the source
-    /// can continue an unfinished message.
+    /// Returns the prompt extended by `said`, the passage so far. `prefills` says whether the
+    /// source can continue an unfinished message.
     pub(super) fn after(&self, said: &str, prefills: bool) -> Fitted {
         let spaced = said.ends_with(char::is_whitespace);
         let mut after = Fitted {
@@ -142,8 +142,8 @@ fn prose<S: TextSource>(
 }
 
 /// Drops the oldest part of the story if the context is too long, in steps of about an eighth of
-/// the context. The place at which the story starts stays the same as long as the rest fits, so
-/// that a cache of the prompt stays valid.
+/// the context size. The shortened story keeps its starting place as long as it fits, so that a
+/// cache of the prompt stays valid.
 fn fit_prose<S: TextSource>(
     source: &S,
     context: Context,

@@ -14,7 +14,7 @@ const HOLDS: usize = 100;
 
 /// A source that writes prepared texts, with words as tokens.
 struct Words {
-    /// The pieces of text that each request writes. The last text is used for all further requests
+    /// The pieces of text to write for each request. The last text is used for all further requests
     /// too.
     texts: Vec<Vec<&'static str>>,
     about: ModelInfo,

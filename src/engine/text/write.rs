@@ -19,7 +19,7 @@ const TO_THINK: usize = 4096;
 const MARGIN: usize = 64;
 /// The maximum number of consecutive requests that return no text.
 const MOST_SILENT: usize = 3;
-/// The maximum number of errors in one passage to which a source can adapt.
+/// While writing one passage, a source may adapt to at most this many errors and try again.
 const MOST_ERRORS: usize = 16;
 
 /// Writes a passage; see [`Backend::write`](super::super::Backend::write).
@@ -139,7 +139,7 @@ impl<'a, S: TextSource> Run<'a, S> {
         Ok(Some(status))
     }
 
-    /// Adds the tokens with which the passage must begin, as the request demands.
+    /// Adds the tokens that the request wants the passage to begin with.
     fn begin(&mut self) -> Result<(), Failure> {
         let begin = &self.request.begin;
         let words = self.source.spell(begin).ok_or_else(|| {

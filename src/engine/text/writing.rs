@@ -45,7 +45,7 @@ pub struct Measured {
     pub prefill_ms: Option<f64>,
     /// The number of tokens that the model has written so far, including its thoughts.
     pub new_tokens: Option<usize>,
-    /// The request that was sent to the server, if it was a request for several passages.
+    /// The request that was sent to the server, if it asked for several passages at once.
     pub shared: Option<SharedRequest>,
 }
 

@@ -13,7 +13,7 @@ use story::{NodeId, Story};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
-/// The size, in pixels, of the blank picture for a card without a picture: width and height.
+/// The width and height, in pixels, of the blank picture for a card that has no picture.
 const BLANK: (u32, u32) = (400, 600);
 
 pub fn encode_card(story: &Story, meta: &ExportMeta, path: &Path) -> Result<Vec<u8>, ExportError> {

@@ -63,7 +63,7 @@ impl Direction {
         }
     }
 
-    /// The direction of the majority of letters in a story.
+    /// The direction that most letters of a story have.
     fn of_most(pieces: &[ExportPassage]) -> Direction {
         let texts = pieces.iter().flat_map(|piece| &piece.spans);
         let letters = texts.flat_map(|span| span.text.chars().filter_map(Direction::of_char));
@@ -95,8 +95,8 @@ impl Direction {
         }
     }
 
-    /// The `dir` attribute for the whole book. It is empty for left to right, which reading
-    /// programs assume by default.
+    /// The `dir` attribute for the whole book. It is empty for a left-to-right book, since reading
+    /// programs assume this direction by default.
     pub fn of_root(self) -> &'static str {
         match self {
             Direction::LeftToRight => "",

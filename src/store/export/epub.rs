@@ -1,8 +1,8 @@
-//! Exports the story as an e-book in the format EPUB 3.3, with a table of contents and
+//! Exports the story as an e-book in the EPUB 3.3 format, with a table of contents and
 //! accessibility metadata.
 //!
-//! The only library used is zip. An e-book is an archive of a few files, and the existing EPUB
-//! libraries write no accessibility metadata. `tests/it/interop.rs` checks the result with
+//! No library except zip is used: an e-book is only an archive of a few files, and the existing
+//! EPUB libraries write no accessibility metadata. `tests/it/interop.rs` checks the result with
 //! epubcheck.
 
 use super::chapters::split;

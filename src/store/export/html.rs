@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use story::{NodeId, Story};
 
-/// The style sheet for screen and print. Text that the model did not write has a tint.
+/// The style sheet for screen and print. Text that the model did not write is tinted.
 pub const STYLE: &str = "\
 body { font-family: Georgia, serif; line-height: 1.5; max-width: 38em; margin: 2em auto; padding: 0 1em; }
 p { margin: 0 0 0.8em; }

@@ -109,7 +109,7 @@ fn chunks(path: &[Passage]) -> Vec<String> {
     chunks
 }
 
-/// The way in which an imported story shows whose turn a passage is.
+/// How an imported story shows whose turn a passage is.
 enum Marks {
     None,
     Instruct,

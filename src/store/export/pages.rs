@@ -25,7 +25,7 @@ pub struct ExportPassage {
     /// The separator between this piece and the previous piece.
     pub gap: &'static str,
     pub spans: Vec<Span>,
-    /// The number of passages on the path from the start to the end of this piece.
+    /// The number of passages from the start of the path to the end of this piece.
     pub until: usize,
     /// The ids of the pictures that follow the passage.
     pub pictures: Vec<NodeId>,
@@ -91,7 +91,7 @@ pub fn text_of(path: &[Passage]) -> String {
 }
 
 /// Returns the pieces of a path that contain text or pictures. If pictures precede all text, an
-/// empty piece that holds these pictures is first.
+/// empty piece that holds these pictures comes first.
 pub fn with_pictures(story: &Story, path: &[Passage]) -> Vec<ExportPassage> {
     let mut pieces = pieces_with_empty(path);
     let pictures = story.pictures_on(path);
@@ -206,8 +206,8 @@ pub fn leaves(story: &Story) -> Vec<NodeId> {
 
 /// A branch, with the pieces that differ from the current story and from earlier branches.
 pub struct Branch {
-    /// The passage after which or inside which the branch starts; None for an alternative beginning
-    /// of the story.
+    /// The branch starts after this passage or inside it. None if the branch is an alternative
+    /// beginning of the story.
     pub after: Option<NodeId>,
     pub name: Option<String>,
     pub pieces: Vec<ExportPassage>,

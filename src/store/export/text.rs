@@ -151,7 +151,7 @@ pub fn title(story: &Story, branch: &pages::Branch) -> String {
     }
 }
 
-/// A sentence that tells what percentage of the text each author wrote.
+/// A sentence that says what percentage of the text each author wrote.
 pub fn authors(pieces: &[ExportPassage]) -> String {
     let shares = pages::author_shares(pieces);
     let all: usize = shares.iter().map(|(_, count)| count).sum();

@@ -16,7 +16,7 @@ use story::node::SPEAKER;
 use story::sentence::count_noun;
 use story::{Author, Mode, NodeId};
 
-/// The number of characters to which Agnai's export shortens the id of a message.
+/// The length of a message's id after Agnai's export has shortened it, in characters.
 const SHORT_ID: usize = 8;
 
 pub fn is_chat(file: &Map<String, Value>) -> bool {
@@ -67,7 +67,7 @@ pub fn parse_chat(file: &Map<String, Value>) -> ReadChat {
 #[derive(Default)]
 struct Chat {
     tale: ImportedStory,
-    /// The id of each message's passage, by the shortened id of the message.
+    /// The id of each message's passage, keyed by the shortened id of the message.
     known: HashMap<String, NodeId>,
     last: Option<NodeId>,
     skipped: Skipped,

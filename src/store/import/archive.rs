@@ -18,10 +18,11 @@ pub enum Content {
 /// The signature of the zip format's end-of-central-directory record, which is near the end of
 /// every archive.
 const END: &[u8] = b"PK\x05\x06";
-/// The number of bytes at the end of a file that are searched for the signature of a zip archive.
+/// How many bytes at the end of a file to search for the signature of a zip archive.
 const END_WITHIN: usize = 1 << 17;
 
-/// Reads a zip archive, which other data may precede. Returns None if the bytes contain no archive.
+/// Reads a zip archive, which may be preceded by other data. Returns None if the bytes contain no
+/// archive.
 pub fn read(bytes: &[u8]) -> Option<Result<Content, ImportError>> {
     let own = bytes.starts_with(b"PK\x03\x04");
     let end = &bytes[bytes.len().saturating_sub(END_WITHIN)..];

@@ -2,7 +2,7 @@
 //!
 //! Programs that cut a text in the middle of an emoji write the first escape, for example `\ud83e`,
 //! without the second escape that completes the character. JavaScript and Python do so without an
-//! error. UTF-8 cannot represent half a character, so each incomplete character is replaced by
+//! error. UTF-8 cannot represent half a character, so each incomplete character is replaced with
 //! U+FFFD.
 
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ const REPLACEMENT: &str = "\\ufffd";
 /// The length in bytes of an escape such as `\u00e9`.
 const LENGTH: usize = 6;
 
-/// Replaces each unpaired surrogate escape by U+FFFD. Returns the JSON and the number of
+/// Replaces each unpaired surrogate escape with U+FFFD. Returns the JSON and the number of
 /// replacements.
 pub fn mend_halves(json: &str) -> (Cow<'_, str>, usize) {
     let mut mended = String::new();

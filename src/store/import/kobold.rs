@@ -232,7 +232,7 @@ fn alternatives<'a>(file: &'a Map<String, Value>, current: &[&str]) -> Vec<(usiz
 struct ChunkTree {
     style: Style,
     nodes: Vec<Node>,
-    /// The speaker at the end of each chunk, by the id of the chunk's last passage.
+    /// The speaker at the end of each chunk, keyed by the id of the chunk's last passage.
     speaking: HashMap<NodeId, Speaking>,
     known: HashMap<(Option<NodeId>, String), NodeId>,
 }
@@ -247,8 +247,8 @@ impl ChunkTree {
         }
     }
 
-    /// Adds the chunks of a branch. Returns the branch's last passage after each chunk; None while
-    /// there is no passage.
+    /// Adds the chunks of a branch. For each chunk, returns the last passage of the branch up to
+    /// that chunk; None if there is no passage yet.
     fn path(&mut self, chunks: &[&str]) -> Vec<Option<NodeId>> {
         let mut parent = None;
         let mut places = Vec::new();

@@ -3,10 +3,11 @@
 //!
 //! A `.scenario` file (with `scenarioVersion`) has a prompt. A `.story` file (with
 //! `storyContainerVersion`) from NovelAI's first editor has `story.fragments`, or only
-//! `story.text`. A `.story` file from the current editor has a `document`: base64 of MessagePack in
-//! the variant of the library msgpackr (see [`msgpackr`]). Pending changes (`dirtySections`) are
-//! applied to the text sections of the document, which are then read in order. The formats were
-//! learned from the parsers of Aedial/novelai-api and of other public programs.
+//! `story.text`. A `.story` file from the current editor has a `document`, which is MessagePack in
+//! the msgpackr library's variant (see [`msgpackr`]), encoded as base64. Pending changes
+//! (`dirtySections`) are applied to the text sections of the document, which are then read in
+//! order. The formats were learned from the parsers of Aedial/novelai-api and of other public
+//! programs.
 
 mod msgpackr;
 
@@ -192,7 +193,8 @@ fn apply(
     Some(())
 }
 
-/// Applies `part`, one part of a change, to a text. It replaces text at an offset in UTF-16 units.
+/// Applies `part`, one part of a change, to a text: deletes and inserts text at an offset, which is
+/// counted in UTF-16 units.
 fn patched(text: &str, part: &Packed) -> Option<String> {
     let units: Vec<u16> = text.encode_utf16().collect();
     let field = |key| part.get(key).and_then(Packed::text).unwrap_or_default();

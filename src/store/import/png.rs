@@ -94,7 +94,7 @@ fn decode(chunk: &Chunk) -> Result<Vec<u8>, ImportError> {
     BASE64.decode(plain).map_err(|_| ImportError::Base64)
 }
 
-/// Replaces the cards in a PNG file by one card, given in the formats V2 and V3.
+/// Replaces the cards in a PNG file with one card, which is given in both the V2 and the V3 format.
 pub fn replace_cards(bytes: &[u8], v2: &[u8], v3: &[u8]) -> Result<Vec<u8>, ImportError> {
     let mut out = SIGNATURE.to_vec();
     for chunk in parse_chunks(bytes)?.0 {

@@ -40,8 +40,8 @@ fn is_message(value: &Value) -> bool {
     has("mes") && (has("is_user") || has("name"))
 }
 
-/// Whether a text is a SillyTavern chat. This is the case if any of the first three lines that are
-/// not blank is a header or a message.
+/// Whether a text is a SillyTavern chat. This is the case if any of its first three non-blank lines
+/// is a header or a message.
 pub fn is_chat(text: &str) -> bool {
     const LOOKED_AT: usize = 3;
     let lines = text.lines().filter(|line| !is_blank(line));
@@ -207,9 +207,9 @@ impl Chat {
     }
 
     /// Removes the versions of a message from its fields. Returns each version with its swipe
-    /// number, and the index of the version to show, which has the text in `mes`. If the swipe
-    /// selected by `swipe_id` has a different text, because another program edited only one of the
-    /// two texts, `mes` is added as a version.
+    /// number, and the index of the version to show, whose text is `mes`. If another program edited
+    /// only `mes` or only the swipe selected by `swipe_id`, their texts differ, and `mes` is added
+    /// as a version.
     fn take_versions(
         &mut self,
         message: &mut Map<String, Value>,

@@ -56,8 +56,8 @@ fn press(code: KeyCode, modifiers: KeyModifiers) -> Input {
     Input::Terminal(TerminalEvent::Key(KeyEvent::new(code, modifiers)))
 }
 
-/// Runs the event loop until it ends by itself, on inputs that are all sent beforehand. Returns the
-/// reason for the end.
+/// Sends all inputs, then runs the event loop until it ends by itself. Returns the reason why it
+/// ended.
 fn attended(
     app: &mut App,
     events: &Receiver<Reply>,

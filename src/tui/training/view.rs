@@ -181,8 +181,8 @@ impl View {
         parts.join(" · ")
     }
 
-    /// Draws the warnings and the help on keys at the bottom of the screen. Returns the first row
-    /// that they occupy.
+    /// Draws the warnings and the help for the keys at the bottom of the screen. Returns the first
+    /// row that they occupy.
     fn bottom(&self, inner: Rect, buffer: &mut Buffer) -> u16 {
         let help = match self.stopping {
             true => {

@@ -155,7 +155,7 @@ impl Run {
         self
     }
 
-    /// Limits the size of the files that the program writes to this many bytes. Exceeding the limit
+    /// Limits every file that the program writes to a size of this many bytes. Exceeding the limit
     /// causes a write error instead of a signal.
     pub fn file_limit(mut self, bytes: u64) -> Run {
         let limit = move || {
@@ -388,7 +388,7 @@ impl Drop for Live {
     }
 }
 
-/// The output of a child process, which a thread reads as the output arrives.
+/// The output of a child process, which a thread reads as it arrives.
 struct Stream {
     pieces: Receiver<Vec<u8>>,
     held: Vec<u8>,

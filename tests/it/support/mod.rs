@@ -28,8 +28,8 @@ use std::sync::OnceLock;
 pub const ILLUMINE: &str = env!("CARGO_BIN_EXE_illumine");
 
 /// Reports on standard error that a test, or part of a test, did not run. If `ILLUMINE_NO_SKIP` is
-/// 1, fails the test instead. The report is written to the stream directly, which the test harness
-/// does not capture, so that a runner can count such reports.
+/// 1, fails the test instead. The report is written directly to the stream, so the test harness
+/// does not capture it and a runner can count such reports.
 pub fn skip(reason: &str) {
     let strict = std::env::var("ILLUMINE_NO_SKIP").is_ok_and(|value| value == "1");
     assert!(!strict, "skipped, which ILLUMINE_NO_SKIP forbids: {reason}");
@@ -38,21 +38,21 @@ pub fn skip(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
 }
 
-/// The path of the default model's file, which the program downloads and stores in the same way as
-/// for a user.
+/// The path of the default model's file. The program downloads and stores it exactly as it does for
+/// a user.
 pub fn model_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| fetch(None)).clone()
 }
 
-/// The path of the sentence encoder's file, which the program downloads and stores in the same way
-/// as for a user.
+/// The path of the sentence encoder's file. The program downloads and stores it exactly as it does
+/// for a user.
 pub fn encoder_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| fetch(Some("all-minilm-l6-v2"))).clone()
 }
 
-/// The path of the file of the network that extracts features from pictures.
+/// The path to the weights of the network that extracts features from pictures.
 #[cfg(feature = "train")]
 pub fn extractor_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
@@ -60,7 +60,7 @@ pub fn extractor_path() -> PathBuf {
         .clone()
 }
 
-/// The path of the file of the network that the perceptual loss uses.
+/// The path to the weights of the network that the perceptual loss uses.
 #[cfg(feature = "train")]
 pub fn perceptual_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();

@@ -158,7 +158,7 @@ pub fn passage(records: &[serde_json::Value], node: u64) -> String {
     first.into_iter().chain(pieces).map(text).collect()
 }
 
-/// Panics if tmux or pkill is not installed. The terminal tests need tmux, and pkill to send
+/// Panics if tmux or pkill is not installed. The terminal tests run in tmux and use pkill to send
 /// signals to the program.
 fn need_tmux() {
     static MISSING: OnceLock<Option<&str>> = OnceLock::new();

@@ -1,8 +1,8 @@
-//! The HTTP client, which has timeouts. It is based on ureq (blocking, with rustls), on which
-//! hf-hub depends anyway.
+//! The HTTP client, which has timeouts. It is based on ureq (blocking, with rustls), which hf-hub
+//! depends on anyway.
 //!
-//! Each request runs on its own thread, because a read from a dead network cannot be interrupted,
-//! but the user must be able to stop a download immediately.
+//! Each request runs on its own thread: the user must be able to stop a download immediately, even
+//! though a read from a dead network cannot be interrupted.
 
 use super::error::FetchError;
 use super::progress::ProgressReporter;
@@ -71,8 +71,7 @@ pub(super) fn refusal(status: StatusCode) -> String {
     format!("it responded {} ({words})", status.as_u16())
 }
 
-/// Whether the error means that the server was never reached, so that an immediate retry is
-/// pointless.
+/// Whether the error means that the server was never reached. An immediate retry is then pointless.
 pub(super) fn unreachable(error: &ureq::Error) -> bool {
     use std::io::ErrorKind::*;
     use ureq::Timeout::{Connect, Resolve};

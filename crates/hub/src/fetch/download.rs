@@ -1,7 +1,7 @@
 //! Downloads one large file over HTTP into a partial file, from which a later download can resume.
 //!
 //! hf-hub's own download function has no timeouts, cannot be stopped and verifies nothing. This
-//! module is therefore used instead, for files of the hub and for Python packages.
+//! module is therefore used instead, for files from the hub and for Python packages.
 
 use super::client::{TICK, pause, refusal, spawn, unreachable, why};
 use super::error::FetchError;
@@ -24,8 +24,8 @@ pub(super) struct Download<'a> {
     pub token: Option<&'a str>,
     /// The path of the partial file. The caller renames the file after verification.
     pub partial: &'a Path,
-    /// The delay before a retry, multiplied by the number of connections in a row that delivered no
-    /// data.
+    /// The base delay before a retry. It is multiplied by the number of connections in a row that
+    /// have delivered no data.
     pub rest: Duration,
 }
 
@@ -126,8 +126,8 @@ fn request(agent: Agent, wanted: &Download, start: u64) -> Result<Receiver<Part>
     Ok(receiver)
 }
 
-/// Sends the response piece by piece, until the receiver is gone. Returns the last message, which
-/// the caller must send, if any.
+/// Sends the response piece by piece, until the receiver is gone. If one more message remains to be
+/// sent at the end, returns it for the caller to send.
 fn pour(response: Response<ureq::Body>, sender: &SyncSender<Part>) -> Option<Part> {
     let (start, total) = range(&response);
     let status = response.status();

@@ -1,8 +1,8 @@
 //! Downloads files from the model hub into the cache that all of the hub's tools share.
 //!
-//! The crate hf-hub provides the cache's layout, so that models are shared with other tools.
+//! The `hf-hub` crate determines the cache's layout, so that models are shared with other tools.
 //! Version 0.5 is used because it is small and blocking, whereas 1.0 adds an async runtime and a
-//! second transfer protocol. The module `download` downloads the file. It uses the same partial
+//! second transfer protocol. The `download` module downloads the file. It uses the same partial
 //! file and the same lock that hf-hub would use.
 
 use super::client;
@@ -153,16 +153,16 @@ impl HubFile<'_> {
         about(&answer.map_err(|error| unusable(client::why(&error)))?)
     }
 
-    /// Whether `found` is the right SHA-256. If the file's SHA-256 is not known in advance, the
-    /// etag of a large file is used, which is a SHA-256. The etag of a small file is a git hash, so
-    /// any SHA-256 is then accepted.
+    /// Whether `found` is the right SHA-256. If the right one is not known in advance, `found` is
+    /// compared with the file's etag, which is a SHA-256 for large files. For small files the etag
+    /// is a git hash, so any SHA-256 is accepted.
     fn wants(&self, about: &About, found: &str) -> bool {
         let good = self.sha256.unwrap_or(&about.etag);
         good.len() != 64 || good == found
     }
 
-    /// Creates a link to the blob in the folder of the commit, as hf-hub does, and returns the
-    /// link's path.
+    /// Creates, in the commit's folder, a link to the blob, as hf-hub does. Returns the link's
+    /// path.
     fn point(&self, about: &About, blob: &Path) -> Result<PathBuf, FetchError> {
         let pointer = self.in_cache().pointer_path(&about.commit).join(self.file);
         let parent = pointer.parent().unwrap_or(&pointer);

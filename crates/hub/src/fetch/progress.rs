@@ -51,7 +51,7 @@ impl<'a> ProgressReporter<'a> {
         self.set_done(0)
     }
 
-    /// Reports that `done` bytes of the current activity are done.
+    /// Reports that the current activity has processed `done` bytes so far.
     pub(super) fn set_done(&mut self, done: u64) -> Result<(), FetchError> {
         self.now.done = done;
         self.check_stop()

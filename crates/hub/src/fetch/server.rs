@@ -46,7 +46,7 @@ impl Server {
         Server { url, asked }
     }
 
-    /// Starts a server that serves one file under every path, with support for byte ranges.
+    /// Starts a server that returns the same file for every path, with support for byte ranges.
     pub(super) fn of_file(content: &'static [u8]) -> Server {
         Server::start(move |asked, stream| file(asked, stream, content))
     }

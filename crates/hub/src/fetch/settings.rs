@@ -55,8 +55,8 @@ pub struct HttpSettings {
     pub connect: Duration,
     /// The timeout for a connection on which no data arrives.
     pub silence: Duration,
-    /// The delay before a retry, multiplied by the number of connections in a row that delivered no
-    /// data.
+    /// The base delay before a retry. It is multiplied by the number of connections in a row that
+    /// have delivered no data.
     pub rest: Duration,
 }
 

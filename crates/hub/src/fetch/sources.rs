@@ -97,8 +97,9 @@ impl ModelStore {
         self.unpacked(entry, &partial, found)
     }
 
-    /// Renames the file if its checksum matches, and then removes the packages from which the file
-    /// was extracted.
+    /// If the checksum of the extracted file `partial` matches, gives the file its final name and
+    /// removes the packages it was extracted from. Otherwise deletes the model's folder and returns
+    /// an error.
     fn unpacked(
         &self,
         entry: &Entry,
@@ -118,8 +119,8 @@ impl ModelStore {
         Ok((path, found))
     }
 
-    /// Caches the file's checksum. If no checksum was expected, also records the checksum, which
-    /// later downloads must match.
+    /// Caches the file's checksum. If no checksum was expected, also records this one, so that
+    /// later downloads must match it.
     fn settle(&self, entry: &Entry, path: PathBuf, sha256: &str) -> Result<PathBuf, FetchError> {
         self.checksums().remember(&path, sha256);
         if self.expected(entry).is_none() {

@@ -106,8 +106,8 @@ pub(super) fn sha256_of(
 }
 
 /// Returns what identifies a file: its canonical path, its size and its modification time in
-/// nanoseconds. A link in the hub's cache and the file that it points to are thus the same file,
-/// but a replaced file is a different file.
+/// nanoseconds. A link in the hub's cache and the file that it points to therefore count as the
+/// same file, but a file that has been replaced counts as a different one.
 fn identity(path: &Path) -> Option<(PathBuf, u64, u128)> {
     let path = path.canonicalize().ok()?;
     let metadata = path.metadata().ok()?;

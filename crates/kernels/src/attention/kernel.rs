@@ -36,8 +36,8 @@ pub struct Job<'a> {
     pub tokens: usize,
     /// The position of the first token in the story.
     pub position: usize,
-    /// The keys and values of all positions up to the last token, in two pieces. Each piece has its
-    /// length in positions.
+    /// The keys and values of all positions up to the last token, in two pieces. Each piece is
+    /// followed by its length in positions.
     pub past: [(&'a KvBlocks, usize); 2],
 }
 
@@ -47,7 +47,7 @@ pub struct Job<'a> {
 const ROWS: [usize; 3] = [96, 48, 24];
 /// The number of scores that fit in a core's own cache.
 const SCORES: usize = 128 << 10;
-/// The number of multiplications above which the work is distributed over several threads.
+/// Work with more multiplications than this is distributed over several threads.
 const SHARE: usize = 100_000;
 
 /// Computes causal attention for all jobs. `q` and `out` are `[rows, heads, dim]`.
@@ -171,7 +171,7 @@ fn run_in_steps<N: KvElement>(pool: &Pool, run: StepFn<N>, tiles: &[Tile<N>], sc
     }
 }
 
-/// A pointer to the first of the scores, to which many threads write.
+/// A pointer to the start of the scores. Many threads write to the scores through it.
 struct Scores(*mut f32);
 
 // SAFETY: see `run_in_steps`.

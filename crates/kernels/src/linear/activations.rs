@@ -27,8 +27,8 @@ pub(super) struct Activations {
 }
 
 impl Activations {
-    /// Returns the group that starts at `row` of the input. `rest` is the number of rows from there
-    /// to the end. Two full groups of the largest size are returned as one group.
+    /// Returns the group that starts at `row` of the input. `rest` is the number of rows from `row`
+    /// to the end of the input. Two full groups of the largest size are returned as one group.
     pub(super) fn group<'a>(
         &'a self,
         source: Source<'a>,

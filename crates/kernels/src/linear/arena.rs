@@ -1,8 +1,8 @@
 //! Memory for packed weights. It consists of a few large pieces, for which the operating system may
 //! use huge pages.
 //!
-//! All weights are read in order for each token, so the translation of addresses costs time. Huge
-//! pages save this time. A single matrix is often smaller than a huge page, but a piece with many
+//! All weights are read once per token, and translating their addresses takes time. Huge pages
+//! reduce this time. A single matrix is often smaller than a huge page, but a piece with many
 //! matrices is larger.
 
 use std::sync::Arc;

@@ -97,7 +97,7 @@ impl Format {
             .map(|spec| spec.format)
     }
 
-    /// The size in the file of one row of `cols` values, in bytes.
+    /// The number of bytes that a row of `cols` values takes in the file.
     pub fn row_bytes(self, cols: usize) -> usize {
         cols / self.spec().block * self.spec().bytes
     }

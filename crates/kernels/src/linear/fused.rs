@@ -11,7 +11,8 @@ use super::matmul::{
 use super::quantize::Target;
 use super::{BLOCK, LinearError, Packed, Pool};
 
-/// A function that computes each `out[i]` from `a[i]` and `b[i]`, called with `a`, `b` and `out`.
+/// A function that is called with `a`, `b` and `out`, and computes each `out[i]` from `a[i]` and
+/// `b[i]`.
 pub type Combine<'a> = &'a (dyn Fn(&[f32], &[f32], &mut [f32]) + Sync);
 
 /// The combination of two products `[m, n]`, quantized and ready to be multiplied by a matrix `[..,

@@ -97,8 +97,8 @@ impl Part<'_> {
     }
 }
 
-/// A float whose addition rounds a small float to an integer (ties to even) and leaves the integer
-/// in the low bits of the sum: 1.5 * 2^23.
+/// 1.5 * 2^23. Adding it to a small float rounds the small float to an integer (ties to even) and
+/// leaves the integer in the low bits of the sum.
 pub(super) const ROUND: f32 = 12_582_912.0;
 /// If no value of a block has a larger magnitude than this, all codes of the block are zero.
 pub(super) const SMALL: f32 = 1e-30;
@@ -107,8 +107,8 @@ pub(super) const SMALL: f32 = 1e-30;
 /// 16 codes.
 ///
 /// If no value exceeds [`SMALL`], all codes are zero. If a value is infinite or NaN, the scale is
-/// infinite or NaN, and so is the product. The work is split into several loops, so that compilers
-/// can vectorize each of them.
+/// infinite or NaN, and so are the products computed with it. The work is split into several loops,
+/// so that compilers can vectorize each of them.
 #[inline(always)]
 fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
     // Without their sign, floats sort like their bits; NaN comes last.

@@ -10,12 +10,11 @@ use super::kernels::{self, Kernel, Strip, Sums, Tiles, Unpacked};
 use super::quantize::Forms;
 use super::{LinearError, Packed, Pool, STRIP, TILE};
 
-/// About how many values of the quantized input, one byte each, are processed per pass over the
-/// weights: as many as fit in a core's own cache beside a strip.
+/// The approximate number of quantized input values (one byte each) to process per pass over the
+/// weights. This many values and a strip fit in a core's own cache.
 const PASS: usize = 512 << 10;
-/// The number of units of work per thread. There are enough units that a thread that has finished
-/// can help another thread, but few enough that each unit reads a long contiguous stretch of
-/// memory.
+/// The number of units of work per thread: enough that a thread that finishes early can help
+/// another thread, but few enough that each unit reads a long contiguous stretch of memory.
 const UNITS: usize = 4;
 
 /// Whether a product replaces the contents of the output or is added to them.
@@ -130,7 +129,8 @@ unsafe fn strips_of(
     });
 }
 
-/// Writes the sums of one row to `to`: replaces or adds to the values there, according to `write`.
+/// Writes the sums of one row to `to`. `write` says whether they replace the values at `to` or are
+/// added to them.
 ///
 /// # Safety
 /// `sums.len()` floats may be written at `to`.
@@ -174,8 +174,8 @@ impl Input<'_> {
     }
 }
 
-/// Splits `m` input rows of `k` values into ranges for which the quantized input, which a core
-/// reads repeatedly, stays in the core's own cache.
+/// Splits `m` input rows of `k` values into ranges. The ranges are small enough that the quantized
+/// rows of one range stay in a core's own cache, from which the core reads them repeatedly.
 pub(super) fn passes(m: usize, k: usize) -> impl Iterator<Item = Range<usize>> {
     let pass = (PASS / k).next_multiple_of(TILE);
     (0..m).step_by(pass).map(move |row| row..m.min(row + pass))
@@ -238,8 +238,8 @@ impl<'a> StripPair<'a> {
         }
     }
 
-    /// Multiplies the strips by a group of input rows. `cold` says whether this group is the first
-    /// that the strips are multiplied by in the current pass.
+    /// Multiplies the strips by a group of input rows. `cold` says whether this is the first group
+    /// of the current pass, in which case the strips have not been read yet.
     ///
     /// # Safety
     /// The group has as many columns as the weights.

@@ -43,7 +43,7 @@ const STRIP: usize = 16;
 /// The number of columns in a block. The inputs of a block share one scale.
 const BLOCK: usize = 32;
 
-/// The maximum number of input rows that are multiplied together by a pair of unpacked strips.
+/// The maximum number of input rows that may be multiplied together by a pair of unpacked strips.
 const TILE: usize = 32;
 
 /// An error in the shapes or the bytes of a matrix, or a lack of memory.

@@ -1,17 +1,18 @@
 //! Packs the rows of a GGUF matrix into strips, which a kernel reads from end to end.
 //!
-//! A strip is 16 rows wide and as long as the matrix has columns. First come the scales of all its
+//! A strip contains 16 rows of the matrix, with all their columns. First come the scales of all its
 //! blocks, then the weights, 32 columns at a time, in 8 groups of 4 columns. A group has 4 bytes
-//! for each of the 16 rows: 64 bytes, one register, whose lanes are the rows. Weights keep their
-//! bits from the file: if a byte holds two nibbles, the low one belongs to group g and the high one
-//! to group g + 4, as in GGML's own order of 32 values. So packing mostly moves 4-byte words.
+//! for each of the 16 rows: 64 bytes, one register, whose lanes are the rows. The bits of the
+//! weights are the same as in the file: if a byte holds two nibbles, the low one belongs to group g
+//! and the high one to group g + 4, as in GGML's own order of 32 values. So packing mostly moves
+//! 4-byte words.
 //!
 //! | weights | bytes for 32 columns of 16 rows |
 //! |---|---|
 //! | 4 bit | 4 x 64: nibbles |
-//! | 5 bit | the same, then 8 words of 64 bits: the fifth bits of each group, in byte order |
-//! | 6 bit | the same, then 2 x 64: the high bit pairs of groups 0 to 3, of groups 4 to 7 |
-//! | 8 bit | 8 x 64, the sign bit inverted: 0 to 255 stands for -128 to 127 |
+//! | 5 bit | 4 x 64: nibbles, then 8 words of 64 bits: the fifth bits of each group, in byte order |
+//! | 6 bit | 4 x 64: nibbles, then 2 x 64: the high bit pairs of groups 0 to 3, then of groups 4 to 7 |
+//! | 8 bit | 8 x 64, with the sign bit inverted: 0 to 255 stands for -128 to 127 |
 //! | floats | 32 columns of 16 floats |
 //!
 //! Padding rows of the last strip have scale zero, and their results are never read.
@@ -102,8 +103,8 @@ pub(super) fn q5k(block: &[u8; 176], row: usize, scales: &mut [u8], quants: &mut
     }
 }
 
-/// Packs a Q6K block. The scales of a Q6K block are its half float, then a signed byte for every 16
-/// columns.
+/// Packs a Q6K block. Its scales are a half float for the whole block and a signed byte for every
+/// 16 columns.
 #[inline(always)]
 pub(super) fn q6k(block: &[u8; 210], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     put(scales, row * 2, &block[208..210]);
@@ -159,7 +160,7 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }
 
-/// Writes the words of row `row`, each of 4 bytes, to consecutive groups of a strip's weights.
+/// Writes `words`, one word of 4 bytes per group, to row `row` of a strip's weights.
 #[inline(always)]
 fn put_words<const N: usize>(quants: &mut [u8], row: usize, words: &[u8; N]) {
     let (groups, _) = quants.as_chunks_mut::<64>();

@@ -1,9 +1,9 @@
 //! Quantizes the input of a product: to int8 in blocks of 32, laid out for the kernels.
 //!
-//! As in GGML, a block's scale is d = max |x| / 127 and its codes are round(x / d), so never -128;
-//! unlike in GGML, d stays an f32. Stored with it are d times the sum of the codes, for weight
-//! formats with minima, and the plain sums of both halves of the block, for formats whose codes
-//! have a zero point.
+//! As in GGML, a block's scale is d = max |x| / 127 and its codes are round(x / d), so no code is
+//! -128; unlike in GGML, d stays an f32. Each block also stores d times the sum of its codes, which
+//! is needed for weight formats with minima, and the sum of the codes in each of its halves, which
+//! is needed for formats whose codes have a zero point.
 //!
 //! Rows are divided into full groups, which have as many rows as the kernels take at once (16 or
 //! 8), and the remaining rows into groups of 8, 4, 2 and 1. A group is stored block by block with
@@ -19,10 +19,10 @@ use super::group::{GROUP, Part};
 use super::kernels::quantizer;
 use super::{Aligned, BLOCK, KernelFamily, Pool};
 
-/// The number of input rows from which the threads share the work of quantizing.
+/// The minimum number of input rows for which the threads share the work of quantizing.
 const SHARE: usize = 16;
 
-/// The forms in which the kernels of the given weights read the input.
+/// Which forms of the input the kernels need. This depends on the weights.
 #[derive(Clone, Copy)]
 pub(super) struct Forms {
     /// Whether kernels read 8-bit codes, because some of the weights are quantized.
@@ -175,11 +175,11 @@ pub(super) struct Target {
 unsafe impl Sync for Target {}
 
 impl Target {
-    /// Quantizes `values`, which are `[rows, 32]`: the columns of block `block`, for the group of
-    /// rows that begins at `row`.
+    /// Quantizes one block of 32 columns for several rows, the first of which is `row`. `block` is
+    /// the index of the block, and `values` contains its values, `[rows, 32]`.
     ///
     /// # Safety
-    /// There is space for the group, and nothing else accesses this block of it.
+    /// The buffers have space for these rows, and nothing else accesses this block of the rows.
     pub(super) unsafe fn quantize(
         &self,
         family: KernelFamily,
@@ -208,7 +208,7 @@ impl Target {
 }
 
 /// Removes the first `len` items from `rest` and returns them. If there are fewer items, removes
-/// all and returns none.
+/// all of them and returns an empty slice.
 fn front<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
     let (front, after) = std::mem::take(rest)
         .split_at_mut_checked(len)

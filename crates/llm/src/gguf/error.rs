@@ -1,4 +1,4 @@
-//! The errors of opening and reading a GGUF file.
+//! The errors that can occur when a GGUF file is opened or read.
 
 use super::TensorType;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Identifies a file that is not a GGUF file by its first bytes. Most often, the user gave the name
-//! of a wrong file.
+//! Looks at the first bytes of a file that is not a GGUF file, to tell the user what it is instead.
+//! Most often, the user named the wrong file.
 
 use super::error::GgufError;
 use std::path::Path;

@@ -22,7 +22,7 @@ pub(super) struct Header {
     name: String,
     /// The dimensions of the tensor, from the fastest-varying to the slowest-varying.
     dims: Vec<u64>,
-    /// The number of the tensor's type.
+    /// The number that identifies the tensor's type.
     kind: u32,
     /// The position where the tensor's data begins, in bytes after the end of the header.
     offset: u64,

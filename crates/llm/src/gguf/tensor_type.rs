@@ -1,9 +1,9 @@
 //! The types that a tensor in a GGUF file can have: a table of their names and block sizes.
 //!
 //! Source: ggml.h, `enum ggml_type`, and gguf-py `constants.py`, `GGML_QUANT_SIZES`.
-//! [`kernels::linear::Format`] lists the types that illumine's kernels support; a column here lists
-//! candle's. The other types are listed only so that a file with them can be opened and the error
-//! can name them.
+//! [`kernels::linear::Format`] lists the types that illumine's kernels support; a column of this
+//! table lists those that candle supports. The other types are listed only so that a file with them
+//! can be opened and the error can name them.
 
 use candle_core::quantized::GgmlDType;
 use kernels::linear::Format;

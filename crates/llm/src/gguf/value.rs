@@ -27,7 +27,7 @@ pub(super) enum Value {
 /// The location of an array in the mapped file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Array {
-    /// The number of the elements' type.
+    /// The number that identifies the type of the elements.
     pub element: u32,
     pub count: usize,
     /// The byte offset in the file at which the array's elements begin.

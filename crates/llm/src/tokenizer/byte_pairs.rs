@@ -16,7 +16,7 @@ use tokenizers::{
 pub struct BytePairs {
     /// The id of each token, by the token's text.
     pub vocabulary: StringMap,
-    /// The rank of each merge, by the text `left right` of the merge list.
+    /// The rank of each merge. The key is the merge as the merge list writes it: `left right`.
     pub merges: StringMap,
     /// The pre-tokenizer, which splits text into words.
     pub words: PreTokenizerWrapper,

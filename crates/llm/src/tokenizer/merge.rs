@@ -17,7 +17,8 @@ struct Symbol {
     after: Option<usize>,
 }
 
-/// Two neighbouring symbols that may be merged. The pair to merge first is the greatest.
+/// Two neighbouring symbols that may be merged. Pairs are ordered such that the greatest is merged
+/// first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Pair {
     score: i64,

@@ -62,7 +62,7 @@ impl SentencePiece {
     }
 }
 
-/// Converts a float to an integer, so that the integers have the same order as the floats in
+/// Converts a float to an integer such that the integers have the same order as the floats in
 /// `f32::total_cmp`.
 fn in_order(score: f32) -> i64 {
     let bits = score.to_bits() as i32;

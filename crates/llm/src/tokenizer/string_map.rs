@@ -17,8 +17,8 @@ pub struct StringMap {
 }
 
 impl StringMap {
-    /// Builds the map. If a string occurs twice, its later number is used. `about` is the
-    /// approximate number of strings.
+    /// Builds the map. If a string occurs more than once, the number of its last occurrence is
+    /// used. `about` is the approximate number of strings.
     pub fn new<'a>(texts: impl Iterator<Item = (&'a str, u32)>, about: usize) -> StringMap {
         let mut map = StringMap {
             text: String::with_capacity(about * 8),

@@ -53,8 +53,8 @@ pub struct Rope {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     pub tokens: usize,
-    /// n if every n-th layer has full attention instead of the window; 0 if every layer has the
-    /// window.
+    /// Every n-th layer has full attention instead of the window, where n is this number. 0 means
+    /// that every layer has the window.
     pub pattern: usize,
     /// RoPE's base in layers with a sliding window, if it differs from the base in the remaining
     /// layers.
@@ -157,8 +157,9 @@ impl Config {
     }
 }
 
-/// Returns the number of key heads, from a list with the number for each layer. Layers without
-/// attention have 0 key heads. Returns None if the remaining numbers differ or if there are none.
+/// Returns the number of key heads that all layers with attention have in common. `by_layer`
+/// contains the number for each layer; layers without attention have 0 and are ignored. Returns
+/// None if the layers with attention differ, or if no layer has attention.
 fn same_in_all(by_layer: &[f64]) -> Option<usize> {
     let mut some = by_layer.iter().filter(|heads| **heads > 0.0);
     let first = *some.next()?;

@@ -30,7 +30,7 @@ enum Taps {
         /// The gated rows, `[tokens, channels]`.
         rows: Vec<f32>,
     },
-    /// The form on a GPU. Rows of zeros precede the row of the first token.
+    /// The weights and rows on a GPU. The first token's row is preceded by rows of zeros.
     Device {
         taps: Vec<Tensor>,
         rows: TensorCache,

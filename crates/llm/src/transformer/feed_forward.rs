@@ -140,7 +140,7 @@ impl Experts {
 }
 
 /// Returns the rows that are routed to an expert. `sent` contains the index of each such row and
-/// the expert's share of it.
+/// the expert's share of the row's result.
 fn gather(x: &Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
     match x {
         Matrix::Host(x) => {
@@ -158,7 +158,8 @@ fn gather(x: &Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
     }
 }
 
-/// Adds an expert's output rows to `sum`, each multiplied by the expert's share of the row.
+/// Adds an expert's output rows to `sum`, each multiplied by the expert's share of that row's
+/// result.
 fn add(sum: Matrix, said: Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
     match (sum, said) {
         (Matrix::Host(mut sum), Matrix::Host(said)) => {

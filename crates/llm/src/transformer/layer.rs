@@ -22,7 +22,7 @@ pub struct Layer {
     post_ffn_norm: Option<Norm>,
 }
 
-/// The part of a layer by which a token's row depends on the rows of earlier tokens.
+/// The part of a layer that makes a token's row depend on the rows of earlier tokens.
 pub enum Mixer {
     Attention(Box<Attention>),
     Convolution(Convolution),

@@ -1,6 +1,6 @@
-//! Multiplication by weights, which all layers do with this module. On a CPU, it uses packed
-//! matrices and illumine's kernels ([`kernels::linear`]). On other devices, and for formats that
-//! the kernels do not support, it uses candle's quantized matrices.
+//! Multiplies rows by weight matrices, for all layers. On a CPU, this module uses packed matrices
+//! and illumine's kernels ([`kernels::linear`]). On other devices, and for formats that the kernels
+//! do not support, it uses candle's quantized matrices.
 
 use super::config::Activation;
 use super::matrix::{Buffer, Matrix, on_host as rows_on_host};
@@ -14,8 +14,8 @@ use std::sync::Arc;
 /// A weight matrix `[out, in]`, which maps rows `[tokens, in]` to rows `[tokens, out]`.
 pub enum Linear {
     Packed(Packed, Arc<Pool>),
-    /// A matrix of candle. `on_host` says whether products are copied to plain memory, because the
-    /// layers' rows are there.
+    /// A matrix held by the candle library. If `on_host` is true, products are copied to plain
+    /// memory, where the layers' rows are kept.
     Candle {
         weight: QMatMul,
         on_host: bool,

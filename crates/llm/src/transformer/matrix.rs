@@ -11,7 +11,8 @@ pub enum Matrix {
     Device(Tensor),
 }
 
-/// A vector of weights, such as the weight of a norm or a bias, as a list and as a tensor.
+/// A vector of weights, such as a bias or the weight of a norm, stored both as a list and as a
+/// tensor.
 pub struct Vector {
     pub values: Vec<f32>,
     pub tensor: Tensor,

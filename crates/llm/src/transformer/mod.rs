@@ -82,8 +82,8 @@ impl Transformer {
         &self.config
     }
 
-    /// Returns the output of the last layer, `[tokens, hidden]`. Between layers, checks `stop`; if
-    /// it returns true, returns `None` and leaves the KV cache unchanged.
+    /// Returns the output of the last layer, `[tokens, hidden]`. Calls `stop` before each layer. If
+    /// `stop` returns true, this function returns `None` and leaves the KV cache unchanged.
     fn hidden(
         &mut self,
         tokens: &[u32],
@@ -123,7 +123,7 @@ impl Transformer {
 }
 
 impl Transformer {
-    /// Computes the logits of a row, of which the caller needs only the `count` highest.
+    /// Computes the logits of a row for a caller that needs only the `count` highest.
     fn top_k_logits(&self, x: &Matrix, count: usize) -> Result<Vec<f32>, ModelError> {
         let [logits] = Linear::forward_many([&self.head], Input::Normed(x, &self.norm))?;
         if let Matrix::Device(logits) = &logits

@@ -30,7 +30,7 @@ impl Norm {
         }
     }
 
-    /// Normalizes the row `x` to `out`, on a CPU.
+    /// On a CPU, normalizes the row `x` and writes the result to `out`.
     pub fn row(&self, x: &[f32], out: &mut [f32]) {
         math::rms_norm(self.pool.family(), x, &self.weight.values, self.eps, out);
     }

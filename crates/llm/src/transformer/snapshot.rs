@@ -6,9 +6,9 @@
 //! | bytes | what |
 //! |---|---|
 //! | 8 | `ILLUMKV1` |
-//! | 4, 4 | the first position, and the one after the last |
+//! | 4, 4 | the first position, and the position after the last |
 //! | 32 | SHA-256 of everything that the contents depend on: the caller's name for the model, layers, heads, width and kind of keys and values |
-//! | … | layer after layer: for each position its keys, then its values, `[heads, dim]` each, as half floats, floats or bytes; after bytes, the scales of both; a convolution's rows, `[channels]`, as floats |
+//! | … | layer after layer: for each position its keys, then its values, `[heads, dim]` each, as half floats, floats or bytes (bytes are followed by the scales of keys and values); for a convolution its rows, `[channels]`, as floats |
 //! | 32 | SHA-256 of everything before |
 //!
 //! Nothing depends on the file: if anything is wrong with it, the tokens are evaluated again.

@@ -1,5 +1,5 @@
-//! A tensor on the device that contains the keys, values or convolution inputs of all evaluated
-//! tokens and grows as needed.
+//! The keys, values or convolution inputs of all evaluated tokens, in a tensor on the device. The
+//! tensor grows as needed.
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -29,8 +29,8 @@ impl TensorCache {
         })
     }
 
-    /// Writes `rows`, which are `[tokens, parts, width]`, to the cache, the first at `position`.
-    /// Returns all rows up to the last written row, `[1, position + tokens, parts, width]`, without
+    /// Writes `rows`, which are `[tokens, parts, width]`, to the cache, starting at `position`.
+    /// Returns all rows up to the last row written, `[1, position + tokens, parts, width]`, without
     /// copying them.
     pub fn write(&mut self, rows: &Tensor, position: usize) -> Result<Tensor> {
         let len = position + rows.dim(0)?;

@@ -3,14 +3,14 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-/// The number of logits in a row that is sorted. A GPU's kernel sorts this many together.
+/// The number of logits in a row. The logits are divided into rows, and a GPU kernel sorts each row
+/// as a whole.
 const ROW: usize = 1024;
 /// The maximum k. For a larger k, copying all logits is as fast.
 const MAX_COUNT: usize = ROW / 2;
 
-/// Returns a copy of `logits`, which belong to one token, in which all but the `count` highest
-/// logits are `-inf`. Returns None if ties make the choice ambiguous, or if `count` is not
-/// supported.
+/// Takes the logits of one token and returns a copy in which all but the `count` highest logits are
+/// `-inf`. Returns None if ties make the choice ambiguous, or if `count` is not supported.
 ///
 /// The logits are sorted on the device, and the result is copied from the device in one step.
 pub fn top_k(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {

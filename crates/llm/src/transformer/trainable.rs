@@ -172,7 +172,7 @@ impl Trainable {
         }
     }
 
-    /// Splits the combined tensors of a layer into the matrices of which they consist.
+    /// Splits the combined tensors of a layer into the matrices that they contain.
     fn unstack(&mut self, layer: usize) -> Result<(), ModelError> {
         let (heads, kv_heads) = (self.config.heads, self.config.kv_heads);
         for (stacked, parts) in STACKED {

@@ -29,11 +29,11 @@ pub struct Weights {
     pool: Arc<Pool>,
     arena: RefCell<Arena>,
     /// Whether all matrices loaded so far are multiplied by illumine's kernels. If so, the results
-    /// for a row are the same alone and in a batch.
+    /// for a row are the same whether it is evaluated alone or in a batch.
     exact: Cell<bool>,
     /// The embedding table on the device. None if embeddings are read from the file.
     table: Option<QTensor>,
-    /// The names of the tensors that were loaded so far.
+    /// The names of the tensors that have been loaded so far.
     loaded: RefCell<HashSet<String>>,
 }
 
@@ -67,8 +67,7 @@ impl Weights {
         self.on_host
     }
 
-    /// Whether the results for a row are bit-identical when the row is evaluated alone and when it
-    /// is evaluated in a batch.
+    /// Whether evaluating a row alone and evaluating it in a batch give bit-identical results.
     pub fn exact(&self) -> bool {
         self.exact.get()
     }
@@ -104,7 +103,7 @@ impl Weights {
         self.gguf.missing(name).into()
     }
 
-    /// Loads a vector, such as the weight of a norm or a bias, as f32.
+    /// Loads a vector, such as a bias or the weight of a norm, as f32.
     pub fn vector(&self, name: &str) -> Result<Vector, ModelError> {
         let tensor = self.find(name, 1)?;
         let tensor = self.quantized(tensor)?.dequantize(&self.device)?;
@@ -247,8 +246,8 @@ impl Weights {
         Some(self.vector(config.rope.divisors).ok()?.values)
     }
 
-    /// Returns an error if the file contains a tensor of the first `layers` layers or of the output
-    /// that was not loaded. Without such a tensor, the generated text would be wrong.
+    /// Returns an error if any tensor of the first `layers` layers or of the output has not been
+    /// loaded from the file. Without this tensor, the generated text would be wrong.
     pub fn check_all_loaded(&self, layers: usize) -> Result<(), ModelError> {
         let loaded = self.loaded.borrow();
         let of_layer = |name: &&str| {
@@ -295,8 +294,8 @@ impl Weights {
 pub const EMBEDDING: &str = "token_embd.weight";
 
 /// Whether a tensor is a redundant part that old converters wrote: RoPE's frequencies, which
-/// illumine computes itself, or the matrix of a single expert in addition to the tensor of all
-/// experts.
+/// illumine computes itself, or the matrix of a single expert in addition to the tensor that
+/// contains all experts.
 fn is_duplicate(part: &str) -> bool {
     let expert = part
         .strip_suffix(".weight")

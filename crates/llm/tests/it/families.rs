@@ -26,9 +26,10 @@ fn llama_with_a_head_of_its_own() {
     hold(tiny, quantized_llama);
 }
 
-/// Tests a llama with Llama 3's divisors of RoPE's frequencies. Candle's quantized loader does not
-/// support divisors. Its unquantized loader computes the divisors from the published configuration,
-/// like the converter that writes the file (convert_hf_to_gguf.py, `generate_extra_tensors`).
+/// Tests a Llama model with the divisors that Llama 3 applies to RoPE's frequencies. Candle's
+/// quantized loader does not support divisors. Its unquantized loader computes the divisors from
+/// the published configuration, like the converter that writes the file (convert_hf_to_gguf.py,
+/// `generate_extra_tensors`).
 #[test]
 fn llama_with_scaled_rope() {
     let mut tiny = body("llama", SHAPE);

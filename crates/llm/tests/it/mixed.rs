@@ -68,7 +68,7 @@ fn lfm2() {
 
 const EXPERTS: usize = 6;
 
-/// Adds the router of a mixture of experts to each layer, with two experts per token.
+/// Adds the router of a mixture of experts to each layer. It routes each token to two experts.
 fn experts(tiny: &mut Tiny, shape: Shape) {
     tiny.count("expert_count", EXPERTS);
     tiny.count("expert_used_count", 2);
@@ -78,10 +78,10 @@ fn experts(tiny: &mut Tiny, shape: Shape) {
     });
 }
 
-/// Tests a llama with experts. Candle loads each expert from a tensor of its own. Illumine loads
-/// all experts from one tensor, as current files store them. The file in this test contains both.
-/// Only F32 weights are compared, since rounding may route a token to a different expert if two
-/// scores are nearly equal.
+/// Tests a Llama model with experts. Candle loads each expert from a tensor of its own. Illumine
+/// loads all experts from one tensor, as current files store them. The file in this test contains
+/// both. Only F32 weights are compared, since rounding may route a token to a different expert if
+/// two scores are nearly equal.
 #[test]
 fn llama_with_experts() {
     let mut tiny = body("llama", SHAPE);

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use ureq::Body;
 use ureq::http::Response;
 
-/// Returns the time to wait that the header `Retry-After` of an answer requests. If the header
-/// contains a date, the wait is computed with the server's own time, if the answer states it, so
-/// that an error of the local clock does not matter.
+/// Returns how long the header `Retry-After` of an answer asks the client to wait. If the header
+/// contains a date, it is compared with the server's own time, provided that the answer states it.
+/// The local clock may then be wrong.
 pub(super) fn retry_after(
     response: &Response<Body>,
     clock: Option<fn() -> SystemTime>,

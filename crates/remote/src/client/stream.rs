@@ -33,8 +33,8 @@ pub struct Stream {
     events: Events,
     status: Option<(u16, Option<Duration>)>,
     error_body: Vec<u8>,
-    /// The time at which the last token or progress report arrived or, before the first, the
-    /// request was sent.
+    /// The time at which the last token or progress report arrived. Until the first one arrives,
+    /// the time at which the request was sent.
     waiting: Instant,
     begun: bool,
     ready: VecDeque<String>,
@@ -101,8 +101,8 @@ impl Stream {
         }
     }
 
-    /// Restarts the time limit after a token (`token` is true) or a progress report. Callers do not
-    /// call this for pings and empty events.
+    /// Restarts the time limit after a token (`token` is true) or a progress report. Must not be
+    /// called for pings and empty events.
     pub fn lives(&mut self, token: bool) {
         self.waiting = Instant::now();
         self.begun |= token;

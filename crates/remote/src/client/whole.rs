@@ -15,8 +15,8 @@ use ureq::http::Response;
 /// The size of a connection's buffers, in bytes. It is small because many connections are open at
 /// the same time and prompts are short.
 const BUFFER: usize = 16 << 10;
-/// The maximum time for which an idle connection may be reused. Servers close idle connections
-/// after five seconds.
+/// A connection that has been idle for longer than this is not reused. Servers close idle
+/// connections after five seconds.
 const IDLE: Duration = Duration::from_secs(3);
 
 impl Client {

@@ -37,8 +37,8 @@ pub(super) struct Row {
     pub(super) names: Names,
 }
 
-/// The effect of a setting on the text. A field of true means that the setting's current value has
-/// an effect.
+/// The effect of a setting on the text. The field is true if the setting's current value has an
+/// effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// The setting excludes unlikely tokens.

@@ -5,7 +5,7 @@ use super::RecordedScore;
 use crate::report::{Failure, Verified};
 use story::message::{PassageScore, TokenScore, WrittenPassage};
 
-/// The largest number of tokens that the explanation of a failure lists.
+/// The maximum number of tokens listed in the explanation of a failure.
 const LISTED: usize = 8;
 
 /// How well a model's log-probabilities agree with the recorded ones.
@@ -20,14 +20,13 @@ pub struct Agreement {
     pub sum: f64,
     /// The largest absolute difference for a single token.
     pub most: f64,
-    /// The largest tolerance with which log-probabilities were compared.
+    /// The largest tolerance that was used for the difference of a single token.
     pub tolerance: f64,
 }
 
-/// The smallest number of compared tokens in a passage for which the mean of the differences is
-/// checked.
+/// The mean difference of a passage is checked only if at least this many tokens were compared.
 const MANY: usize = 16;
-/// The largest mean difference that is allowed, as a fraction of the tolerance for a single token.
+/// The maximum mean difference, as a fraction of the tolerance for a single token.
 const MEAN: f64 = 0.25;
 
 impl Agreement {
@@ -44,7 +43,7 @@ impl Agreement {
         self.sum / self.compared.max(1) as f64
     }
 
-    /// Converts the agreement to the form in which a report contains it.
+    /// Converts the agreement to the form used in reports.
     pub fn report(&self) -> Verified {
         // As many digits as a cassette has.
         let rounded = |number: f64| (number * 1e5).round() / 1e5;
@@ -58,8 +57,7 @@ impl Agreement {
     }
 }
 
-/// A token of the new score that ends where a recorded token ends, or several adjacent tokens that
-/// do so only together.
+/// One or more adjacent tokens of the new score, ending where a recorded token ends too.
 struct Span {
     /// The number of the span's last token, counted from 1.
     number: usize,

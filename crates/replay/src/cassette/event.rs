@@ -9,12 +9,12 @@ use story::message::{
 };
 use story::{Context, Event, NodeId, Status};
 
-/// A place in the story of a request: the index of a story part in the context, and the byte offset
-/// in the passage from which that part comes.
+/// A place in the story of a request. The first number is the index of a story part in the context.
+/// The second is a byte offset in that part's passage.
 pub type StoryPlace = (usize, usize);
 
-/// The largest number of bytes of the text before a passage that the passage's tokens may spell
-/// again. Larger numbers in a cassette are reduced to this number.
+/// The maximum number of bytes before a passage that the passage's tokens may spell again. Larger
+/// numbers in a cassette are reduced to this number.
 const MOST_HEALED: usize = 1 << 16;
 
 /// One event of an answer, as a cassette stores it.
@@ -150,7 +150,7 @@ impl RecordedEvent {
         })
     }
 
-    /// Returns the event that ends an answer with passages.
+    /// Returns the event that ends an answer made of passages.
     pub fn done(status: Status, stats: &PassageStats, requests: &[TextRequest]) -> RecordedEvent {
         RecordedEvent::Done {
             status,
@@ -243,8 +243,8 @@ impl RecordedEvent {
     }
 }
 
-/// Returns the statistics with `begins` added. `begins` is the place from which the prompt includes
-/// the story, as a cassette stores it.
+/// Returns the statistics with `begins` added. `begins` is the place where the story in the prompt
+/// starts, in the form that a cassette stores.
 pub fn with_place(
     stats: &PassageStats,
     begins: Option<StoryPlace>,

@@ -8,12 +8,12 @@ use serde_json::Value;
 use std::cmp::Reverse;
 use story::diff::{DiffSpan, diff_words, format_marked};
 
-/// The largest number of recorded requests that are compared with a request word by word.
+/// The maximum number of recorded requests that are compared with a request word by word.
 const FINALISTS: usize = 12;
 /// The number of characters of unchanged text that are shown on each side of a change.
 const AROUND: usize = 60;
 
-/// A summary of a request, by which similar requests are found quickly.
+/// A summary of a request, used to find similar requests quickly.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sketch {
     kind: Option<Kind>,
@@ -107,7 +107,8 @@ pub(super) fn nearest(
     recorded.into_iter().min_by_key(likeness)
 }
 
-/// Returns how many bytes at the starts of two texts are equal, plus how many at their ends.
+/// Returns the number of bytes that two texts share at their starts, plus the number that they
+/// share at their ends.
 fn shared_ends(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let pairs = a.iter().zip(b);
@@ -165,8 +166,8 @@ fn marked(before: &str, now: &str) -> String {
     format_marked(&spans)
 }
 
-/// Shortens an unchanged text to the characters next to a change. `after_change` is whether a
-/// change precedes the text, and `before_change` is whether a change follows the text.
+/// Shortens an unchanged text to the characters next to a change. `after_change` says whether a
+/// change precedes the text, and `before_change` whether a change follows it.
 fn around(text: &str, after_change: bool, before_change: bool) -> String {
     let length = text.chars().count();
     let start = if after_change { AROUND } else { 0 };
@@ -183,7 +184,7 @@ fn shortened(text: &str) -> String {
     around(text, true, true)
 }
 
-/// Returns the name of each field other than the prompt that differs, with the recorded and the new
+/// Returns the name of each field that differs, except the prompt, with its recorded and its new
 /// value.
 fn settings_changes(question: &Question, recorded: &Question) -> Vec<(String, String)> {
     let mut found = Vec::new();

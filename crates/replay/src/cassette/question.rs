@@ -22,7 +22,7 @@ pub enum Kind {
     Explain,
     /// The number of tokens of a text.
     Count,
-    /// The place from which the prompt includes the story.
+    /// The place where the story in the prompt starts.
     Start,
     /// The perplexity of a text.
     Perplexity,
@@ -109,7 +109,7 @@ pub struct AskedPart {
     /// The rank of a lore entry; entries with the largest rank are the least important.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
-    /// The limit of the lorebook for the length of all its entries, in tokens.
+    /// The maximum total length of all entries from the same lorebook, in tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<usize>,
 }
@@ -125,7 +125,7 @@ const ELSEWHERE: [&str; 5] = [
 ];
 
 impl Question {
-    /// Creates the question that `requests` put to a model. `model` is the model's SHA-256.
+    /// Creates a question from requests to a model. `model` is the model's SHA-256.
     pub fn new(kind: Kind, model: &str, requests: &[TextRequest]) -> Question {
         let asked = |request| AskedPassage::new(request, model);
         Question {
@@ -137,7 +137,7 @@ impl Question {
         }
     }
 
-    /// Creates the question of how many tokens a text has.
+    /// Creates a question that asks for the number of tokens in `text`.
     pub fn count(model: &str, text: &str) -> Question {
         Question {
             text: text.to_string(),
@@ -145,7 +145,7 @@ impl Question {
         }
     }
 
-    /// Creates the question of the perplexity of `text`, which follows the text `before`.
+    /// Creates a question that asks for the perplexity of `text` when it follows `before`.
     pub fn perplexity(model: &str, before: &str, text: &str) -> Question {
         Question {
             text: text.to_string(),

@@ -15,9 +15,9 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use story::sentence::count_noun;
 
-/// The largest length of a line, in bytes.
+/// The maximum length of a line, in bytes.
 const LONGEST: u64 = 64 << 20;
-/// The largest number of answers in a cassette.
+/// The maximum number of answers in a cassette.
 const MOST: usize = 4_000_000;
 
 /// How the answer to a request is found.
@@ -62,7 +62,8 @@ struct State {
     /// The number of requests made so far.
     asked: usize,
     /// How often each request was made. A request is identified by its key, a hash of the model,
-    /// and a hash of the case, which is None for all cases without recorded answers of their own.
+    /// and a hash of the case. The last is None if the request has no recorded answer for that
+    /// case.
     asked_of: HashMap<(u128, u64, Option<u64>), usize>,
 }
 
@@ -145,8 +146,8 @@ impl Cassette {
         &self.digest
     }
 
-    /// Returns the model that was loaded under the name `requested`. An empty name also finds the
-    /// only model of a cassette that has just one.
+    /// Returns the model that was loaded under the name `requested`. If the name is empty and no
+    /// model has it, returns the only model in the cassette, provided that there is just one.
     pub fn model(&self, requested: &str) -> Result<&RecordedModel, String> {
         let named = self.models.iter().find(|it| it.requested == requested);
         if let Some(model) = named {
@@ -266,7 +267,8 @@ impl Cassette {
         }
     }
 
-    /// Explains that a request has no answer, by comparing it with the nearest recorded request.
+    /// Explains that a request has no recorded answer, and how it differs from the nearest recorded
+    /// request.
     fn missing(&self, question: &Question) -> Box<Failure> {
         let question = match self.matching {
             Matching::AnyModel => question.to_any_model(),
@@ -317,7 +319,7 @@ fn check_header(line: &[u8], name: &str) -> Result<(), String> {
     }
 }
 
-/// Parses a line after the header, and checks that an answer is complete.
+/// Parses any line other than the header. If the line is an answer, checks that it is complete.
 fn parse(line: &[u8]) -> Result<Line, String> {
     let parsed: Line = serde_json::from_slice(line).map_err(|error| match error.classify() {
         Category::Eof => "The line is incomplete".to_string(),

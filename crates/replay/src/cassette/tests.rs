@@ -286,7 +286,7 @@ fn a_damaged_cassette_is_refused_with_the_line() {
     assert!(Cassette::open(&path, Matching::Strict).is_ok());
 }
 
-/// Checks that changed or missing bytes cause an error or another answer, but never a panic.
+/// Checks that changed or missing bytes cause an error or a different answer, but never a panic.
 #[test]
 fn no_change_of_a_cassette_is_a_panic() {
     let sea = request(2, "The sea");

@@ -19,7 +19,8 @@ pub enum Bound {
 }
 
 impl Bound {
-    /// Parses the words of a comparison. `at` is the position for an error if `words` is empty.
+    /// Parses the words of a comparison. If `words` is empty, the error is reported at the position
+    /// `at`.
     pub(crate) fn parse(words: &[Word], at: &Position) -> Result<Bound, ScriptError> {
         let number = |word: &Word| {
             let number = word

@@ -15,15 +15,16 @@ use story::message::Measurement;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Finding {
     pub passed: bool,
-    /// The score, from 0 to 1. A check of a quantity that is a grade in itself, such as ROUGE, is
-    /// scored by that grade. Any other check scores 1 if it passed and 0 if it failed.
+    /// The score, from 0 to 1. If the checked quantity is itself a grade, such as ROUGE, the score
+    /// is that grade or 1 minus that grade. Any other check scores 1 if it passed and 0 if it
+    /// failed.
     pub score: f64,
     /// The number that was compared.
     pub measured: Option<f64>,
     /// What is wrong, in one sentence; empty if the expectation is met.
     pub why: String,
-    /// The text with which the checked text was compared, if a comparison with a single text
-    /// failed.
+    /// The text that the checked text was compared with. Set only if a comparison with a single
+    /// text failed.
     pub expected: Option<String>,
     /// The text that was checked; None if it does not help to explain a failure.
     pub actual: Option<String>,
@@ -72,9 +73,9 @@ impl Finding {
 }
 
 impl Expectation {
-    /// Returns what a model must measure before the check; None if nothing is to be measured. The
-    /// result belongs in [`Observed::measured`]. If the measurement is impossible, the check
-    /// explains why.
+    /// Returns what a model must measure before [`Self::check`] is called, or None if nothing has
+    /// to be measured. The caller puts the result into [`Observed::measured`]. If a measurement is
+    /// impossible, this function returns None and the check explains why.
     pub fn question(&self, seen: &Observed) -> Option<Measurement> {
         let Check::Number(quantity, _) = &self.check else {
             return None;

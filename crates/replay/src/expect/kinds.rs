@@ -47,8 +47,8 @@ const fn line(name: &'static str, args: &'static str, help: &'static str, build:
     }
 }
 
-/// All kinds of expectations, in four groups: about a text, about a number that is measured in a
-/// text, about the last line or passage, and with promptfoo's definitions.
+/// All kinds of expectations, in four groups: those about a text, those about a number measured in
+/// a text, those about the last line or passage, and those that follow promptfoo's definitions.
 const KINDS: [&[Kind]; 4] = [texts::KINDS, numbers::KINDS, lines::KINDS, promptfoo::KINDS];
 
 /// Returns all kinds of expectations.

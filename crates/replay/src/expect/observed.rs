@@ -32,6 +32,6 @@ pub struct Observed<'a> {
     /// The number that a model measured for the expectation ([`super::Expectation::question`]);
     /// None if nothing had to be measured.
     pub measured: Option<f64>,
-    /// The text of a passage, named as in `/goto`.
+    /// Returns the text of a passage. The passage is named as in `/goto`.
     pub passage: &'a dyn Fn(&str) -> Result<String, String>,
 }

@@ -111,9 +111,10 @@ impl Quantity {
         }
     }
 
-    /// Returns the score of a quantity that is a grade in itself, as in promptfoo. The score is the
-    /// grade or, if a low value is expected, 1 minus the grade. Returns None if the quantity is not
-    /// a grade, or if neither a high nor a low value is expected.
+    /// Returns the score of a quantity that is a grade in itself, as in promptfoo. If a high value
+    /// is expected, the score is the grade; if a low value is expected, it is 1 minus the grade.
+    /// Returns None if the quantity is not a grade, or if neither a high nor a low value is
+    /// expected.
     pub(super) fn grade(&self, value: f64, bound: Bound) -> Option<f64> {
         let grade = match self {
             Quantity::Bleu(_) => value / 100.0,
@@ -212,8 +213,8 @@ impl Quantity {
         }
     }
 
-    /// Returns a description of the quantity, with which the sentence that reports the number
-    /// begins.
+    /// Returns a description of the quantity, used as the subject of the sentence that reports the
+    /// number.
     pub(super) fn describe(&self, name: &str) -> String {
         match self {
             Quantity::Words => format!("The number of words in the {name}"),

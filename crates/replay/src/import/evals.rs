@@ -53,8 +53,8 @@ fn case(sample: &Value, number: usize) -> Result<CaseLines, String> {
     })
 }
 
-/// Returns the expectation for the ideal answer of a sample. The model's answer must contain the
-/// ideal text or, if there are several, at least one of them.
+/// Returns the expectation for a sample's ideal answer. The model's answer must contain the ideal
+/// answer or, if there are several, at least one of them.
 fn ideal(ideal: &Value) -> Result<String, String> {
     let text = |value: &Value| match value {
         Value::String(text) if !text.trim().is_empty() => Ok(quoted(text)),
@@ -72,7 +72,7 @@ fn ideal(ideal: &Value) -> Result<String, String> {
     }
 }
 
-/// Returns the system's instructions, if there are any, and the user's message of a chat.
+/// Returns the system message (if there is one) and the user message of a chat.
 pub(super) fn chat(messages: &[Value]) -> Result<(Option<String>, String), String> {
     let mut system: Vec<String> = Vec::new();
     let mut user: Vec<String> = Vec::new();

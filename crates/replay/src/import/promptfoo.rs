@@ -1,7 +1,7 @@
 //! Imports promptfoo's configuration: its prompts, variables, tests and deterministic assertions.
 //!
-//! A case is written for each test, each combination of the test's variables, and each prompt, as
-//! promptfoo 0.123 runs them.
+//! As in promptfoo 0.123, each test becomes one case for every combination of a prompt and values
+//! of the test's variables.
 
 mod assertions;
 mod config;

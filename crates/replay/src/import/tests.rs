@@ -1,4 +1,4 @@
-//! Tests of the import of small files.
+//! Tests that import small files.
 
 use super::*;
 use std::collections::BTreeMap;

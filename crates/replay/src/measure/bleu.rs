@@ -1,4 +1,4 @@
-//! BLEU of one sentence, computed as by sacrebleu's `sentence_bleu` with its tokenizer `13a`,
+//! BLEU of one sentence, computed like sacrebleu's `sentence_bleu` with the tokenizer `13a`,
 //! exponential smoothing and effective order (Post 2018, "A call for clarity in reporting BLEU
 //! scores"; Papineni et al. 2002).
 
@@ -58,8 +58,8 @@ fn brevity(len: usize, references: &[Vec<&str>]) -> f64 {
 }
 
 /// The geometric mean of the n-gram precisions, in percent. `matched` contains, for each n, the
-/// number of matching n-grams and the number of all n-grams. Lengths n without any n-grams are left
-/// out.
+/// number of matching n-grams and the number of all n-grams. Values of n without any n-grams are
+/// left out.
 fn mean_precision(matched: &[(usize, usize)]) -> f64 {
     let mut smoothing = 1.0;
     let mut logs = Vec::new();

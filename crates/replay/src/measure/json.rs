@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-/// The largest length of an object, in bytes.
+/// The maximum length of an object, in bytes.
 const LONGEST: usize = 100_000;
-/// The largest number of opening braces at which the search looks for an object.
+/// The maximum number of opening braces that are tried as the beginning of an object.
 const MOST: usize = 1000;
 
 /// Returns the objects that the text contains. An object begins with an opening brace and ends with
-/// the matching closing brace; if the text ends first, the missing braces are added. Objects that
-/// are valid only in JavaScript count too, for example with keys without quotation marks.
+/// the matching closing brace; if the text ends first, the missing braces are added. An object may
+/// also be in a looser notation than JSON, for example with keys that are not quoted.
 pub fn objects(text: &str) -> Vec<Value> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -30,9 +30,9 @@ pub fn objects(text: &str) -> Vec<Value> {
     found
 }
 
-/// Finds the closing brace for the opening brace at `start`. Returns the position after the closing
-/// brace, and 0. If the closing brace is missing, returns the position where the search ended, and
-/// the number of braces that are still open.
+/// Finds the end of the object that begins at `start`. Returns the position after its closing brace
+/// or, if that brace is missing, the position where the search ended. The second number is the
+/// number of braces that are still open.
 fn closing(text: &str, start: usize) -> (usize, usize) {
     let limit = text.floor_char_boundary(text.len().min(start + LONGEST));
     let mut open = 0;

@@ -1,11 +1,11 @@
-//! Measures as promptfoo 0.123 defines them. These definitions differ from the usual ones, but only
-//! with them do the thresholds in promptfoo's files keep their meaning.
+//! Measures as promptfoo 0.123 defines them. These definitions differ from the usual ones. They are
+//! needed so that the thresholds in promptfoo's files keep their meaning.
 
 use super::{ngram_counts, shared_ngrams};
 use fancy_regex::{Captures, Regex};
 use std::sync::LazyLock;
 
-/// The largest n of the n-grams that BLEU and GLEU count.
+/// The length in words of the longest n-grams that BLEU and GLEU count.
 const ORDER: usize = 4;
 /// The precision that replaces a precision of 0 in BLEU.
 const SMALLEST: f64 = 1e-7;
@@ -33,8 +33,8 @@ impl<'a> IntoIterator for &'a Units {
 }
 
 /// Computes BLEU, from 0 to 1. Words are compared in lower case, and a precision of 0 is replaced
-/// by a small number. For each length of n-grams, only the reference that shares the most n-grams
-/// with the text counts.
+/// by a small number. For each n, only the reference that shares the most n-grams with the text is
+/// used.
 pub fn bleu<R: AsRef<str>>(text: &str, references: &[R]) -> f64 {
     let text = text.to_lowercase();
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -132,8 +132,8 @@ pub fn rouge_n(text: &str, reference: &str) -> f64 {
     }
 }
 
-/// Patterns and their replacements, which put spaces around punctuation. They are applied in this
-/// order. The last two patterns put a space at the start and the end of the text.
+/// Patterns and their replacements, which put spaces around punctuation. They are applied in the
+/// order listed. The last two put a space at the start and at the end of the text.
 const PUNCTUATION: &[(&str, &str)] = &[
     (r"\.{3}", " ... "),
     (r"[:,](?!\p{Nd})", " ${0} "),
@@ -200,7 +200,8 @@ fn treebank_tokens(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Replaces each opening quotation mark by two backticks, and each closing one by two apostrophes.
+/// Replaces each opening quotation mark with two backticks, and each closing one with two
+/// apostrophes.
 fn directed_quotes(text: &str) -> String {
     let Some(quotes) = QUOTES.as_ref() else {
         return text.to_string();
@@ -219,7 +220,7 @@ fn directed_quotes(text: &str) -> String {
     directed.map_or_else(|_| text.to_string(), std::borrow::Cow::into_owned)
 }
 
-/// Whether the quotation mark `quote` at byte `at` of the text opens a quotation. `inside` is
+/// Whether the quotation mark `quote` at byte `at` of the text opens a quotation. `inside` says
 /// whether an earlier quotation is still open.
 fn opens(text: &str, quote: &str, at: usize, inside: bool) -> bool {
     if quote == "``" {

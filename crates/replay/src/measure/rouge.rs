@@ -1,4 +1,4 @@
-//! ROUGE, computed as by Google's package rouge-score without stemming (Lin 2004). The tokenizer
+//! ROUGE (Lin 2004), computed like Google's rouge-score package without stemming. The tokenizer
 //! drops all characters except the letters a to z and digits.
 
 use super::{ngram_counts, shared_ngrams};

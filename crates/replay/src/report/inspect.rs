@@ -1,4 +1,4 @@
-//! Writes the report as a log of Inspect (`.eval`). The log is a ZIP archive with the header, the
+//! Writes the report as a log for Inspect (`.eval`). The log is a ZIP archive with a header,
 //! summaries and a file for each sample. `inspect view` and `inspect_ai.log.read_eval_log` can read
 //! the log.
 

@@ -1,4 +1,4 @@
-//! The parts from which all HTML pages are made: the head, and texts converted to HTML.
+//! The parts that all HTML pages are made from: the head, and texts converted to HTML.
 
 use base::untrusted::clean;
 use story::diff::{DiffSpan, diff_words};

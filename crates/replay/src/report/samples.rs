@@ -1,11 +1,11 @@
-//! Formats each case as a line of JSON, in the format of lm-evaluation-harness for samples
+//! Formats each case as a line of JSON, in lm-evaluation-harness's format for samples
 //! (`samples_*.jsonl`).
 
 use super::{CaseReport, Verdict};
 use base::hash::sha256;
 use serde_json::{Value, json};
 
-/// The name of the filter in each sample, which states that no filter was used.
+/// The name of the filter in each sample. This name means that no filter was used.
 const FILTER: &str = "none";
 
 /// Returns a case as a line of JSON. `number` is the index of the case in the run, counted from 0.
@@ -45,7 +45,8 @@ pub(super) fn expected(case: &CaseReport) -> String {
     sources.collect::<Vec<_>>().join("\n")
 }
 
-/// Returns a text for each failure and error of a case, with the reason.
+/// Returns a text for each failed expectation of a case and for the line that could not run, each
+/// with the reason.
 pub(super) fn failures(case: &CaseReport) -> Vec<String> {
     let all = case.failures.iter().chain(&case.error);
     all.map(|it| format!("{}: {}: {}", it.at, it.source, it.why))

@@ -120,7 +120,7 @@ impl CaseReport {
     }
 
     /// Returns the score in words, followed by the score and the weight of each expectation.
-    /// Returns no lines if the score tells no more than the number of failures.
+    /// Returns no lines if the score says no more than the number of failures does.
     pub(super) fn score_lines(&self) -> Vec<String> {
         let Some(score) = self.score_text() else {
             return Vec::new();
@@ -132,14 +132,14 @@ impl CaseReport {
         [score].into_iter().chain(scores).collect()
     }
 
-    /// Whether the score tells more than the number of failed expectations.
+    /// Whether the score says more than the number of failed expectations does.
     pub(super) fn is_scored(&self) -> bool {
         let weighted = |it: &Checked| it.weight != 1.0;
         self.threshold.is_some() || self.expectations.iter().any(weighted)
     }
 
-    /// Returns the score and the threshold in words; None if the score tells no more than the
-    /// number of failures.
+    /// Returns the score and the threshold in words; None if the score says no more than the number
+    /// of failures does.
     pub(super) fn score_text(&self) -> Option<String> {
         let score = self.score.filter(|_| self.is_scored())?;
         Some(match self.threshold {

@@ -53,8 +53,8 @@ pub fn tap_case(number: usize, case: &CaseReport) -> String {
     text + "  ...\n"
 }
 
-/// Returns the score and the threshold of a case and the score of each expectation, as YAML. The
-/// result is empty if the score tells no more than the number of failures.
+/// Returns the score and threshold of a case, followed by the score of each expectation, as YAML.
+/// The result is empty if the score says no more than the number of failures does.
 fn scores(case: &CaseReport) -> String {
     let Some(score) = case.score.filter(|_| case.is_scored()) else {
         return String::new();

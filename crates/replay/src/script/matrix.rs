@@ -1,4 +1,4 @@
-//! The lines `matrix` and `rows`, with which a case runs once for each combination of values.
+//! The lines `matrix` and `rows`, which make a case run once for each combination of values.
 
 use super::gather::PlacedLine;
 use super::source::SourceLine;
@@ -23,7 +23,7 @@ const LONGEST: usize = 40;
 struct Choice {
     /// The part of the case's name that identifies the choice, such as `seed=3`.
     label: String,
-    /// The lines that replace the `matrix` or `rows` line in this choice.
+    /// The lines that replace the `matrix` or `rows` line when this choice is used.
     lines: Vec<String>,
 }
 
@@ -36,7 +36,8 @@ struct Dimension {
     choices: Vec<Choice>,
 }
 
-/// A case's lines with one combination of the values of its `matrix` and `rows` lines.
+/// A case's lines after its `matrix` and `rows` lines were replaced with one combination of their
+/// choices.
 #[derive(Debug, Default)]
 pub(super) struct Combination {
     /// The part of the case's name that identifies the combination; empty if the case has only one

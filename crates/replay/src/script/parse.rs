@@ -358,8 +358,8 @@ fn set(
     Ok(())
 }
 
-/// Returns the reason why a command is not allowed in a replay, if it is not. Every case is a
-/// private session, which writes no files.
+/// Returns the reason why a command is not allowed in a replay; None if it is allowed. Every case
+/// is a private session, which writes no files.
 fn unsuitable(command: &Command) -> Option<&'static str> {
     match command {
         Command::Open(_) | Command::New(_) | Command::Save(_) | Command::SaveWarm { .. } => {

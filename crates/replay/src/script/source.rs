@@ -127,8 +127,8 @@ fn newer(version: u64) -> String {
     )
 }
 
-/// Parses a script in JSON. The lines in positions are numbered from 1 in the order in which they
-/// run.
+/// Parses a script in JSON. In error positions, the lines of the script are numbered from 1, in the
+/// order in which they run.
 fn from_json(text: &str, start: &Position) -> Result<Vec<SourceLine>, ScriptError> {
     let script: JsonScript = serde_json::from_str(text).map_err(|error| {
         let at = Position {

@@ -1,8 +1,8 @@
 //! Expands macros in the text of cards and lore, such as `{{char}}` and `{{random:a,b}}`.
 //!
-//! The macros are the curly braced syntaxes of the V3 specification. Upper and lower case are not
-//! distinguished. An unknown macro stays unchanged. Expansion is a single pass, so that no text can
-//! make it hang.
+//! The macros are those that the V3 specification calls "curly braced syntaxes". Their names are
+//! not case-sensitive. An unknown macro stays unchanged. Expansion is a single pass, so that no
+//! text can make it hang.
 
 use base::hash::{fnv1a, split_mix};
 
@@ -15,7 +15,7 @@ pub struct Macros {
     pub seed: u64,
 }
 
-/// The length in bytes of a text from which no further macros are expanded.
+/// Once the expanded text has reached this length in bytes, no further macros are expanded.
 const LONGEST: usize = 4 << 20;
 
 impl Macros {
@@ -102,8 +102,8 @@ fn push_text(open: &mut [String], text: &str) {
     }
 }
 
-/// Picks one value from a list. The list is `a,b,c`, in which `\,` is a literal comma, or
-/// SillyTavern's `:a::b::c`.
+/// Picks one value from a list. The list has the form `a,b,c` (where `\,` is a literal comma) or
+/// SillyTavern's form `:a::b::c`.
 fn pick_from_list(list: &str, number: u64) -> String {
     let values: Vec<String> = match list.strip_prefix(':') {
         Some(list) if list.contains("::") => list.split("::").map(str::to_string).collect(),

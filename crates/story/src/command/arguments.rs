@@ -110,8 +110,8 @@ fn unquoted(text: &str) -> &str {
     inner.map_or(text, |inner| inner.strip_suffix('"').unwrap_or(inner))
 }
 
-/// Returns a required argument without its quotes. If it is missing, returns an error that names
-/// what the command takes.
+/// Returns a required argument without its quotes. If it is missing, returns an error that says
+/// which argument the command takes.
 pub(super) fn required(rest: &str, name: &str, what: &str) -> Result<String, ParseError> {
     non_empty(unquoted(rest.trim())).ok_or_else(|| expects(name, what))
 }
@@ -135,7 +135,7 @@ pub(super) fn parse_number<T: std::str::FromStr>(
     rest.parse().map(Some).map_err(|_| expects(name, what))
 }
 
-/// Parses a number of steps, which is 1 if it is missing.
+/// Parses a number of steps. The default is 1.
 pub(super) fn parse_steps(rest: &str, name: &str) -> Result<usize, ParseError> {
     match parse_number(rest, name, "a number of steps")?.unwrap_or(1) {
         0 => Err(expects(name, "a number of steps, 1 or higher")),

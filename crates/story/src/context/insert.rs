@@ -2,9 +2,9 @@
 //! long as possible.
 //!
 //! An anchored insert at depth `n` is at least `n` paragraphs (in chat, turns) before the end. The
-//! number of paragraphs before the insert is a multiple of `n` (of 4 if `n` is smaller). The insert
-//! therefore moves only each time that this many paragraphs have been added. Between these moves,
-//! the tokens before the insert stay cached.
+//! number of paragraphs before the insert is a multiple of `n` (of 4 if `n` is smaller), so the
+//! insert does not move until that many paragraphs have been added. Between moves, the tokens
+//! before the insert stay cached.
 
 use super::{ContextPart, Message, PartKind, Role};
 use crate::sentence::{is_stop, is_unspaced_stop};
@@ -102,8 +102,8 @@ fn paragraphs(words: &[ContextPart]) -> Vec<usize> {
     starts
 }
 
-/// Inserts each text at the beginning of one of the writer's turns. It is not a message of its own,
-/// since many templates allow a system message only at the start.
+/// Inserts each text at the beginning of one of the writer's turns. The text is not a message of
+/// its own, since many templates allow a system message only at the start.
 pub(super) fn insert_into_messages(messages: &mut Vec<Message>, inserts: Vec<Insert>) {
     for insert in inserts {
         let turns = messages.iter().filter(|m| m.role != Role::System).count();

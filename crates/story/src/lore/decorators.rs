@@ -7,7 +7,7 @@
 
 use super::{InsertPosition, KeyLogic, LoreEntry};
 
-/// A number of passages that stands for "for ever", since no session has so many.
+/// The number of passages that stands for "for ever". No session has that many.
 const FOR_EVER: u32 = 1_000_000;
 
 /// Applies the decorators at the start of an entry's content, and removes them.

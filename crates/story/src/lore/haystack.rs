@@ -1,6 +1,6 @@
 //! The text to be searched for the keys of lore entries.
 
-/// A text in which keys are searched, with copies in which accents are stored uniformly.
+/// A text that is searched for keys, with copies in which accents are stored uniformly.
 pub(super) struct Haystack {
     pub text: String,
     /// The text with composed accents; None if it equals `text`.

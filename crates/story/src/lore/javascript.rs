@@ -1,8 +1,8 @@
 //! Translates JavaScript regexes, as used in lorebooks, to the syntax of Rust's engines.
 //!
-//! This follows ECMA-262 with its Annex B (a lone brace or bracket is literal, a reference to a
-//! missing group is a character), as browsers do. Look-around and references need a backtracking
-//! engine; everything else runs in linear time.
+//! This follows ECMA-262 with its Annex B (a lone brace or bracket is literal, a backreference to a
+//! missing group is a character), as browsers do. Look-around and backreferences need a
+//! backtracking engine; everything else runs in linear time.
 
 mod sets;
 
@@ -45,7 +45,7 @@ impl Flags {
 /// The regex engine that will run the translated regex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Engine {
-    /// The engine that runs in linear time and supports neither look-around nor references.
+    /// The engine that runs in linear time and supports neither look-around nor backreferences.
     Linear,
     Backtracking,
 }
@@ -298,8 +298,8 @@ impl Translator {
         }
     }
 
-    /// Translates a reference to a group. If the group did not take part in the match, the
-    /// reference matches the empty string.
+    /// Translates a backreference to a group. If the group did not take part in the match, the
+    /// backreference matches the empty string.
     fn reference(&mut self, group: usize) -> Translated {
         if self.engine == Engine::Linear {
             return Err(Untranslated::NeedsBacktracking);

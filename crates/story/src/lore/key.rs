@@ -1,8 +1,8 @@
 //! A key of a lore entry: words, or a regex between slashes.
 //!
 //! Words match regardless of how their accents are stored and, unless the entry is case-sensitive,
-//! regardless of case. As in SillyTavern, a regex is one of JavaScript with the flags `gimsuy`. A
-//! key that only looks like a regex is matched as words.
+//! regardless of case. As in SillyTavern, a regex is a JavaScript regex with any of the flags
+//! `gimsuy`. A key that only looks like a regex is matched as words.
 
 use super::haystack::Haystack;
 use super::javascript::{Engine, Flags, Untranslated, translate};
@@ -22,7 +22,7 @@ pub enum Key {
         case: bool,
     },
     Pattern(Regex),
-    /// A regex with look-around or references. Searching for it can be slow.
+    /// A regex with look-around or backreferences. Searching for it can be slow.
     Backtracking(Box<fancy_regex::Regex>),
 }
 
@@ -39,7 +39,7 @@ pub enum Occurs {
 const LARGEST: usize = 1 << 18;
 /// The maximum length of a regex, in bytes.
 const LONGEST: usize = 4096;
-/// The number of times per byte of text that a regex may backtrack before it is stopped.
+/// A regex may backtrack this many times for each byte of [`Key::BACKTRACKED_TEXT`].
 const STEPS_PER_BYTE: usize = 12;
 
 impl Key {

@@ -123,8 +123,8 @@ impl KeyMatcher {
     }
 }
 
-/// Decides by the entry's logic for secondary keys whether the entry matches. `second` contains the
-/// secondary keys that occur.
+/// Decides whether the entry matches, according to its logic for secondary keys. `second` contains
+/// the secondary keys that occur.
 fn decide(entry: &LoreEntry, key: &str, second: &[String]) -> KeyMatch {
     if !entry.selective || entry.secondary.is_empty() {
         return KeyMatch::Matched(key.to_string());

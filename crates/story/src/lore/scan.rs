@@ -36,8 +36,8 @@ pub struct ScanResult<'a> {
     /// dropped first.
     pub active: Vec<ActiveEntry<'a>>,
     pub skipped: Vec<SkippedEntry>,
-    /// The entries whose keys do not occur but which no rule rejects. They can still be retrieved
-    /// by meaning.
+    /// The entries that no rule rejects but whose keys do not occur. They can still be retrieved by
+    /// meaning.
     pub unmatched: Vec<(&'a Lorebook, &'a LoreEntry)>,
 }
 
@@ -91,8 +91,9 @@ pub struct SkippedEntry {
 const MOST_PASSES: usize = 200;
 
 /// Scans all lorebooks that are on; `off` returns whether the writer turned an entry off. The
-/// active entries are in order of priority, in case tokens run out: constant ones first, then those
-/// matched in the story, then those matched in other entries, each kind by descending `order`.
+/// active entries are in order of priority (the last are dropped first if the budget is exceeded):
+/// constant ones first, then those matched in the story, then those matched in other entries, each
+/// kind by descending `order`.
 pub fn scan<'a>(
     books: &[&'a Lorebook],
     off: &dyn Fn(&Lorebook, &LoreEntry) -> bool,
@@ -156,7 +157,7 @@ struct Waiting<'a> {
 struct Scan<'a, 'p> {
     past: &'p ScanInput<'p>,
     matcher: KeyMatcher,
-    /// The text that is searched for keys, for each number of passages.
+    /// For each number of passages to search, the text that is searched for keys.
     texts: HashMap<usize, Haystack>,
     active: Vec<ActiveEntry<'a>>,
     skipped: Vec<SkippedEntry>,
@@ -166,8 +167,8 @@ struct Scan<'a, 'p> {
 const MOST_DEPTHS: usize = 16;
 
 impl<'a> Scan<'a, '_> {
-    /// Whether an entry is to be scanned. An entry that is sticky, on cooldown or delayed is not
-    /// scanned; if it is still sticky, this function activates it.
+    /// Whether an entry's keys are to be searched for. They are not if the entry is on cooldown or
+    /// delayed, or if it is still sticky; a sticky entry is activated at once.
     fn timing_allows(&mut self, book: &'a Lorebook, entry: &'a LoreEntry) -> bool {
         let now = self.past.passages.len();
         let last = self.past.fired.iter().rev();
@@ -247,8 +248,8 @@ impl<'a> Scan<'a, '_> {
         depth.unwrap_or(SCAN_DEPTH).min(self.past.passages.len())
     }
 
-    /// Stores in `texts` the last `depth` passages followed by `more`, unless a text for this depth
-    /// is already stored.
+    /// Joins the last `depth` passages and `more`, and stores the result in `texts`. Does nothing
+    /// if a text for this depth is already stored.
     fn hold_text(&mut self, depth: usize, more: &str) {
         if self.texts.contains_key(&depth) {
             return;

@@ -87,7 +87,7 @@ pub struct PassageStats {
     pub decode_ms: f64,
     #[serde(skip)]
     pub prompt_ids: Vec<u32>,
-    /// The request that generated this passage together with other passages, if any.
+    /// Set if one request to a model server generated this passage together with others.
     #[serde(skip)]
     pub shared: Option<SharedRequest>,
 }

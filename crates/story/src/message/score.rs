@@ -8,10 +8,9 @@ pub struct WrittenPassage {
     pub text: String,
     /// The token ids of the passage; empty if they are unknown.
     pub ids: Vec<u32>,
-    /// The number of bytes of the preceding text that the tokens spell again, because of token
-    /// healing.
+    /// Because of token healing, the tokens spell this many bytes of the preceding text again.
     pub healed: usize,
-    /// The status with which the passage ended.
+    /// How the passage ended.
     pub status: Status,
     /// Whether a banned phrase was removed from the passage, which changed the logits that the
     /// samplers saw.

@@ -56,9 +56,9 @@ pub struct PictureProvenance {
     pub weights: String,
     pub backend: String,
     pub build: String,
-    /// The encoded picture, from which other pictures can be made. In the token design it consists
-    /// of the FSQ codes, with two hexadecimal digits each; in the one-pass design, of the latent,
-    /// with eight digits per number. Empty for a scene.
+    /// The encoded picture, from which other pictures can be made. The token design stores the FSQ
+    /// codes, with two hexadecimal digits each; the one-pass design stores the numbers of the
+    /// latent, with eight digits each. Empty for a scene.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tokens: String,
     #[serde(default, skip_serializing_if = "Derivation::is_prompt")]

@@ -84,8 +84,7 @@ impl PictureRequest {
         }
     }
 
-    /// Returns `count` (at least 2) evenly spaced positions, the first of which is 0 and the last
-    /// 1.
+    /// Returns `count` (at least 2) evenly spaced positions from 0 to 1.
     pub fn lerp_positions(count: usize) -> Vec<f64> {
         let last = count.max(2) - 1;
         (0..=last).map(|n| n as f64 / last as f64).collect()

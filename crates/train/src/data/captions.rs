@@ -27,7 +27,7 @@ const MAX_CAPTIONS: usize = 32;
 const MAX_TEXT_BYTES: u64 = 1 << 16;
 /// The maximum number of bytes read from a table.
 const MAX_TABLE_BYTES: u64 = 1 << 28;
-/// Words in a file name which show that a camera or a program chose the name.
+/// Words that show that a file's name was chosen by a camera or a program.
 const CAMERA_NAMES: [&str; 10] = [
     "img",
     "dsc",

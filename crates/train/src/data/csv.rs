@@ -14,8 +14,8 @@ pub struct Record {
     pub fields: Vec<String>,
 }
 
-/// A syntax error and the number of its line. The message `what` is a phrase with which a longer
-/// error message can end.
+/// A syntax error and the number of its line. `what` is a phrase that fits at the end of a longer
+/// error message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
 pub struct CsvError {

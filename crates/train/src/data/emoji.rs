@@ -56,7 +56,7 @@ pub struct EmojiIndex {
     by_squashed: HashMap<String, usize>,
 }
 
-/// Emojibase's number of the group of smileys. The following constants are the numbers of other
+/// Emojibase's number for the smileys group. The following constants are the numbers for other
 /// groups.
 const SMILEYS: u32 = 0;
 const PEOPLE: u32 = 1;
@@ -66,9 +66,9 @@ const PLACES: u32 = 5;
 const ACTIVITIES: u32 = 6;
 const OBJECTS: u32 = 7;
 
-/// The subgroups of the group of smileys that are used: creatures and marks.
+/// The subgroups used from the smileys group: creatures and marks.
 const SMILEYS_KEPT: &[&str] = &["face-costume", "cat-face", "monkey-face", "emotion"];
-/// The subgroups of the group of people that are used: roles and activities.
+/// The subgroups used from the people group: roles and activities.
 const PEOPLE_KEPT: &[&str] = &[
     "person",
     "person-role",
@@ -78,7 +78,7 @@ const PEOPLE_KEPT: &[&str] = &[
     "person-resting",
 ];
 
-/// The maximum number of emoji that may share a tag if the tag alone is to be a caption.
+/// A tag that at most this many emoji share is also a caption by itself.
 const DISTINCTIVE: usize = 3;
 
 impl EmojiIndex {

@@ -23,7 +23,7 @@ pub const MIN_PICTURES: usize = 8;
 const MAX_PICTURES: usize = 100_000;
 /// The maximum number of styles, which limits the size of the tables that have a row per style.
 const MAX_STYLES: usize = 256;
-/// The minimum number of labels in a dataset from which pictures are held out.
+/// Pictures are held out only if the dataset has at least this many labels.
 const MIN_CONCEPTS: usize = 20;
 /// The maximum depth of subfolders.
 const MAX_DEPTH: usize = 8;
@@ -258,7 +258,7 @@ fn assemble(
 }
 
 /// Returns the split of each picture. As for the shipped drawings, a hash of the names determines
-/// the split, with two exceptions. A pair of concept and style is held out only if training
+/// the split, with two exceptions. A pair of a concept and a style is held out only if training
 /// includes the concept in another style. If there are only a few concepts, such as ten animals,
 /// nothing is held out.
 fn splits(pictures: &Dataset) -> Vec<Split> {

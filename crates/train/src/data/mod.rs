@@ -1,5 +1,5 @@
-//! The dataset. It is rendered from npm packages of icons, byte for byte the same on every machine,
-//! or loaded from a folder of the user's own pictures.
+//! The dataset. It is either rendered from npm packages of icons, which yields the same bytes on
+//! every machine, or loaded from a folder of the user's own pictures.
 //!
 //! `sets` lists the packages; `archive` downloads and opens them; `iconify` and `emoji` find the
 //! concept of a drawing; `render` rasterizes the drawing; `split` determines which pictures are
@@ -27,7 +27,8 @@ use sets::{ICON_SETS, IconSet};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// An error of the dataset. Its message is one sentence with advice.
+/// The reason why the dataset cannot be built, loaded or written. The message is one sentence with
+/// advice.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     #[error("Cannot read or write {0}: {1}")]

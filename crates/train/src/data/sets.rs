@@ -32,8 +32,8 @@ pub enum NamingScheme {
 /// The npm scope of the packages of icon sets.
 pub const SCOPE: &str = "@iconify-json";
 
-/// The name, version and SHA-256 of the package of emoji labels, tags and groups, from which
-/// captions are made.
+/// The package of emoji labels, tags and groups from which captions are made: its name, version and
+/// SHA-256.
 pub const EMOJIBASE: (&str, &str, &str) = (
     "emojibase-data",
     "17.0.0",

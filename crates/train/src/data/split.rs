@@ -13,11 +13,12 @@ pub enum Split {
     HeldOutConcept,
 }
 
-/// The number of hash buckets, out of 10,000, whose names are held out: one in twenty.
+/// A name is held out if its hash, a number from 0 to 9,999, is less than this: one name in twenty.
 const HELD_OUT: u64 = 500;
 const BUCKETS: u64 = 10_000;
 
-/// Returns the split of the pictures of a concept in a style, whatever their skin tones.
+/// Returns the split for pictures of the concept `label` in the given style. It does not depend on
+/// the skin tone.
 ///
 /// A concept is held out if the first eight bytes of SHA-256("illumine concept LABEL"), as a
 /// little-endian number modulo 10,000, are less than 500. A pair of concept and style is held out

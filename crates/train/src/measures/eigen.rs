@@ -25,7 +25,8 @@ pub fn eigenvalues(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
     diagonal
 }
 
-/// Returns the diagonal and the off-diagonal of a tridiagonal matrix that has the same eigenvalues.
+/// Returns the diagonal and the off-diagonal of a tridiagonal matrix that has the same eigenvalues
+/// as `matrix`.
 fn reduced(matrix: &mut [f64], size: usize) -> (Vec<f64>, Vec<f64>) {
     let mut beside = vec![0f64; size.saturating_sub(1)];
     for column in 0..size.saturating_sub(1) {

@@ -15,8 +15,8 @@ use imagegen::{ImageError, slerp};
 const VARY: u64 = 2;
 /// The index of the random stream used to restyle a picture.
 const RESTYLE: u64 = 3;
-/// How far restyling moves a latent, from 0 to 1, so that different seeds produce different
-/// pictures.
+/// How far restyling moves a latent towards a random latent (0: not at all, 1: all the way).
+/// Because of this, different seeds produce different pictures.
 const RESTYLE_AMOUNT: f64 = 0.2;
 
 struct OnePassDesign {

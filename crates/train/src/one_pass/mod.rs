@@ -64,8 +64,8 @@ impl Sizes {
         depth: 8,
     };
 
-    /// Returns the sizes in a config, and checks them. The error is a clause about the weights with
-    /// which a longer error message can end.
+    /// Returns the sizes in a config, and checks them. The error is a clause about the weights,
+    /// meant for the end of a longer error message.
     pub fn of(config: &Config) -> Result<Sizes, String> {
         let section = config.other_design.clone();
         let section = section.ok_or("its config.json has no direct section")?;

@@ -59,7 +59,7 @@ impl Moments {
     }
 }
 
-/// The generator, which decodes a latent to a picture under a conditioning.
+/// The generator, which decodes a latent and a conditioning to a picture.
 pub struct OnePassGenerator {
     generator: Generator,
     into: Linear,

@@ -4,11 +4,10 @@ use crate::losses::reconstruction_loss;
 use candle_core::{Result, Tensor};
 use candle_nn::loss::cross_entropy;
 
-/// The reduction of the weight of the reconstruction loss for a picture whose tokens are all
-/// sampled. Sampled tokens show the same concept as the real picture, but not necessarily the same
-/// drawing.
+/// How much the weight of a picture's reconstruction loss is reduced if all its tokens are sampled.
+/// Sampled tokens show the same concept as the real picture, but not necessarily the same drawing.
 const SAMPLED_DISCOUNT: f64 = 0.2;
-/// The indices of the stages of the perceptual network whose features are the input of the critic.
+/// The critic's input consists of features from these stages of the perceptual network.
 const CRITIC_STAGES: [usize; 3] = [2, 3, 5];
 
 /// Computes the reconstruction loss with a lower weight for pictures with more sampled tokens.

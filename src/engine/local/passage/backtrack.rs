@@ -12,8 +12,8 @@ const TRIES: usize = 32;
 
 impl Passage<'_> {
     /// Finds the first banned phrase in the text that has not been sent. Phrases that may stay
-    /// (`let_through`) are skipped. Returns the index of the first token of the phrase in `held`,
-    /// and the index of the ban.
+    /// (`let_through`) are skipped. Returns the index in `held` of the phrase's first token, and
+    /// the index of the ban.
     pub(super) fn banned(&self) -> Option<(usize, usize)> {
         let mut from = 0;
         while let Some((ban, range)) = self.bans.find(self.text.get(from..)?) {

@@ -65,8 +65,8 @@ fn requests(count: u64) -> Vec<TextRequest> {
     (0..count).map(one).collect()
 }
 
-/// The seed of the shared request, the number of this text in the request, and the number of texts
-/// in the request. None if the text had its own request.
+/// For a text from a shared request, returns the seed of the request, the position of the text in
+/// it, and the number of texts requested. None if the text had its own request.
 fn shared(stats: &story::message::PassageStats) -> Option<(u64, usize, usize)> {
     stats.shared.map(|it| (it.seed, it.number, it.of))
 }

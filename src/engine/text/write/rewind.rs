@@ -11,18 +11,18 @@ use crate::engine::text::{Prompt, TextAsk, TextSource};
 use std::collections::HashMap;
 use story::{Event, Status};
 
-/// The maximum number of attempts to avoid phrases at one place of the passage, if the source can
+/// The maximum number of attempts to avoid phrases at one place in the passage, if the source can
 /// make the phrases' first tokens less likely.
 const TRIES: usize = 8;
-/// The maximum number of attempts at one place of the passage, if only the seed can be changed. At
+/// The maximum number of attempts at one place in the passage, if only the seed can be changed. At
 /// temperature 0 the seed has no effect, so no attempts are made.
 const TRIES_BY_SEED: usize = 3;
 /// The maximum number of attempts to avoid phrases in one passage.
 const IN_ALL: usize = 64;
 
 /// The state of rewinding in one passage. `blocked` contains the tokens that were made less likely,
-/// and `tries` the number of attempts, both by byte offset in the passage. `in_all` is the number
-/// of attempts in the whole passage.
+/// and `tries` the number of attempts, both keyed by byte offset in the passage. `in_all` is the
+/// number of attempts in the whole passage.
 #[derive(Debug, Default)]
 pub(super) struct Rewinds {
     blocked: HashMap<usize, Vec<(u32, f32)>>,

@@ -6,7 +6,7 @@
 
 use story::Author;
 
-/// The way in which a story marks its turns.
+/// How a story marks its turns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Style {
     /// Prose, without turns.

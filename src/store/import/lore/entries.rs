@@ -269,8 +269,8 @@ fn parse_card_entry(row: &Map<String, Value>) -> LoreEntry {
     entry
 }
 
-/// Parses a row of Kobold's lorebook. Commas separate the keys, and the entries have the order of
-/// the rows.
+/// Parses a row of Kobold's lorebook. Commas separate the keys. `at`, the index of the row, becomes
+/// the order of the entry.
 fn parse_kobold_entry(row: &Map<String, Value>, at: usize) -> LoreEntry {
     let secondary = texts(row, "keysecondary").unwrap_or_default();
     let anti = texts(row, "keyanti").unwrap_or_default();

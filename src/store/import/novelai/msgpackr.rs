@@ -4,7 +4,7 @@
 //! stores all strings together after the values, and each value states only the length of its
 //! string.
 //!
-//! No memory is allocated by the lengths that the file states, and the depth and number of values
+//! Lengths stated in the file are never used to allocate memory, and the depth and number of values
 //! are limited.
 
 /// A decoded value.

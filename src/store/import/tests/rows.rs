@@ -156,7 +156,7 @@ fn keys_that_cannot_be_looked_for_are_named() {
     );
 }
 
-/// A lore entry in the form in which SillyTavern writes it into a card.
+/// A lore entry as SillyTavern writes it into a card.
 fn of_sillytavern(key: &str, whole: Value) -> Value {
     json!({"id": 4, "keys": [key], "secondary_keys": [], "comment": "", "content": format!("{key}."),
         "constant": false, "selective": false, "insertion_order": 10, "enabled": true,

@@ -14,7 +14,8 @@ fn numbers(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(next).collect()
 }
 
-/// Creates a cache of the positions `from..to` of keys and values, which are `[rows, heads, dim]`.
+/// Creates a cache with positions `from..to` of the keys `k` and values `v`, `[rows, heads, dim]`
+/// each.
 fn kept(kind: KvType, heads: Heads, k: &[f32], v: &[f32], from: usize, to: usize) -> KvBlocks {
     let mut kv = KvBlocks::new(kind, heads);
     kv.reserve(to - from);
@@ -106,7 +107,7 @@ proptest! {
     }
 }
 
-/// Tests a token at so large a position that all threads work on each step together.
+/// Tests a token that is so far into the story that all threads work together on each step.
 #[test]
 fn one_token_far_on_is_the_same_on_any_number_of_threads() {
     let shape = Shape {

@@ -141,9 +141,9 @@ unsafe fn configure<const IN_HALVES: bool>() {
     unsafe { tile_registers::load_config(shapes) };
 }
 
-/// The number of products that are computed before they are scaled and summed as floats. There are
-/// several because alternating between the two kinds of work is slow, but few enough for the L1
-/// cache.
+/// The number of products to compute before they are scaled and summed as floats. It is more than
+/// one because alternating between the two kinds of work is slow, but small enough that the
+/// products fit in the L1 cache.
 const PHASE: usize = 4;
 
 /// The integer sums of each product of a phase, for 16 rows of input and 16 rows of weights.

@@ -2,8 +2,8 @@
 //!
 //! This file contains the kernels of two families. With VNNI, one instruction multiplies the codes
 //! in a register by 4 input codes and adds the products to 8 sums. Without VNNI, an instruction
-//! adds the products in pairs as 16-bit integers. As many pairs are added in 16 bits as the width
-//! of the codes allows; further sums are computed in 32 bits.
+//! adds the products in pairs as 16-bit integers. Sums are computed in 16 bits as long as codes of
+//! the given width cannot cause an overflow, and then in 32 bits.
 
 mod read;
 
@@ -26,11 +26,11 @@ const SIDE: usize = 8;
 
 /// A way to multiply codes: with VNNI or with AVX2 alone.
 pub(super) trait Dot {
-    /// Whether [`Dot::quad`] subtracts the zero point of 8-bit codes itself, so that its caller
+    /// Whether [`Dot::quad`] itself subtracts the zero point of 8-bit codes. If it does, its caller
     /// must not.
     const CENTRES_BYTES: bool;
-    /// Multiplies weight codes of `bits` bits, in 16 columns of 8 rows, by 16 input codes. Returns
-    /// the products added to `sum`.
+    /// Computes, for each of 8 rows, the dot product of 16 weight codes (`bits` bits each) and the
+    /// 16 input codes at `x`. Returns `sum` plus these dot products.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and sixteen codes can be read at `x`.
@@ -68,7 +68,7 @@ fn with_codes<D: Dot, C: Codes>(scales: ScaleKind) -> Kernel {
 ///
 /// # Safety
 /// The processor supports this family's instructions; the part's values can be read, and no other
-/// thread uses its place in the group.
+/// thread uses the part's slices.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize(k);

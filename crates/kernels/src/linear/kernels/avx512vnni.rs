@@ -46,7 +46,7 @@ fn with_codes<C: Codes>(scales: ScaleKind) -> Kernel {
 ///
 /// # Safety
 /// The processor supports this family's instructions; the part's values can be read, and no other
-/// thread uses its place in the group.
+/// thread uses the part's slices.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize_with(k, |values, codes| quantize_block(values, codes));

@@ -10,10 +10,10 @@
 //! 3. formats with minima: `acc = fma(min, input sum, acc)`.
 //!
 //! In Q4K and Q5K, each block has a scale, which is the product of a half float and a 6-bit integer
-//! and is exact in f32. In Q6K, each half of a block has an integer scale. There, `dot` is the sum
-//! over both halves of the half's dot product times its integer scale. This sum is below 2^24, so
-//! it is exact too. For plain floats, the only step is `acc = fma(weight, input, acc)`, repeated
-//! for each column.
+//! and is exact in f32. In Q6K, each half of a block has its own integer scale: the dot product of
+//! each half is multiplied by the half's scale, and `dot` is the sum of the two results. This sum
+//! is below 2^24, so it is exact too. For plain floats, the only step is `acc = fma(weight, input,
+//! acc)`, repeated for each column.
 //!
 //! A family with matrix registers ([`amx`]) first unpacks the strip's codes to bytes, then does
 //! step 1 for 16 rows of input at a time. Groups of fewer than 16 rows are multiplied by the

@@ -15,7 +15,7 @@ type Lanes<T> = [T; STRIP];
 /// integers and add the products in pairs.
 type HalfCodes = [i16; 16 * STRIP];
 
-/// A storage form of weight codes, and how 32 columns of a strip are decoded.
+/// A way of storing weight codes, with the function that decodes 32 columns of a strip.
 trait Codes {
     /// The number of bytes that 32 columns of a strip take.
     const BYTES: usize;

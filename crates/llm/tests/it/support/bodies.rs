@@ -19,8 +19,8 @@ pub const HIDDEN: usize = 64;
 pub const FEED: usize = 96;
 pub const VOCABULARY: usize = 160;
 
-/// The maximum difference of logits, in standard deviations, that a different order of summation
-/// may cause.
+/// The maximum difference between logits, in standard deviations, that may result from a different
+/// order of summation.
 pub const CLOSE: f32 = 1e-3;
 /// The maximum ratio of illumine's mean error to candle's, with quantized weights. Errors are
 /// measured against exact arithmetic with the same weights. Both implementations round activations
@@ -116,8 +116,8 @@ pub fn biases(tiny: &mut Tiny, shape: Shape) {
     });
 }
 
-/// Replaces the matrices `parts` of each layer by one tensor `whole` in which they are stacked, as
-/// some families store them.
+/// Replaces the matrices `parts` of each layer with one tensor, `whole`, in which they are stacked,
+/// as some families store them.
 pub fn fuse(tiny: &mut Tiny, shape: Shape, parts: &[&str], whole: &str) {
     each_layer(tiny, shape, |tiny, block| {
         let name = |part: &str| format!("{block}.{part}.weight");
@@ -301,8 +301,8 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
     whole
 }
 
-/// Reorders the rows of a llama's matrix from the layout of GGUF files (interleaved RoPE) to the
-/// layout of the published model (half-split RoPE).
+/// Reorders the rows of a matrix of a Llama model from the layout of GGUF files (interleaved RoPE)
+/// to the layout of the published model (half-split RoPE).
 pub fn to_halves(matrix: &Tensor, heads: usize) -> Tensor {
     let (rows, cols) = matrix.dims2().unwrap();
     let pairs = matrix.reshape((heads, rows / heads / 2, 2, cols)).unwrap();
@@ -315,7 +315,7 @@ pub fn to_halves(matrix: &Tensor, heads: usize) -> Tensor {
         .unwrap()
 }
 
-/// Returns the name in the published model of a tensor in a GGUF file.
+/// Returns the published model's name for the tensor that GGUF files call `name`.
 pub fn published(name: &str) -> String {
     let renames = [
         ("token_embd", "model.embed_tokens"),

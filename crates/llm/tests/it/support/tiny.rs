@@ -65,8 +65,8 @@ impl Tiny {
         );
     }
 
-    /// Adds a vector of random numbers around `around`, which is 1 for the weight of a norm and 0
-    /// for a bias.
+    /// Adds a vector of random numbers centred on `around`, which is 1 for the weight of a norm and
+    /// 0 for a bias.
     pub fn vector(&mut self, name: &str, len: usize, around: f32) {
         let values: Vec<f32> = self.random(len).map(|value| around + value * 0.3).collect();
         self.set(name, Tensor::new(values, &Device::Cpu).unwrap());
@@ -160,7 +160,7 @@ impl Tiny {
     }
 }
 
-/// Loads a file with illumine, with a KV cache of f32.
+/// Loads a file with illumine, using a KV cache of type f32.
 pub fn ours(file: &NamedTempFile) -> Box<dyn TextModel> {
     placed(file, &exact())
 }
@@ -197,8 +197,8 @@ pub fn tokens(vocabulary: usize) -> Vec<u32> {
     (0..TOKENS).map(|at| token(at) as u32).collect()
 }
 
-/// Evaluates the text of [`read`] with candle and returns the logits. If `singly` is true, also
-/// evaluates the prompt token by token.
+/// Evaluates the same text as [`read`], but with `theirs`, and returns the logits. If `singly` is
+/// true, the prompt is evaluated token by token instead of in one batch.
 pub fn read_theirs(mut theirs: Theirs, vocabulary: usize, singly: bool) -> Vec<f32> {
     let ids = tokens(vocabulary);
     let first = if singly { 1 } else { PROMPT };
@@ -231,8 +231,8 @@ pub fn feed(model: &mut dyn TextModel, ids: &[u32], rows: Logits) -> Vec<f32> {
     model.forward(ids, rows, &|| false).unwrap().unwrap()
 }
 
-/// Returns the maximum difference and the root-mean-square difference of logits, in standard
-/// deviations of the expected logits.
+/// Returns the maximum and the root-mean-square difference between two lists of logits, in standard
+/// deviations of the expected logits, `wanted`.
 pub fn difference(wanted: &[f32], given: &[f32]) -> (f32, f32) {
     assert_eq!(wanted.len(), given.len());
     let len = wanted.len() as f32;

@@ -17,7 +17,8 @@ const BLEU: f64 = 0.5;
 /// The default threshold of `similar` in promptfoo.
 const SIMILAR: f64 = 0.75;
 
-/// The name of illumine's text encoder, with which the name of a provider of embeddings must end.
+/// The name of illumine's text encoder. An assertion that uses embeddings is imported only if the
+/// name of its provider ends with this name.
 const ENCODER: &str = "all-MiniLM-L6-v2";
 
 /// The types of assertions that are imported.
@@ -117,7 +118,7 @@ pub(super) fn is_type(name: &str) -> bool {
     TYPES.contains(&bare) || OTHERS.iter().any(|(names, _)| names.contains(&bare))
 }
 
-/// The properties of a test on which the import of its assertions depends.
+/// The properties of a test that affect how its assertions are imported.
 pub(super) struct Scope<'a> {
     pub(super) vars: &'a Map<String, Value>,
     pub(super) folder: &'a Path,
@@ -126,9 +127,9 @@ pub(super) struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// Adds the expectation for an assertion, or the reason why there is none. For a set of
-    /// assertions, adds each assertion in the set. `share` is the factor by which the assertion's
-    /// weight is multiplied, which is 1 outside a set.
+    /// Adds the expectation for an assertion to `expectations`, or the reason why there is none to
+    /// `omitted`. For a set of assertions, adds each assertion in the set. `share` is a factor for
+    /// the assertion's weight; it is 1 outside a set.
     pub(super) fn add(
         &self,
         assertion: &Value,

@@ -1,13 +1,13 @@
-//! Parses a configuration and resolves the references to its templates of assertions.
+//! Parses a configuration and resolves its references to assertion templates.
 
 use crate::import::Omission;
 use serde_json::{Map, Value};
 
-/// The largest number of references that may be resolved within one another.
+/// The maximum depth to which references may be nested.
 const DEEPEST: usize = 16;
 
-/// Keys for running tests and for sharing or storing results in promptfoo, which a script does not
-/// need.
+/// Keys that a script does not need. They configure how promptfoo runs tests and shares or stores
+/// results.
 const IGNORED: &[&str] = &[
     "$schema",
     "assertionTemplates",
@@ -62,7 +62,7 @@ impl Config {
     }
 }
 
-/// Replaces each reference `$ref: '#/…'` in `value` by the part of `whole` to which it refers.
+/// Replaces each reference `$ref: '#/…'` in `value` with the part of `whole` that it refers to.
 fn resolve(value: &Value, whole: &Value, depth: usize) -> Result<Value, String> {
     if depth > DEEPEST {
         return Err("its references lead to each other".to_string());

@@ -1,7 +1,6 @@
-//! Parses the lists of texts, separated by commas, that are the values of some assertions.
+//! Parses comma-separated lists of texts. Some assertions have such a list as their value.
 
-/// Returns the texts of a list that is separated by commas. A text in quotation marks may contain
-/// commas.
+/// Returns the texts in a comma-separated list. A text in quotation marks may contain commas.
 pub(super) fn separated(list: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let mut rest = list.trim_start_matches([',', ' ', '\t', '\n', '\r']);

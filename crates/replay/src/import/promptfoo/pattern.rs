@@ -39,9 +39,9 @@ pub(super) fn translate(pattern: &str) -> Result<String, String> {
     }
 }
 
-/// Translates an escape sequence. `c` is the character after the backslash, and `class` is whether
-/// the sequence is within brackets. In JavaScript, `\d` and `\w` match only ASCII characters; in
-/// `fancy_regex`, they also match other characters.
+/// Translates an escape sequence. `c` is the character after the backslash, and `class` says
+/// whether the sequence is within brackets. In JavaScript, `\d` and `\w` match only ASCII
+/// characters; in `fancy_regex`, they also match other characters.
 fn escape(c: Option<char>, class: bool) -> String {
     let text = match (c, class) {
         (Some('d'), true) => "0-9",

@@ -34,7 +34,7 @@ impl Prompt {
         chosen.any(|wanted| self.names.iter().any(|name| fits(wanted, name)))
     }
 
-    /// Returns the prompt with the prefix and the suffix of a test.
+    /// Returns the prompt with the test's prefix and suffix added.
     pub(super) fn of_test(&self, test: &Map<String, Value>) -> String {
         let options = test.get("options").unwrap_or(&Value::Null);
         let option = |name: &str| options[name].as_str().unwrap_or_default();

@@ -19,7 +19,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("repeat_penalty", "repeat_penalty"),
 ];
 
-/// The parts of a script that follow from the providers.
+/// The parts of a script that are derived from the providers.
 pub(super) struct Providers {
     /// Whether one of the providers only repeats the prompt, so that no model is needed.
     pub(super) echo: bool,

@@ -1,6 +1,7 @@
 //! Renders templates, and determines the values of the variables in them.
 //!
-//! promptfoo renders templates with Nunjucks, whose syntax is that of Jinja in all but rare cases.
+//! promptfoo renders templates with Nunjucks. Its syntax differs from that of Jinja only in rare
+//! cases.
 
 use crate::import::read;
 use minijinja::syntax::SyntaxConfig;
@@ -9,11 +10,11 @@ use minijinja::{Environment, Error, UndefinedBehavior};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// The largest number of steps in which a template is rendered.
+/// The maximum number of steps that rendering a template may take.
 const FUEL: u64 = 1_000_000;
-/// The largest number of combinations that the variables of a test may have.
+/// The maximum number of combinations that the values of a test's variables may have.
 const MOST: usize = 10_000;
-/// How many times variables are filled in within the values of other variables.
+/// How many times the values of variables are searched for other variables to fill in.
 const PASSES: usize = 5;
 
 /// Returns every combination of the values of a test's variables. A variable with a list of texts
@@ -108,8 +109,8 @@ fn nested(mut vars: Map<String, Value>) -> Result<Map<String, Value>, String> {
     Ok(vars)
 }
 
-/// Whether each name after two opening braces is the name of a variable. Like promptfoo, this does
-/// not take into account that braces in a raw block have no meaning.
+/// Whether every name that follows two opening braces is the name of a variable. Braces in a raw
+/// block have no meaning but are counted all the same, as in promptfoo.
 fn knows_all(text: &str, vars: &Map<String, Value>) -> bool {
     let name = |part: &'_ str| -> String {
         let part = part.trim_start_matches(['-', ' ']);

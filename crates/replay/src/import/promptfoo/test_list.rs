@@ -1,5 +1,5 @@
-//! Loads tests from the configuration itself or from files that the configuration names, and adds
-//! the parts of the default test.
+//! Loads tests from the configuration itself or from files that the configuration names, and fills
+//! in what each test takes from the default test.
 
 use super::config::Config;
 use crate::import::{Omission, read};

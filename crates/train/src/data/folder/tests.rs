@@ -19,8 +19,8 @@ impl Observer for AlwaysCancelled {
 
 const RED: Rgba<u8> = Rgba([200, 30, 30, 255]);
 
-/// Creates a folder of pictures with the names in `names`. Up to 31 pictures all have different
-/// colours.
+/// Creates a folder of pictures with the names in `names`. The first 31 pictures all differ in
+/// colour.
 fn folder(names: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (number, name) in names.iter().enumerate() {

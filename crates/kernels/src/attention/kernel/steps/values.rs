@@ -46,7 +46,7 @@ pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
     R
 }
 
-/// Computes the weighted sums of the values for R rows and 16 D dimensions, starting at dimension
+/// Computes the weighted sums of the values for R rows and 16 × D dimensions, starting at dimension
 /// `column` of the head.
 ///
 /// # Safety
@@ -103,8 +103,8 @@ unsafe fn weigh<L: Lanes, N: KvElement, const R: usize, const D: usize>(
 }
 
 /// Computes the weighted sums of the values for all rows, one chunk of positions at a time. The
-/// values of a chunk are widened only once for all rows. The partial sums of the rows are in memory
-/// between chunks.
+/// values of a chunk are widened only once for all rows. Between chunks, the partial sums of the
+/// rows are kept in memory.
 ///
 /// # Safety
 /// The conditions of [`weigh_columns`] apply. `wide` has room for a chunk of values and for the
@@ -182,7 +182,7 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
     }
 }
 
-/// A range of positions, for a row of scores.
+/// A range of positions, as it applies to one row of scores.
 #[derive(Clone, Copy)]
 struct Chunk {
     /// The index of the first position's score in the row.
@@ -224,7 +224,7 @@ unsafe fn add_chunk<L: Lanes, const R: usize>(
     }
 }
 
-/// Does what [`add_chunk`] does, for 16 D columns.
+/// Does what [`add_chunk`] does, for 16 × D columns.
 ///
 /// # Safety
 /// The conditions of [`add_chunk`] apply. The columns belong to the head.

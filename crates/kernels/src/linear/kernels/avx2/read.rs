@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 /// The codes of 16 columns of 8 rows, as four groups of 4 columns.
 pub(super) type Quad = [__m256i; 4];
 
-/// A storage form of weight codes, and how 32 columns of a strip are decoded.
+/// A way of storing weight codes, with the function that decodes 32 columns of a strip.
 pub(crate) trait Codes {
     /// The number of bytes that 32 columns of a strip take.
     const BYTES: usize;
@@ -22,7 +22,7 @@ pub(crate) trait Codes {
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2];
 }
 
-/// A storage form of a block's scales, and how they are loaded.
+/// A way of storing a block's scales, with the functions that load them.
 pub(crate) trait Scales {
     /// Whether the blocks have minima.
     const MINIMA: bool = false;
@@ -33,14 +33,14 @@ pub(crate) trait Scales {
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
-    /// strip with block `b`.
+    /// strip that contains block `b`.
     unsafe fn of(scales: *const u8, b: usize, side: usize) -> (__m256, __m256);
     /// Loads the integer scales of block `b`, first for the first 16 columns and then for the last
     /// 16. Returns zeros if `HALVES` is false.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
-    /// strip with block `b`.
+    /// strip that contains block `b`.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn halves(_scales: *const u8, _b: usize, _side: usize) -> [__m256; 2] {
@@ -48,7 +48,7 @@ pub(crate) trait Scales {
     }
 }
 
-/// A storage form of weights that are plain floats.
+/// A way of storing weights that are plain floats.
 pub(super) trait Floats {
     /// The number of bytes of one weight.
     const BYTES: usize;

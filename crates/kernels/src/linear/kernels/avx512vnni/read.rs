@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-/// A storage form of weight codes, and how 32 columns of a strip are decoded.
+/// A way of storing weight codes, with the function that decodes them.
 pub(crate) trait Codes {
     /// The number of bytes that 32 columns of a strip take.
     const BYTES: usize;
@@ -17,7 +17,7 @@ pub(crate) trait Codes {
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i);
 }
 
-/// A storage form of a block's scales, and how they are loaded.
+/// A way of storing a block's scales, with the functions that load them.
 pub(crate) trait Scales {
     /// Whether the blocks have minima.
     const MINIMA: bool = false;
@@ -27,14 +27,14 @@ pub(crate) trait Scales {
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
-    /// strip with block `b`.
+    /// strip that contains block `b`.
     unsafe fn of(scales: *const u8, b: usize) -> (__m512, __m512);
     /// Loads the integer scales of block `b`, first for the first 16 columns and then for the last
     /// 16. Returns zeros if `HALVES` is false.
     ///
     /// # Safety
     /// The processor supports this family's instructions, and `scales` points to the scales of a
-    /// strip with block `b`.
+    /// strip that contains block `b`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn halves(_scales: *const u8, _b: usize) -> [__m512; 2] {
@@ -42,7 +42,7 @@ pub(crate) trait Scales {
     }
 }
 
-/// A storage form of weights that are plain floats.
+/// A way of storing weights that are plain floats.
 pub(crate) trait Floats {
     /// The number of bytes of one weight.
     const BYTES: usize;
