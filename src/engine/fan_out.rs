@@ -8,6 +8,7 @@ mod dispatch;
 mod gate;
 mod limit;
 mod pool;
+mod resident;
 mod shared;
 
 #[cfg(test)]

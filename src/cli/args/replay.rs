@@ -58,10 +58,13 @@ pub struct Replay {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Many cases")]
 pub struct ManyCases {
-    /// How many cases run at a time with a model server, each with at most one request in flight.
-    /// With a model in this process, cases run in turn
+    /// How many cases run at a time with a model server, each with at most one request in flight
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2048))]
     pub jobs: u16,
+    /// How many cases a model in this process writes at a time, as one batch. The results are the
+    /// same as with 1. On a GPU, cases run in turn
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub batch: u16,
     /// How many times to retry a failed request to a model server; 0 leaves retries to a router
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub retries: u32,

@@ -98,6 +98,11 @@ impl Truth {
         self.mode == RunMode::Cassette
     }
 
+    /// Whether a model checks recorded passages.
+    pub(super) fn verifies(&self) -> bool {
+        self.mode == RunMode::Verify
+    }
+
     /// Makes sure that a played cassette needs no network, not even by chance.
     pub(super) fn prepare(&self, loader: &mut ModelLoader) {
         loader.store.offline |= self.plays();

@@ -1,10 +1,12 @@
 //! One loader for many engines, each on its own thread.
 //!
 //! A server is connected once. Each engine gets a replica of its backend, and the requests of all
-//! replicas pass one gate. A model in this process is loaded for the engine that requests it.
+//! replicas pass one gate. A model in this process is loaded for the engine that requests it, or
+//! once for all engines, so that passages are written together.
 
 use super::dispatch::Dispatch;
 use super::gate::Gate;
+use super::resident::{self, Replicating, Resident, Seat, Started};
 use super::{MOST, TICK};
 use crate::engine::backend::{Answer, Backend, Failure, Listener, Replicas};
 use crate::engine::load::{LoadError, Loader};
@@ -14,7 +16,7 @@ use imagegen::upscaler::Upscaler;
 use llm::sentence_encoder::SentenceEncoder;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 use story::message::{
     Alternative, Capabilities, ContextReport, PassageScore, PassageStats, TextRequest,
@@ -33,6 +35,8 @@ pub struct Pacing {
     pub limit: Duration,
     /// The seed for random waits before retries.
     pub entropy: u64,
+    /// Whether a model in this process is loaded once for all engines.
+    pub resident: bool,
 }
 
 /// A handle to the loader.
@@ -41,14 +45,18 @@ pub struct SharedLoader<L>(Arc<Shared<L>>);
 struct Shared<L> {
     loader: Mutex<L>,
     pacing: Pacing,
-    /// Each model that was requested, unless it is one in this process.
+    /// Each model that was requested, unless it is loaded for one engine.
     known: Mutex<HashMap<String, Known>>,
+    /// Locked while a model is loaded for all engines.
+    starting: Mutex<()>,
     warnings: Arc<Warnings>,
 }
 
 #[derive(Clone)]
 enum Known {
     Server(Arc<Server>),
+    /// A model in this process, which is unloaded when no engine uses it.
+    Resident(Weak<Resident>),
     /// Why the model could not be loaded.
     Missing(String),
 }
@@ -89,6 +97,7 @@ impl<L: Loader> SharedLoader<L> {
             loader: Mutex::new(loader),
             pacing,
             known: Mutex::default(),
+            starting: Mutex::default(),
             warnings: Arc::new(Warnings {
                 told: Mutex::default(),
                 tell: Box::new(warn),
@@ -112,7 +121,7 @@ impl<L: Loader> SharedLoader<L> {
         let known = locked(&self.0.known);
         let server = |known: &Known| match known {
             Known::Server(server) => Some(server.clone()),
-            Known::Missing(_) => None,
+            Known::Resident(_) | Known::Missing(_) => None,
         };
         known.values().filter_map(server).collect()
     }
@@ -126,26 +135,86 @@ impl<L: Loader> SharedLoader<L> {
                 server,
                 warnings: self.0.warnings.clone(),
             })),
+            Known::Resident(resident) => Ok(Box::new(Seat(resident.upgrade()?))),
             Known::Missing(why) => Err(LoadError::Failed(why)),
         })
     }
 
     /// The loader, once no other engine uses it.
     fn lock(&self, observer: &dyn Observer) -> Result<MutexGuard<'_, L>, LoadError> {
-        loop {
-            match self.0.loader.try_lock() {
-                Ok(loader) => return Ok(loader),
-                Err(TryLockError::Poisoned(loader)) => return Ok(loader.into_inner()),
-                Err(TryLockError::WouldBlock) if observer.is_cancelled() => {
-                    return Err(LoadError::Stopped);
-                }
-                Err(TryLockError::WouldBlock) => std::thread::sleep(TICK),
+        wait_for(&self.0.loader, observer)
+    }
+
+    fn server(&self, replicas: Box<dyn Replicas>, note: Option<&str>) -> Known {
+        if let Some(why) = note {
+            self.0.warnings.tell(why);
+        }
+        let pacing = self.0.pacing;
+        let dispatch = Dispatch::new(pacing.jobs, pacing.retries, pacing.entropy);
+        let gate = Gate::new(dispatch);
+        Known::Server(Arc::new(Server { replicas, gate }))
+    }
+
+    fn know(&self, model: &str, found: Known) -> Result<Box<dyn Backend>, LoadError> {
+        locked(&self.0.known).insert(model.to_string(), found);
+        let lost = || Err(LoadError::Failed("The model is not loaded".to_string()));
+        self.known(model).unwrap_or_else(lost)
+    }
+}
+
+impl<L: Loader + 'static> SharedLoader<L> {
+    /// Loads a model for all engines.
+    fn load_for_all(
+        &self,
+        model: &str,
+        observer: &dyn Observer,
+    ) -> Result<Box<dyn Backend>, LoadError> {
+        let _starting = wait_for(&self.0.starting, observer)?;
+        // Another engine may have loaded it meanwhile.
+        if let Some(known) = self.known(model) {
+            return known;
+        }
+        let (shared, name) = (self.clone(), model.to_string());
+        let load = move |observer: &dyn Observer| shared.lock(observer)?.load(&name, observer);
+        let pacing = self.0.pacing;
+        let replicating = Replicating {
+            most: pacing.jobs.unwrap_or(MOST),
+            limit: pacing.limit,
+        };
+        match resident::start(load, replicating, observer) {
+            Ok(Started::Server(replicas, note)) => {
+                self.know(model, self.server(replicas, note.as_deref()))
             }
+            Ok(Started::Here(resident)) => {
+                let resident = Arc::new(resident);
+                let known = Known::Resident(Arc::downgrade(&resident));
+                locked(&self.0.known).insert(model.to_string(), known);
+                Ok(Box::new(Seat(resident)))
+            }
+            Err(LoadError::Failed(why)) => self.know(model, Known::Missing(why)),
+            Err(LoadError::Stopped) => Err(LoadError::Stopped),
         }
     }
 }
 
-impl<L: Loader> Loader for SharedLoader<L> {
+/// Locks a mutex, once no other engine holds it.
+fn wait_for<'a, T>(
+    mutex: &'a Mutex<T>,
+    observer: &dyn Observer,
+) -> Result<MutexGuard<'a, T>, LoadError> {
+    loop {
+        match mutex.try_lock() {
+            Ok(held) => return Ok(held),
+            Err(TryLockError::Poisoned(held)) => return Ok(held.into_inner()),
+            Err(TryLockError::WouldBlock) if observer.is_cancelled() => {
+                return Err(LoadError::Stopped);
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(TICK),
+        }
+    }
+}
+
+impl<L: Loader + 'static> Loader for SharedLoader<L> {
     fn load(
         &mut self,
         model: &str,
@@ -153,6 +222,9 @@ impl<L: Loader> Loader for SharedLoader<L> {
     ) -> Result<Box<dyn Backend>, LoadError> {
         if let Some(known) = self.known(model) {
             return known;
+        }
+        if self.0.pacing.resident {
+            return self.load_for_all(model, observer);
         }
         let mut loader = self.lock(observer)?;
         // Another engine may have loaded it meanwhile.
@@ -166,20 +238,13 @@ impl<L: Loader> Loader for SharedLoader<L> {
                 let Some(replicas) = backend.replicas(most, pacing.limit) else {
                     return Ok(backend);
                 };
-                if let Some(why) = &backend.about().note {
-                    self.0.warnings.tell(why);
-                }
-                let dispatch = Dispatch::new(pacing.jobs, pacing.retries, pacing.entropy);
-                let gate = Gate::new(dispatch);
-                Known::Server(Arc::new(Server { replicas, gate }))
+                self.server(replicas, backend.about().note.as_deref())
             }
             Err(LoadError::Failed(why)) => Known::Missing(why),
             Err(LoadError::Stopped) => return Err(LoadError::Stopped),
         };
         drop(loader);
-        locked(&self.0.known).insert(model.to_string(), found);
-        let lost = || Err(LoadError::Failed("The model is not loaded".to_string()));
-        self.known(model).unwrap_or_else(lost)
+        self.know(model, found)
     }
 
     fn encoder(&mut self, observer: &dyn Observer) -> Result<SentenceEncoder, LoadError> {
