@@ -10,6 +10,7 @@ mod limit;
 mod pool;
 mod resident;
 mod shared;
+mod turns;
 
 #[cfg(test)]
 mod tests;

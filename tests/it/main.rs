@@ -12,6 +12,7 @@
 
 mod architecture;
 mod bad_input;
+mod bad_scripts;
 mod cassette;
 #[cfg(feature = "train")]
 mod direct;
@@ -41,6 +42,7 @@ mod reference;
 mod refining;
 mod repl;
 mod replay;
+mod replay_batch;
 mod replay_jobs;
 mod retrieval;
 mod safety;

@@ -7,22 +7,17 @@
 use super::dispatch::Dispatch;
 use super::gate::Gate;
 use super::resident::{self, Replicating, Resident, Seat, Started};
+use super::turns::{Server, Turns, Warnings, locked};
 use super::{MOST, TICK};
-use crate::engine::backend::{Answer, Backend, Failure, Listener, Replicas};
+use crate::engine::backend::{Backend, Replicas};
 use crate::engine::load::{LoadError, Loader};
-use base::progress::{Cancelled, Observer, Unobserved};
+use base::progress::Observer;
 use imagegen::Illuminator;
 use imagegen::upscaler::Upscaler;
 use llm::sentence_encoder::SentenceEncoder;
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 use std::time::Duration;
-use story::message::{
-    Alternative, Capabilities, ContextReport, PassageScore, PassageStats, TextRequest,
-    WrittenPassage,
-};
-use story::{Event, ModelInfo, NodeId, Status};
 
 /// How requests are sent to a server.
 #[derive(Clone, Copy, Debug)]
@@ -61,25 +56,6 @@ enum Known {
     Missing(String),
 }
 
-struct Server {
-    replicas: Box<dyn Replicas>,
-    gate: Gate,
-}
-
-/// Reports each warning once for all engines, since every replica would repeat it.
-struct Warnings {
-    told: Mutex<HashSet<String>>,
-    tell: Box<dyn Fn(&str) + Send + Sync>,
-}
-
-impl Warnings {
-    fn tell(&self, why: &str) {
-        if locked(&self.told).insert(why.to_string()) {
-            (self.tell)(why);
-        }
-    }
-}
-
 impl<L> Clone for SharedLoader<L> {
     fn clone(&self) -> SharedLoader<L> {
         SharedLoader(self.0.clone())
@@ -98,10 +74,7 @@ impl<L: Loader> SharedLoader<L> {
             pacing,
             known: Mutex::default(),
             starting: Mutex::default(),
-            warnings: Arc::new(Warnings {
-                told: Mutex::default(),
-                tell: Box::new(warn),
-            }),
+            warnings: Arc::new(Warnings::new(warn)),
         }))
     }
 
@@ -265,144 +238,4 @@ impl<L: Loader + 'static> Loader for SharedLoader<L> {
     fn upscaler(&mut self, observer: &dyn Observer) -> Result<Upscaler, LoadError> {
         self.lock(observer)?.upscaler(observer)
     }
-}
-
-/// A replica whose requests wait for their turn.
-struct Turns {
-    server: Arc<Server>,
-    replica: Box<dyn Backend + Send>,
-    warnings: Arc<Warnings>,
-}
-
-impl Backend for Turns {
-    fn about(&self) -> &ModelInfo {
-        self.replica.about()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            // A prefetch would take the turn of a request.
-            prefetch: false,
-            ..self.replica.capabilities()
-        }
-    }
-
-    fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer {
-        let Turns {
-            server,
-            replica,
-            warnings,
-        } = self;
-        let sent = server.gate.send(listener, || {
-            let held = Held {
-                events: RefCell::default(),
-                warnings: warnings.as_ref(),
-                listener,
-            };
-            let answer = replica.write(request, &held)?;
-            Ok((answer, held.events.into_inner()))
-        });
-        let Some(sent) = sent else {
-            return Ok((Status::Stopped, PassageStats::default()));
-        };
-        let (answer, events) = sent?;
-        for event in events {
-            listener.tell(event);
-        }
-        Ok(answer)
-    }
-
-    fn alternatives(
-        &mut self,
-        request: &TextRequest,
-        listener: &dyn Listener,
-    ) -> Result<Option<Vec<Alternative>>, Failure> {
-        let Turns {
-            server, replica, ..
-        } = self;
-        let sent = server
-            .gate
-            .send(listener, || replica.alternatives(request, listener));
-        sent.unwrap_or(Ok(None))
-    }
-
-    fn explain(&mut self, request: &TextRequest) -> Result<ContextReport, Failure> {
-        let Turns {
-            server, replica, ..
-        } = self;
-        let sent = server.gate.send(&Unobserved, || replica.explain(request));
-        sent.unwrap_or_else(|| Err(Failure::engine("The request was cancelled")))
-    }
-
-    fn perplexity(
-        &mut self,
-        before: &str,
-        text: &str,
-        observer: &dyn Observer,
-    ) -> Result<Option<f64>, Failure> {
-        let Turns {
-            server, replica, ..
-        } = self;
-        let sent = server
-            .gate
-            .send(observer, || replica.perplexity(before, text, observer));
-        sent.unwrap_or(Ok(None))
-    }
-
-    fn score(
-        &mut self,
-        request: &TextRequest,
-        passage: &WrittenPassage,
-        slack: f64,
-        listener: &dyn Listener,
-    ) -> Result<Option<PassageScore>, Failure> {
-        let Turns {
-            server, replica, ..
-        } = self;
-        let sent = server.gate.send(listener, || {
-            replica.score(request, passage, slack, listener)
-        });
-        sent.unwrap_or(Ok(None))
-    }
-
-    fn count_tokens(&self, text: &str) -> Result<usize, Failure> {
-        self.replica.count_tokens(text)
-    }
-
-    fn context_start(&self, request: &TextRequest) -> Result<Option<(NodeId, usize)>, Failure> {
-        self.replica.context_start(request)
-    }
-}
-
-/// Holds the events of a request back until it has succeeded, since a retry would repeat them.
-struct Held<'a> {
-    events: RefCell<Vec<Event>>,
-    warnings: &'a Warnings,
-    listener: &'a dyn Listener,
-}
-
-impl Observer for Held<'_> {
-    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
-
-    fn check(&self) -> Result<(), Cancelled> {
-        self.listener.check()
-    }
-}
-
-impl Listener for Held<'_> {
-    fn tell(&self, event: Event) -> bool {
-        match event {
-            Event::Warned(_) => {
-                if let Event::Warned(why) = event.cleaned() {
-                    self.warnings.tell(&why);
-                }
-            }
-            event => self.events.borrow_mut().push(event),
-        }
-        true
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

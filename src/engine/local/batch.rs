@@ -23,7 +23,7 @@ use crate::engine::backend::Failure;
 use crate::engine::length::{most_tokens, nothing_to_continue};
 use crate::engine::queue::{Queue, Turn};
 use llm::{Branch, Logits};
-use shelf::Shelf;
+use shelf::{Shelf, common};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
@@ -150,7 +150,7 @@ impl Batch<'_> {
                 (asked.turn.end)(Err(why));
                 continue;
             }
-            self.begin(asked);
+            self.begin(asked, have);
         }
     }
 
@@ -191,8 +191,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Gives a request a row.
-    fn begin(&mut self, asked: Asked) {
+    /// Gives a request a row. `reused` is the number of tokens that were evaluated for other requests.
+    fn begin(&mut self, asked: Asked, reused: usize) {
         let Asked {
             turn,
             prompt,
@@ -210,7 +210,7 @@ impl Batch<'_> {
         let mut row = Row {
             request: Rc::new(turn.request.clone()),
             stats: PassageStats {
-                reused: branch.position(),
+                reused,
                 ..prompt.stats()
             },
             healed: false,
@@ -387,9 +387,4 @@ impl Row {
 
 fn cannot_branch() -> Failure {
     Failure::engine("This model cannot write several passages in a batch; use --batch 1")
-}
-
-/// The number of tokens with which both lists begin.
-fn common(one: &[u32], other: &[u32]) -> usize {
-    one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }

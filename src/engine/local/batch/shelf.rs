@@ -1,6 +1,5 @@
 //! The branches of passages that have ended, for requests that continue the same story.
 
-use super::common;
 use llm::Branch;
 
 /// The maximum number of branches that are kept.
@@ -60,4 +59,9 @@ impl Shelf {
     pub fn clear(&mut self) {
         self.0.clear();
     }
+}
+
+/// The number of tokens with which both lists begin.
+pub fn common(one: &[u32], other: &[u32]) -> usize {
+    one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }
