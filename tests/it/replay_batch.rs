@@ -30,7 +30,7 @@ fn script() -> String {
         "case twice\n> {TOWN} One day\n> Then the bell rang.\n/retry seed=3\nexpect words 1..400\n"
     );
     script += "case other\n> Far away from there, a small ship\nexpect golden other\n";
-    script += "case banned\n/set ban the\n> It was dark in\nexpect tokens >= 1\n";
+    script += "case banned\n/set banned_phrases the\n> It was dark in\nexpect tokens >= 1\n";
     script += "case several\n> A door opened and\n/gen 2\nexpect tokens >= 1\n";
     script += &format!("case again\nrepeat 3\n> {TOWN} At night\nexpect words <= 60\n");
     script += "case wrong\n> Snow\nexpect contains \"no such words\"\nexpect perplexity < 0.5\n";

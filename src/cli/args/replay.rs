@@ -62,7 +62,7 @@ pub struct ManyCases {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2048))]
     pub jobs: u16,
     /// How many cases a model in this process writes at a time, as one batch. The results are the
-    /// same as with 1. On a GPU, cases run in turn
+    /// same as with 1. On a GPU, with --bail and with a cassette, cases run in turn
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub batch: u16,
     /// How many times to retry a failed request to a model server; 0 leaves retries to a router

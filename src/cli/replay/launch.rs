@@ -57,13 +57,15 @@ pub(super) fn launch(
     let is_server = |model: &str| truth.plays() || servers.find(model).is_some();
     let jobs = usize::from(args.many.jobs);
     let count = cases.len();
-    // A recording is verified passage by passage, and a GPU's results depend on the batch.
-    let batches = !truth.verifies() && loader.is_batch_invariant();
+    // Both `--bail` and a cassette depend on the order of the cases, and on a GPU the results depend
+    // on the batch.
+    let in_turn = args.many.bail.is_some() || truth.uses_cassette();
+    let batches = !in_turn && loader.is_batch_invariant();
     let division = Division {
         jobs,
         batch: if batches { args.many.batch.into() } else { 1 },
         is_remote: &|index| plan.is_remote(index, &is_server),
-        only_model: &|index| plan.only_model(index),
+        only_model: &|index| plan.only_model(index).filter(|model| !is_server(model)),
     };
     let lanes = division.divide(cases);
     say_begin(plan, count);

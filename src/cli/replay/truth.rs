@@ -98,9 +98,9 @@ impl Truth {
         self.mode == RunMode::Cassette
     }
 
-    /// Whether a model checks recorded passages.
-    pub(super) fn verifies(&self) -> bool {
-        self.mode == RunMode::Verify
+    /// Whether a cassette is recorded, played or verified, in which the order of the cases counts.
+    pub(super) fn uses_cassette(&self) -> bool {
+        self.used.is_some()
     }
 
     /// Makes sure that a played cassette needs no network, not even by chance.
