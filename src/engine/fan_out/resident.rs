@@ -29,9 +29,12 @@ pub(super) struct Resident {
 
 /// What a model's thread is to do.
 enum Task {
-    Write(TextRequest, Port, Sender<Answer>),
-    Call(Box<dyn FnOnce(&mut dyn Backend) + Send>),
+    Write(Box<TextRequest>, Port, Sender<Answer>),
+    Call(Call),
 }
+
+/// Something that a model's thread does with the model alone.
+type Call = Box<dyn FnOnce(&mut dyn Backend) + Send>;
 
 /// How a loaded model is used.
 pub(super) enum Started {
@@ -137,7 +140,7 @@ impl Queue for Line {
         };
         match task {
             Task::Write(request, port, answers) => Some(Turn {
-                request,
+                request: *request,
                 listener: Box::new(port),
                 end: Box::new(move |answer| {
                     // The engine may be gone.
@@ -294,14 +297,15 @@ impl Backend for Seat {
         Capabilities {
             // A prefetch would delay the passages of other engines.
             prefetch: false,
-            ..self.0.capabilities.clone()
+            ..self.0.capabilities
         }
     }
 
     fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer {
         let (sender, answers) = channel();
         let (port, hearing) = Port::open();
-        self.0.send(Task::Write(request.clone(), port, sender));
+        self.0
+            .send(Task::Write(Box::new(request.clone()), port, sender));
         hearing.relay(listener);
         // The answer is sent before the port is dropped, or just after.
         answers.recv().unwrap_or_else(|_| Err(broken()))
