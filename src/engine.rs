@@ -15,6 +15,7 @@ mod load;
 mod local;
 pub mod perplexity;
 mod picture;
+mod queue;
 pub mod remote;
 mod retrieval;
 pub mod scripted;

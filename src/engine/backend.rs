@@ -6,6 +6,7 @@
 //! [`super::text`] does most of the work for a model that returns text. Neither the studio nor a
 //! front end knows which backend answers.
 
+use super::queue::Queue;
 use base::progress::{Cancelled, Observer, Unobserved};
 use std::time::Duration;
 use story::message::{
@@ -107,6 +108,12 @@ pub trait Backend {
         one_after_another(self, requests, listener)
     }
 
+    /// Writes passages until a queue has no more requests, several at a time if the backend can.
+    /// Each passage is the same as one that is written alone.
+    fn write_queue(&mut self, queue: &mut dyn Queue) {
+        one_by_one(self, queue);
+    }
+
     /// Returns the most likely next tokens, with their probabilities before and after the samplers.
     /// Returns None if the request was stopped.
     fn alternatives(
@@ -188,6 +195,13 @@ pub trait Replicas: Send + Sync {
 
     /// Closes the connections of all replicas, so that their requests fail immediately.
     fn shut_down(&self);
+}
+
+/// Writes the passages of a queue one after another.
+pub fn one_by_one<B: Backend + ?Sized>(backend: &mut B, queue: &mut dyn Queue) {
+    while let Some(turn) = queue.next(true) {
+        (turn.end)(backend.write(&turn.request, turn.listener.as_ref()));
+    }
 }
 
 /// Writes passages one after another, for a backend that cannot write several passages in parallel.

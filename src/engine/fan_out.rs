@@ -8,7 +8,9 @@ mod dispatch;
 mod gate;
 mod limit;
 mod pool;
+mod resident;
 mod shared;
+mod turns;
 
 #[cfg(test)]
 mod tests;

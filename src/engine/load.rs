@@ -197,6 +197,11 @@ impl ModelLoader {
         }
     }
 
+    /// Whether the results of a model in this process are the same whatever is evaluated together.
+    pub fn is_batch_invariant(&self) -> bool {
+        device::open(self.device).is_ok_and(|device| device.is_cpu())
+    }
+
     /// Loads a model into this process, together with its draft model.
     pub fn load_local(&self, model: &str, observer: &dyn Observer) -> Result<Loaded, LoadError> {
         let file = self.find_file(model, observer)?;

@@ -1,6 +1,7 @@
 //! The local backend: runs a model in this process.
 
 mod alternatives;
+mod batch;
 mod build_prompt;
 mod candidates;
 pub(super) mod draft;
@@ -18,7 +19,8 @@ mod spelled;
 pub use encode::encode;
 pub use loaded::Loaded;
 
-use super::backend::{Answer, Backend, Failure, Listener};
+use super::backend::{Answer, Backend, Failure, Listener, one_by_one};
+use super::queue::Queue;
 use base::progress::Observer;
 use story::message::{
     Alternative, Capabilities, ContextReport, PassageScore, TextRequest, WarmCache, WrittenPassage,
@@ -46,6 +48,13 @@ impl Backend for Loaded {
 
     fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer {
         generate::text(self, request, listener)
+    }
+
+    fn write_queue(&mut self, queue: &mut dyn Queue) {
+        match self.model.is_batch_invariant() && self.model.branch(0).is_some() {
+            true => batch::batch(self, queue),
+            false => one_by_one(self, queue),
+        }
     }
 
     fn candidates(&mut self, requests: &[TextRequest], listener: &dyn Listener) -> Answer {

@@ -12,6 +12,7 @@
 
 mod architecture;
 mod bad_input;
+mod bad_scripts;
 mod cassette;
 #[cfg(feature = "train")]
 mod direct;
@@ -43,6 +44,7 @@ mod reference;
 mod refining;
 mod repl;
 mod replay;
+mod replay_batch;
 mod replay_compare;
 mod replay_jobs;
 mod retrieval;

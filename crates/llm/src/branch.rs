@@ -3,8 +3,7 @@
 
 use kernels::attention::KvBlocks;
 
-/// A continuation of the tokens that were in the KV cache when the branch was created. Branches are
-/// supported only on CPUs.
+/// A continuation of tokens at the start of the KV cache. Branches are supported only on CPUs.
 pub struct Branch {
     /// The number of tokens at the start of the KV cache that the branch shares.
     pub(crate) shared: usize,
@@ -25,14 +24,34 @@ pub(crate) enum BranchState {
 pub(crate) enum Positions<'a> {
     /// Consecutive positions. The number is the position of the first token.
     Sequence(usize),
-    /// One token per branch, at the end of the branch.
-    Branches(&'a mut [Branch]),
+    /// Consecutive tokens at the end of each branch, and the place of each token.
+    Branches(&'a mut [Branch], &'a [Place]),
+}
+
+/// The place of a token in a forward pass of several branches.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    /// The index of the branch.
+    pub(crate) branch: usize,
+    pub(crate) position: usize,
 }
 
 impl Branch {
     /// The position of the branch's next token.
     pub fn position(&self) -> usize {
         self.shared + self.len
+    }
+
+    /// Removes every token from the position `keep` on. Shared tokens cannot be removed. Returns
+    /// whether the branch now ends at `keep`.
+    pub fn rewind(&mut self, keep: usize) -> bool {
+        self.len = self.len.min(keep.saturating_sub(self.shared));
+        self.position() == keep
+    }
+
+    /// The number of tokens at the start of the KV cache that the branch shares.
+    pub fn shared(&self) -> usize {
+        self.shared
     }
 }
 
@@ -41,7 +60,7 @@ impl Positions<'_> {
     pub(crate) fn of(&self, index: usize) -> usize {
         match self {
             Positions::Sequence(position) => position + index,
-            Positions::Branches(branches) => branches[index].position(),
+            Positions::Branches(_, places) => places[index].position,
         }
     }
 }

@@ -106,21 +106,21 @@ pub trait TextModel {
         false
     }
 
-    /// Creates a branch that continues the tokens in the KV cache. Returns `None` if the model
-    /// cannot evaluate several branches together.
-    fn branch(&self) -> Option<Branch> {
+    /// Creates a branch that continues the first `shared` tokens in the KV cache. Returns `None` if
+    /// the cache has fewer tokens, or if the model cannot evaluate several branches together.
+    fn branch(&self, _shared: usize) -> Option<Branch> {
         None
     }
 
-    /// Evaluates one token at the end of each branch. The KV cache must still contain the tokens
-    /// that the branches share. Returns the logits, which are `[branches, vocabulary]`, as a flat
-    /// list. For each branch, the logits are bit-identical to the logits that
+    /// Evaluates at least one token at the end of each branch. The KV cache must still contain the
+    /// tokens that the branches share. Returns the logits of the last token of each branch, which
+    /// are `[branches, vocabulary]`, as a flat list. The logits are bit-identical to the logits that
     /// [`TextModel::forward`] would return. If `stop` returns true, returns `None` and leaves the
     /// branches unchanged.
     fn forward_branches(
         &mut self,
         _branches: &mut [Branch],
-        _tokens: &[u32],
+        _tokens: &[&[u32]],
         _stop: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
         Ok(None)

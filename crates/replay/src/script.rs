@@ -5,6 +5,7 @@ mod digest;
 mod gather;
 mod matrix;
 mod parse;
+mod rows;
 mod source;
 
 use crate::expect::{Bound, Expectation};

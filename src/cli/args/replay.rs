@@ -68,6 +68,10 @@ pub struct ManyCases {
     /// With a model in this process, cases always run one after the other
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2048))]
     pub jobs: u16,
+    /// How many cases a model in this process writes at a time, as one batch. The results are the
+    /// same as with 1. On a GPU, with --bail and with a cassette, cases run in turn
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub batch: u16,
     /// How many times to retry a failed request to a model server; 0 leaves retries to a router
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub retries: u32,

@@ -10,6 +10,7 @@ use super::{Exit, Failed};
 use illumine::engine::Loader;
 use illumine::engine::fan_out::SharedLoader;
 use illumine::studio::{Setup, Studio};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::thread::{Builder, scope};
@@ -25,36 +26,67 @@ pub(super) struct Lane {
     cases: Vec<usize>,
     next: AtomicUsize,
     threads: usize,
-    /// Whether the cases run in parallel, because they use no model in this process.
-    remote: bool,
+}
+
+/// The cases of a run, by what they use.
+#[derive(Default)]
+pub(super) struct Lanes {
+    /// The cases that use no model in this process.
+    remote: Option<Lane>,
+    /// The cases that use models in this process. These lanes run one after the other, so that only
+    /// one text model is loaded at a time.
+    local: Vec<Lane>,
+}
+
+/// How the cases are divided.
+pub(super) struct Division<'a> {
+    /// How many cases without a model in this process run at a time.
+    pub(super) jobs: usize,
+    /// How many cases a model in this process writes together.
+    pub(super) batch: usize,
+    pub(super) is_remote: &'a dyn Fn(usize) -> bool,
+    /// The model of a case that uses no other model.
+    pub(super) only_model: &'a dyn Fn(usize) -> Option<String>,
+}
+
+impl Division<'_> {
+    /// Divides the cases. With several jobs, those that use no model in this process get a lane of
+    /// their own. With batches, those that use the same model get a lane, and the others run last.
+    pub(super) fn divide(&self, cases: impl IntoIterator<Item = usize>) -> Lanes {
+        let (remote, here): (Vec<usize>, Vec<usize>) = cases
+            .into_iter()
+            .partition(|index| self.jobs > 1 && (self.is_remote)(*index));
+        let (mut models, mut batches, mut alone) = (HashMap::new(), Vec::new(), Vec::new());
+        for index in here {
+            match (self.only_model)(index).filter(|_| self.batch > 1) {
+                Some(model) => {
+                    let lane = *models.entry(model).or_insert(batches.len());
+                    if lane == batches.len() {
+                        batches.push(Vec::new());
+                    }
+                    batches[lane].push(index);
+                }
+                None => alone.push(index),
+            }
+        }
+        let batches = batches
+            .into_iter()
+            .filter_map(|cases| Lane::new(cases, self.batch));
+        Lanes {
+            remote: Lane::new(remote, self.jobs),
+            local: batches.chain(Lane::new(alone, 1)).collect(),
+        }
+    }
 }
 
 impl Lane {
-    /// Divides the cases into lanes. If there are several jobs, the cases that use no model in this
-    /// process get a lane of their own, with several threads.
-    pub(super) fn divide(
-        cases: impl IntoIterator<Item = usize>,
-        jobs: usize,
-        is_remote: impl Fn(usize) -> bool,
-    ) -> Vec<Lane> {
-        let (remote, here): (Vec<usize>, Vec<usize>) = cases
-            .into_iter()
-            .partition(|index| jobs > 1 && is_remote(*index));
-        let threads = jobs.min(remote.len());
-        let lane = |cases, threads, remote| Lane {
+    fn new(cases: Vec<usize>, threads: usize) -> Option<Lane> {
+        let threads = threads.min(cases.len());
+        (threads > 0).then(|| Lane {
             cases,
             next: AtomicUsize::new(0),
             threads,
-            remote,
-        };
-        let lanes = [lane(remote, threads, true), lane(here, 1, false)];
-        let full = lanes.into_iter().filter(|lane| !lane.cases.is_empty());
-        full.collect()
-    }
-
-    /// Whether the cases run one after the other even if there are several jobs.
-    pub(super) fn is_in_turn(&self) -> bool {
-        !self.remote
+        })
     }
 
     fn next(&self) -> Option<usize> {
@@ -76,24 +108,21 @@ pub(super) struct Start<'a, L> {
 /// `take` returns false.
 pub(super) fn run<L: Loader + 'static>(
     start: &Start<L>,
-    lanes: &[Lane],
+    lanes: &Lanes,
     warnings: &std::sync::mpsc::Receiver<String>,
     take: &mut dyn FnMut(News) -> bool,
 ) -> Result<(), Failed> {
     let (sender, news) = sync_channel(WAITING);
     scope(|scope| {
-        let mut threads = Vec::new();
-        let mut fault = None;
-        for lane in lanes {
-            for _ in 0..lane.threads {
-                let news = sender.clone();
-                let named = Builder::new().name("replay".to_string());
-                match named.spawn_scoped(scope, move || work(start, lane, news)) {
-                    Ok(thread) => threads.push(thread),
-                    Err(error) => fault = Some(error),
-                }
-            }
-        }
+        let beside = lanes.remote.as_ref().map(|lane| {
+            let news = sender.clone();
+            scope.spawn(move || share(start, lane, &news))
+        });
+        let local = sender.clone();
+        let in_turn = scope.spawn(move || {
+            let mut lanes = lanes.local.iter();
+            lanes.try_for_each(|lane| share(start, lane, &local))
+        });
         drop(sender);
         let mut closed = false;
         loop {
@@ -119,14 +148,17 @@ pub(super) fn run<L: Loader + 'static>(
         for why in warnings.try_iter() {
             take(News::Warned(why));
         }
-        let broken = threads.into_iter().filter_map(|it| it.join().err()).count();
-        match (broken, fault) {
-            (0, None) => Ok(()),
-            (0, Some(error)) => Err(Failed::new(
+        let ended = beside.into_iter().chain([in_turn]);
+        let mut ended = ended.map(|thread| thread.join().unwrap_or(Err(Fault::Broken)));
+        match ended.find_map(Result::err) {
+            None => Ok(()),
+            Some(Fault::NoThread(error)) => Err(Failed::new(
                 Exit::Engine,
-                format!("Cannot start another thread ({error}); use a lower number with --jobs"),
+                format!(
+                    "Cannot start another thread ({error}); use a lower number with --jobs or --batch"
+                ),
             )),
-            (_, _) => Err(Failed::new(
+            Some(Fault::Broken) => Err(Failed::new(
                 Exit::Engine,
                 "A case ended unexpectedly, and others did not run; run the cases alone to find it",
             )),
@@ -134,7 +166,39 @@ pub(super) fn run<L: Loader + 'static>(
     })
 }
 
-/// Runs cases of a lane until no case is left or the run is stopped.
+/// The reason why a lane did not run all its cases.
+enum Fault {
+    NoThread(std::io::Error),
+    Broken,
+}
+
+/// Runs the cases of a lane on its threads.
+fn share<L: Loader + 'static>(
+    start: &Start<L>,
+    lane: &Lane,
+    news: &SyncSender<News>,
+) -> Result<(), Fault> {
+    scope(|scope| {
+        let mut threads = Vec::new();
+        let mut fault = None;
+        for _ in 0..lane.threads {
+            let named = Builder::new().name("replay".to_string());
+            let news = news.clone();
+            match named.spawn_scoped(scope, move || work(start, lane, news)) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => fault = Some(Fault::NoThread(error)),
+            }
+        }
+        let broken = threads.into_iter().filter_map(|it| it.join().err()).count();
+        match fault {
+            _ if broken > 0 => Err(Fault::Broken),
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Runs cases of a lane until none is left.
 fn work<L: Loader + 'static>(start: &Start<L>, lane: &Lane, news: SyncSender<News>) {
     let (sender, events) = channel();
     let (engine, findings) = start.truth.engine(start.loader.clone(), sender);
@@ -161,17 +225,40 @@ fn work<L: Loader + 'static>(start: &Start<L>, lane: &Lane, news: SyncSender<New
 mod tests {
     use super::*;
 
+    fn parts(lanes: &Lanes) -> Vec<(&[usize], usize)> {
+        let all = lanes.remote.iter().chain(&lanes.local);
+        all.map(|it| (&it.cases[..], it.threads)).collect()
+    }
+
     #[test]
-    fn only_cases_on_servers_run_side_by_side() {
-        let even = |index: usize| index.is_multiple_of(2);
-        let lanes = Lane::divide(0..7, 3, even);
-        let parts: Vec<_> = lanes.iter().map(|it| (&it.cases[..], it.threads)).collect();
-        assert_eq!(parts, [(&[0, 2, 4, 6][..], 3), (&[1, 3, 5][..], 1)]);
-        let one = Lane::divide(0..7, 1, even);
-        assert!(one.len() == 1 && one[0].is_in_turn() && one[0].cases.len() == 7);
-        let few = Lane::divide(0..2, 9, |_| true);
-        assert!(few.len() == 1 && few[0].threads == 2);
-        assert_eq!(few[0].next(), Some(0));
-        assert_eq!((few[0].next(), few[0].next()), (Some(1), None));
+    fn cases_run_beside_those_that_use_the_same_model() {
+        let model = |index: usize| match index {
+            9 => None,
+            _ => Some(format!("model {}", index % 3)),
+        };
+        let division = |jobs, batch| Division {
+            jobs,
+            batch,
+            is_remote: &|index| index.is_multiple_of(2),
+            only_model: &model,
+        };
+        let lanes = division(3, 4).divide(0..14);
+        let wanted: [(&[usize], usize); 5] = [
+            (&[0, 2, 4, 6, 8, 10, 12], 3),
+            (&[1, 7, 13], 3),
+            (&[3], 1),
+            (&[5, 11], 2),
+            (&[9], 1),
+        ];
+        assert_eq!(parts(&lanes), wanted);
+        let all: Vec<usize> = (0..7).collect();
+        assert_eq!(parts(&division(1, 1).divide(0..7)), [(&all[..], 1)]);
+        assert_eq!(
+            parts(&division(1, 4).divide(7..10)),
+            [(&[7][..], 1), (&[8], 1), (&[9], 1)]
+        );
+        let few = division(9, 4).divide([2]);
+        let lane = few.remote.as_ref().unwrap();
+        assert_eq!((lane.next(), lane.next()), (Some(2), None));
     }
 }

@@ -4,7 +4,7 @@
 use super::super::environment::{self, Paths};
 use super::super::signals::{self, Watch};
 use super::super::{Failed, note};
-use super::jobs::{self, Lane, Start};
+use super::jobs::{self, Division, Start};
 use super::news::{Halt, News};
 use super::plan::{Plan, SEED};
 use super::truth::Truth;
@@ -59,13 +59,24 @@ pub(super) fn launch(
     let is_server = |model: &str| truth.plays() || servers.find(model).is_some();
     let jobs = usize::from(args.many.jobs);
     let count = cases.len();
-    let lanes = Lane::divide(cases, jobs, |index| plan.is_remote(index, &is_server));
-    say_begin(plan, count, &lanes);
+    // Both `--bail` and a cassette depend on the order of the cases, and on a GPU the results depend
+    // on the batch.
+    let in_turn = args.many.bail.is_some() || truth.uses_cassette();
+    let batches = !in_turn && loader.is_batch_invariant();
+    let division = Division {
+        jobs,
+        batch: if batches { args.many.batch.into() } else { 1 },
+        is_remote: &|index| plan.is_remote(index, &is_server),
+        only_model: &|index| plan.only_model(index).filter(|model| !is_server(model)),
+    };
+    let lanes = division.divide(cases);
+    say_begin(plan, count);
     let pacing = Pacing {
         jobs: Some(jobs),
         retries: args.many.retries,
         limit: Duration::from_secs(args.many.timeout),
         entropy: environment::entropy(),
+        resident: division.batch > 1,
     };
     let (warn, warnings) = channel();
     let loader = SharedLoader::new(loader, pacing, move |why| {
@@ -89,8 +100,8 @@ pub(super) fn launch(
     Ok(loader.retries())
 }
 
-/// Tells the user if only some of the cases run, or if some cases cannot run in parallel.
-fn say_begin(plan: &Plan, left: usize, lanes: &[Lane]) {
+/// Says what differs from an ordinary run.
+fn say_begin(plan: &Plan, left: usize) {
     let many = &plan.args.many;
     if plan.shard.is_some() || many.resume.is_some() {
         let mut line = format!("{} to run", count_noun(left, "case"));
@@ -102,8 +113,5 @@ fn say_begin(plan: &Plan, left: usize, lanes: &[Lane]) {
             line += &format!(", {} (from {})", shard.name(), shard.source);
         }
         note(&line);
-    }
-    if many.jobs > 1 && left > 1 && lanes.iter().any(Lane::is_in_turn) {
-        note("Cases that use a model in this process run in turn; --jobs is for model servers");
     }
 }

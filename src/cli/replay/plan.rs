@@ -156,6 +156,20 @@ impl<'a> Plan<'a> {
     /// Whether a case uses no model in this process, so that other cases may run at the same time.
     /// `is_server` tells whether a text model runs outside this process.
     pub(super) fn is_remote(&self, index: usize, is_server: &dyn Fn(&str) -> bool) -> bool {
+        let settings = self.settings(index);
+        settings.is_ok_and(|it| is_server(&it.model)) && self.uses_text_models(index, is_server)
+    }
+
+    /// The model of a case that uses no other model, so that this model may write other cases
+    /// together with it.
+    pub(super) fn only_model(&self, index: usize) -> Option<String> {
+        let model = self.settings(index).ok()?.model;
+        let only = self.uses_text_models(index, &|other| other == model);
+        only.then_some(model)
+    }
+
+    /// Whether a case uses text models only, and changes only to models that `may_be` allows.
+    fn uses_text_models(&self, index: usize, may_be: &dyn Fn(&str) -> bool) -> bool {
         let (_, case) = self.cases[index];
         let Ok(settings) = self.settings(index) else {
             return false;
@@ -168,11 +182,11 @@ impl<'a> Plan<'a> {
                 Ok(Command::Set(Some(name), Some(_))) => {
                     sampling::find(&name).is_ok_and(|setting| setting.name != "retrieve")
                 }
-                Ok(Command::Model(Some(name))) => is_server(&name),
+                Ok(Command::Model(Some(name))) => may_be(&name),
                 _ => true,
             },
         };
-        settings.sampling.recall == 0 && is_server(&settings.model) && case.steps.iter().all(line)
+        settings.sampling.recall == 0 && case.steps.iter().all(line)
     }
 }
 

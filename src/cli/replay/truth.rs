@@ -102,7 +102,12 @@ impl Truth {
         self.mode == RunMode::Cassette
     }
 
-    /// Makes sure that playing a cassette never uses the network.
+    /// Whether a cassette is recorded, played or verified, in which the order of the cases counts.
+    pub(super) fn uses_cassette(&self) -> bool {
+        self.used.is_some()
+    }
+
+    /// Makes sure that a played cassette needs no network, not even by chance.
     pub(super) fn prepare(&self, loader: &mut ModelLoader) {
         loader.store.offline |= self.plays();
     }

@@ -6,22 +6,18 @@
 
 use super::dispatch::Dispatch;
 use super::gate::Gate;
+use super::resident::{self, Replicating, Resident, Seat, Started};
+use super::turns::{Server, Turns, Warnings, locked};
 use super::{MOST, TICK};
-use crate::engine::backend::{Answer, Backend, Failure, Listener, Replicas};
+use crate::engine::backend::{Backend, Replicas};
 use crate::engine::load::{LoadError, Loader};
-use base::progress::{Cancelled, Observer, Unobserved};
+use base::progress::Observer;
 use imagegen::Illuminator;
 use imagegen::upscaler::Upscaler;
 use llm::sentence_encoder::SentenceEncoder;
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 use std::time::Duration;
-use story::message::{
-    Alternative, Capabilities, ContextReport, PassageScore, PassageStats, TextRequest,
-    WrittenPassage,
-};
-use story::{Event, ModelInfo, NodeId, Status};
 
 /// The limits for the requests to one server: how many may be in flight, how often each is retried,
 /// and how long each may take.
@@ -35,6 +31,8 @@ pub struct Pacing {
     pub limit: Duration,
     /// The seed for random waits before retries.
     pub entropy: u64,
+    /// Whether a model in this process is loaded once for all engines.
+    pub resident: bool,
 }
 
 /// A handle to a loader that several engines share.
@@ -46,33 +44,18 @@ struct Shared<L> {
     /// The results of loading the models requested so far. The keys are the models' names. Models
     /// that run in this process are not included.
     known: Mutex<HashMap<String, Known>>,
+    /// Locked while a model is loaded for all engines.
+    starting: Mutex<()>,
     warnings: Arc<Warnings>,
 }
 
 #[derive(Clone)]
 enum Known {
     Server(Arc<Server>),
-    /// The model could not be loaded; the text is the reason.
+    /// A model in this process, which is unloaded when no engine uses it.
+    Resident(Weak<Resident>),
+    /// Why the model could not be loaded.
     Missing(String),
-}
-
-struct Server {
-    replicas: Box<dyn Replicas>,
-    gate: Gate,
-}
-
-/// Reports each distinct warning only once, since every replica would repeat it.
-struct Warnings {
-    told: Mutex<HashSet<String>>,
-    tell: Box<dyn Fn(&str) + Send + Sync>,
-}
-
-impl Warnings {
-    fn tell(&self, why: &str) {
-        if locked(&self.told).insert(why.to_string()) {
-            (self.tell)(why);
-        }
-    }
 }
 
 impl<L> Clone for SharedLoader<L> {
@@ -92,10 +75,8 @@ impl<L: Loader> SharedLoader<L> {
             loader: Mutex::new(loader),
             pacing,
             known: Mutex::default(),
-            warnings: Arc::new(Warnings {
-                told: Mutex::default(),
-                tell: Box::new(warn),
-            }),
+            starting: Mutex::default(),
+            warnings: Arc::new(Warnings::new(warn)),
         }))
     }
 
@@ -115,7 +96,7 @@ impl<L: Loader> SharedLoader<L> {
         let known = locked(&self.0.known);
         let server = |known: &Known| match known {
             Known::Server(server) => Some(server.clone()),
-            Known::Missing(_) => None,
+            Known::Resident(_) | Known::Missing(_) => None,
         };
         known.values().filter_map(server).collect()
     }
@@ -130,26 +111,86 @@ impl<L: Loader> SharedLoader<L> {
                 server,
                 warnings: self.0.warnings.clone(),
             })),
+            Known::Resident(resident) => Ok(Box::new(Seat(resident.upgrade()?))),
             Known::Missing(why) => Err(LoadError::Failed(why)),
         })
     }
 
     /// Waits until no other engine uses the loader, and locks it.
     fn lock(&self, observer: &dyn Observer) -> Result<MutexGuard<'_, L>, LoadError> {
-        loop {
-            match self.0.loader.try_lock() {
-                Ok(loader) => return Ok(loader),
-                Err(TryLockError::Poisoned(loader)) => return Ok(loader.into_inner()),
-                Err(TryLockError::WouldBlock) if observer.is_cancelled() => {
-                    return Err(LoadError::Stopped);
-                }
-                Err(TryLockError::WouldBlock) => std::thread::sleep(TICK),
+        wait_for(&self.0.loader, observer)
+    }
+
+    fn server(&self, replicas: Box<dyn Replicas>, note: Option<&str>) -> Known {
+        if let Some(why) = note {
+            self.0.warnings.tell(why);
+        }
+        let pacing = self.0.pacing;
+        let dispatch = Dispatch::new(pacing.jobs, pacing.retries, pacing.entropy);
+        let gate = Gate::new(dispatch);
+        Known::Server(Arc::new(Server { replicas, gate }))
+    }
+
+    fn know(&self, model: &str, found: Known) -> Result<Box<dyn Backend>, LoadError> {
+        locked(&self.0.known).insert(model.to_string(), found);
+        let lost = || Err(LoadError::Failed("The model is not loaded".to_string()));
+        self.known(model).unwrap_or_else(lost)
+    }
+}
+
+impl<L: Loader + 'static> SharedLoader<L> {
+    /// Loads a model for all engines.
+    fn load_for_all(
+        &self,
+        model: &str,
+        observer: &dyn Observer,
+    ) -> Result<Box<dyn Backend>, LoadError> {
+        let _starting = wait_for(&self.0.starting, observer)?;
+        // Another engine may have loaded it meanwhile.
+        if let Some(known) = self.known(model) {
+            return known;
+        }
+        let (shared, name) = (self.clone(), model.to_string());
+        let load = move |observer: &dyn Observer| shared.lock(observer)?.load(&name, observer);
+        let pacing = self.0.pacing;
+        let replicating = Replicating {
+            most: pacing.jobs.unwrap_or(MOST),
+            limit: pacing.limit,
+        };
+        match resident::start(load, replicating, observer) {
+            Ok(Started::Server(replicas, note)) => {
+                self.know(model, self.server(replicas, note.as_deref()))
             }
+            Ok(Started::Here(resident)) => {
+                let resident = Arc::new(resident);
+                let known = Known::Resident(Arc::downgrade(&resident));
+                locked(&self.0.known).insert(model.to_string(), known);
+                Ok(Box::new(Seat(resident)))
+            }
+            Err(LoadError::Failed(why)) => self.know(model, Known::Missing(why)),
+            Err(LoadError::Stopped) => Err(LoadError::Stopped),
         }
     }
 }
 
-impl<L: Loader> Loader for SharedLoader<L> {
+/// Locks a mutex, once no other engine holds it.
+fn wait_for<'a, T>(
+    mutex: &'a Mutex<T>,
+    observer: &dyn Observer,
+) -> Result<MutexGuard<'a, T>, LoadError> {
+    loop {
+        match mutex.try_lock() {
+            Ok(held) => return Ok(held),
+            Err(TryLockError::Poisoned(held)) => return Ok(held.into_inner()),
+            Err(TryLockError::WouldBlock) if observer.is_cancelled() => {
+                return Err(LoadError::Stopped);
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(TICK),
+        }
+    }
+}
+
+impl<L: Loader + 'static> Loader for SharedLoader<L> {
     fn load(
         &mut self,
         model: &str,
@@ -157,6 +198,9 @@ impl<L: Loader> Loader for SharedLoader<L> {
     ) -> Result<Box<dyn Backend>, LoadError> {
         if let Some(known) = self.known(model) {
             return known;
+        }
+        if self.0.pacing.resident {
+            return self.load_for_all(model, observer);
         }
         let mut loader = self.lock(observer)?;
         // Another engine may have loaded it meanwhile.
@@ -170,20 +214,13 @@ impl<L: Loader> Loader for SharedLoader<L> {
                 let Some(replicas) = backend.replicas(most, pacing.limit) else {
                     return Ok(backend);
                 };
-                if let Some(why) = &backend.about().note {
-                    self.0.warnings.tell(why);
-                }
-                let dispatch = Dispatch::new(pacing.jobs, pacing.retries, pacing.entropy);
-                let gate = Gate::new(dispatch);
-                Known::Server(Arc::new(Server { replicas, gate }))
+                self.server(replicas, backend.about().note.as_deref())
             }
             Err(LoadError::Failed(why)) => Known::Missing(why),
             Err(LoadError::Stopped) => return Err(LoadError::Stopped),
         };
         drop(loader);
-        locked(&self.0.known).insert(model.to_string(), found);
-        let lost = || Err(LoadError::Failed("The model is not loaded".to_string()));
-        self.known(model).unwrap_or_else(lost)
+        self.know(model, found)
     }
 
     fn encoder(&mut self, observer: &dyn Observer) -> Result<SentenceEncoder, LoadError> {
@@ -204,145 +241,4 @@ impl<L: Loader> Loader for SharedLoader<L> {
     fn upscaler(&mut self, observer: &dyn Observer) -> Result<Upscaler, LoadError> {
         self.lock(observer)?.upscaler(observer)
     }
-}
-
-/// A replica whose requests have to pass through the server's gate.
-struct Turns {
-    server: Arc<Server>,
-    replica: Box<dyn Backend + Send>,
-    warnings: Arc<Warnings>,
-}
-
-impl Backend for Turns {
-    fn about(&self) -> &ModelInfo {
-        self.replica.about()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            // A prefetch would take the turn of a request.
-            prefetch: false,
-            ..self.replica.capabilities()
-        }
-    }
-
-    fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer {
-        let Turns {
-            server,
-            replica,
-            warnings,
-        } = self;
-        let sent = server.gate.send(listener, || {
-            let held = Held {
-                events: RefCell::default(),
-                warnings: warnings.as_ref(),
-                listener,
-            };
-            let answer = replica.write(request, &held)?;
-            Ok((answer, held.events.into_inner()))
-        });
-        let Some(sent) = sent else {
-            return Ok((Status::Stopped, PassageStats::default()));
-        };
-        let (answer, events) = sent?;
-        for event in events {
-            listener.tell(event);
-        }
-        Ok(answer)
-    }
-
-    fn alternatives(
-        &mut self,
-        request: &TextRequest,
-        listener: &dyn Listener,
-    ) -> Result<Option<Vec<Alternative>>, Failure> {
-        let Turns {
-            server, replica, ..
-        } = self;
-        let sent = server
-            .gate
-            .send(listener, || replica.alternatives(request, listener));
-        sent.unwrap_or(Ok(None))
-    }
-
-    fn explain(&mut self, request: &TextRequest) -> Result<ContextReport, Failure> {
-        let Turns {
-            server, replica, ..
-        } = self;
-        let sent = server.gate.send(&Unobserved, || replica.explain(request));
-        sent.unwrap_or_else(|| Err(Failure::engine("The request was cancelled")))
-    }
-
-    fn perplexity(
-        &mut self,
-        before: &str,
-        text: &str,
-        observer: &dyn Observer,
-    ) -> Result<Option<f64>, Failure> {
-        let Turns {
-            server, replica, ..
-        } = self;
-        let sent = server
-            .gate
-            .send(observer, || replica.perplexity(before, text, observer));
-        sent.unwrap_or(Ok(None))
-    }
-
-    fn score(
-        &mut self,
-        request: &TextRequest,
-        passage: &WrittenPassage,
-        slack: f64,
-        listener: &dyn Listener,
-    ) -> Result<Option<PassageScore>, Failure> {
-        let Turns {
-            server, replica, ..
-        } = self;
-        let sent = server.gate.send(listener, || {
-            replica.score(request, passage, slack, listener)
-        });
-        sent.unwrap_or(Ok(None))
-    }
-
-    fn count_tokens(&self, text: &str) -> Result<usize, Failure> {
-        self.replica.count_tokens(text)
-    }
-
-    fn context_start(&self, request: &TextRequest) -> Result<Option<(NodeId, usize)>, Failure> {
-        self.replica.context_start(request)
-    }
-}
-
-/// A listener that holds back the events of a request until the request has succeeded, since a
-/// retry would repeat them.
-struct Held<'a> {
-    events: RefCell<Vec<Event>>,
-    warnings: &'a Warnings,
-    listener: &'a dyn Listener,
-}
-
-impl Observer for Held<'_> {
-    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
-
-    fn check(&self) -> Result<(), Cancelled> {
-        self.listener.check()
-    }
-}
-
-impl Listener for Held<'_> {
-    fn tell(&self, event: Event) -> bool {
-        match event {
-            Event::Warned(_) => {
-                if let Event::Warned(why) = event.cleaned() {
-                    self.warnings.tell(&why);
-                }
-            }
-            event => self.events.borrow_mut().push(event),
-        }
-        true
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

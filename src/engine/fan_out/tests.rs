@@ -229,6 +229,7 @@ fn a_server_that_many_engines_share_measures_what_it_can_measure_alone() {
         retries: 1,
         limit: Duration::from_secs(5),
         entropy: 1,
+        resident: false,
     };
     let mut loader = SharedLoader::new(server, pacing, |_| {});
     let mut backend = loader.load("main", &Unobserved).unwrap();

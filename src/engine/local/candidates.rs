@@ -9,13 +9,14 @@ use super::passage::{Passage, Step};
 use super::prompt::Prompt;
 use crate::engine::backend::{Answer, Failure, Listener, one_after_another};
 use llm::Branch;
+use std::rc::Rc;
 use std::time::Instant;
 use story::message::{PassageStats, TextRequest};
 use story::{Event, Status};
 
 /// A continuation in progress.
-struct Way<'a> {
-    passage: Passage<'a>,
+struct Way {
+    passage: Passage,
     logits: Vec<f32>,
     stats: PassageStats,
     over: Option<Status>,
@@ -37,10 +38,10 @@ pub fn candidates(
     let read = prefill(loaded, &mut prompt, node, &mut stats, listener)?;
     stats.prefill_ms = ms(began);
     stats.prompt_ids.clone_from(&prompt.ids);
-    let way = |request| {
+    let way = |request: &TextRequest| {
         let over = read.is_none().then_some(Status::Stopped);
         Ok(Way {
-            passage: Passage::new(loaded, request, &prompt)?,
+            passage: Passage::new(loaded, Rc::new(request.clone()), &prompt)?,
             logits: read.clone().unwrap_or_default(),
             stats: stats.clone(),
             over,
@@ -82,7 +83,7 @@ fn shared(loaded: &mut Loaded, requests: &[TextRequest]) -> Result<Option<Prompt
     };
     // Banned phrases need a rewind, which branches do not support.
     let alone = rest.is_empty() || requests.iter().any(|request| !request.bans.is_empty());
-    if alone || loaded.model.branch().is_none() {
+    if alone || loaded.model.branch(0).is_none() {
         return Ok(None);
     }
     let mut prompt_of = |request| prompt(loaded, request);
@@ -97,7 +98,9 @@ fn shared(loaded: &mut Loaded, requests: &[TextRequest]) -> Result<Option<Prompt
 
 /// Generates tokens until every continuation has ended.
 fn write(loaded: &mut Loaded, ways: &mut [Way], listener: &dyn Listener) -> Result<(), Failure> {
-    let mut branches: Vec<Branch> = ways.iter().filter_map(|_| loaded.model.branch()).collect();
+    let shared = loaded.model.len();
+    let branches = ways.iter().filter_map(|_| loaded.model.branch(shared));
+    let mut branches: Vec<Branch> = branches.collect();
     let mut first = None;
     let stopped = || listener.is_cancelled();
     loop {
@@ -117,9 +120,10 @@ fn write(loaded: &mut Loaded, ways: &mut [Way], listener: &dyn Listener) -> Resu
         if tokens.is_empty() {
             break;
         }
+        let each: Vec<&[u32]> = tokens.chunks(1).collect();
         let rows = loaded
             .model
-            .forward_branches(&mut branches, &tokens, &stopped)?;
+            .forward_branches(&mut branches, &each, &stopped)?;
         let Some(rows) = rows.filter(|_| !stopped()) else {
             break;
         };
@@ -139,7 +143,7 @@ fn write(loaded: &mut Loaded, ways: &mut [Way], listener: &dyn Listener) -> Resu
     Ok(())
 }
 
-impl Way<'_> {
+impl Way {
     /// Samples the next token; returns None at the end of the continuation.
     fn step(
         &mut self,

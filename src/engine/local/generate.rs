@@ -11,6 +11,7 @@ use crate::engine::backend::{Answer, Failure, Listener, Quiet};
 use crate::engine::length::nothing_to_continue;
 use base::progress::Observer;
 use llm::{Logits, ModelError};
+use std::rc::Rc;
 use std::time::Instant;
 use story::message::{FailureKind, PassageStats, TextRequest};
 use story::{Event, NodeId, Status};
@@ -29,7 +30,7 @@ pub fn text(loaded: &mut Loaded, request: &TextRequest, listener: &dyn Listener)
         None => Status::Stopped,
         Some(logits) => {
             let (began, known) = (Instant::now(), loaded.accepted_drafts());
-            let mut passage = Passage::new(loaded, request, &prompt)?;
+            let mut passage = Passage::new(loaded, Rc::new(request.clone()), &prompt)?;
             let status = passage.write(loaded, logits, &mut stats, listener)?;
             stats.decode_ms = ms(began);
             stats.accepted_drafts = loaded.accepted_drafts() - known;

@@ -19,14 +19,15 @@ use sampler::Sampler;
 use sampler::ban::Bans;
 use sampler::dry::SequenceBreakers;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use story::message::{LengthGoal, PassageStats, TextRequest};
 use story::{Event, Status};
 
 /// The maximum length in bytes of `Passage::before`.
 const LOOK_BACK: usize = 512;
 
-pub struct Passage<'a> {
-    request: &'a TextRequest,
+pub struct Passage {
+    request: Rc<TextRequest>,
     sampler: Sampler,
     decoder: Decoder,
     bans: Bans,
@@ -93,16 +94,16 @@ enum Looked {
     Over(Status),
 }
 
-impl<'a> Passage<'a> {
+impl Passage {
     pub fn new(
         loaded: &mut Loaded,
-        request: &'a TextRequest,
+        request: Rc<TextRequest>,
         prompt: &Prompt,
-    ) -> Result<Passage<'a>, Failure> {
+    ) -> Result<Passage, Failure> {
         let bans = Bans::new(&request.bans);
         let bans = bans.map_err(|error| Failure::engine(error.to_string()))?;
         Ok(Passage {
-            sampler: sampler(loaded, request, &prompt.ids),
+            sampler: sampler(loaded, &request, &prompt.ids),
             base: prompt.ids.len(),
             all: prompt.ids.clone(),
             request,
@@ -206,7 +207,7 @@ impl<'a> Passage<'a> {
 
     /// The maximum number of tokens that the length goal allows.
     fn most(&self) -> usize {
-        most_tokens(self.request)
+        most_tokens(&self.request)
     }
 
     /// Samples the next token. The first token of a passage cannot be an end token, since an empty
@@ -260,7 +261,7 @@ impl<'a> Passage<'a> {
     /// length goal.
     fn goal_met_before(&self, loaded: &Loaded, id: u32) -> bool {
         let written = self.written();
-        if !may_end(self.request, written) {
+        if !may_end(&self.request, written) {
             return false;
         }
         let piece = self.decoder.clone().push(loaded.tokenizer.bytes(id));
@@ -268,7 +269,7 @@ impl<'a> Passage<'a> {
         if piece.is_empty() || (self.text.trim().is_empty() && !self.said_anything) {
             return false;
         }
-        goal_met_before(self.request, written, &said, &piece)
+        goal_met_before(&self.request, written, &said, &piece)
     }
 
     /// Sends the text that has become final. If a banned phrase has appeared, rewinds to its first

@@ -170,9 +170,10 @@ fn on_host(
                     out,
                 );
             }
-            Positions::Branches(branches) => {
-                let shared = branches[token].shared;
-                let BranchState::Convolution(own) = &mut branches[token].layers[layer] else {
+            Positions::Branches(branches, places) => {
+                let branch = &mut branches[places[token].branch];
+                let shared = branch.shared;
+                let BranchState::Convolution(own) = &mut branch.layers[layer] else {
                     candle_core::bail!("the branch belongs to a different model")
                 };
                 own.truncate((position - shared) * hidden);

@@ -125,6 +125,25 @@ impl Matrix {
         }
     }
 
+    /// Returns the rows with these indices, which are in ascending order.
+    pub fn select(self, rows: &[usize]) -> Result<Matrix> {
+        match self {
+            Matrix::Host(buffer) if buffer.tokens() == rows.len() => Ok(Matrix::Host(buffer)),
+            Matrix::Host(buffer) => {
+                let mut some = Buffer::rows(rows.len(), buffer.width());
+                for (to, from) in rows.iter().enumerate() {
+                    some.row_mut(to).copy_from_slice(buffer.row(*from));
+                }
+                Ok(Matrix::Host(some))
+            }
+            Matrix::Device(tensor) => {
+                let rows: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
+                let rows = Tensor::new(rows, tensor.device())?;
+                Ok(Matrix::Device(tensor.index_select(&rows, 0)?))
+            }
+        }
+    }
+
     pub fn into_vec(self) -> Result<Vec<f32>> {
         match self {
             Matrix::Host(buffer) => Ok(buffer.to_vec()),

@@ -20,7 +20,7 @@ mod weights;
 
 pub use config::Config;
 
-use crate::branch::{Branch, Positions};
+use crate::branch::{Branch, Place, Positions};
 use crate::error::ModelError;
 use crate::gguf::Gguf;
 use crate::text_model::{Logits, Placement, TextModel};
@@ -189,10 +189,13 @@ impl TextModel for Transformer {
         self.weights.exact()
     }
 
-    fn branch(&self) -> Option<Branch> {
+    fn branch(&self, shared: usize) -> Option<Branch> {
+        if shared > self.len {
+            return None;
+        }
         let layers = self.layers.iter().map(Layer::branch);
         Some(Branch {
-            shared: self.len,
+            shared,
             len: 0,
             layers: layers.collect::<Option<_>>()?,
         })
@@ -201,25 +204,36 @@ impl TextModel for Transformer {
     fn forward_branches(
         &mut self,
         branches: &mut [Branch],
-        tokens: &[u32],
+        tokens: &[&[u32]],
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
-        if branches.len() != tokens.len() || branches.iter().any(|one| one.shared > self.len) {
+        let empty = tokens.iter().any(|tokens| tokens.is_empty());
+        let discarded = branches.iter().any(|one| one.shared > self.len);
+        if branches.len() != tokens.len() || empty || discarded {
             return Err(ModelError::Compute(
                 "the branch belongs to a discarded cache".into(),
             ));
         }
-        if branches
-            .iter()
-            .any(|one| one.position() >= self.config.context)
-        {
-            return Err(ModelError::ContextFull(self.config.context));
+        let (mut places, mut last) = (Vec::new(), Vec::new());
+        for (index, (branch, tokens)) in branches.iter().zip(tokens).enumerate() {
+            let (from, to) = (branch.position(), branch.position() + tokens.len());
+            if to > self.config.context {
+                return Err(ModelError::ContextFull(self.config.context));
+            }
+            places.extend((from..to).map(|position| Place {
+                branch: index,
+                position,
+            }));
+            last.push(places.len() - 1);
         }
-        let Some(x) = self.hidden(tokens, &mut Positions::Branches(branches), stop)? else {
+        let all = tokens.concat();
+        let Some(x) = self.hidden(&all, &mut Positions::Branches(branches, &places), stop)? else {
             return Ok(None);
         };
-        branches.iter_mut().for_each(|branch| branch.len += 1);
-        Ok(Some(self.logits(&x)?))
+        for (branch, tokens) in branches.iter_mut().zip(tokens) {
+            branch.len += tokens.len();
+        }
+        Ok(Some(self.logits(&x.select(&last)?)?))
     }
 
     fn adopt(&mut self, branch: &Branch) {

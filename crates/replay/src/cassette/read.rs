@@ -72,7 +72,7 @@ impl Cassette {
     pub fn open(path: &Path, matching: Matching) -> Result<Cassette, String> {
         let name = clean_line(&path.to_string_lossy());
         let failed = |error: io::Error| format!("Cannot read the cassette {name}: {error}");
-        let mut file = BufReader::new(File::open(path).map_err(failed)?);
+        let mut file = BufReader::new(crate::files::open(path).map_err(failed)?);
         let mut buffer = Vec::new();
         let (mut at, mut line, mut digest) = (0, 0, String::new());
         let (mut models, mut answers) = (Vec::new(), Vec::new());

@@ -1,31 +1,16 @@
 //! The lines `matrix` and `rows`, which make a case run once for each combination of values.
 
 use super::gather::PlacedLine;
+use super::rows::{Choice, MOST_CASES, rows, too_many};
 use super::source::SourceLine;
-use crate::files;
 use crate::position::{Position, ScriptError};
 use crate::words::Rest;
-use base::decode::decode;
 use base::hash::fnv1a;
-use serde_json::{Map, Value};
-use std::path::Path;
+use serde_json::Value;
 use std::rc::Rc;
 
-/// The maximum number of cases that the `matrix` and `rows` lines of one case may produce.
-const MOST_CASES: usize = 100_000;
-/// The maximum size in bytes of a file named in a `rows` line.
-const LARGEST: u64 = 256 << 20;
 /// The maximum number of characters of a value in a case's name. A longer value is shortened.
 const LONGEST: usize = 40;
-
-/// One value of a `matrix` line, or one row of a file named in a `rows` line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Choice {
-    /// The part of the case's name that identifies the choice, such as `seed=3`.
-    label: String,
-    /// The lines that replace the `matrix` or `rows` line when this choice is used.
-    lines: Vec<String>,
-}
 
 /// A `matrix` or `rows` line, and its choices.
 struct Dimension {
@@ -64,8 +49,11 @@ impl Combination {
     }
 }
 
-/// Returns every combination of the values of a case's `matrix` and `rows` lines.
-pub(super) fn combinations(lines: &[PlacedLine]) -> Result<Vec<Combination>, ScriptError> {
+/// Returns every combination of the values of a case's `matrix` and `rows` lines. Each combination
+/// is built when it is needed, because all of them together may be large.
+pub(super) fn combinations(
+    lines: &[PlacedLine],
+) -> Result<impl Iterator<Item = Combination>, ScriptError> {
     let mut dimensions = Vec::new();
     let mut count = 1_usize;
     for (line, placed) in lines.iter().enumerate() {
@@ -78,15 +66,12 @@ pub(super) fn combinations(lines: &[PlacedLine]) -> Result<Vec<Combination>, Scr
         };
         count = count.saturating_mul(choices.len());
         if count > MOST_CASES {
-            let why = format!("The values add up to more than {MOST_CASES} cases; divide them");
-            return Err(ScriptError::new(&rest.at, why));
+            return Err(ScriptError::new(&rest.at, too_many()));
         }
         let at = after.at;
         dimensions.push(Dimension { line, at, choices });
     }
-    Ok((0..count)
-        .map(|n| combination(lines, &dimensions, n))
-        .collect())
+    Ok((0..count).map(move |n| combination(lines, &dimensions, n)))
 }
 
 /// Returns the combination with the index `number`. The values of the last line change fastest.
@@ -148,76 +133,6 @@ fn values(rest: &Rest) -> Result<Vec<Choice>, ScriptError> {
         lines: vec![format!("{start} {}", Value::from(value))],
     };
     Ok(words.into_iter().map(|word| choice(word.text)).collect())
-}
-
-/// Parses `rows FILE`. Each row of the CSV or JSON Lines file is one choice, which defines
-/// variables.
-fn rows(rest: &Rest, folder: &Path) -> Result<Vec<Choice>, ScriptError> {
-    let refuse = |why: String| ScriptError::new(&rest.at, why);
-    let words = rest.raw_words()?;
-    let [name] = words.as_slice() else {
-        return Err(refuse(
-            "rows takes the name of a CSV or JSON Lines file".to_string(),
-        ));
-    };
-    let path = folder.join(&name.text);
-    let bytes = files::read(&path, LARGEST).map_err(refuse)?;
-    let text = decode(bytes).map_err(|error| refuse(format!("{} {error}", name.text)))?;
-    let lines = path
-        .extension()
-        .is_some_and(|ending| ending == "jsonl" || ending == "json");
-    let rows = match lines {
-        true => json_rows(&text),
-        false => csv_rows(&text),
-    };
-    let rows = rows.map_err(|why| refuse(format!("{}: {why}", name.text)))?;
-    if rows.is_empty() {
-        return Err(refuse(format!("{} has no rows", name.text)));
-    }
-    let row = |(at, row): (usize, Vec<(String, String)>)| Choice {
-        label: format!("row {}", at + 1),
-        lines: row
-            .iter()
-            .map(|(name, value)| {
-                let value = Value::from(value.replace("{{", "\\{{"));
-                format!("let {name} = {value}")
-            })
-            .collect(),
-    };
-    Ok(rows.into_iter().enumerate().map(row).collect())
-}
-
-/// The name and value of each column of a row.
-type Row = Vec<(String, String)>;
-
-fn csv_rows(text: &str) -> Result<Vec<Row>, String> {
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let headers = reader.headers().map_err(|error| error.to_string())?.clone();
-    let row = |record: csv::Result<csv::StringRecord>| {
-        let record = record.map_err(|error| error.to_string())?;
-        let cells = headers.iter().zip(&record);
-        Ok(cells
-            .map(|(name, cell)| (name.trim().to_string(), cell.to_string()))
-            .collect())
-    };
-    reader.records().map(row).collect()
-}
-
-fn json_rows(text: &str) -> Result<Vec<Row>, String> {
-    let lines = text.lines().enumerate();
-    let lines = lines.filter(|(_, line)| !line.trim().is_empty());
-    let row = |(at, line): (usize, &str)| {
-        let object: Map<String, Value> = serde_json::from_str(line)
-            .map_err(|error| format!("line {} is not a JSON object: {error}", at + 1))?;
-        let cell = |value: Value| match value {
-            Value::String(text) => text,
-            Value::Null => String::new(),
-            other => other.to_string(),
-        };
-        let cells = object.into_iter();
-        Ok(cells.map(|(name, value)| (name, cell(value))).collect())
-    };
-    lines.map(row).collect()
 }
 
 fn shortened(value: &str) -> String {

@@ -10,7 +10,7 @@ use story::Event;
 /// that, the banned phrase may stay.
 const TRIES: usize = 32;
 
-impl Passage<'_> {
+impl Passage {
     /// Finds the first banned phrase in the text that has not been sent. Phrases that may stay
     /// (`let_through`) are skipped. Returns the index in `held` of the phrase's first token, and
     /// the index of the ban.

@@ -139,18 +139,24 @@ impl Attention {
                     past,
                 }]
             }
-            Positions::Branches(branches) => {
-                let own = branches.iter_mut().enumerate().map(|(row, branch)| {
-                    let (position, len) = (branch.position(), branch.len);
+            Positions::Branches(branches, places) => {
+                let mut next = 0;
+                let own = branches.iter_mut().enumerate().map(|(index, branch)| {
+                    let rest = places[next..].iter();
+                    let tokens = rest.take_while(|place| place.branch == index).count();
+                    let (row, position, len) = (next, branch.position(), branch.len);
+                    next += tokens;
                     let BranchState::Attention(own) = &mut branch.layers[layer] else {
                         candle_core::bail!("the branch belongs to a different model")
                     };
-                    own.reserve(len + 1);
-                    own.write(len, k.row(row), v.row(row));
-                    let past = [(&*cache, branch.shared), (&*own, len + 1)];
+                    own.reserve(len + tokens);
+                    for token in 0..tokens {
+                        own.write(len + token, k.row(row + token), v.row(row + token));
+                    }
+                    let past = [(&*cache, branch.shared), (&*own, len + tokens)];
                     Ok(Job {
                         row,
-                        tokens: 1,
+                        tokens,
                         position,
                         past,
                     })

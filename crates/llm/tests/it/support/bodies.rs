@@ -277,10 +277,20 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
     assert!(last == whole[(ids.len() - 1) * width..]);
     model.rewind(20);
     assert_eq!(model.len(), 20);
-    // One branch continues the text, the other diverges; the first is adopted.
-    let mut branches = [model.branch().unwrap(), model.branch().unwrap()];
+    // One branch continues the text, a second diverges, and a third reads a part of the text again,
+    // several tokens at a time; the first is adopted.
+    assert!(model.branch(21).is_none());
+    let mut branches = [20, 20, 11].map(|shared| model.branch(shared).unwrap());
     for at in 20..ids.len() - 1 {
-        let fed = [ids[at], ids[at] / 2 + 1];
+        let again = branches[2].position();
+        let end = (again + at % 4 + 1).min(ids.len());
+        if again == end {
+            assert!(branches[2].rewind(end - 3));
+        }
+        let again = branches[2].position();
+        let end = (again + at % 4 + 1).min(ids.len());
+        let other = [ids[at] / 2 + 1];
+        let fed: [&[u32]; 3] = [&ids[at..at + 1], &other, &ids[again..end]];
         assert!(
             model
                 .forward_branches(&mut branches, &fed, &|| true)
@@ -292,8 +302,10 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
             .unwrap()
             .unwrap();
         assert!(rows[..width] == whole[at * width..][..width]);
-        assert!(rows[width..] != rows[..width]);
+        assert!(rows[width..][..width] != rows[..width]);
+        assert!(rows[2 * width..] == whole[(end - 1) * width..][..width]);
     }
+    assert!(!branches[2].rewind(10));
     model.adopt(&branches[0]);
     assert_eq!(model.len(), ids.len() - 1);
     let last = feed(&mut *model, &ids[ids.len() - 1..], Logits::Last);
