@@ -131,7 +131,7 @@ pub trait Backend {
         _observer: &dyn Observer,
     ) -> Result<Option<f64>, Failure> {
         let why = "This engine cannot measure perplexity; use a model on this machine";
-        Err(Failure::engine(why))
+        Err(Failure::new(why, FailureKind::Request))
     }
 
     /// How likely the model finds a passage that was written earlier in answer to `request`, token

@@ -1,17 +1,16 @@
 //! Checks that the same model gives the same text as llama.cpp, whose outputs are in
 //! tests/reference/; make.py there generates them.
 
+use crate::support::gguf::quantized_anew;
 use crate::support::{loaded, model_path};
 use base::progress::Unobserved;
-use candle_core::Device;
-use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
+use candle_core::quantized::GgmlDType;
 use illumine::engine::perplexity::perplexity;
 use illumine::engine::{Loaded, Place, encode, read};
 use kernels::attention::KvType;
 use llm::Logits;
 use llm::device::DeviceChoice;
 use serde::Deserialize;
-use std::fs::File;
 use std::path::Path;
 use story::Context;
 use story::context::{ContextPart, Message, Role};
@@ -177,31 +176,8 @@ fn greedy_tokens_are_those_of_llama_cpp_as_far_as_it_agrees_with_itself() {
 
 /// The default model with every weight in f32, so that nothing is rounded.
 fn exact_model(dir: &Path) -> Loaded {
-    let mut file = File::open(model_path()).unwrap();
-    let content = gguf_file::Content::read(&mut file).unwrap();
-    let tensors: Vec<(String, QTensor)> = content
-        .tensor_infos
-        .keys()
-        .map(|name| {
-            let tensor = content.tensor(&mut file, name, &Device::Cpu).unwrap();
-            let plain = tensor.dequantize(&Device::Cpu).unwrap();
-            (
-                name.clone(),
-                QTensor::quantize(&plain, GgmlDType::F32).unwrap(),
-            )
-        })
-        .collect();
-    let metadata: Vec<(&str, &gguf_file::Value)> = content
-        .metadata
-        .iter()
-        .map(|(key, value)| (key.as_str(), value))
-        .collect();
-    let tensors: Vec<(&str, &QTensor)> = tensors
-        .iter()
-        .map(|(name, tensor)| (name.as_str(), tensor))
-        .collect();
     let path = dir.join("exact.gguf");
-    gguf_file::write(&mut File::create(&path).unwrap(), &metadata, &tensors).unwrap();
+    quantized_anew(&model_path(), &path, |_| GgmlDType::F32);
     let place = Place {
         device: DeviceChoice::Cpu,
         threads: 2,

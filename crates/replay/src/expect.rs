@@ -92,6 +92,8 @@ pub enum Check {
     Exactly(String),
     /// The start of the text, including white space.
     ExactStart(String),
+    ContainsHtml,
+    Refusal,
     Number(Quantity, Bound),
 }
 

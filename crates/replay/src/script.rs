@@ -1,11 +1,15 @@
 //! Scripts, which consist of cases. All lines and expectations of a script are parsed before any of
 //! them runs.
 
+mod conditions;
 mod digest;
 mod gather;
 mod matrix;
 mod parse;
+mod settings;
 mod source;
+
+pub use conditions::{Answers, Conditions};
 
 use crate::expect::{Bound, Expectation};
 use crate::position::{Position, ScriptError};
@@ -29,6 +33,7 @@ pub struct Case {
     pub name: String,
     pub at: Position,
     pub settings: SettingOverrides,
+    pub conditions: Conditions,
     /// How often the case is repeated; None if it runs once.
     pub repeat: Option<Repeat>,
     /// The score from which it passes, whatever fails.
@@ -69,5 +74,7 @@ pub fn load(path: &Path, given: &BTreeMap<String, String>) -> Result<Script, Vec
     parse::Parser::new(given).load(path)
 }
 
+#[cfg(test)]
+mod conditions_tests;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! 60 cases of promptfoo, imported and compared with what promptfoo 0.123.1 said about them; see
+//! 74 cases of promptfoo, imported and compared with what promptfoo 0.123.1 said about them; see
 //! promptfoo/README.md.
 
 use replay::expect::Observed;
@@ -61,7 +61,7 @@ fn every_assertion_has_the_verdict_and_the_score_of_promptfoo() {
     let results: Vec<Value> = results
         .map(|it| serde_json::from_str(it).unwrap())
         .collect();
-    assert_eq!((script.cases.len(), results.len()), (60, 60));
+    assert_eq!((script.cases.len(), results.len()), (74, 74));
     let mut compared = 0;
     for (case, theirs) in script.cases.iter().zip(&results) {
         let (typed, ours) = run(case);
@@ -94,5 +94,5 @@ fn every_assertion_has_the_verdict_and_the_score_of_promptfoo() {
             case.name
         );
     }
-    assert_eq!(compared, 153);
+    assert_eq!(compared, 176);
 }

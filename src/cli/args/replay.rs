@@ -36,8 +36,10 @@ pub struct Replay {
     #[arg(long)]
     pub json: bool,
     /// Also write a report to this file; its name ends with .xml (JUnit), .tap, .jsonl (JSON Lines,
-    /// written as cases end) or .html. Can be repeated
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// written as cases end), .html or .eval (Inspect), or is samples_*.jsonl (as from
+    /// lm-evaluation-harness). A format before the name overrides it: junit, tap, json, html, inspect
+    /// or samples. Can be repeated
+    #[arg(long, value_name = "[FORMAT:]FILE", value_hint = ValueHint::FilePath)]
     pub report: Vec<PathBuf>,
     /// Also write a report as JUnit XML to this file, whatever its name
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

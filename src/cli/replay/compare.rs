@@ -1,15 +1,15 @@
 //! `--compare A B`: runs the same cases twice, with different models or settings.
 
 use super::super::args::{Common, Replay as Args};
-use super::super::environment::{self, Paths};
+use super::super::environment::Paths;
 use super::super::{Exit, Failed, backends, complain, print};
-use super::launch::{Control, launch};
+use super::groups::Groups;
+use super::launch::{Control, say_left};
 use super::news::News;
 use super::plan::Plan;
 use super::progress::{Counts, Progress};
 use super::reports::{Format, Spool, wanted};
-use super::truth::Truth;
-use super::{json_line, usage};
+use super::{json_line, run_groups, usage};
 use illumine::store::files;
 use remote::is_address;
 use replay::compare::{Compared, Comparison, Totals, comparison_page, comparison_text};
@@ -23,7 +23,10 @@ struct Side {
     cases: Spool,
     models: BTreeSet<String>,
     varies: bool,
-    fault: Option<(usize, Exit)>,
+    /// Whether a model or its server failed in any case.
+    broken: bool,
+    /// Whether a line of a case could not run for another reason.
+    stopped: bool,
 }
 
 pub(super) fn run(paths: &Paths, args: &Args, scripts: &[Script]) -> Result<Exit, Failed> {
@@ -39,12 +42,10 @@ pub(super) fn run(paths: &Paths, args: &Args, scripts: &[Script]) -> Result<Exit
     let plans = [a, b].map(|side| Plan::new(scripts, args, &overrides(side, args)?));
     let [first, second] = plans;
     let (first, second) = (first?, second?);
-    let truth = Truth::open(args)?;
+    let groups = Groups::divide(&first)?;
     let control = Control::listen();
-    let sides = [(&first, "A"), (&second, "B")].map(|(plan, name)| {
-        let loader = environment::loader(paths, &args.common)?;
-        side(paths, (plan, &truth), name, loader, &control)
-    });
+    let sides = [(&first, "A"), (&second, "B")]
+        .map(|(plan, name)| side(paths, plan, &groups, name, &control));
     let [first_side, second_side] = sides;
     let (first_side, second_side) = (first_side?, second_side?);
     if control.interrupted() {
@@ -68,8 +69,12 @@ pub(super) fn run(paths: &Paths, args: &Args, scripts: &[Script]) -> Result<Exit
             print(&comparison_text(&comparison, &rows))?;
         }
     }
-    let fault = first_side.fault.or(second_side.fault);
-    Ok(fault.map_or(Exit::Well, |(_, exit)| exit))
+    let sides = [first_side, second_side];
+    Ok(match () {
+        () if sides.iter().any(|side| side.broken) => Exit::Model,
+        () if sides.iter().any(|side| side.stopped) => Exit::Expectation,
+        () => Exit::Well,
+    })
 }
 
 /// The settings of one run: a model, or settings with their values.
@@ -114,9 +119,9 @@ fn overrides(side: &str, args: &Args) -> Result<SettingOverrides, Failed> {
 /// Runs the cases of one side.
 fn side(
     paths: &Paths,
-    (plan, truth): (&Plan, &Truth),
+    plan: &Plan,
+    groups: &Groups,
     name: &str,
-    loader: illumine::engine::ModelLoader,
     control: &Control,
 ) -> Result<Side, Failed> {
     let spool = tempfile::tempfile().map_err(|error| Failed::new(Exit::Engine, error))?;
@@ -124,7 +129,8 @@ fn side(
         cases: Spool::new(spool, false),
         models: BTreeSet::new(),
         varies: false,
-        fault: None,
+        broken: false,
+        stopped: false,
     };
     let mut progress = Progress::new();
     let mut counts = Counts {
@@ -132,8 +138,9 @@ fn side(
         ..Counts::default()
     };
     let mut failure = None;
-    let cases = (0..plan.cases.len()).collect();
-    let took = launch(paths, plan, truth, loader, control, cases, &mut |news| {
+    let cases: Vec<usize> = (0..plan.cases.len()).collect();
+    say_left(plan, cases.len());
+    let took = run_groups(paths, plan, groups, (control, &cases), &mut |news| {
         match news {
             News::Working(work) => progress.working(&work),
             News::Warned(why) => {
@@ -145,8 +152,10 @@ fn side(
                 counts.failed += usize::from(ran.report.verdict != Verdict::Passed);
                 side.models.extend(ran.report.model.clone());
                 side.varies |= ran.report.varies;
-                if let Some(exit) = ran.fault {
-                    side.fault.get_or_insert((index, exit));
+                match ran.fault {
+                    Some(Exit::Model | Exit::Engine) => side.broken = true,
+                    Some(_) => side.stopped = true,
+                    None => {}
                 }
                 let added = side.cases.add(index, &ran.report);
                 failure = failure.take().or(added.err());

@@ -36,6 +36,11 @@ impl Control {
         self.watch.interrupts() > 0
     }
 
+    /// Whether no more cases are to begin.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.halt.is_set()
+    }
+
     /// The reports are complete, so a signal may end the program.
     pub(super) fn end(&self) {
         self.watch.working(false);
@@ -56,9 +61,11 @@ pub(super) fn launch(
     let servers = loader.backends.clone();
     let is_server = |model: &str| truth.plays() || servers.find(model).is_some();
     let jobs = usize::from(args.many.jobs);
-    let count = cases.len();
+    let several = cases.len() > 1;
     let lanes = Lane::divide(cases, jobs, |index| plan.is_remote(index, &is_server));
-    say_begin(plan, count, &lanes);
+    if jobs > 1 && several && lanes.iter().any(Lane::is_in_turn) {
+        note("Cases that use a model in this process run in turn; --jobs is for model servers");
+    }
     let pacing = Pacing {
         jobs: Some(jobs),
         retries: args.many.retries,
@@ -87,8 +94,8 @@ pub(super) fn launch(
     Ok(loader.retries())
 }
 
-/// Says what differs from an ordinary run.
-fn say_begin(plan: &Plan, left: usize, lanes: &[Lane]) {
+/// Says how many cases run, if these are not all cases.
+pub(super) fn say_left(plan: &Plan, left: usize) {
     let many = &plan.args.many;
     if plan.shard.is_some() || many.resume.is_some() {
         let mut line = format!("{} to run", count_noun(left, "case"));
@@ -100,8 +107,5 @@ fn say_begin(plan: &Plan, left: usize, lanes: &[Lane]) {
             line += &format!(", {} (from {})", shard.name(), shard.source);
         }
         note(&line);
-    }
-    if many.jobs > 1 && left > 1 && lanes.iter().any(Lane::is_in_turn) {
-        note("Cases that use a model in this process run in turn; --jobs is for model servers");
     }
 }

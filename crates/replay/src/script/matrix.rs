@@ -1,10 +1,11 @@
 //! The lines `matrix` and `rows`, with which a case runs once for each combination of values.
 
-use super::gather::PlacedLine;
+use super::conditions::pinned_model;
+use super::gather::{PlacedLine, included};
 use super::source::SourceLine;
 use crate::files;
 use crate::position::{Position, ScriptError};
-use crate::words::Rest;
+use crate::words::{Rest, Variables, Word};
 use base::decode::decode;
 use base::hash::fnv1a;
 use serde_json::{Map, Value};
@@ -19,20 +20,18 @@ const LARGEST: u64 = 256 << 20;
 const LONGEST: usize = 40;
 
 /// One value of a `matrix` line, or one row of a file named in a `rows` line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Choice {
     /// The part of the case's name that identifies the choice, such as `seed=3`.
     label: String,
     /// The lines that replace the `matrix` or `rows` line in this choice.
-    lines: Vec<String>,
+    lines: Vec<PlacedLine>,
 }
 
 /// A `matrix` or `rows` line, and its choices.
 struct Dimension {
     /// The index of the line among the lines of the case.
     line: usize,
-    /// The position in the script where the values of the line begin, for error messages.
-    at: Position,
     choices: Vec<Choice>,
 }
 
@@ -63,15 +62,19 @@ impl Combination {
     }
 }
 
-/// Returns every combination of the values of a case's `matrix` and `rows` lines.
-pub(super) fn combinations(lines: &[PlacedLine]) -> Result<Vec<Combination>, ScriptError> {
+/// Returns every combination of the values of a case's `matrix` and `rows` lines. `given` contains
+/// the variables from the command line.
+pub(super) fn combinations(
+    lines: &[PlacedLine],
+    given: &Variables,
+) -> Result<Vec<Combination>, ScriptError> {
     let mut dimensions = Vec::new();
     let mut count = 1_usize;
     for (line, placed) in lines.iter().enumerate() {
         let rest = Rest::new(&placed.line.text, placed.line.at.clone());
         let (word, after) = rest.split();
         let choices = match word {
-            "matrix" => values(&after)?,
+            "matrix" => values(&after, &placed.folder, given)?,
             "rows" => rows(&after, &placed.folder)?,
             _ => continue,
         };
@@ -80,8 +83,7 @@ pub(super) fn combinations(lines: &[PlacedLine]) -> Result<Vec<Combination>, Scr
             let why = format!("The values add up to more than {MOST_CASES} cases; divide them");
             return Err(ScriptError::new(&rest.at, why));
         }
-        let at = after.at;
-        dimensions.push(Dimension { line, at, choices });
+        dimensions.push(Dimension { line, choices });
     }
     Ok((0..count)
         .map(|n| combination(lines, &dimensions, n))
@@ -109,24 +111,15 @@ fn combination(lines: &[PlacedLine], dimensions: &[Dimension], number: usize) ->
     for (at, placed) in lines.iter().enumerate() {
         match dimensions.iter().position(|dimension| dimension.line == at) {
             None => combined.lines.push(placed.clone()),
-            Some(dimension) => {
-                let texts = chosen[dimension].lines.iter();
-                combined.lines.extend(texts.map(|text| PlacedLine {
-                    line: SourceLine {
-                        at: dimensions[dimension].at.clone(),
-                        text: text.clone(),
-                    },
-                    folder: Rc::clone(&placed.folder),
-                }));
-            }
+            Some(dimension) => combined.lines.extend_from_slice(&chosen[dimension].lines),
         }
     }
     combined
 }
 
 /// Parses the values of a `matrix` line, such as `matrix set NAME VALUE …`, `matrix let NAME VALUE
-/// …` or `matrix model VALUE …`.
-fn values(rest: &Rest) -> Result<Vec<Choice>, ScriptError> {
+/// …`, `matrix model VALUE …` or `matrix include FILE …`.
+fn values(rest: &Rest, folder: &Rc<Path>, given: &Variables) -> Result<Vec<Choice>, ScriptError> {
     let (word, after) = rest.split();
     let (name, start, values) = match word {
         "set" | "let" => {
@@ -134,24 +127,42 @@ fn values(rest: &Rest) -> Result<Vec<Choice>, ScriptError> {
             let equals = if word == "let" { " =" } else { "" };
             (name, format!("{word} {name}{equals}"), values)
         }
-        "model" | "mode" | "system" => (word, word.to_string(), after),
+        "backend" | "device" | "include" | "mode" | "model" | "system" | "threads" => {
+            (word, word.to_string(), after)
+        }
         _ => ("", String::new(), after),
     };
     let words = values.raw_words()?;
     if name.is_empty() || words.is_empty() {
-        let why = "matrix takes set NAME, let NAME, model, mode or system, and then values, for example matrix set seed 1 2 3";
+        let why = "matrix takes set NAME, let NAME, model, backend, device, threads, mode, system or include, and then values, for example matrix set seed 1 2 3";
         return Err(ScriptError::new(&rest.at, why));
     }
-    let choice = |value: String| Choice {
-        label: format!("{name}={}", shortened(&value)),
-        lines: vec![format!("{start} {}", Value::from(value))],
+    let choice = |word: Word| {
+        let (label, lines) = match name {
+            "include" => {
+                let lines = included(&folder.join(&word.text), &word.at, given)?;
+                (Path::new(&word.text).with_extension(""), lines)
+            }
+            _ => {
+                let line = format!("{start} {}", Value::from(word.text.as_str()));
+                let shown = match name {
+                    "model" => pinned_model(&word.text).0,
+                    _ => &word.text,
+                };
+                (shown.into(), vec![placed(line, &rest.at, folder)])
+            }
+        };
+        Ok(Choice {
+            label: format!("{name}={}", shortened(&label.to_string_lossy())),
+            lines,
+        })
     };
-    Ok(words.into_iter().map(|word| choice(word.text)).collect())
+    words.into_iter().map(choice).collect()
 }
 
 /// Parses `rows FILE`. Each row of the CSV or JSON Lines file is one choice, which defines
 /// variables.
-fn rows(rest: &Rest, folder: &Path) -> Result<Vec<Choice>, ScriptError> {
+fn rows(rest: &Rest, folder: &Rc<Path>) -> Result<Vec<Choice>, ScriptError> {
     let refuse = |why: String| ScriptError::new(&rest.at, why);
     let words = rest.raw_words()?;
     let [name] = words.as_slice() else {
@@ -179,11 +190,20 @@ fn rows(rest: &Rest, folder: &Path) -> Result<Vec<Choice>, ScriptError> {
             .iter()
             .map(|(name, value)| {
                 let value = Value::from(value.replace("{{", "\\{{"));
-                format!("let {name} = {value}")
+                placed(format!("let {name} = {value}"), &rest.at, folder)
             })
             .collect(),
     };
     Ok(rows.into_iter().enumerate().map(row).collect())
+}
+
+/// A line that takes the place of a `matrix` or `rows` line whose values begin at `at`.
+fn placed(text: String, at: &Position, folder: &Rc<Path>) -> PlacedLine {
+    let at = at.clone();
+    PlacedLine {
+        line: SourceLine { at, text },
+        folder: Rc::clone(folder),
+    }
 }
 
 /// The name and value of each column of a row.

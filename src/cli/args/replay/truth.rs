@@ -3,9 +3,13 @@
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 
-/// How a replay uses recorded answers. Without any of these, the model writes every passage anew.
+/// How a replay uses recorded answers. These options override `answers` lines of scripts. Without
+/// either, the model writes every passage anew.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Truth {
+    /// Let the model write every passage anew, whatever the script says
+    #[arg(long, conflicts_with_all = ["cassette", "verify"])]
+    pub recompute: bool,
     /// Also record the model's answers in this file
     #[arg(long, value_name = "CASSETTE", value_hint = ValueHint::FilePath, conflicts_with_all = ["cassette", "verify", "compare", "shard", "resume"])]
     pub record: Option<PathBuf>,
