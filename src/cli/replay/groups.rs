@@ -10,7 +10,6 @@ use llm::device::DeviceChoice;
 use replay::cassette::compare::Agreement;
 use replay::report::{RunMode, RunReport};
 use replay::script::{Answers, Case};
-use std::path::PathBuf;
 
 /// The groups of a run.
 pub(super) struct Groups {
@@ -113,7 +112,7 @@ fn answers_of(args: &Args, case: &Case) -> Answers {
     }
     if let Some(path) = &truth.verify {
         return Answers::Verify {
-            cassette: PathBuf::from(path),
+            cassette: path.clone(),
             tolerance: truth.tolerance,
         };
     }
@@ -126,8 +125,8 @@ fn answers_of(args: &Args, case: &Case) -> Answers {
 /// The device and the number of threads of a case.
 fn on(args: &Args, case: &Case) -> Result<On, Failed> {
     let (flags, script) = (&args.common.on, &case.conditions);
-    let named = script.device.as_deref().map(str::parse);
-    let named: Option<DeviceChoice> = named.transpose().map_err(usage)?;
+    let named = script.device.as_deref().map(str::parse::<DeviceChoice>);
+    let named = named.transpose().map_err(usage)?;
     Ok(On {
         device: match flags.device {
             DeviceChoice::Auto => named.unwrap_or_default(),
