@@ -46,7 +46,8 @@ mod tests {
             ("The <lamp> went out", false),
             ("The <lamp>went</lamp> out", true),
             ("salt &amp; sea", false),
-            ("<lamp/>", true),
+            ("<lamp/>", false),
+            ("<lamp />", true),
             ("<P>", true),
             ("a < b and c > d", false),
         ] {
