@@ -169,6 +169,7 @@ fn every_exit_code_is_in_the_table() {
         Exit::Overflow,
         Exit::Session,
         Exit::Expectation,
+        Exit::GoldenMissing,
         Exit::Interrupted,
     ];
     for exit in exits {

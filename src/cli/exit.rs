@@ -15,8 +15,10 @@ pub enum Exit {
     Model,
     Overflow,
     Session,
-    /// An expectation of a replay failed.
+    /// An expectation of a replay failed, or one of its lines could not run.
     Expectation,
+    /// No expectation of a replay failed, except that goldens do not exist.
+    GoldenMissing,
     Interrupted,
     Signal(u8),
 }
@@ -25,12 +27,11 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Exit::Well => 0,
-            Exit::Engine => 1,
+            Exit::Engine | Exit::Expectation => 1,
             Exit::Usage => 2,
             Exit::Model => 3,
-            Exit::Overflow => 4,
+            Exit::Overflow | Exit::GoldenMissing => 4,
             Exit::Session => 5,
-            Exit::Expectation => 6,
             Exit::Interrupted => 130,
             Exit::Signal(number) => 128u8.saturating_add(number),
         }
@@ -42,13 +43,18 @@ pub const CODES: &[(&str, &str)] = &[
     ("0", "success"),
     (
         "1",
-        "generation failed, a case failed or is missing, or the output could not be written",
+        "generation failed, an expectation of a replay failed, a case failed or is missing, or the output could not be written",
     ),
     ("2", "invalid command line, script line or prompt"),
-    ("3", "the model cannot be downloaded or loaded"),
-    ("4", "the prompt is longer than the model's context"),
+    (
+        "3",
+        "the model cannot be downloaded or loaded; in a replay, the model or its server failed",
+    ),
+    (
+        "4",
+        "the prompt is longer than the model's context; in a replay, nothing failed, but goldens are missing",
+    ),
     ("5", "the session cannot be opened or saved"),
-    ("6", "an expectation of a replay failed"),
     ("130", "interrupted with Ctrl+C"),
     (
         "128+N",

@@ -139,7 +139,7 @@ pub trait Backend {
         _observer: &dyn Observer,
     ) -> Result<Option<f64>, Failure> {
         let why = "This engine cannot measure perplexity; use a model on this machine";
-        Err(Failure::engine(why))
+        Err(Failure::new(why, FailureKind::Request))
     }
 
     /// Evaluates, in one pass, a passage that was written earlier in answer to `request`. Returns

@@ -4,7 +4,7 @@
 use super::backend::Failure;
 use story::Context;
 use story::context::{ContextPart, PartKind};
-use story::message::{LengthGoal, TextRequest};
+use story::message::{FailureKind, LengthGoal, TextRequest};
 use story::sentence::sentence_ends_between;
 
 /// The smallest length goal, in tokens, that is rounded to the end of a sentence. A smaller goal is
@@ -114,7 +114,8 @@ pub fn within_budget<E>(
 
 /// Creates the failure for a request in which no text precedes the passage.
 pub fn nothing_to_continue() -> Failure {
-    Failure::engine("There is nothing to continue; write a first line")
+    let why = "There is nothing to continue; write a first line";
+    Failure::new(why, FailureKind::Request)
 }
 
 #[cfg(test)]

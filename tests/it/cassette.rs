@@ -2,7 +2,9 @@
 //! default model.
 
 use crate::support::case_server::{Answer, CaseServer};
+use crate::support::gguf::quantized_anew;
 use crate::support::{Home, Output, home::plain};
+use candle_core::quantized::GgmlDType;
 use serde_json::Value;
 use std::fs;
 
@@ -82,7 +84,7 @@ fn answers_are_played_without_a_model_and_are_the_same_however_they_were_compute
         "--junit",
         "out.xml",
     ]);
-    let other = other.expect(6);
+    let other = other.expect(1);
     for part in [
         "differs in temperature. To record it again: illumine replay a.illum --record one.tape",
         "temperature: [-0.8-]{+0.7+}",
@@ -126,7 +128,7 @@ fn verify_finds_a_flipped_token_another_default_and_another_template() {
     assert_eq!(run["verified"]["largest_difference"], 0.0);
     assert!(run["verified"]["tokens"].as_u64() >= Some(18), "{run}");
 
-    let default = replay(&home, &["--verify", "a.tape", "--set", "min_p=0.1"]).expect(6);
+    let default = replay(&home, &["--verify", "a.tape", "--set", "min_p=0.1"]).expect(1);
     assert!(
         default.text().contains("min_p: [-0.05-]{+0.1+}"),
         "{}",
@@ -149,13 +151,13 @@ fn verify_finds_a_flipped_token_another_default_and_another_template() {
     let flip = |lines: &[String]| home.file("flipped.tape", lines.join("\n"));
     lines[2] = first.to_string();
     flip(&lines);
-    let flipped = replay(&home, &["--verify", "flipped.tape", "--filter", "opening"]).expect(6);
+    let flipped = replay(&home, &["--verify", "flipped.tape", "--filter", "opening"]).expect(1);
     let why = flipped.text();
     assert!(why.contains("Token 3 of the passage, \",\""), "{why}");
     // Tokens that do not belong to the text are found as well.
     lines[2] = lines[2].replacen("[28]", "[1980]", 1);
     flip(&lines);
-    let flipped = replay(&home, &["--verify", "flipped.tape", "--filter", "opening"]).expect(6);
+    let flipped = replay(&home, &["--verify", "flipped.tape", "--filter", "opening"]).expect(1);
     assert!(
         flipped.text().contains("do not spell the recorded text"),
         "{}",
@@ -176,7 +178,7 @@ fn verify_finds_a_flipped_token_another_default_and_another_template() {
         path.to_str().unwrap(),
         "--json",
     ];
-    let other = replay(&home, &other).expect(6);
+    let other = replay(&home, &other).expect(1);
     let verdicts: Vec<Value> = other
         .text()
         .lines()
@@ -193,6 +195,82 @@ fn verify_finds_a_flipped_token_another_default_and_another_template() {
         why.contains("those of another model file: smollm2-135m"),
         "{why}"
     );
+}
+
+#[test]
+fn verify_finds_another_quantization() {
+    let home = Home::new();
+    let script = "illumine-replay 1\nset seed 42 max_tokens 16\n> The harbour was quiet\n";
+    home.file("a.illum", script);
+    replay(&home, &["--record", "a.tape"]).expect(0);
+    let path = home.path().join("other.gguf");
+    quantized_anew(&home.model(), &path, |own| match own {
+        GgmlDType::Q4_1 => GgmlDType::Q4_0,
+        other => other,
+    });
+    let path = path.display().to_string();
+    let other = replay(&home, &["--verify", "a.tape", "--model", &path]).expect(1);
+    let why = "those of another model file: smollm2-135m";
+    assert!(other.text().contains(why), "{}", other.text());
+    // The script itself can name the file that it was written for.
+    let pinned = script.replace(
+        "set seed",
+        &format!("model {path} sha256=b179c952\nset seed"),
+    );
+    home.file("a.illum", pinned);
+    let why = replay(&home, &[]).sentence(3);
+    assert!(why.contains("but the script names b179c952"), "{why}");
+}
+
+#[test]
+fn a_script_says_where_its_answers_come_from_and_the_command_line_overrides_it() {
+    let home = Home::new();
+    alike(&home, 2);
+    let server = CaseServer::start(|_, _| Answer::Numbered);
+    let script = format!(
+        "illumine-replay 1\nbackend {}\nset max_tokens 4\n",
+        server.root
+    );
+    let with = |line: &str| home.file("a.illum", format!("{script}{line}\n> Night fell\n"));
+    let run = |args: &[&str]| {
+        let run = home.illumine(&[&["replay", "a.illum"], args].concat());
+        run.without("ILLUMINE_OFFLINE").run()
+    };
+    let asked = || server.seen(|seen| seen.bodies.len());
+    with("");
+    run(&["--record", "a.tape"]).expect(0);
+    let recorded = asked();
+    assert!(recorded > 0, "the script names the server");
+    with("answers cassette a.tape");
+    let played = run(&[]).expect(0);
+    assert!(
+        played.text().contains("Mode: cassette a.tape"),
+        "{}",
+        played.text()
+    );
+    assert_eq!(asked(), recorded);
+    let anew = run(&["--recompute"]).expect(0);
+    assert!(anew.text().contains("Mode: recompute"), "{}", anew.text());
+    assert!(asked() > recorded);
+    with("answers verify a.tape tolerance 0.2");
+    let verified = run(&["--json"]).expect(0);
+    let totals: Value = serde_json::from_str(verified.text().lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&totals["mode"], &totals["verified"]["tolerance"]),
+        (&"verify".into(), &0.2.into())
+    );
+    let why = run(&["--compare", "seed=1", "seed=2"]).sentence(2);
+    assert!(why.contains("add --recompute"), "{why}");
+    // Cases with different modes in one run.
+    let cases = "case played\nanswers cassette a.tape\n> Night fell\ncase anew\n> Night fell\n";
+    home.file("a.illum", format!("{script}{cases}"));
+    let mixed = run(&["--json"]).expect(0);
+    let lines = mixed
+        .text()
+        .lines()
+        .map(|it| serde_json::from_str(it).unwrap());
+    let modes: Vec<Value> = lines.map(|it: Value| it["mode"].clone()).collect();
+    assert_eq!(modes, ["cassette", "recompute", "mixed"]);
 }
 
 /// Writes a script with `count` cases that all send the same request.
@@ -258,7 +336,7 @@ fn jobs_record_play_and_verify_and_each_case_gets_its_own_answer() {
         "{}",
         again.stderr
     );
-    let model = on(&resume).expect(6);
+    let model = on(&resume).expect(1);
     assert!(
         model.stderr.contains("24 cases to run, 0"),
         "{}",
@@ -267,7 +345,7 @@ fn jobs_record_play_and_verify_and_each_case_gets_its_own_answer() {
 
     // An incomplete recording replaces nothing.
     let before = read("a.tape");
-    let stopped = on(&[&record[..], &["--bail"]].concat()).expect(6);
+    let stopped = on(&[&record[..], &["--bail"]].concat()).expect(1);
     let why = "The cassette a.tape was not written, because some cases did not run";
     assert!(stopped.stderr.contains(why), "{}", stopped.stderr);
     assert!(

@@ -37,7 +37,7 @@ fn objects(output: &Output) -> Vec<Value> {
 fn a_pinned_seed_gives_the_same_bytes_with_any_number_of_threads() {
     let home = Home::new();
     home.file("night.illum", SCRIPT);
-    let missing = replay(&home, &["night.illum"]).expect(6);
+    let missing = replay(&home, &["night.illum"]).expect(4);
     assert!(
         missing.text().contains("--update-golden writes it"),
         "{}",
@@ -76,7 +76,7 @@ fn a_failed_expectation_explains_itself() {
         &home,
         &["a.illum", "--junit", "out.xml", "--set", "top_k=5"],
     )
-    .expect(6);
+    .expect(1);
     let text = output.text();
     for part in [
         "FAILED a.illum: it's quiet  (2 of 2 expectations failed",
@@ -112,7 +112,7 @@ fn a_line_that_cannot_run_ends_its_case_only() {
         "a.illum",
         "illumine-replay 1\nset max_tokens 3\ncase refused\n/retry\nexpect refused nothing to regenerate\n/undo 3\n> x\ncase fine\n> Night.\n/set\nexpect answer contains max_tokens\nexpect story starts-with Night.\nexpect finish length\nexpect latency > 0\n",
     );
-    let output = replay(&home, &["a.illum", "--json"]).expect(2);
+    let output = replay(&home, &["a.illum", "--json"]).expect(1);
     let [refused, fine, _] = &objects(&output)[..] else {
         panic!("{}", output.text());
     };
@@ -132,7 +132,7 @@ fn a_repeated_case_has_a_pass_rate() {
         "a.illum",
         "illumine-replay 1\nset max_tokens 3 temperature 1.5\nrepeat 4 pass-rate <= 0.5\ncase never\n> Night fell\nexpect words > 50\ncase all\n> Night fell\n",
     );
-    let output = replay(&home, &["a.illum", "--json"]).expect(6);
+    let output = replay(&home, &["a.illum", "--json"]).expect(1);
     let [never, all, _] = &objects(&output)[..] else {
         panic!("{}", output.text());
     };
@@ -210,8 +210,8 @@ fn imported_cases_have_the_verdicts_and_scores_of_promptfoo() {
     let config = config.to_str().unwrap();
     let import = ["replay", "import", config, "-o", "cases.illum"];
     let imported = home.illumine(&import).run().expect(0);
-    assert!(imported.text().contains("60 cases"), "{}", imported.text());
-    let ran = replay(&home, &["cases.illum", "--json", "--stable"]).expect(6);
+    assert!(imported.text().contains("74 cases"), "{}", imported.text());
+    let ran = replay(&home, &["cases.illum", "--json", "--stable"]).expect(1);
     let results = fs::read_to_string(folder.join("results.jsonl")).unwrap();
     let results = results.lines().map(|it| serde_json::from_str(it).unwrap());
     let results: Vec<Value> = results.collect();

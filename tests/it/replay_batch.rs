@@ -44,7 +44,7 @@ fn batches_give_the_same_bytes_as_one_case_at_a_time() {
     home.file("many.illum", script());
     let run = |more: &[&str]| {
         let args = ["replay", "many.illum", "--json", "--stable"];
-        let output = home.illumine(&[&args, more].concat()).run().expect(6);
+        let output = home.illumine(&[&args, more].concat()).run().expect(1);
         plain(&output.stderr);
         output.stdout
     };
@@ -68,7 +68,7 @@ fn batches_give_the_same_bytes_as_one_case_at_a_time() {
     }
     live.signal(libc::SIGKILL);
     live.ended_within(Duration::from_secs(10));
-    home.illumine(&part).run().expect(6);
+    home.illumine(&part).run().expect(1);
     assert!(read() == alone);
 }
 

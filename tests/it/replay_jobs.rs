@@ -47,7 +47,7 @@ fn jobs_lose_nothing_although_the_server_is_overloaded_and_report_what_one_job_r
     script(&home, 200);
     let usual = CaseServer::start(|_, _| TEXT);
     let stable = ["--json", "--stable"];
-    let one = replay(&home, &usual, &stable).run().expect(6);
+    let one = replay(&home, &usual, &stable).run().expect(1);
     usual.seen(|seen| assert_eq!((seen.peak, seen.bodies.len()), (1, 200)));
     let busy = CaseServer::start(|prompt, before| match (prompt, before) {
         ("p3" | "p50" | "p51" | "p199", 0) => Answer::Status(429, Some("1")),
@@ -55,7 +55,7 @@ fn jobs_lose_nothing_although_the_server_is_overloaded_and_report_what_one_job_r
         _ => Answer::Text(Duration::from_millis(20)),
     });
     let eight = replay(&home, &busy, &[&stable[..], &["--jobs", "8"]].concat());
-    let eight = eight.run().expect(6);
+    let eight = eight.run().expect(1);
     plain(&eight.stderr);
     let (one, eight) = (without_address(&one.stdout), without_address(&eight.stdout));
     assert_eq!(one.len(), 201);
@@ -71,7 +71,7 @@ fn jobs_lose_nothing_although_the_server_is_overloaded_and_report_what_one_job_r
     });
     let told = replay(&home, &busy, &["--jobs", "8", "--json"])
         .run()
-        .expect(6);
+        .expect(1);
     let told = objects(&told.stdout);
     assert!(
         told[..200].iter().all(|it| it["tokens"] == 5),
@@ -145,7 +145,7 @@ fn a_run_that_was_killed_is_resumed_to_the_same_bytes() {
     script(&home, 60);
     let server = CaseServer::start(|_, _| Answer::Text(Duration::from_millis(30)));
     let whole = ["--jobs", "3", "--stable", "--report", "whole.jsonl"];
-    replay(&home, &server, &whole).run().expect(6);
+    replay(&home, &server, &whole).run().expect(1);
     let read = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap();
     let whole = read("whole.jsonl");
     assert_eq!(whole.lines().count(), 61);
@@ -174,7 +174,7 @@ fn a_run_that_was_killed_is_resumed_to_the_same_bytes() {
     let kept = read("part.jsonl").matches('\n').count();
     assert!((10..60).contains(&kept), "{kept}");
     let before = server.seen(|seen| seen.bodies.len());
-    let run = replay(&home, &server, &part).run().expect(6);
+    let run = replay(&home, &server, &part).run().expect(1);
     assert_eq!(read("part.jsonl"), whole);
     let asked = server.seen(|seen| seen.bodies.len()) - before;
     assert_eq!(asked, 60 - kept, "{}", run.stderr);
@@ -189,10 +189,10 @@ fn a_run_that_was_killed_is_resumed_to_the_same_bytes() {
     let text = read("many.illum").replace("> p7\n", "> p7 again\n");
     home.file("many.illum", text);
     let before = server.seen(|seen| seen.bodies.len());
-    replay(&home, &server, &part).run().expect(6);
+    replay(&home, &server, &part).run().expect(1);
     assert_eq!(server.seen(|seen| seen.bodies.len()), before + 1);
     let other = [&part[..], &["--temperature", "0.3"]].concat();
-    replay(&home, &server, &other).run().expect(6);
+    replay(&home, &server, &other).run().expect(1);
     assert_eq!(server.seen(|seen| seen.bodies.len()), before + 61);
 }
 
@@ -205,7 +205,7 @@ fn bail_stops_after_failures_and_every_report_says_so() {
     let reports = files.map(|file| format!("--report={file}"));
     let reports: Vec<&str> = reports.iter().map(String::as_str).collect();
     let run = replay(&home, &server, &[&reports[..], &["--bail=2"]].concat());
-    let run = run.run().expect(6);
+    let run = run.run().expect(1);
     assert!(
         run.stderr
             .contains("Stopped by --bail; 39 cases did not run")
@@ -257,7 +257,7 @@ fn a_stable_report_is_the_same_in_another_folder() {
         args.extend(reports.iter().map(String::as_str));
         args.extend(["--jobs", "4"]);
         let run = home.illumine(&args).without("ILLUMINE_OFFLINE");
-        let run = run.run().expect(6);
+        let run = run.run().expect(1);
         let read = |name| std::fs::read_to_string(home.path().join(name)).unwrap();
         let texts = [vec![run.text().to_string()], files.map(read).to_vec()].concat();
         for text in &texts {

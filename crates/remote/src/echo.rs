@@ -19,10 +19,19 @@ pub struct EchoedToken {
 /// to report for each position.
 pub fn ask_echo(body: &mut Value, likely: usize) {
     if let Some(fields) = body.as_object_mut() {
+        let chat = fields.contains_key("messages");
         for name in ["stream_options", "stop", "n", "logit_bias", "min_tokens"] {
             fields.remove(name);
         }
         fields.insert("stream".into(), json!(false));
+        if chat {
+            for name in ["logprobs", "top_logprobs", "max_completion_tokens"] {
+                fields.remove(name);
+            }
+            fields.insert("max_tokens".into(), json!(1));
+            fields.insert("prompt_logprobs".into(), json!(likely));
+            return;
+        }
         fields.insert("echo".into(), json!(true));
         fields.insert("max_tokens".into(), json!(0));
         fields.insert("logprobs".into(), json!(likely));
@@ -33,6 +42,11 @@ pub fn ask_echo(body: &mut Value, likely: usize) {
 /// tokens.
 pub fn decode_echo(answer: &str) -> Option<Vec<EchoedToken>> {
     let json: Value = serde_json::from_str(answer).ok()?;
+    if let Some(places) = json["prompt_logprobs"].as_array() {
+        let tokens = places.iter().enumerate().map(|(at, it)| of_chat(at, it));
+        let tokens: Option<Vec<EchoedToken>> = tokens.collect();
+        return tokens.filter(|tokens| !tokens.is_empty());
+    }
     let told = &json["choices"][0]["logprobs"];
     let texts = told["tokens"].as_array()?;
     let values = told["token_logprobs"].as_array()?;
@@ -50,6 +64,36 @@ pub fn decode_echo(answer: &str) -> Option<Vec<EchoedToken>> {
     tokens.filter(|tokens| same && !tokens.is_empty())
 }
 
+/// A token of a conversation, from vLLM's `prompt_logprobs`: an object with an entry for the token
+/// itself, which comes first, and for each of the most likely tokens. For the first token of the
+/// prompt, it is null.
+fn of_chat(place: usize, told: &Value) -> Option<EchoedToken> {
+    let row = |row: &Value| {
+        Some(Likely {
+            id: None,
+            text: row["decoded_token"].as_str()?.to_string(),
+            log_probability: row["logprob"].as_f64()?,
+        })
+    };
+    let Some(rows) = told.as_object() else {
+        let first = EchoedToken {
+            text: String::new(),
+            log_probability: None,
+            likely: Vec::new(),
+        };
+        return (place == 0).then_some(first);
+    };
+    let rows: Option<Vec<Likely>> = rows.values().map(row).collect();
+    let mut likely = rows?;
+    let own = likely.first()?.clone();
+    likely.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
+    Some(EchoedToken {
+        text: own.text,
+        log_probability: Some(own.log_probability),
+        likely,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,7 +109,25 @@ mod tests {
         assert_eq!(tokens[0].log_probability, None);
         assert_eq!(tokens[1].log_probability, Some(-1.5));
         assert_eq!(tokens[1].likely[0].text, " lamp");
+        let chat = json!({"choices": [], "prompt_logprobs": [
+            null,
+            {"9": {"logprob": -1.5, "rank": 2, "decoded_token": " sea"},
+             "4": {"logprob": -0.5, "rank": 1, "decoded_token": " lamp"}},
+        ]});
+        let tokens = decode_echo(&chat.to_string()).unwrap();
+        assert_eq!(tokens[0].log_probability, None);
+        assert_eq!(
+            (tokens[1].text.as_str(), tokens[1].log_probability),
+            (" sea", Some(-1.5))
+        );
+        assert_eq!(tokens[1].likely[0].text, " lamp");
+        let mut body = json!({"messages": [], "max_tokens": 9, "logprobs": true, "stop": ["x"]});
+        ask_echo(&mut body, 20);
+        let asked =
+            json!({"messages": [], "max_tokens": 1, "stream": false, "prompt_logprobs": 20});
+        assert_eq!(body, asked);
         for wrong in [
+            r#"{"prompt_logprobs":[null,null]}"#,
             "",
             "{}",
             r#"{"choices":[{"logprobs":{"tokens":["a"],"token_logprobs":[]}}]}"#,

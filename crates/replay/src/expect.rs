@@ -95,6 +95,8 @@ pub enum Check {
     Exactly(String),
     /// The text starts with exactly this string, including white space.
     ExactStart(String),
+    ContainsHtml,
+    Refusal,
     Number(Quantity, Bound),
 }
 

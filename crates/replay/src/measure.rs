@@ -1,10 +1,12 @@
 //! Measures of texts and pictures, each with a reference to its definition.
 
 pub mod bleu;
+pub mod html;
 pub mod json;
 pub mod language;
 pub mod picture;
 pub mod promptfoo;
+pub mod refusal;
 pub mod rouge;
 pub mod variety;
 

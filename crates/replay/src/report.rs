@@ -10,7 +10,7 @@ mod tap;
 mod text;
 
 pub use html::{html_case, html_end, html_script, html_start};
-pub use inspect::eval_log;
+pub use inspect::write_eval_log;
 pub use junit::junit;
 pub use samples::sample_line;
 pub use score::Checked;
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// How the texts of a replay were produced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunMode {
     /// The model generated every passage anew.
@@ -33,6 +33,8 @@ pub enum RunMode {
     Verify,
     /// The answers come from a cassette; no model was used.
     Cassette,
+    /// The cases have different modes.
+    Mixed,
 }
 
 impl RunMode {
@@ -41,6 +43,7 @@ impl RunMode {
             RunMode::Recompute => "recompute",
             RunMode::Verify => "verify",
             RunMode::Cassette => "cassette",
+            RunMode::Mixed => "mixed",
         }
     }
 }
@@ -75,6 +78,9 @@ pub struct CaseReport {
     pub case: String,
     pub line: usize,
     pub verdict: Verdict,
+    /// The mode of the case, if the cases of the run have different modes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<RunMode>,
     /// How many runs of a repeated case passed; None if the case is not repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs: Option<Runs>,
@@ -128,6 +134,9 @@ pub struct CaseReport {
     pub digest: String,
     /// The command that runs this case alone.
     pub rerun: String,
+    /// What was typed and what the story says at the end, for reports that contain both.
+    #[serde(skip)]
+    pub texts: Texts,
     /// The bytes of each picture that the case drew.
     #[serde(skip)]
     pub pictures: Vec<Arc<[u8]>>,
@@ -165,6 +174,32 @@ impl CaseReport {
         match self.settings.is_empty() {
             true => self.story.clone(),
             false => Some(told.join(gap)),
+        }
+    }
+}
+
+/// The texts of a case.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Texts {
+    /// The lines that were typed, each on a line of its own.
+    pub typed: String,
+    pub story: String,
+}
+
+impl CaseReport {
+    /// What was typed, or the name of the case if this is not known.
+    fn input(&self) -> &str {
+        match self.texts.typed.as_str() {
+            "" => &self.case,
+            typed => typed,
+        }
+    }
+
+    /// The story at the end of the case, as far as it is known.
+    fn output(&self) -> &str {
+        match (self.texts.story.as_str(), &self.story) {
+            ("", Some(story)) => story,
+            (story, _) => story,
         }
     }
 }

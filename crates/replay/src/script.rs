@@ -1,12 +1,16 @@
 //! Scripts, which consist of cases. All lines and expectations of a script are parsed before any of
 //! them runs.
 
+mod conditions;
 mod digest;
 mod gather;
 mod matrix;
 mod parse;
 mod rows;
+mod settings;
 mod source;
+
+pub use conditions::{Answers, Conditions};
 
 use crate::expect::{Bound, Expectation};
 use crate::position::{Position, ScriptError};
@@ -30,6 +34,7 @@ pub struct Case {
     pub name: String,
     pub at: Position,
     pub settings: SettingOverrides,
+    pub conditions: Conditions,
     /// How often the case is repeated; None if it runs once.
     pub repeat: Option<Repeat>,
     /// The case passes if its score is at least this value, even if expectations fail. None if
@@ -71,5 +76,7 @@ pub fn load(path: &Path, given: &BTreeMap<String, String>) -> Result<Script, Vec
     parse::Parser::new(given).load(path)
 }
 
+#[cfg(test)]
+mod conditions_tests;
 #[cfg(test)]
 mod tests;

@@ -62,7 +62,7 @@ fn every_assertion_has_the_verdict_and_the_score_of_promptfoo() {
     let results: Vec<Value> = results
         .map(|it| serde_json::from_str(it).unwrap())
         .collect();
-    assert_eq!((script.cases.len(), results.len()), (60, 60));
+    assert_eq!((script.cases.len(), results.len()), (74, 74));
     let mut compared = 0;
     for (case, theirs) in script.cases.iter().zip(&results) {
         let (typed, ours) = run(case);
@@ -95,5 +95,5 @@ fn every_assertion_has_the_verdict_and_the_score_of_promptfoo() {
             case.name
         );
     }
-    assert_eq!(compared, 153);
+    assert_eq!(compared, 176);
 }

@@ -39,9 +39,11 @@ pub struct Replay {
     /// Print JSON Lines: an object for each case, then one for the run
     #[arg(long)]
     pub json: bool,
-    /// Also write a report to this file. Its extension selects the format: .xml (JUnit), .tap,
-    /// .jsonl (JSON Lines, written as cases end) or .html. Can be repeated
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Also write a report to this file. Its name selects the format: .xml (JUnit), .tap, .jsonl
+    /// (JSON Lines, written as cases end), .html, .eval (Inspect) or samples_*.jsonl
+    /// (lm-evaluation-harness). A format before the name overrides it: junit, tap, json, html, inspect
+    /// or samples. Can be repeated
+    #[arg(long, value_name = "[FORMAT:]FILE", value_hint = ValueHint::FilePath)]
     pub report: Vec<PathBuf>,
     /// Also write a report as JUnit XML to this file, whatever its name
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -32,7 +32,10 @@ struct Run {
     names: Vec<(String, String)>,
     models: BTreeSet<String>,
     varies: bool,
-    fault: Option<(usize, Exit)>,
+    /// Whether a model or its server failed in any case.
+    broken: bool,
+    /// Whether a line of a case could not run for another reason.
+    stopped: bool,
 }
 
 impl Run {
@@ -44,7 +47,8 @@ impl Run {
             names: Vec::new(),
             models: BTreeSet::new(),
             varies: false,
-            fault: None,
+            broken: false,
+            stopped: false,
         })
     }
 
@@ -112,9 +116,10 @@ pub(super) fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     }
     let exit = report(args, [&a, &b], &pages);
     control.end();
-    Ok(match (exit?, a.fault.or(b.fault)) {
-        (Exit::Well, Some((_, fault))) => fault,
-        (exit, _) => exit,
+    Ok(match exit? {
+        Exit::Well if a.broken || b.broken => Exit::Model,
+        Exit::Well if a.stopped || b.stopped => Exit::Expectation,
+        exit => exit,
     })
 }
 

@@ -213,6 +213,7 @@ fn work<L: Loader + 'static>(start: &Start<L>, lane: &Lane, news: SyncSender<New
         let Some(mut ran) = runner.case(script, case, &settings) else {
             return;
         };
+        ran.report.mode = plan.mode(index);
         ran.report = plan.steadied(index, ran.report);
         ran.report.digest = plan.digest(index);
         if news.send(News::Ended(index, Box::new(ran))).is_err() {

@@ -37,6 +37,11 @@ impl Control {
         self.watch.interrupts() > 0
     }
 
+    /// Whether no more cases are to begin.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.halt.is_set()
+    }
+
     /// Call this when the reports are complete. From then on, a signal may end the program.
     pub(super) fn end(&self) {
         self.watch.working(false);
@@ -58,7 +63,6 @@ pub(super) fn launch(
     let servers = loader.backends.clone();
     let is_server = |model: &str| truth.plays() || servers.find(model).is_some();
     let jobs = usize::from(args.many.jobs);
-    let count = cases.len();
     // Both `--bail` and a cassette depend on the order of the cases, and on a GPU the results depend
     // on the batch.
     let in_turn = args.many.bail.is_some() || truth.uses_cassette();
@@ -70,7 +74,6 @@ pub(super) fn launch(
         only_model: &|index| plan.only_model(index).filter(|model| !is_server(model)),
     };
     let lanes = division.divide(cases);
-    say_begin(plan, count);
     let pacing = Pacing {
         jobs: Some(jobs),
         retries: args.many.retries,
@@ -100,8 +103,8 @@ pub(super) fn launch(
     Ok(loader.retries())
 }
 
-/// Says what differs from an ordinary run.
-fn say_begin(plan: &Plan, left: usize) {
+/// Says how many cases run, if these are not all cases.
+pub(super) fn say_left(plan: &Plan, left: usize) {
     let many = &plan.args.many;
     if plan.shard.is_some() || many.resume.is_some() {
         let mut line = format!("{} to run", count_noun(left, "case"));

@@ -1,19 +1,20 @@
 //! Chooses the cases of a run, and determines which of the cases may run in parallel.
 
-use super::super::args::Replay as Args;
+use super::super::args::{Common, Replay as Args};
 use super::super::environment::{self, variable};
 use super::super::page::Progress as Meter;
 use super::super::shard::Shard;
-use super::super::{Exit, Failed};
+use super::super::{Exit, Failed, backends};
+use super::groups::Groups;
 use super::rerun::rerun;
-use super::truth::Truth;
 use super::{stable, usage};
 use base::hash::fnv1a;
 use base::untrusted::clean_line;
 use fancy_regex::Regex;
 use illumine::engine::ModelLoader;
+use remote::is_address;
 use replay::golden::Goldens;
-use replay::report::CaseReport;
+use replay::report::{CaseReport, RunMode};
 use replay::script::{Case, Script, Step};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,14 +33,20 @@ pub(super) struct Plan<'a> {
     last: SettingOverrides,
     /// The current folder, which stable reports leave out of paths.
     here: Option<PathBuf>,
-    /// The cassette that is played, verified or recorded.
-    cassette: Option<PathBuf>,
-    /// A text that identifies everything else that the results depend on, besides the scripts and
-    /// the model. Empty if there is nothing else.
-    basis: String,
+    /// For each case, everything that its result depends on besides its script and its model.
+    bases: Vec<Basis>,
     /// The name and checksum of each model that a case starts with. The keys are values of the
     /// setting `model`.
     identities: BTreeMap<String, String>,
+}
+
+/// What the result of a case depends on besides its script and its model.
+#[derive(Clone, Default)]
+struct Basis {
+    cassette: Option<PathBuf>,
+    digest: String,
+    /// The mode of the case, if the cases of the run have different modes.
+    mode: Option<RunMode>,
 }
 
 impl<'a> Plan<'a> {
@@ -58,8 +65,7 @@ impl<'a> Plan<'a> {
             asked: environment::asked(&args.common)?,
             last: last.clone(),
             here: environment::current_folder(),
-            cassette: None,
-            basis: String::new(),
+            bases: Vec::new(),
             identities: BTreeMap::new(),
         };
         for index in 0..plan.cases.len() {
@@ -79,15 +85,37 @@ impl<'a> Plan<'a> {
     pub(super) fn settings(&self, index: usize) -> Result<Settings, Failed> {
         let (_, case) = self.cases[index];
         let settings = case.settings.apply_to(Settings::default());
-        let settings = settings.and_then(|settings| self.asked.apply_to(settings));
+        let mut asked = self.asked.clone();
+        if let Some(model) = self.on_backend(case)? {
+            asked.model = Some(model);
+        }
+        let settings = settings.and_then(|settings| asked.apply_to(settings));
         let settings = settings.and_then(|settings| self.last.apply_to(settings));
         let mut settings = settings.map_err(usage)?;
         settings.sampling.seed.get_or_insert(SEED);
         Ok(settings)
     }
 
-    /// Determines the checksums of the models with which the cases start.
-    pub(super) fn identify(&mut self, loader: &ModelLoader) {
+    /// The name of a case's model on the backend that its script names, unless the command line
+    /// names another backend.
+    fn on_backend(&self, case: &Case) -> Result<Option<String>, Failed> {
+        let flags = &self.args.common;
+        let elsewhere = flags.backend.is_some() || flags.model.as_deref().is_some_and(is_address);
+        let Some(backend) = case.conditions.backend.clone().filter(|_| !elsewhere) else {
+            return Ok(None);
+        };
+        let named = flags.model.as_ref().or(case.settings.model.as_ref());
+        let found = backends::model_of(&Common {
+            backend: Some(backend),
+            model: named.cloned(),
+            ..Common::default()
+        });
+        found.map_err(|failed| usage(format!("{}: {}", case.at.short(), failed.why)))
+    }
+
+    /// Determines the checksums of the models with which the cases start. Returns an error if one of them
+    /// is not the checksum that a script names.
+    pub(super) fn identify(&mut self, loader: &ModelLoader) -> Result<(), Failed> {
         let progress = Meter::of_bytes();
         for index in 0..self.cases.len() {
             if let Ok(Settings { model, .. }) = self.settings(index)
@@ -97,12 +125,42 @@ impl<'a> Plan<'a> {
                 self.identities.insert(model, identity);
             }
         }
+        for index in 0..self.cases.len() {
+            let (_, case) = self.cases[index];
+            let settings = self.settings(index)?;
+            let identity = self.identities.get(&settings.model);
+            let known = identity.and_then(|it| it.rsplit(' ').next());
+            let known = known.filter(|it| is_sha256(it));
+            if let (Some(pinned), Some(known)) = (pinned(self.args, case), known)
+                && !known.starts_with(pinned)
+            {
+                let why = other_model(&settings.model, known, pinned);
+                let why = format!("{}: {why}", case.at.short());
+                return Err(Failed::new(Exit::Model, why));
+            }
+        }
+        Ok(())
     }
 
-    /// Stores which cassette `truth` uses, and its [`Truth::basis`].
-    pub(super) fn follow(&mut self, truth: &Truth) {
-        self.cassette = truth.cassette().map(PathBuf::from);
-        self.basis = truth.basis().to_string();
+    /// Stores what the result of each case depends on.
+    pub(super) fn follow(&mut self, groups: &Groups) {
+        self.bases = vec![Basis::default(); self.cases.len()];
+        let mixed = groups.mode() == RunMode::Mixed;
+        for group in &groups.groups {
+            let truth = groups.truth(group);
+            for index in &group.cases {
+                self.bases[*index] = Basis {
+                    cassette: truth.cassette().map(PathBuf::from),
+                    digest: truth.basis().to_string(),
+                    mode: mixed.then(|| truth.mode()),
+                };
+            }
+        }
+    }
+
+    /// The mode of a case, if the cases of the run have different modes.
+    pub(super) fn mode(&self, index: usize) -> Option<RunMode> {
+        self.bases.get(index)?.mode
     }
 
     /// Returns the digest of everything that the result of a case depends on.
@@ -112,9 +170,11 @@ impl<'a> Plan<'a> {
         let model = self.identities.get(&settings.model);
         let model = model.map_or(settings.model.as_str(), String::as_str);
         let goldens = Goldens::of(&script.path, false);
-        match self.basis.is_empty() {
-            true => case.digest(&settings, model, &goldens),
-            false => case.digest(&settings, &format!("{model}\n{}", self.basis), &goldens),
+        match self.bases.get(index) {
+            Some(Basis { digest, .. }) if !digest.is_empty() => {
+                case.digest(&settings, &format!("{model}\n{digest}"), &goldens)
+            }
+            _ => case.digest(&settings, model, &goldens),
         }
     }
 
@@ -146,7 +206,8 @@ impl<'a> Plan<'a> {
             (report.seconds, report.tokens_per_second) = (None, None);
             let here = self.here.as_deref();
             stable::shorten(&mut report, &script.path, here);
-            if let Some(cassette) = &self.cassette {
+            let basis = self.bases.get(index);
+            if let Some(cassette) = basis.and_then(|basis| basis.cassette.as_ref()) {
                 stable::shorten_cassette(&mut report, cassette, here);
             }
         }
@@ -188,6 +249,33 @@ impl<'a> Plan<'a> {
         };
         settings.sampling.recall == 0 && case.steps.iter().all(line)
     }
+}
+
+/// The checksum that a case's script names for its model, unless the command line names another
+/// model.
+pub(super) fn pinned<'a>(args: &Args, case: &'a Case) -> Option<&'a str> {
+    let given = args.common.model.is_some() || args.common.backend.is_some();
+    let other = given || !args.compare.is_empty();
+    case.conditions.sha256.as_deref().filter(|_| !other)
+}
+
+/// Explains that a model has another checksum than its script names.
+pub(super) fn other_model(model: &str, known: &str, pinned: &str) -> String {
+    let model = match model {
+        "" => "The default model".to_string(),
+        model => format!("The model {}", clean_line(model)),
+    };
+    if known.is_empty() {
+        return format!("{model} has no known checksum; remove sha256={pinned} from the script");
+    }
+    let known = known.get(..pinned.len().max(12)).unwrap_or(known);
+    format!(
+        "{model} has the SHA-256 {known}…, but the script names {pinned}…; use the model file that the script was written for, or correct sha256="
+    )
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Returns the cases whose names match `--filter`.

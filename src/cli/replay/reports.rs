@@ -2,59 +2,27 @@
 //! the end of the run, from a temporary file, so that memory does not grow with the number of
 //! cases.
 
-use super::super::args::Replay as Args;
+mod format;
+
+pub(super) use format::{Format, has_texts, wanted};
+
+use super::super::environment::now;
 use super::super::{Exit, Failed};
-use super::{json_line, usage};
+use super::json_line;
 use base::untrusted::clean_line;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use illumine::store::files;
-use replay::report::{self, CaseReport, Entry, RunReport};
+use replay::report::{self, CaseReport, Entry, RunReport, Texts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt::Display;
 use std::fs::{File, Permissions};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
-
-/// The format of a report file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    Junit,
-    Tap,
-    JsonLines,
-    Html,
-}
-
-impl Format {
-    /// Determines the format from a file name's extension.
-    fn of(path: &Path) -> Result<Format, Failed> {
-        let ending = path.extension().unwrap_or_default().to_string_lossy();
-        match ending.to_lowercase().as_str() {
-            "xml" => Ok(Format::Junit),
-            "tap" => Ok(Format::Tap),
-            "jsonl" | "ndjson" => Ok(Format::JsonLines),
-            "html" | "htm" => Ok(Format::Html),
-            _ => Err(usage(format!(
-                "The name of the report {} does not say its format; end it with .xml (JUnit), .tap, .jsonl or .html",
-                clean_line(&path.display().to_string())
-            ))),
-        }
-    }
-}
-
-/// Returns the report files that the arguments name, each with its format.
-pub(super) fn wanted(args: &Args) -> Result<Vec<(Format, PathBuf)>, Failed> {
-    let named = args.report.iter();
-    let named = named.map(|path| Ok((Format::of(path)?, path.clone())));
-    let junit = args
-        .junit
-        .iter()
-        .map(|path| Ok((Format::Junit, path.clone())));
-    named.chain(junit).collect()
-}
 
 /// The reports of a run that is in progress.
 pub(super) struct Reports {
@@ -62,6 +30,8 @@ pub(super) struct Reports {
     others: Vec<(Format, PathBuf)>,
     spool: Option<Spool>,
     stable: bool,
+    /// When the run began; in stable reports, always the same time.
+    began: String,
 }
 
 /// Everything that is needed to complete the reports at the end of a run.
@@ -101,6 +71,10 @@ impl Reports {
             others,
             spool,
             stable,
+            began: match stable {
+                true => "1970-01-01T00:00:00Z".to_string(),
+                false => now(),
+            },
         })
     }
 
@@ -155,6 +129,17 @@ impl Reports {
                 Format::Junit => report::junit(ending.run, entries),
                 Format::Tap => Ok(tap(entries, ending)),
                 Format::Html => Ok(html(entries, ending)),
+                Format::Inspect | Format::Samples => {
+                    let cases = || (0..ending.cases).filter_map(|index| spool.read(index));
+                    let written = match format {
+                        Format::Inspect => stream(&path, |out| {
+                            report::write_eval_log(out, ending.run, cases, &self.began)
+                        }),
+                        _ => stream(&path, |out| samples(out, cases())),
+                    };
+                    written.map_err(|error| not_written(&path, &error))?;
+                    continue;
+                }
                 Format::JsonLines => continue,
             };
             let text = text.map_err(|error| not_written(&path, &error))?;
@@ -163,6 +148,39 @@ impl Reports {
         }
         Ok(())
     }
+}
+
+/// Writes a file piece by piece, under a temporary name until it is complete.
+fn stream(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    let (file, unnamed) = new_file(path)?;
+    let mut out = BufWriter::new(&file);
+    write(&mut out)?;
+    out.flush()?;
+    drop(out);
+    file.sync_data()?;
+    Ok(unnamed.persist(path)?)
+}
+
+/// Writes the cases as lm-evaluation-harness writes its samples.
+fn samples(
+    out: &mut impl Write,
+    cases: impl Iterator<Item = CaseReport>,
+) -> Result<(), Box<dyn Error>> {
+    for (number, case) in cases.enumerate() {
+        writeln!(out, "{}", report::sample_line(number, &case))?;
+    }
+    Ok(())
+}
+
+/// Opens a file that will have this path.
+fn new_file(path: &Path) -> std::io::Result<(File, TempPath)> {
+    let mut new = tempfile::Builder::new();
+    // As for any new file; the user's mask removes what it removes.
+    let new = new.permissions(Permissions::from_mode(0o666));
+    Ok(new.tempfile_in(folder(path))?.into_parts())
 }
 
 /// Returns the folder of a file.
@@ -217,10 +235,7 @@ struct JsonLines {
 
 impl JsonLines {
     fn open(path: &Path) -> std::io::Result<JsonLines> {
-        let mut new = tempfile::Builder::new();
-        // As for any new file; the user's mask removes what it removes.
-        let new = new.permissions(Permissions::from_mode(0o666));
-        let (file, unnamed) = new.tempfile_in(folder(path))?.into_parts();
+        let (file, unnamed) = new_file(path)?;
         Ok(JsonLines {
             path: path.to_path_buf(),
             file,
@@ -274,6 +289,7 @@ pub(super) struct Spool {
 #[derive(Serialize, Deserialize)]
 struct Spooled {
     case: CaseReport,
+    texts: Texts,
     pictures: Vec<String>,
 }
 
@@ -290,6 +306,7 @@ impl Spool {
     pub(super) fn add(&mut self, index: usize, case: &CaseReport) -> std::io::Result<()> {
         let pictures = case.pictures.iter().filter(|_| self.pictures);
         let spooled = Spooled {
+            texts: case.texts.clone(),
             pictures: pictures.map(|bytes| STANDARD.encode(bytes)).collect(),
             case: case.clone(),
         };
@@ -309,6 +326,7 @@ impl Spool {
         let pictures = pictures.filter_map(|text| Some(STANDARD.decode(text).ok()?.into()));
         Some(CaseReport {
             pictures: pictures.collect(),
+            texts: spooled.texts,
             ..spooled.case
         })
     }
@@ -323,16 +341,6 @@ fn read(file: &File, offset: u64, length: usize) -> std::io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_says_its_format() {
-        let format = |name: &str| Format::of(Path::new(name)).ok();
-        assert_eq!(format("out/a.XML"), Some(Format::Junit));
-        assert_eq!(format("a.tap"), Some(Format::Tap));
-        assert_eq!(format("a.html"), Some(Format::Html));
-        assert_eq!(format("a.jsonl"), Some(Format::JsonLines));
-        assert_eq!(format("a.json"), None);
-    }
 
     #[test]
     fn a_stable_file_is_in_the_order_of_the_scripts_whatever_ended_first() {

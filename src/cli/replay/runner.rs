@@ -7,6 +7,8 @@ use super::super::Exit;
 use super::super::args::Replay as Args;
 use super::news::Ran;
 use super::page::ReplayPage;
+use super::plan::{other_model, pinned};
+use super::reports::has_texts;
 use super::rerun::{file_name, rerun};
 use super::truth::Truth;
 use illumine::engine::cassette::Findings;
@@ -16,7 +18,7 @@ use illumine::studio::Studio;
 use replay::expect::{Check, Expectation};
 use replay::golden::Goldens;
 use replay::position::Position;
-use replay::report::{CaseReport, Failure, Runs, Verdict};
+use replay::report::{CaseReport, Failure, Runs, Texts, Verdict};
 use replay::script::{Case, Script, Step};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -138,7 +140,7 @@ impl<'a> Runner<'a> {
         let name = script.path.file_name().unwrap_or_default();
         let name = name.to_string_lossy();
         self.findings.begin_case(&format!("{name}: {}", case.name));
-        let begun = self.begin(settings);
+        let begun = self.begin(settings).and_then(|()| self.check_model(case));
         if self.interrupted() {
             return None;
         }
@@ -185,6 +187,16 @@ impl<'a> Runner<'a> {
         if report.verdict != Verdict::Passed {
             report.story = Some(bare_text(self.studio.story()));
         }
+        if has_texts(self.args) {
+            let typed = case.steps.iter().filter_map(|step| match step {
+                Step::Line { text, .. } => Some(text.as_str()),
+                Step::Expect(_) => None,
+            });
+            report.texts = Texts {
+                typed: typed.collect::<Vec<_>>().join("\n"),
+                story: bare_text(self.studio.story()),
+            };
+        }
         report.pictures = std::mem::take(&mut self.page.drawn);
         Some(Ran { report, fault })
     }
@@ -215,6 +227,18 @@ impl<'a> Runner<'a> {
         match settled {
             Ok(Some(cause)) => Err((self.page.notice.clone(), cause.into())),
             Ok(None) | Err(line::OutputClosed) => Ok(()),
+        }
+    }
+
+    /// Checks the checksum of the loaded model, if the script names one.
+    fn check_model(&self, case: &Case) -> Result<(), Fault> {
+        let about = self.studio.about();
+        match (pinned(self.args, case), about) {
+            (Some(pinned), Some(about)) if !about.sha256.starts_with(pinned) => {
+                let why = other_model(&about.name, &about.sha256, pinned);
+                Err((why, Exit::Model))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -271,7 +295,9 @@ impl<'a> Runner<'a> {
             true => format!("{} (SHA-256 {sha256}…)", file_name(&about.name)),
             false => format!("{} (SHA-256 {sha256}…) on {}", about.name, about.backend),
         });
-        report.varies = !self.studio.capabilities().reproducible;
+        // Recorded passages are the same next time.
+        let recorded = self.truth.is_recorded();
+        report.varies = !recorded && !self.studio.capabilities().reproducible;
     }
 }
 

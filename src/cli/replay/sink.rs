@@ -23,8 +23,7 @@ pub(super) struct Sink<'a> {
     pub(super) run: RunReport,
     /// For each model, the index of the first case in which the model wrote a text.
     models: BTreeMap<String, usize>,
-    /// The index of the first case in which a line could not run, and the exit code for that line.
-    fault: Option<(usize, Exit)>,
+    outcome: Outcome,
     /// How many of the most recent cases have failed in a row because of the server or the model.
     hopeless: usize,
     /// The number of cases that failed in this run, which `--bail` limits. Cases of an earlier run
@@ -51,12 +50,45 @@ pub(super) struct Sink<'a> {
     progress: Progress,
 }
 
+/// What the exit code of a run says about its cases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// Whether a model or its server failed in any case.
+    broken: bool,
+    /// Whether an expectation failed, or a line could not run for a reason of its own.
+    failed: bool,
+    /// Whether a case failed only because goldens do not exist.
+    lacking: bool,
+}
+
+impl Outcome {
+    /// Adds a case; `fault` says why a line of it could not run.
+    pub(super) fn add(&mut self, report: &CaseReport, fault: Option<Exit>) {
+        match fault {
+            Some(Exit::Model | Exit::Engine) => self.broken = true,
+            _ if report.verdict == Verdict::Passed => {}
+            _ if report.lacks_goldens() => self.lacking = true,
+            _ => self.failed = true,
+        }
+    }
+
+    /// The exit code. A model that failed comes first, because its cases say nothing.
+    pub(super) fn exit(self) -> Exit {
+        match self {
+            Outcome { broken: true, .. } => Exit::Model,
+            Outcome { failed: true, .. } => Exit::Expectation,
+            Outcome { lacking: true, .. } => Exit::GoldenMissing,
+            Outcome { .. } => Exit::Well,
+        }
+    }
+}
+
 /// The outcome of a run whose reports are complete.
 pub(super) struct Closed {
     /// The exit code of the program, unless the run was interrupted.
     pub(super) exit: Exit,
     pub(super) not_run: usize,
-    /// The number of expectations that failed.
+    /// The number of expectations that failed and of lines that could not run.
     pub(super) failures: usize,
     /// The goldens to review.
     pub(super) pending: Vec<Pending>,
@@ -77,7 +109,7 @@ impl<'a> Sink<'a> {
             plan,
             run,
             models: BTreeMap::new(),
-            fault: None,
+            outcome: Outcome::default(),
             hopeless: 0,
             failures: 0,
             expectations: 0,
@@ -152,10 +184,7 @@ impl<'a> Sink<'a> {
             let first = self.models.entry(model.clone()).or_insert(index);
             *first = index.min(*first);
         }
-        if let Some(exit) = fault {
-            let first = self.fault.filter(|(before, _)| *before < index);
-            self.fault = Some(first.unwrap_or((index, exit)));
-        }
+        self.outcome.add(&report, fault);
         self.print(index, &report)?;
         if self.plan.args.review {
             let pending = review::pending(self.plan, index, &report);
@@ -253,13 +282,9 @@ impl<'a> Sink<'a> {
         match self.failure {
             Some(failed) => Err(failed),
             None => Ok(Closed {
-                exit: match self.fault {
-                    Some((_, fault)) => fault,
-                    None if self.run.failed > 0 => Exit::Expectation,
-                    None => Exit::Well,
-                },
+                exit: self.outcome.exit(),
                 not_run: self.run.not_run,
-                failures: self.expectations,
+                failures: self.expectations + self.run.errors,
                 pending: {
                     self.pending.sort_by_key(|(index, _)| *index);
                     self.pending.into_iter().map(|(_, golden)| golden).collect()
@@ -279,4 +304,42 @@ fn coloured(case: &CaseReport) -> String {
         (Verdict::Failed | Verdict::Error, true) => format!("\u{1b}[31m{word}\u{1b}[0m"),
     };
     report::case_text(case, mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use replay::report::Failure;
+
+    #[test]
+    fn the_exit_code_says_the_worst_that_happened() {
+        let case = |verdict: Verdict, golden: bool| CaseReport {
+            verdict,
+            failures: vec![Failure {
+                golden: golden.then(|| "one".to_string()),
+                actual: Some("It rained.".to_string()),
+                ..Failure::default()
+            }],
+            ..CaseReport::default()
+        };
+        let passed = (CaseReport::default(), None);
+        let lacking = (case(Verdict::Failed, true), None);
+        let failed = (case(Verdict::Failed, false), None);
+        let refused = (case(Verdict::Error, false), Some(Exit::Usage));
+        let too_long = (case(Verdict::Error, false), Some(Exit::Overflow));
+        let broken = (case(Verdict::Error, true), Some(Exit::Engine));
+        let code = |cases: &[&(CaseReport, Option<Exit>)]| {
+            let mut outcome = Outcome::default();
+            for (report, fault) in cases.iter().copied() {
+                outcome.add(report, *fault);
+            }
+            outcome.exit().code()
+        };
+        assert_eq!(code(&[&passed]), 0);
+        assert_eq!(code(&[&lacking, &passed]), 4);
+        assert_eq!(code(&[&lacking, &failed]), 1);
+        assert_eq!(code(&[&refused, &lacking]), 1);
+        assert_eq!(code(&[&too_long]), 1);
+        assert_eq!(code(&[&failed, &broken, &lacking]), 3);
+    }
 }

@@ -1,17 +1,18 @@
 //! Determines whether the answers of a replay come from a model or from a cassette, and whether the
 //! answers are recorded or verified.
 
-use super::super::args::{Replay, ReplayTruth as Args};
-use super::super::environment::{self, BUILD};
-use super::super::{Exit, Failed, complain};
+use super::super::args::{Replay as Args, ReplayTruth};
+use super::super::environment::{BUILD, current_folder};
+use super::super::{Exit, Failed};
 use super::quoting::shell_quoted;
-use super::stable;
-use super::usage;
+use super::{stable, usage};
 use base::untrusted::clean_line;
 use illumine::engine::cassette::{CassetteLoader, Findings, Use};
 use illumine::engine::{Engine, Loader, ModelLoader};
+use replay::cassette::compare::Agreement;
 use replay::cassette::{Cassette, Matching, Tape};
-use replay::report::{Failure, RunMode, RunReport};
+use replay::report::{Failure, RunMode};
+use replay::script::Answers;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -34,24 +35,23 @@ pub(super) struct Truth {
 }
 
 impl Truth {
-    /// Opens the cassette to be played or verified, or creates the one to be recorded.
-    pub(super) fn open(replay: &Replay) -> Result<Truth, Failed> {
+    /// Opens the cassette that the answers come from, or starts the one in which they are recorded.
+    pub(super) fn open(replay: &Args, answers: &Answers) -> Result<Truth, Failed> {
         let args = &replay.truth;
-        let played = args.cassette.as_ref().or(args.verify.as_ref());
-        let path = args.record.as_ref().or(played);
         let open = |path: &Path, matching| {
             let cassette = Cassette::open(path, matching);
             cassette.map(Arc::new).map_err(usage)
         };
-        let (mode, used) = if let Some(path) = &args.record {
+        let (mode, used, path) = if let Some(path) = &args.record {
             if replay.filter.is_some() && path.exists() {
                 let why = "--record with --filter would remove the answers of all other cases from the cassette; leave out --filter, or choose a new file";
                 return Err(usage(why));
             }
             let tape = Tape::create(path, BUILD);
             let tape = tape.map_err(|error| Failed::new(Exit::Engine, error))?;
-            (RunMode::Recompute, Some(Use::Record(Arc::new(tape))))
-        } else if let Some(path) = &args.cassette {
+            let used = Use::Record(Arc::new(tape));
+            (RunMode::Recompute, Some(used), Some(path))
+        } else if let Answers::Cassette(path) = answers {
             let matching = match args.in_order {
                 true => Matching::InOrder,
                 false => Matching::Strict,
@@ -61,24 +61,27 @@ impl Truth {
                 cassette,
                 real_time,
             };
-            (RunMode::Cassette, Some(played))
-        } else if let Some(path) = &args.verify {
-            let (cassette, tolerance) = (open(path, Matching::AnyModel)?, args.tolerance);
+            (RunMode::Cassette, Some(played), Some(path))
+        } else if let Answers::Verify {
+            cassette: path,
+            tolerance,
+        } = answers
+        {
             let verified = Use::Verify {
-                cassette,
-                tolerance,
+                cassette: open(path, Matching::AnyModel)?,
+                tolerance: *tolerance,
             };
-            (RunMode::Verify, Some(verified))
+            (RunMode::Verify, Some(verified), Some(path))
         } else {
-            (RunMode::Recompute, None)
+            (RunMode::Recompute, None, None)
         };
         Ok(Truth {
             mode,
             basis: basis(mode, used.as_ref()),
             used,
             findings: Findings::default(),
-            cassette: path.cloned(),
             record_again: record_again(&replay.files, path),
+            cassette: path.cloned(),
         })
     }
 
@@ -105,6 +108,11 @@ impl Truth {
     /// Whether a cassette is recorded, played or verified, in which the order of the cases counts.
     pub(super) fn uses_cassette(&self) -> bool {
         self.used.is_some()
+    }
+
+    /// Whether the recorded answers determine the text of the story.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.mode != RunMode::Recompute
     }
 
     /// Makes sure that a played cassette needs no network, not even by chance.
@@ -146,40 +154,32 @@ impl Truth {
         })
     }
 
-    /// Completes the report. If every case ran, also completes the cassette that is being recorded.
-    pub(super) fn finish(
-        &self,
-        run: &mut RunReport,
-        every_case_ran: bool,
-        stable: bool,
-    ) -> Result<(), Failed> {
+    /// The cassette as a report names it, and how well the model agrees with it.
+    pub(super) fn found(&self, stable: bool) -> (Option<String>, Option<Agreement>) {
         let path = self.cassette().map(|path| match stable {
-            true => stable::shortened(path, environment::current_folder().as_deref()),
+            true => stable::shortened(path, current_folder().as_deref()),
             false => path.to_string_lossy().into_owned(),
         });
-        run.cassette = path.map(|path| clean_line(&path));
+        let verified = self.mode == RunMode::Verify;
+        let agreement = verified.then(|| self.findings.agreement());
+        (path.map(|path| clean_line(&path)), agreement)
+    }
+
+    /// Whether the answers are being recorded.
+    pub(super) fn records(&self) -> bool {
+        matches!(self.used, Some(Use::Record(_)))
+    }
+
+    /// Completes the cassette in which the answers were recorded.
+    pub(super) fn finish(&self) -> Result<(), Failed> {
         match &self.used {
-            None => {}
-            // An incomplete cassette would replace one that may be complete.
-            Some(Use::Record(_)) if !every_case_ran => {
-                if let Some(path) = run.cassette.take() {
-                    complain(&format!(
-                        "The cassette {path} was not written, because some cases did not run"
-                    ));
-                }
-            }
             Some(Use::Record(tape)) => {
                 let finished = tape.finish();
                 finished.map_err(|error| Failed::new(Exit::Engine, error))?;
+                Ok(())
             }
-            // The same answers are played next time.
-            Some(Use::Play { .. }) => run.reproducible = true,
-            Some(Use::Verify { .. }) => {
-                run.reproducible = true;
-                run.verified = Some(self.findings.agreement().report());
-            }
+            None | Some(Use::Play { .. } | Use::Verify { .. }) => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -212,8 +212,11 @@ fn record_again(scripts: &[PathBuf], cassette: Option<&PathBuf>) -> String {
 
 /// Returns the command-line words for the options that concern recorded answers. They are part of
 /// the command that runs a case again.
-pub(super) fn words(args: &Args) -> Vec<String> {
+pub(super) fn words(args: &ReplayTruth) -> Vec<String> {
     let mut words = Vec::new();
+    // A case that is recorded is recomputed, whatever the script says.
+    let recomputed = args.recompute || args.record.is_some();
+    words.extend(recomputed.then(|| "--recompute".to_string()));
     // The case alone would replace the recording of all cases, so `--record` is left out.
     for (name, path) in [("--cassette", &args.cassette), ("--verify", &args.verify)] {
         if let Some(path) = path {

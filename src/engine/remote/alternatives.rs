@@ -8,7 +8,7 @@ use base::hash::fnv1a;
 use remote::{Kind, Likely};
 use sampler::dry::SequenceBreakers;
 use sampler::{Sampler, Sampling};
-use story::message::{Alternative, TextRequest};
+use story::message::{Alternative, FailureKind, TextRequest};
 
 /// The number of words that are requested. Some servers refuse a higher number.
 const MOST: usize = 20;
@@ -23,7 +23,7 @@ pub fn alternatives(
     if !remote.completes() || !remote.flavour().tells_likely() {
         let why =
             "This server does not report which words could come next; /gen writes whole passages";
-        return Err(Failure::engine(why));
+        return Err(Failure::new(why, FailureKind::Request));
     }
     let fitted = build(remote, request)?;
     let wish = Wish {

@@ -7,7 +7,7 @@ use super::asking::Wish;
 use crate::engine::backend::{Failure, Listener};
 use crate::engine::text::build;
 use base::untrusted::clean;
-use remote::{EchoedToken, Kind, Prompt, ask_echo, decode_echo};
+use remote::{EchoedToken, Kind, Prompt, Turn, ask_echo, decode_echo};
 use sampler::Sampling;
 use story::message::{PassageScore, TextRequest, TokenScore, WrittenPassage};
 
@@ -32,16 +32,9 @@ pub fn score(
         )));
     }
     let fitted = build(remote, request)?;
-    let Prompt::Text(mut text) = fitted.prompt else {
-        let why = "The probabilities of an answer in a conversation can only be computed with a local model; use prose, or play the cassette with --cassette";
-        return Err(Failure::engine(why));
-    };
-    if fitted.space_is_there {
-        text.push(' ');
-    }
-    text.push_str(&passage.text);
+    let space = if fitted.space_is_there { " " } else { "" };
     let wish = Wish {
-        prompt: Prompt::Text(text),
+        prompt: with_passage(fitted.prompt, &format!("{space}{}", passage.text)),
         seed: request.seed,
         most: 1,
         likely: MOST,
@@ -63,6 +56,24 @@ pub fn score(
         Failure::engine("The server splits the recorded text into tokens that do not spell it")
     })?;
     Ok(Some(scored))
+}
+
+/// The prompt with the passage at its end. In a conversation, the passage is a message that the
+/// model has begun, so that the template does not end it.
+fn with_passage(prompt: Prompt, passage: &str) -> Prompt {
+    match prompt {
+        Prompt::Text(text) => Prompt::Text(text + passage),
+        Prompt::Turns { mut turns, open } => {
+            match turns.last_mut().filter(|_| open) {
+                Some(last) => last.text += passage,
+                None => turns.push(Turn {
+                    role: "assistant",
+                    text: passage.to_string(),
+                }),
+            }
+            Prompt::Turns { turns, open: true }
+        }
+    }
 }
 
 /// Returns the scores of the last tokens of the prompt, which should spell the passage; None if
@@ -101,6 +112,18 @@ fn of_passage(
 /// cannot be decided. Penalties are ignored: they depend on the tokens of the story, which only the
 /// server has.
 fn admissible(token: &EchoedToken, request: &TextRequest, slack: f64) -> Option<bool> {
+    let found = unpenalized(token, request, slack)?;
+    (found || !penalizes(&request.sampling)).then_some(found)
+}
+
+/// Whether the settings make some tokens less likely because they occurred before.
+fn penalizes(sampling: &Sampling) -> bool {
+    let repeats = sampling.repetition_penalty != 1.0 || sampling.dry_multiplier > 0.0;
+    repeats || sampling.presence_penalty != 0.0 || sampling.frequency_penalty != 0.0
+}
+
+/// Whether the samplers could choose the token if no token were penalized.
+fn unpenalized(token: &EchoedToken, request: &TextRequest, slack: f64) -> Option<bool> {
     let own = token.log_probability? + slack;
     let mut likely = token.likely.clone();
     let sampling = &request.sampling;

@@ -1,10 +1,30 @@
 //! Builds unusual GGUF files: tiny, malicious, or with a short context.
 
 use super::model_path;
+use candle_core::Device;
+use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+/// Writes a model anew with each tensor in the type that `wanted` returns for its own type.
+pub fn quantized_anew(from: &Path, to: &Path, wanted: impl Fn(GgmlDType) -> GgmlDType) {
+    let mut file = fs::File::open(from).unwrap();
+    let content = gguf_file::Content::read(&mut file).unwrap();
+    let mut tensors = Vec::new();
+    for (name, info) in &content.tensor_infos {
+        let tensor = content.tensor(&mut file, name, &Device::Cpu).unwrap();
+        let plain = tensor.dequantize(&Device::Cpu).unwrap();
+        let anew = QTensor::quantize(&plain, wanted(info.ggml_dtype)).unwrap();
+        tensors.push((name.as_str(), anew));
+    }
+    let tensors: Vec<_> = tensors.iter().map(|(name, it)| (*name, it)).collect();
+    let metadata = content.metadata.iter();
+    let metadata: Vec<_> = metadata.map(|(key, it)| (key.as_str(), it)).collect();
+    let mut file = fs::File::create(to).unwrap();
+    gguf_file::write(&mut file, &metadata, &tensors).unwrap();
+}
 
 /// A value in the metadata of a GGUF file.
 pub enum Value<'a> {

@@ -234,6 +234,19 @@ fn holds(check: &Check, name: &str, text: &str, seen: &Observed) -> Result<Findi
             text.starts_with(start.as_str()),
             format!("The {name} does not start with \"{start}\"."),
         ),
+        Check::ContainsHtml => {
+            let why = format!("The {name} contains no HTML.");
+            finding(measure::html::contains_html(text), why)
+        }
+        // promptfoo takes silence for a refusal, but gives it no score.
+        Check::Refusal if trimmed.is_empty() => Finding {
+            score: 0.0,
+            ..Finding::passed()
+        },
+        Check::Refusal => {
+            let why = format!("The {name} is not a refusal.");
+            finding(measure::refusal::is_refusal(text), why)
+        }
         Check::ContainsJson(schema) => {
             let objects = json::objects(text);
             match schema {

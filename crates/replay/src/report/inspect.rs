@@ -6,7 +6,9 @@ use super::samples::{expected, failures, scores};
 use super::{CaseReport, RunReport, Verdict};
 use base::hash::sha256;
 use serde_json::{Map, Value, json};
-use std::io::{Cursor, Write};
+use std::error::Error;
+use std::io::{Seek, Write};
+use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -15,77 +17,106 @@ const VERSION: u32 = 2;
 /// The name of the score in the log.
 const SCORER: &str = "expectations";
 
-/// Returns the bytes of the log. `created` is the time when the run began, in RFC 3339.
-pub fn eval_log(run: &RunReport, cases: &[CaseReport], created: &str) -> Result<Vec<u8>, String> {
-    let model = run.models.first().map_or("no model", String::as_str);
-    let samples = cases.iter().enumerate();
-    let samples: Vec<Value> = samples
-        .map(|(at, case)| sample(at + 1, case, model))
-        .collect();
-    let summaries: Vec<Value> = samples.iter().map(summary).collect();
-    let mut files = vec![
-        (
-            "_journal/start.json".to_string(),
-            start(run, cases, created),
-        ),
-        ("summaries.json".to_string(), Value::from(summaries)),
-        ("header.json".to_string(), header(run, cases, created)),
-    ];
-    let names = (1..).map(|id| format!("samples/{id}_epoch_1.json"));
-    files.extend(names.zip(samples));
-    archive(&files).map_err(|error| error.to_string())
-}
-
-fn archive(files: &[(String, Value)]) -> zip::result::ZipResult<Vec<u8>> {
-    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
-    for (name, value) in files {
-        archive.start_file(name.as_str(), options)?;
-        archive.write_all(value.to_string().as_bytes())?;
+/// Writes the log. `cases` returns the cases from the first to the last; it is called twice, so that
+/// they need not be in memory. `created` is the time when the run began, in RFC 3339.
+pub fn write_eval_log<I: Iterator<Item = CaseReport>>(
+    out: impl Write + Seek,
+    run: &RunReport,
+    cases: impl Fn() -> I,
+    created: &str,
+) -> Result<(), Box<dyn Error>> {
+    let first = cases().next();
+    let task = first.map_or("replay".to_string(), |case| case.file);
+    let start = start(run, &task, created);
+    let mut archive = ZipWriter::new(out);
+    put(&mut archive, "_journal/start.json", &start)?;
+    let (mut accuracy, mut mean_score) = (0.0, 0.0);
+    for (at, case) in cases().enumerate() {
+        let id = at + 1;
+        put(
+            &mut archive,
+            &format!("samples/{id}_epoch_1.json"),
+            &sample(id, &case, run),
+        )?;
+        accuracy += passed(&case);
+        mean_score += score(&case);
     }
-    Ok(archive.finish()?.into_inner())
+    begin(&mut archive, "summaries.json")?;
+    for (at, case) in cases().enumerate() {
+        let separator = if at == 0 { "[" } else { "," };
+        let summary = summary(&sample(at + 1, &case, run));
+        archive.write_all(format!("{separator}{summary}").as_bytes())?;
+    }
+    let end = if run.cases() == 0 { "[]" } else { "]" };
+    archive.write_all(end.as_bytes())?;
+    let count = run.cases().max(1) as f64;
+    let means = [
+        ("accuracy", accuracy / count),
+        ("mean_score", mean_score / count),
+    ];
+    put(
+        &mut archive,
+        "header.json",
+        &header(start, run, &means, created),
+    )?;
+    archive.finish()?.flush()?;
+    Ok(())
 }
 
-/// Returns the description of the run: the task, its samples, the models and the mode.
-fn spec(run: &RunReport, cases: &[CaseReport], created: &str) -> Value {
-    let task = cases.first().map_or("replay", |case| case.file.as_str());
+fn begin(archive: &mut ZipWriter<impl Write + Seek>, name: &str) -> ZipResult<()> {
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+    archive.start_file(name, options)
+}
+
+fn put(
+    archive: &mut ZipWriter<impl Write + Seek>,
+    name: &str,
+    value: &Value,
+) -> Result<(), Box<dyn Error>> {
+    begin(archive, name)?;
+    Ok(archive.write_all(value.to_string().as_bytes())?)
+}
+
+/// The name of the model that wrote.
+fn model(run: &RunReport) -> &str {
+    run.models.first().map_or("no model", String::as_str)
+}
+
+/// What was run.
+fn start(run: &RunReport, task: &str, created: &str) -> Value {
     let id = sha256(format!("{created} {task}").as_bytes());
-    let ids: Vec<usize> = (1..=cases.len()).collect();
-    json!({
+    let count = run.cases();
+    let ids: Vec<usize> = (1..=count).collect();
+    let eval = json!({
         "eval_id": &id[..22],
         "run_id": &id[22..44],
         "created": created,
         "task": task,
         "task_id": &id[42..],
         "task_version": 0,
-        "dataset": {"name": task, "samples": cases.len(), "sample_ids": ids, "shuffled": false},
-        "model": run.models.first().map_or("no model", String::as_str),
+        "dataset": {"name": task, "samples": count, "sample_ids": ids, "shuffled": false},
+        "model": model(run),
         "config": {"epochs": 1},
         "packages": {"illumine": run.build},
         "metadata": {"mode": run.mode, "models": run.models, "reproducible": run.reproducible},
         "scorers": [{"name": SCORER}],
-    })
+    });
+    json!({"version": VERSION, "eval": eval, "plan": {"name": "replay", "steps": []}})
 }
 
-fn start(run: &RunReport, cases: &[CaseReport], created: &str) -> Value {
-    json!({"version": VERSION, "eval": spec(run, cases, created), "plan": {"name": "replay", "steps": []}})
-}
-
-fn header(run: &RunReport, cases: &[CaseReport], created: &str) -> Value {
-    let count = cases.len();
-    let mean = |value: fn(&CaseReport) -> f64| match count {
-        0 => 0.0,
-        count => cases.iter().map(value).sum::<f64>() / count as f64,
-    };
-    let metrics = [("accuracy", mean(passed)), ("mean_score", mean(score))];
-    let metrics: Map<String, Value> = metrics
-        .into_iter()
+/// The totals of the run. `means` has the mean of each number over all cases.
+fn header(mut header: Value, run: &RunReport, means: &[(&str, f64)], created: &str) -> Value {
+    let count = run.cases();
+    let metrics: Map<String, Value> = means
+        .iter()
         .map(|(name, value)| (name.to_string(), json!({"name": name, "value": value})))
         .collect();
-    let mut header = start(run, cases, created);
-    header["status"] = json!("success");
+    header["status"] = match run.not_run {
+        0 => json!("success"),
+        _ => json!("cancelled"),
+    };
     header["results"] = json!({
-        "total_samples": count,
+        "total_samples": count + run.not_run,
         "completed_samples": count,
         "scores": [{"name": SCORER, "scorer": SCORER, "params": {}, "metrics": metrics}],
     });
@@ -101,15 +132,16 @@ fn score(case: &CaseReport) -> f64 {
     case.score.unwrap_or_default()
 }
 
-fn sample(id: usize, case: &CaseReport, model: &str) -> Value {
-    let text = case.story.clone().unwrap_or_default();
+fn sample(id: usize, case: &CaseReport, run: &RunReport) -> Value {
+    let (input, text) = (case.input(), case.output());
+    let model = case.model.as_deref().unwrap_or(model(run));
     let message = json!({"role": "assistant", "content": text, "source": "generate"});
     let mut sample = json!({
         "id": id,
         "epoch": 1,
-        "input": case.case,
+        "input": input,
         "target": expected(case),
-        "messages": [{"role": "user", "content": case.case, "source": "input"}, message],
+        "messages": [{"role": "user", "content": input, "source": "input"}, message],
         "output": {
             "model": model,
             "choices": [{"message": message, "stop_reason": "stop"}],
@@ -124,6 +156,7 @@ fn sample(id: usize, case: &CaseReport, model: &str) -> Value {
             },
         },
         "metadata": {
+            "case": case.case,
             "file": case.file,
             "line": case.line,
             "verdict": case.verdict,
@@ -172,8 +205,8 @@ fn summary(sample: &Value) -> Value {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::report::{Checked, Failure};
-    use std::io::Read;
+    use crate::report::{Checked, Failure, Texts};
+    use std::io::{Cursor, Read};
     use zip::ZipArchive;
 
     /// Returns three cases: one that passed, one that failed, and one with an error.
@@ -211,20 +244,33 @@ pub(super) mod tests {
             error: Some(failure),
             ..case("broken", Verdict::Error)
         };
-        vec![case("opening", Verdict::Passed), failed, error]
+        let passed = CaseReport {
+            texts: Texts {
+                typed: "The lamp\n/retry".to_string(),
+                story: "The lamp burned.".to_string(),
+            },
+            ..case("opening", Verdict::Passed)
+        };
+        vec![passed, failed, error]
     }
 
     #[test]
     fn the_log_has_a_header_summaries_and_samples() {
         let run = RunReport {
             models: vec!["small on cpu".to_string()],
+            passed: 1,
+            failed: 1,
+            errors: 1,
             ..RunReport::default()
         };
-        let log = eval_log(&run, &cases(), "2026-01-02T03:04:05Z").unwrap();
-        assert_eq!(
-            log,
-            eval_log(&run, &cases(), "2026-01-02T03:04:05Z").unwrap()
-        );
+        let log = || {
+            let mut log = Cursor::new(Vec::new());
+            let created = "2026-01-02T03:04:05Z";
+            write_eval_log(&mut log, &run, || cases().into_iter(), created).unwrap();
+            log.into_inner()
+        };
+        assert_eq!(log(), log());
+        let log = log();
         let mut archive = ZipArchive::new(Cursor::new(log)).unwrap();
         let mut file = |name: &str| {
             let mut text = String::new();
@@ -240,7 +286,19 @@ pub(super) mod tests {
         assert_eq!(metrics["mean_score"]["value"], 0.5);
         assert_eq!(header["eval"]["model"], "small on cpu");
         assert_eq!(file("summaries.json").as_array().unwrap().len(), 3);
+        let ids = &header["eval"]["dataset"]["sample_ids"];
+        assert_eq!(
+            (ids, &header["status"]),
+            (&json!([1, 2, 3]), &json!("success"))
+        );
+        let opening = file("samples/1_epoch_1.json");
+        assert_eq!(opening["input"], "The lamp\n/retry");
+        assert_eq!(
+            opening["output"]["choices"][0]["message"]["content"],
+            "The lamp burned."
+        );
         let failed = file("samples/2_epoch_1.json");
+        assert_eq!(failed["input"], "dark/night");
         assert_eq!(failed["scores"][SCORER]["value"], 0.0);
         assert_eq!(failed["output"]["completion"], "It rained.\n");
         assert!(

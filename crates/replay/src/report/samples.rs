@@ -17,14 +17,14 @@ pub fn sample_line(number: usize, case: &CaseReport) -> String {
         "rerun": case.rerun,
     });
     let target = expected(case);
-    let text = case.story.clone().unwrap_or_default();
-    let hashes = [doc.to_string(), case.case.clone(), target.clone()];
+    let (prompt, text) = (case.input(), case.output());
+    let hashes = [doc.to_string(), prompt.to_string(), target.clone()];
     let [doc_hash, prompt_hash, target_hash] = hashes.map(|it| sha256(it.as_bytes()));
     json!({
         "doc_id": number,
         "doc": doc,
         "target": target,
-        "arguments": {"gen_args_0": {"arg_0": case.case}},
+        "arguments": {"gen_args_0": {"arg_0": prompt}},
         "resps": [[text]],
         "filtered_resps": [text],
         "filter": FILTER,
@@ -88,6 +88,32 @@ mod tests {
             samples[1]["failures"][0],
             "a.illum:9: expect contains lamp: No lamp."
         );
+        assert_eq!(
+            samples[0]["arguments"]["gen_args_0"]["arg_0"],
+            "The lamp\n/retry"
+        );
+        let names: Vec<&str> = samples[0]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        // The names that lm-evaluation-harness 0.4.13 writes, then the metrics.
+        let harness = [
+            "doc_id",
+            "doc",
+            "target",
+            "arguments",
+            "resps",
+            "filtered_resps",
+            "filter",
+            "metrics",
+            "doc_hash",
+            "prompt_hash",
+            "target_hash",
+        ];
+        assert_eq!(names[..11], harness);
+        assert_eq!(names[11..], ["acc", "score", "failures"]);
         assert!(lines.iter().all(|line| !line.contains('\n')));
     }
 }

@@ -5,6 +5,9 @@ use super::{CaseReport, Failure, Verdict};
 use crate::expect::{Check, Expectation, Finding};
 use serde::{Deserialize, Serialize};
 
+/// How the line with the threshold begins.
+const THRESHOLD: &str = "threshold ";
+
 /// The result of an expectation that was checked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Checked {
@@ -29,6 +32,13 @@ fn one() -> f64 {
 
 fn is_one(weight: &f64) -> bool {
     *weight == 1.0
+}
+
+impl Failure {
+    /// Whether this is the failure of a score that is below the threshold.
+    fn is_threshold(&self) -> bool {
+        self.source.starts_with(THRESHOLD)
+    }
 }
 
 impl CaseReport {
@@ -106,7 +116,7 @@ impl CaseReport {
             && score < threshold
         {
             let why = format!("The score is {score:.4}, but at least {threshold} is expected.");
-            let source = format!("threshold {threshold}");
+            let source = format!("{THRESHOLD}{threshold}");
             let at = at.to_string();
             let failure = Failure {
                 at,
@@ -117,6 +127,19 @@ impl CaseReport {
             };
             self.failures.insert(0, failure);
         }
+    }
+
+    /// Whether the case failed only because goldens do not exist.
+    pub fn lacks_goldens(&self) -> bool {
+        // A missing golden lowers the score too, so the threshold says nothing of its own.
+        let missing =
+            |it: &Failure| it.golden.is_some() && it.expected.is_none() && it.actual.is_some();
+        let mut failures = self
+            .failures
+            .iter()
+            .filter(|it| !it.is_threshold())
+            .peekable();
+        self.verdict == Verdict::Failed && failures.peek().is_some() && failures.all(missing)
     }
 
     /// Returns the score in words, followed by the score and the weight of each expectation.
@@ -209,6 +232,35 @@ mod tests {
             (graded.verdict, graded.failures.len()),
             (Verdict::Failed, 1)
         );
+    }
+
+    #[test]
+    fn a_case_that_lacks_goldens_is_told_from_a_case_that_failed() {
+        let golden = |expected: Option<&str>| Failure {
+            source: "expect golden one".to_string(),
+            golden: Some("one".to_string()),
+            expected: expected.map(str::to_string),
+            actual: Some("Snow.".to_string()),
+            ..Failure::default()
+        };
+        let lacks = |failures: &[Failure], threshold: Option<f64>| {
+            let mut case = report(&[], None);
+            case.expectations.push(Checked::default());
+            case.failures = failures.to_vec();
+            case.decide(threshold, "a.illum:2");
+            (case.verdict, case.lacks_goldens())
+        };
+        let other = Failure::default();
+        assert_eq!(lacks(&[golden(None)], None), (Verdict::Failed, true));
+        assert_eq!(lacks(&[golden(None)], Some(0.5)), (Verdict::Failed, true));
+        let differs = [golden(None), golden(Some("Rain."))];
+        assert_eq!(lacks(&differs, None), (Verdict::Failed, false));
+        assert_eq!(
+            lacks(&[golden(None), other], None),
+            (Verdict::Failed, false)
+        );
+        assert_eq!(lacks(&[], Some(0.5)), (Verdict::Failed, false));
+        assert!(!report(&[(1.0, 1.0)], None).lacks_goldens());
     }
 
     #[test]

@@ -76,6 +76,10 @@ pub fn counts_text(case: &CaseReport) -> String {
         Some(score) => format!("{counts}, {score}"),
         None => counts,
     };
+    let counts = match case.mode {
+        Some(mode) => format!("{counts}, {}", mode.name()),
+        None => counts,
+    };
     let time = case.seconds.map(|seconds| format!(", {seconds:.1} s"));
     counts + &time.unwrap_or_default()
 }
@@ -150,6 +154,7 @@ fn mode_text(run: &RunReport) -> String {
     let cassette = run.cassette.as_deref().map(clean_line);
     match (run.mode, cassette) {
         (RunMode::Recompute, Some(cassette)) => format!("recompute, recorded in {cassette}"),
+        (RunMode::Mixed, Some(cassettes)) => format!("mixed, with the cassette {cassettes}"),
         (mode, Some(cassette)) => format!("{} {cassette}", mode.name()),
         (mode, None) => mode.name().to_string(),
     }

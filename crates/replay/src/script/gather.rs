@@ -47,6 +47,35 @@ pub(super) fn gather(path: &Path, variables: &Variables) -> Result<Gathered, Scr
     Ok(gatherer.gathered)
 }
 
+/// Gathers the lines of a file that a `matrix include` line at `at` names. The file may not contain
+/// cases, or `matrix` and `rows` lines of its own.
+pub(super) fn included(
+    path: &Path,
+    at: &Position,
+    variables: &Variables,
+) -> Result<Vec<PlacedLine>, ScriptError> {
+    let mut gatherer = Gatherer {
+        gathered: Gathered::default(),
+        variables,
+        open: Vec::new(),
+        lines: 0,
+    };
+    gatherer.file(path, Some(at))?;
+    let Gathered { shared, blocks } = gatherer.gathered;
+    if let Some(block) = blocks.first() {
+        let why = "A file that matrix include names contains no cases; remove this line";
+        return Err(ScriptError::new(&block.name.at, why));
+    }
+    for placed in &shared {
+        let rest = Rest::new(&placed.line.text, placed.line.at.clone());
+        if ["matrix", "rows"].contains(&rest.split().0) {
+            let why = "A file that matrix include names has one value for each setting; write this line into the script";
+            return Err(ScriptError::new(&rest.at, why));
+        }
+    }
+    Ok(shared)
+}
+
 struct Gatherer<'a> {
     gathered: Gathered,
     variables: &'a Variables,

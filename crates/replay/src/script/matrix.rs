@@ -1,12 +1,13 @@
 //! The lines `matrix` and `rows`, which make a case run once for each combination of values.
 
-use super::gather::PlacedLine;
-use super::rows::{Choice, MOST_CASES, rows, too_many};
-use super::source::SourceLine;
-use crate::position::{Position, ScriptError};
-use crate::words::Rest;
+use super::conditions::pinned_model;
+use super::gather::{PlacedLine, included};
+use super::rows::{Choice, MOST_CASES, placed, rows, too_many};
+use crate::position::ScriptError;
+use crate::words::{Rest, Variables, Word};
 use base::hash::fnv1a;
 use serde_json::Value;
+use std::path::Path;
 use std::rc::Rc;
 
 /// The maximum number of characters of a value in a case's name. A longer value is shortened.
@@ -16,8 +17,6 @@ const LONGEST: usize = 40;
 struct Dimension {
     /// The index of the line among the lines of the case.
     line: usize,
-    /// The position in the script where the values of the line begin, for error messages.
-    at: Position,
     choices: Vec<Choice>,
 }
 
@@ -50,9 +49,11 @@ impl Combination {
 }
 
 /// Returns every combination of the values of a case's `matrix` and `rows` lines. Each combination
-/// is built when it is needed, because all of them together may be large.
+/// is built when it is needed, because all of them together may be large. `given` contains the
+/// variables from the command line.
 pub(super) fn combinations(
     lines: &[PlacedLine],
+    given: &Variables,
 ) -> Result<impl Iterator<Item = Combination>, ScriptError> {
     let mut dimensions = Vec::new();
     let mut count = 1_usize;
@@ -60,7 +61,7 @@ pub(super) fn combinations(
         let rest = Rest::new(&placed.line.text, placed.line.at.clone());
         let (word, after) = rest.split();
         let choices = match word {
-            "matrix" => values(&after)?,
+            "matrix" => values(&after, &placed.folder, given)?,
             "rows" => rows(&after, &placed.folder)?,
             _ => continue,
         };
@@ -68,8 +69,7 @@ pub(super) fn combinations(
         if count > MOST_CASES {
             return Err(ScriptError::new(&rest.at, too_many()));
         }
-        let at = after.at;
-        dimensions.push(Dimension { line, at, choices });
+        dimensions.push(Dimension { line, choices });
     }
     Ok((0..count).map(move |n| combination(lines, &dimensions, n)))
 }
@@ -95,24 +95,15 @@ fn combination(lines: &[PlacedLine], dimensions: &[Dimension], number: usize) ->
     for (at, placed) in lines.iter().enumerate() {
         match dimensions.iter().position(|dimension| dimension.line == at) {
             None => combined.lines.push(placed.clone()),
-            Some(dimension) => {
-                let texts = chosen[dimension].lines.iter();
-                combined.lines.extend(texts.map(|text| PlacedLine {
-                    line: SourceLine {
-                        at: dimensions[dimension].at.clone(),
-                        text: text.clone(),
-                    },
-                    folder: Rc::clone(&placed.folder),
-                }));
-            }
+            Some(dimension) => combined.lines.extend_from_slice(&chosen[dimension].lines),
         }
     }
     combined
 }
 
 /// Parses the values of a `matrix` line, such as `matrix set NAME VALUE …`, `matrix let NAME VALUE
-/// …` or `matrix model VALUE …`.
-fn values(rest: &Rest) -> Result<Vec<Choice>, ScriptError> {
+/// …`, `matrix model VALUE …` or `matrix include FILE …`.
+fn values(rest: &Rest, folder: &Rc<Path>, given: &Variables) -> Result<Vec<Choice>, ScriptError> {
     let (word, after) = rest.split();
     let (name, start, values) = match word {
         "set" | "let" => {
@@ -120,19 +111,37 @@ fn values(rest: &Rest) -> Result<Vec<Choice>, ScriptError> {
             let equals = if word == "let" { " =" } else { "" };
             (name, format!("{word} {name}{equals}"), values)
         }
-        "model" | "mode" | "system" => (word, word.to_string(), after),
+        "backend" | "device" | "include" | "mode" | "model" | "system" | "threads" => {
+            (word, word.to_string(), after)
+        }
         _ => ("", String::new(), after),
     };
     let words = values.raw_words()?;
     if name.is_empty() || words.is_empty() {
-        let why = "matrix takes set NAME, let NAME, model, mode or system, and then values, for example matrix set seed 1 2 3";
+        let why = "matrix takes set NAME, let NAME, model, backend, device, threads, mode, system or include, and then values, for example matrix set seed 1 2 3";
         return Err(ScriptError::new(&rest.at, why));
     }
-    let choice = |value: String| Choice {
-        label: format!("{name}={}", shortened(&value)),
-        lines: vec![format!("{start} {}", Value::from(value))],
+    let choice = |word: Word| {
+        let (label, lines) = match name {
+            "include" => {
+                let lines = included(&folder.join(&word.text), &word.at, given)?;
+                (Path::new(&word.text).with_extension(""), lines)
+            }
+            _ => {
+                let line = format!("{start} {}", Value::from(word.text.as_str()));
+                let shown = match name {
+                    "model" => pinned_model(&word.text).0,
+                    _ => &word.text,
+                };
+                (shown.into(), vec![placed(line, &rest.at, folder)])
+            }
+        };
+        Ok(Choice {
+            label: format!("{name}={}", shortened(&label.to_string_lossy())),
+            lines,
+        })
     };
-    Ok(words.into_iter().map(|word| choice(word.text)).collect())
+    words.into_iter().map(choice).collect()
 }
 
 fn shortened(value: &str) -> String {

@@ -1,10 +1,12 @@
 //! Parses the lines of a script.
 
+use super::conditions::Conditions;
 use super::gather::{Block, PlacedLine, gather};
 use super::matrix::{Combination, combinations};
+use super::settings::{SETTINGS, setting};
 use super::source::SourceLine;
-use super::{Case, Repeat, Script, Step};
-use crate::expect::{self, Bound, Check};
+use super::{Case, Script, Step};
+use crate::expect::{self, Check};
 use crate::position::{Position, ScriptError};
 use crate::words::{Rest, Variables, fill};
 use base::nearest::nearest;
@@ -12,16 +14,17 @@ use base::untrusted::{clean_key, clean_line};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use story::{Command, Mode, Sampling, SettingOverrides, command, sampling};
+use story::{Command, SettingOverrides, command};
 
 /// The number of errors at which parsing stops.
 const MOST_ERRORS: usize = 20;
-/// The maximum number of times that a case may be repeated.
-const MOST_RUNS: u32 = 100_000;
 
 /// The words with which a line of a script can begin.
 const WORDS: &[&str] = &[
+    "answers",
+    "backend",
     "case",
+    "device",
     "expect",
     "include",
     "let",
@@ -32,17 +35,12 @@ const WORDS: &[&str] = &[
     "rows",
     "set",
     "system",
+    "threads",
     "threshold",
 ];
 
 /// Words that are not allowed in a script, each with the command-line flag to use instead.
-const FLAGS: &[(&str, &str)] = &[
-    ("backend", "--backend"),
-    ("device", "--device"),
-    ("draft", "--draft"),
-    ("kv", "--kv"),
-    ("threads", "--threads"),
-];
+const FLAGS: &[(&str, &str)] = &[("draft", "--draft"), ("kv", "--kv")];
 
 /// Parses the lines of a script and collects its cases and errors.
 pub(super) struct Parser<'a> {
@@ -118,7 +116,7 @@ impl<'a> Parser<'a> {
     /// Parses a case once for each combination of its `matrix` and `rows` values.
     fn block(&mut self, shared: &[PlacedLine], block: &Block) -> Result<(), ScriptError> {
         let lines = [shared, &block.lines].concat();
-        for combination in combinations(&lines)? {
+        for combination in combinations(&lines, self.given)? {
             self.variables = self.given.clone();
             let known = self.errors.len();
             let mut case = empty_case(&block.name.at);
@@ -211,16 +209,18 @@ impl<'a> Parser<'a> {
                 Ok(())
             }
             "let" => self.define(&after),
-            "model" | "mode" | "system" | "set" | "repeat" | "threshold" => {
+            _ if SETTINGS.contains(&word) => {
                 if !case.steps.is_empty() {
                     let instead = match word {
-                        "repeat" | "threshold" => String::new(),
-                        _ => format!("; between them, use /{word}"),
+                        "model" | "mode" | "system" | "set" => {
+                            format!("; between them, use /{word}")
+                        }
+                        _ => String::new(),
                     };
                     let why = format!("{word} must come before the lines of a case{instead}");
                     return Err(ScriptError::new(&rest.at, why));
                 }
-                setting(word, &after, &self.variables, case)
+                setting(word, &after, (&self.variables, &placed.folder), case)
             }
             _ => Err(unknown(word, &rest.at)),
         }
@@ -269,93 +269,11 @@ fn empty_case(at: &Position) -> Case {
         name: String::new(),
         at: at.clone(),
         settings: SettingOverrides::default(),
+        conditions: Conditions::default(),
         repeat: None,
         threshold: None,
         steps: Vec::new(),
     }
-}
-
-/// Parses `model NAME`, `mode NAME`, `system TEXT`, `set NAME VALUE …`, `repeat N …` and
-/// `threshold SCORE`.
-fn setting(
-    word: &str,
-    rest: &Rest,
-    variables: &Variables,
-    case: &mut Case,
-) -> Result<(), ScriptError> {
-    let settings = &mut case.settings;
-    match word {
-        "set" => return set(rest, variables, settings),
-        "repeat" => {
-            case.repeat = Some(repeat(rest, variables)?);
-            return Ok(());
-        }
-        "threshold" => {
-            let score: Option<f64> = rest.one_text(variables)?.parse().ok();
-            let score = score.filter(|score| score.is_finite());
-            let takes =
-                "threshold takes the score from which a case passes, for example threshold 0.8";
-            case.threshold = Some(score.ok_or_else(|| ScriptError::new(&rest.at, takes))?);
-            return Ok(());
-        }
-        _ => {}
-    }
-    let value = rest.one_text(variables)?;
-    if value.is_empty() {
-        return Err(ScriptError::new(&rest.at, format!("{word} takes a value")));
-    }
-    match word {
-        "model" => settings.model = Some(value),
-        "system" => settings.system = Some(value),
-        _ => {
-            let wrong = || ScriptError::new(&rest.at, "A mode is prose or chat");
-            settings.mode = Some(Mode::parse(&value).ok_or_else(wrong)?);
-        }
-    }
-    Ok(())
-}
-
-/// Parses `repeat N`, or `repeat N pass-rate >= 0.8`.
-fn repeat(rest: &Rest, variables: &Variables) -> Result<Repeat, ScriptError> {
-    let words = rest.words(variables)?;
-    let times = words.first().and_then(|word| word.text.parse().ok());
-    let times = times.filter(|times| (1..=MOST_RUNS).contains(times));
-    let Some(times) = times else {
-        let why = format!("repeat takes a number of runs from 1 to {MOST_RUNS}");
-        return Err(ScriptError::new(&rest.at, why));
-    };
-    let pass_rate = match &words[1..] {
-        [] => Bound::AtLeast(1.0),
-        [name, comparison @ ..] if name.text == "pass-rate" => Bound::parse(comparison, &name.at)?,
-        [other, ..] => {
-            let why =
-                "After the number, write pass-rate and a comparison, for example pass-rate >= 0.8";
-            return Err(ScriptError::new(&other.at, why));
-        }
-    };
-    Ok(Repeat { times, pass_rate })
-}
-
-fn set(
-    rest: &Rest,
-    variables: &Variables,
-    settings: &mut SettingOverrides,
-) -> Result<(), ScriptError> {
-    let words = rest.words(variables)?;
-    let (pairs, left) = words.as_chunks::<2>();
-    if pairs.is_empty() || !left.is_empty() {
-        let why = "set takes names and values, for example set temperature 0.8 seed 42; put a value with spaces in quotation marks";
-        return Err(ScriptError::new(&rest.at, why));
-    }
-    for [name, value] in pairs {
-        let found = sampling::find(&name.text);
-        let found = found.map_err(|error| ScriptError::new(&name.at, error))?;
-        let checked = found.set(&mut Sampling::default(), &value.text);
-        checked.map_err(|error| ScriptError::new(&value.at, error))?;
-        let pair = (found.name.to_string(), value.text.clone());
-        settings.sampling.push(pair);
-    }
-    Ok(())
 }
 
 /// Returns the reason why a command is not allowed in a replay; None if it is allowed. Every case

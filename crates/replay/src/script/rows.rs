@@ -1,11 +1,14 @@
 //! The line `rows`, which runs a case once for each row of a CSV or JSON Lines file.
 
+use super::gather::PlacedLine;
+use super::source::SourceLine;
 use crate::files;
-use crate::position::ScriptError;
+use crate::position::{Position, ScriptError};
 use crate::words::Rest;
 use base::decode::decode;
 use serde_json::{Map, Value};
 use std::path::Path;
+use std::rc::Rc;
 
 /// The maximum number of cases that the `matrix` and `rows` lines of one case may produce.
 pub(super) const MOST_CASES: usize = 100_000;
@@ -15,12 +18,12 @@ const LARGEST: u64 = 256 << 20;
 const LONGEST: u64 = 4 << 20;
 
 /// One value of a `matrix` line, or one row of a file named in a `rows` line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Choice {
     /// The part of the case's name that identifies the choice, such as `seed=3`.
     pub(super) label: String,
     /// The lines that replace the `matrix` or `rows` line in this choice.
-    pub(super) lines: Vec<String>,
+    pub(super) lines: Vec<PlacedLine>,
 }
 
 /// The error message for too many cases.
@@ -30,7 +33,7 @@ pub(super) fn too_many() -> String {
 
 /// Parses `rows FILE`. Each row of the CSV or JSON Lines file is one choice, which defines
 /// variables.
-pub(super) fn rows(rest: &Rest, folder: &Path) -> Result<Vec<Choice>, ScriptError> {
+pub(super) fn rows(rest: &Rest, folder: &Rc<Path>) -> Result<Vec<Choice>, ScriptError> {
     let refuse = |why: String| ScriptError::new(&rest.at, why);
     let words = rest.raw_words()?;
     let [name] = words.as_slice() else {
@@ -61,11 +64,20 @@ pub(super) fn rows(rest: &Rest, folder: &Path) -> Result<Vec<Choice>, ScriptErro
             .iter()
             .map(|(name, value)| {
                 let value = Value::from(value.replace("{{", "\\{{"));
-                format!("let {name} = {value}")
+                placed(format!("let {name} = {value}"), &rest.at, folder)
             })
             .collect(),
     };
     Ok(rows.into_iter().enumerate().map(row).collect())
+}
+
+/// A line that takes the place of a `matrix` or `rows` line whose values begin at `at`.
+pub(super) fn placed(text: String, at: &Position, folder: &Rc<Path>) -> PlacedLine {
+    let at = at.clone();
+    PlacedLine {
+        line: SourceLine { at, text },
+        folder: Rc::clone(folder),
+    }
 }
 
 /// The name and value of each column of a row.

@@ -128,8 +128,8 @@ fn a_slip_is_answered_with_its_place_and_the_nearest_word() {
             "a.illum:2:1: A replay writes no files",
         ),
         (
-            "device cpu",
-            "a.illum:2:1: A script does not choose this; use --device",
+            "kv f16",
+            "a.illum:2:1: A script does not choose this; use --kv",
         ),
         (
             "case a\n> x\ncase a\n> y",

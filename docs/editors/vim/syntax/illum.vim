@@ -7,7 +7,7 @@ syntax match illumHeader /^illumine-replay \d\+/
 syntax match illumComment /^\s*#.*/
 syntax match illumTyped /^>.*/ contains=illumCommand,illumVariable
 syntax match illumCommand +^\(> \?\)\?/[^/ ]\+\( \|$\)\@=+
-syntax match illumWord /^\s*\(case\|include\|let\|matrix\|mode\|model\|repeat\|rows\|set\|system\|threshold\)\>/
+syntax match illumWord /^\s*\(answers\|backend\|case\|device\|include\|let\|matrix\|mode\|model\|repeat\|rows\|set\|system\|threads\|threshold\)\>/
 syntax match illumExpect /^\s*expect\>/ nextgroup=illumWeight,illumTarget,illumKind skipwhite
 syntax match illumWeight /\<weight\s\+[0-9.]\+/ contained nextgroup=illumTarget,illumKind skipwhite
 syntax match illumKind /\(not-\)\?equals\(\s\|$\)\@=/ contained
@@ -58,6 +58,8 @@ syntax match illumKind /\(not-\)\?picture-shows\(\s\|$\)\@=/ contained
 syntax match illumKind /\(not-\)\?cost\(\s\|$\)\@=/ contained
 syntax match illumKind /\(not-\)\?promptfoo-equals\(\s\|$\)\@=/ contained
 syntax match illumKind /\(not-\)\?promptfoo-starts-with\(\s\|$\)\@=/ contained
+syntax match illumKind /\(not-\)\?promptfoo-contains-html\(\s\|$\)\@=/ contained
+syntax match illumKind /\(not-\)\?promptfoo-is-refusal\(\s\|$\)\@=/ contained
 syntax match illumKind /\(not-\)\?promptfoo-word-count\(\s\|$\)\@=/ contained
 syntax match illumKind /\(not-\)\?promptfoo-levenshtein\(\s\|$\)\@=/ contained
 syntax match illumKind /\(not-\)\?promptfoo-rouge-n\(\s\|$\)\@=/ contained

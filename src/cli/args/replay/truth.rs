@@ -7,6 +7,9 @@ use std::path::PathBuf;
 /// writes every passage anew.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Truth {
+    /// Let the model write every passage anew, whatever the script says
+    #[arg(long, conflicts_with_all = ["cassette", "verify"])]
+    pub recompute: bool,
     /// Also record the model's answers in this file
     #[arg(long, value_name = "CASSETTE", value_hint = ValueHint::FilePath, conflicts_with_all = ["cassette", "verify", "compare", "shard", "resume"])]
     pub record: Option<PathBuf>,

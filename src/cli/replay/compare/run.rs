@@ -1,14 +1,14 @@
 //! Gets the cases of one side of a comparison: runs the scripts, or reads a report.
 
 use super::super::super::args::Replay as Args;
-use super::super::super::environment::{self, Paths};
-use super::super::super::{Failed, complain};
-use super::super::launch::{Control, launch};
-use super::super::load;
+use super::super::super::environment::Paths;
+use super::super::super::{Exit, Failed, complain};
+use super::super::groups::Groups;
+use super::super::launch::{Control, say_left};
 use super::super::news::News;
 use super::super::plan::Plan;
 use super::super::progress::{Counts, Progress};
-use super::super::truth::Truth;
+use super::super::{load, run_groups};
 use super::checkout::Checkout;
 use super::side::Side;
 use super::{Run, earlier, filter};
@@ -123,9 +123,7 @@ fn from_plan(
     control: &Control,
     letter: &str,
 ) -> Result<Run, Failed> {
-    let args = plan.args;
-    let truth = Truth::open(args)?;
-    let loader = environment::loader(paths, &args.common)?;
+    let groups = Groups::divide(plan)?;
     let mut run = Run::new(label)?;
     let mut progress = Progress::new();
     let mut counts = Counts {
@@ -133,8 +131,9 @@ fn from_plan(
         ..Counts::default()
     };
     let mut failure = None;
-    let cases = (0..plan.cases.len()).collect();
-    let took = launch(paths, plan, &truth, loader, control, cases, &mut |news| {
+    let cases: Vec<usize> = (0..plan.cases.len()).collect();
+    say_left(plan, cases.len());
+    let took = run_groups(paths, plan, &groups, (control, &cases), &mut |news| {
         match news {
             News::Working(work) => progress.working(&work),
             News::Warned(why) => {
@@ -144,8 +143,10 @@ fn from_plan(
             News::Ended(index, ran) => {
                 counts.done += 1;
                 counts.failed += usize::from(ran.report.verdict != Verdict::Passed);
-                if let Some(exit) = ran.fault {
-                    run.fault.get_or_insert((index, exit));
+                match ran.fault {
+                    Some(Exit::Model | Exit::Engine) => run.broken = true,
+                    Some(_) => run.stopped = true,
+                    None => {}
                 }
                 failure = failure.take().or(run.add(index, &ran.report).err());
             }

@@ -276,8 +276,50 @@ fn echoing() -> FakeServer {
             let answer = json!({"choices": [{"text": prompt, "logprobs": logprobs}]});
             json_answer(stream, 200, &answer.to_string());
         }
+        "/v1/chat/completions" => {
+            let row = |id: u32, text: &str, at: f64| json!({"logprob": at, "rank": id, "decoded_token": text});
+            let places = json!([
+                null,
+                {"7": row(2, "assistant\n", -1.5), "1": row(1, "user", -0.5)},
+                {"5": row(1, "the ", -0.25)},
+                {"6": row(3, "sea", -2.0), "1": row(1, "fog", -0.1)},
+            ]);
+            let answer =
+                json!({"choices": [{"message": {"content": "x"}}], "prompt_logprobs": places});
+            json_answer(stream, 200, &answer.to_string());
+        }
         _ => json_answer(stream, 404, "{}"),
     })
+}
+
+#[test]
+fn vllm_scores_an_answer_in_a_conversation() {
+    let server = echoing();
+    let mut remote = connect(&server);
+    let passage = story::message::WrittenPassage {
+        text: "the sea".to_string(),
+        ..Default::default()
+    };
+    let mut asked = request("");
+    asked.context = turn("What do you see?");
+    let score = remote.score(&asked, &passage, 0.0, &Heard::default());
+    let score = score.unwrap().unwrap();
+    let tokens = score.tokens.iter();
+    let tokens: Vec<(usize, f64)> = tokens.map(|it| (it.bytes, it.log_probability)).collect();
+    assert_eq!((tokens, score.lead), (vec![(4, -0.25), (3, -2.0)], 0));
+    let sent = server.bodies("/v1/chat/completions").pop().unwrap();
+    assert_eq!(
+        sent["messages"][1],
+        json!({"role": "assistant", "content": "the sea"})
+    );
+    for (name, value) in [
+        ("continue_final_message", json!(true)),
+        ("add_generation_prompt", json!(false)),
+        ("prompt_logprobs", json!(20)),
+        ("max_tokens", json!(1)),
+    ] {
+        assert_eq!(sent[name], value, "{name}");
+    }
 }
 
 #[test]
@@ -291,6 +333,7 @@ fn vllm_scores_a_written_passage_in_one_request() {
     let mut asked = request("Once upon ");
     asked.sampling.min_p = 0.03;
     asked.sampling.temperature = 1.0;
+    asked.sampling.dry_multiplier = 0.0;
     let heard = Heard::default();
     let score = remote
         .score(&asked, &passage, 0.0, &heard)
@@ -316,6 +359,13 @@ fn vllm_scores_a_written_passage_in_one_request() {
         .unwrap()
         .unwrap();
     assert_eq!(slack.tokens[2].admissible, Some(true));
+    // A penalty on likelier tokens may make the last one admissible.
+    let mut penalized = asked.clone();
+    penalized.sampling.dry_multiplier = 0.8;
+    let unsure = remote.score(&penalized, &passage, 0.0, &heard);
+    let unsure = unsure.unwrap().unwrap().tokens;
+    let admissible = [1, 2].map(|place| unsure[place].admissible);
+    assert_eq!(admissible, [Some(true), None]);
     let sent = server.bodies("/v1/completions").pop().unwrap();
     assert_eq!(sent["prompt"], "Once upon the sea fell");
     assert_eq!(

@@ -19,6 +19,18 @@ pub(super) const KINDS: &[Kind] = &[
         "the text starts with TEXT, without any white space before it",
         |it| Ok(Check::ExactStart(it.text()?)),
     ),
+    text(
+        "promptfoo-contains-html",
+        "",
+        "the text contains HTML, as far as promptfoo's patterns tell",
+        |_| Ok(Check::ContainsHtml),
+    ),
+    text(
+        "promptfoo-is-refusal",
+        "",
+        "the text contains one of promptfoo's phrases that refuse to answer, or is empty",
+        |_| Ok(Check::Refusal),
+    ),
     Kind {
         // Nothing else says that a number is outside a range.
         negatable: true,

@@ -27,6 +27,7 @@ const TYPES: &[&str] = &[
     "contains",
     "contains-all",
     "contains-any",
+    "contains-html",
     "contains-json",
     "cost",
     "equals",
@@ -36,6 +37,7 @@ const TYPES: &[&str] = &[
     "icontains-all",
     "icontains-any",
     "is-json",
+    "is-refusal",
     "latency",
     "levenshtein",
     "perplexity",
@@ -77,21 +79,22 @@ const OTHERS: &[(&[&str], &str)] = &[
         "it runs a program",
     ),
     (
-        &[
-            "contains-html",
-            "contains-sql",
-            "contains-xml",
-            "is-html",
-            "is-refusal",
-            "is-sql",
-            "is-xml",
-            "meteor",
-            "perplexity-score",
-            "similar:dot",
-            "similar:euclidean",
-        ],
+        &["perplexity-score", "similar:dot", "similar:euclidean"],
         "there is no such expectation",
     ),
+    (
+        &["is-html"],
+        "promptfoo's verdict depends on how its HTML parser repairs the text",
+    ),
+    (
+        &["contains-xml", "is-xml"],
+        "promptfoo's verdict depends on its own XML parser",
+    ),
+    (
+        &["contains-sql", "is-sql"],
+        "promptfoo's verdict depends on its SQL parser, which knows many dialects",
+    ),
+    (&["meteor"], "it needs the synonyms of WordNet"),
     (
         &[
             "is-valid-function-call",
@@ -259,6 +262,7 @@ impl Scope<'_> {
                     threshold.unwrap_or(SIMILAR),
                 )
             }
+            "contains-html" | "is-refusal" => format!("{not}promptfoo-{bare}"),
             "word-count" => word_count(not, &value)?,
             "latency" | "cost" => below(bare, needed()?),
             "perplexity" => threshold.map_or("perplexity > 0".to_string(), |it| below(bare, it)),

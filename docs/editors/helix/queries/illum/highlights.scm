@@ -10,7 +10,10 @@
 
 ((word) @keyword
   (#any-of? @keyword
+    "answers"
+    "backend"
     "case"
+    "device"
     "include"
     "let"
     "matrix"
@@ -20,6 +23,7 @@
     "rows"
     "set"
     "system"
+    "threads"
     "threshold"
   ))
 
@@ -73,6 +77,8 @@
     "cost" "not-cost"
     "promptfoo-equals" "not-promptfoo-equals"
     "promptfoo-starts-with" "not-promptfoo-starts-with"
+    "promptfoo-contains-html" "not-promptfoo-contains-html"
+    "promptfoo-is-refusal" "not-promptfoo-is-refusal"
     "promptfoo-word-count" "not-promptfoo-word-count"
     "promptfoo-levenshtein" "not-promptfoo-levenshtein"
     "promptfoo-rouge-n" "not-promptfoo-rouge-n"
