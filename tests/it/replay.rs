@@ -133,9 +133,10 @@ fn a_repeated_case_has_a_pass_rate() {
         "illumine-replay 1\nset max_tokens 3 temperature 1.5\nrepeat 4 pass-rate <= 0.5\ncase never\n> Night fell\nexpect words > 50\ncase all\n> Night fell\n",
     );
     let output = replay(&home, &["a.illum", "--json"]).expect(1);
-    let [never, all, _] = &objects(&output)[..] else {
-        panic!("{}", output.text());
-    };
+    // Cases of a batch are written as they end.
+    let cases = objects(&output);
+    let named = |name: &str| cases.iter().find(|it| it["case"] == name).unwrap();
+    let (never, all) = (named("never"), named("all"));
     assert_eq!(
         (&never["verdict"], &never["runs"]["passed"]),
         (&"passed".into(), &0.into())
