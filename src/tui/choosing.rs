@@ -1,6 +1,6 @@
 //! A screen that shows two texts of each case, from which a person chooses the better one.
 //!
-//! The caller implements [`Choosing`], which provides the texts and stores the choices. [`View`] is
+//! The caller implements [`Choosing`], which provides the texts and stores the choices. `View` is
 //! the state of the screen.
 
 mod view;
