@@ -116,7 +116,9 @@ impl<'a> Parser<'a> {
     /// Parses a case once for each combination of its `matrix` and `rows` values.
     fn block(&mut self, shared: &[PlacedLine], block: &Block) -> Result<(), ScriptError> {
         let lines = [shared, &block.lines].concat();
-        for combination in combinations(&lines, self.given)? {
+        let combinations = combinations(&lines, self.given)?;
+        self.cases.reserve(combinations.size_hint().0);
+        for combination in combinations {
             self.variables = self.given.clone();
             let known = self.errors.len();
             let mut case = empty_case(&block.name.at);
@@ -126,6 +128,8 @@ impl<'a> Parser<'a> {
                 }
             }
             case.name = self.name(&block.name, &combination.label)?;
+            // A script may have many cases, and all of them stay in memory.
+            case.steps.shrink_to_fit();
             self.cases.push(case);
             // Other values would lead to the same errors.
             if self.errors.len() > known {
