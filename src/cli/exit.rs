@@ -15,9 +15,9 @@ pub enum Exit {
     Model,
     Overflow,
     Session,
-    /// An expectation of a replay failed, or one of its lines could not run.
+    /// In a replay, an expectation failed, or a line could not run.
     Expectation,
-    /// No expectation of a replay failed, except that goldens do not exist.
+    /// In a replay, goldens are missing, but nothing else failed.
     GoldenMissing,
     Interrupted,
     Signal(u8),

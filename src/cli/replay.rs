@@ -89,7 +89,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     finish(&closed, stopped, interrupted)
 }
 
-/// Runs the cases that are left, group by group. Returns how many requests were sent again.
+/// Runs the cases in `left`, group by group. Returns the number of requests that were retried.
 fn run_groups(
     paths: &Paths,
     plan: &Plan,
@@ -175,8 +175,8 @@ fn finish(closed: &Closed, stopped: Option<Stopped>, interrupted: bool) -> Resul
     }
 }
 
-/// Loads these scripts. If any script has an error, prints all errors but the last, and returns the
-/// last.
+/// Loads these scripts. If there are errors, prints all of them except the last, and returns the
+/// last one.
 fn load(files: &[PathBuf], args: &Args) -> Result<Vec<Script>, Failed> {
     let pairs = args.var.iter().map(|pair| voice::parse_assignment(pair));
     let given: Result<BTreeMap<String, String>, _> = pairs.collect();

@@ -3,7 +3,8 @@
 
 use kernels::attention::KvBlocks;
 
-/// A continuation of tokens at the start of the KV cache. Branches are supported only on CPUs.
+/// A sequence of tokens that continues the first tokens in the KV cache. Branches are supported
+/// only on CPUs.
 pub struct Branch {
     /// The number of tokens at the start of the KV cache that the branch shares.
     pub(crate) shared: usize,
@@ -24,11 +25,11 @@ pub(crate) enum BranchState {
 pub(crate) enum Positions<'a> {
     /// Consecutive positions. The number is the position of the first token.
     Sequence(usize),
-    /// Consecutive tokens at the end of each branch, and the place of each token.
+    /// Positions at the ends of branches. The values are the branches and the place of each token.
     Branches(&'a mut [Branch], &'a [Place]),
 }
 
-/// The place of a token in a forward pass of several branches.
+/// The branch and the position of one token in a forward pass that evaluates several branches.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     /// The index of the branch.
@@ -42,8 +43,8 @@ impl Branch {
         self.shared + self.len
     }
 
-    /// Removes every token from the position `keep` on. Shared tokens cannot be removed. Returns
-    /// whether the branch now ends at `keep`.
+    /// Removes the tokens at the position `keep` and after it. Shared tokens cannot be removed.
+    /// Returns whether the branch now ends at `keep`.
     pub fn rewind(&mut self, keep: usize) -> bool {
         self.len = self.len.min(keep.saturating_sub(self.shared));
         self.position() == keep

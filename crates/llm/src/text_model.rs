@@ -112,9 +112,9 @@ pub trait TextModel {
         None
     }
 
-    /// Evaluates at least one token at the end of each branch. The KV cache must still contain the
-    /// tokens that the branches share. Returns the logits of the last token of each branch, which
-    /// are `[branches, vocabulary]`, as a flat list. The logits are bit-identical to the logits that
+    /// Evaluates one or more new tokens at the end of each branch. The KV cache must still contain
+    /// the tokens that the branches share. Returns the logits of each branch's last token, as a
+    /// flat list of shape `[branches, vocabulary]`. They are bit-identical to those that
     /// [`TextModel::forward`] would return. If `stop` returns true, returns `None` and leaves the
     /// branches unchanged.
     fn forward_branches(

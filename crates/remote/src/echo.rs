@@ -64,9 +64,9 @@ pub fn decode_echo(answer: &str) -> Option<Vec<EchoedToken>> {
     tokens.filter(|tokens| same && !tokens.is_empty())
 }
 
-/// A token of a conversation, from vLLM's `prompt_logprobs`: an object with an entry for the token
-/// itself, which comes first, and for each of the most likely tokens. For the first token of the
-/// prompt, it is null.
+/// Parses a token of a conversation from vLLM's `prompt_logprobs`. `told` is an object with one
+/// entry for the token itself, which comes first, and one for each of the most likely tokens. For
+/// the first token of the prompt, `told` is null.
 fn of_chat(place: usize, told: &Value) -> Option<EchoedToken> {
     let row = |row: &Value| {
         Some(Likely {

@@ -155,7 +155,7 @@ pub struct Comparison {
     pub wins_a: Share,
     /// The share of cases that run B won, not counting ties.
     pub wins_b: Share,
-    /// The cases that only one of the runs has.
+    /// The cases that only run A has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub only_a: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -175,7 +175,8 @@ pub struct Share {
 }
 
 impl Share {
-    /// Returns the share `count` of `of` with its interval. If `of` is 0, the interval is 0 to 1.
+    /// Returns the share `count` out of `of`, with its confidence interval. If `of` is 0, the
+    /// interval is 0 to 1.
     pub fn new(count: u32, of: u32) -> Share {
         let (low, high) = match of {
             0 => (0.0, 1.0),

@@ -109,7 +109,7 @@ impl Check {
         )
     }
 
-    /// Returns the name of the picture file that the check needs and that is missing.
+    /// Returns the name of the picture file that the check needs, if that file is missing.
     pub(crate) fn missing_picture(&self) -> Option<&str> {
         match self {
             Check::Number(Quantity::PictureHash(file), _) if file.is_missing() => Some(file.name()),
@@ -149,9 +149,10 @@ pub enum Quantity {
     TokensPerSecond,
     /// The number of pictures that the last line drew.
     Pictures,
-    /// The distance between the perceptual hashes of the last picture and of this file.
+    /// The distance between the perceptual hash of the last picture and that of the picture in this
+    /// file.
     PictureHash(PictureFile),
-    /// The similarity of the last picture's concepts to this text.
+    /// The similarity between the last picture's concepts and this text.
     PictureShows(String),
     /// The highest similarity between the checked text and any of these texts.
     Similar(Vec<String>),

@@ -5,7 +5,7 @@ use std::fs::{File, metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The number of bytes that are read before the length of the lines is checked again.
+/// The number of bytes to read between two checks of the line length.
 const PIECE: u64 = 1 << 20;
 
 /// Opens a file. A pipe or a device is refused, because reading it might never end.

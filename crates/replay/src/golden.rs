@@ -87,7 +87,7 @@ impl Goldens {
         write_whole(&self.path(name), format!("{text}\n").as_bytes())
     }
 
-    /// Whether missing and different goldens are written.
+    /// Whether goldens that are missing or differ from the new text are being updated.
     pub(crate) fn update(&self) -> bool {
         self.update
     }

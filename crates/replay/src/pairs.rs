@@ -1,7 +1,7 @@
 //! Preference data: pairs of texts for the same prompt, with the one that a person chose.
 //!
-//! A pair is a line of JSON in the preference format of TRL, which trainers of DPO read: `prompt`,
-//! `chosen` and `rejected` are strings, or lists of messages for a chat. The other fields describe the
+//! A pair is a line of JSON in TRL's preference format, which DPO trainers read: `prompt`, `chosen`
+//! and `rejected` are strings, or lists of messages for a chat. The other fields describe the
 //! origin of the texts.
 
 mod file;
@@ -31,7 +31,7 @@ impl Default for Content {
 }
 
 impl Content {
-    /// Returns the text for a reader. The messages of a chat are separated by empty lines.
+    /// Returns the content as plain text. The messages of a chat are separated by empty lines.
     pub fn text(&self) -> String {
         match self {
             Content::Prose(text) => text.clone(),
@@ -108,7 +108,7 @@ pub struct Pair {
     /// The seed that chose the left side; None if A was on the left as usual.
     #[serde(default)]
     pub shuffle: Option<u64>,
-    /// The time of the choice, in RFC 3339.
+    /// The time of the choice, in RFC 3339 format.
     #[serde(default)]
     pub time: String,
 }
@@ -123,7 +123,7 @@ pub struct Offer {
     pub file: String,
     pub case: String,
     pub prompt: Content,
-    /// The texts of A and of B after the prompt.
+    /// The texts of A and B that follow the prompt.
     pub texts: [Content; 2],
     /// Whether both sides have the same prompt.
     pub same_prompt: bool,
@@ -131,8 +131,9 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Returns the texts of a case in two runs with these names. Returns None if a person cannot
-    /// choose: the texts are equal, one of them is empty, or a line could not run.
+    /// Returns the two texts of a case, from two runs with these names. Returns None if a person
+    /// cannot choose between them: the texts are equal, one of them is empty, or a line could not
+    /// run.
     pub fn new(names: [&str; 2], a: &CaseReport, b: &CaseReport) -> Option<Offer> {
         let broken = |report: &CaseReport| report.verdict == Verdict::Error;
         if broken(a) || broken(b) {
@@ -164,8 +165,8 @@ impl Offer {
         })
     }
 
-    /// Returns the digest of the case and of both texts in any order. A pair with the same digest
-    /// records a choice between the same texts.
+    /// Returns a digest of the case and both texts, which does not depend on the order of the
+    /// texts. A pair with the same digest records a choice between the same texts.
     pub fn digest(&self) -> String {
         digest(&self.case, &self.prompt, [&self.texts[0], &self.texts[1]])
     }
@@ -202,8 +203,8 @@ impl Offer {
         }
     }
 
-    /// Returns the winner that a stored pair with the same digest records. The sides A and B are those
-    /// of this offer, which may be the other way round in the pair.
+    /// Returns the winner that is recorded in a stored pair with the same digest. A and B are the
+    /// sides of this offer; they may be swapped in the pair.
     pub fn winner_of(&self, pair: &Pair) -> Winner {
         match pair.winner {
             Some(Winner::Tie) => Winner::Tie,
@@ -215,7 +216,7 @@ impl Offer {
 }
 
 impl Pair {
-    /// Returns the digest that an offer of the same texts has.
+    /// Returns the digest, which equals that of an offer of the same texts.
     pub fn digest(&self) -> String {
         digest(&self.case, &self.prompt, [&self.chosen, &self.rejected])
     }
@@ -229,7 +230,7 @@ fn digest(case: &str, prompt: &Content, texts: [&Content; 2]) -> String {
     sha256(whole.as_bytes())
 }
 
-/// Converts messages to a text of a pair. In prose, the system message stands before the story.
+/// Converts messages to a text of a pair. In prose, the system message comes before the story.
 fn content(messages: &[Message], chat: bool) -> Content {
     if chat {
         return Content::Chat(messages.to_vec());

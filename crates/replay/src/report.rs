@@ -108,8 +108,8 @@ pub struct CaseReport {
     /// The whole story of a failed case, so that the report preserves its text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub story: Option<String>,
-    /// The text of the case as messages, which a comparison reads. The model's text is the
-    /// assistant's.
+    /// The text of the case as messages, for comparisons. The text that the model wrote has the
+    /// role of the assistant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<Message>,
     /// The settings with which the case started, as a list that `--compare` accepts.
@@ -165,8 +165,8 @@ impl CaseReport {
         self.settings.split(',').any(|part| part == "mode=chat")
     }
 
-    /// Returns the text of the case without the system message. Returns None if the report comes
-    /// from a version that kept no texts of passed cases.
+    /// Returns the text of the case without the system message. Returns None if the report was
+    /// written by an old version of illumine that did not save the texts of passed cases.
     pub fn text(&self) -> Option<String> {
         let gap = if self.is_chat() { "\n\n" } else { "" };
         let told = self.messages.iter().filter(|it| it.role != Role::System);
@@ -187,7 +187,7 @@ pub struct Texts {
 }
 
 impl CaseReport {
-    /// What was typed, or the name of the case if this is not known.
+    /// The lines that were typed, or the name of the case if they are not known.
     fn input(&self) -> &str {
         match self.texts.typed.as_str() {
             "" => &self.case,
@@ -195,7 +195,7 @@ impl CaseReport {
         }
     }
 
-    /// The story at the end of the case, as far as it is known.
+    /// The story at the end of the case; empty if it is not known.
     fn output(&self) -> &str {
         match (self.texts.story.as_str(), &self.story) {
             ("", Some(story)) => story,
@@ -274,8 +274,8 @@ pub struct Failure {
     /// The name of the golden that differs or is missing, or of the picture file that is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub golden: Option<String>,
-    /// The picture that was drawn, if the picture file with which it was compared is missing or
-    /// differs.
+    /// The drawn picture, if the picture file that it was compared with is missing or differs from
+    /// it.
     #[serde(skip)]
     pub picture: Option<NewPicture>,
 }

@@ -27,13 +27,13 @@ pub struct Replay {
     /// Write goldens that are missing or differ, instead of failing
     #[arg(long)]
     pub update_golden: bool,
-    /// Show each golden that differs, and ask whether the new text or picture takes its place
+    /// Show each golden that differs, and ask whether to replace it with the new text or picture
     #[arg(long, conflicts_with_all = ["update_golden", "json"])]
     pub review: bool,
-    /// Run the cases twice and compare the texts and the expectations that pass. A and B are models,
-    /// settings such as seed=1 or temperature=0.8,seed=2, git revisions of the script, or reports of
-    /// earlier runs (.jsonl), which run nothing. The prefixes model:, set:, commit: and report: say
-    /// which one is meant
+    /// Run the cases twice and compare the texts and the expectations that pass. A and B are
+    /// models, settings such as seed=1 or temperature=0.8,seed=2, git revisions of the script, or
+    /// reports of earlier runs (.jsonl), whose cases are not run again. The prefixes model:, set:,
+    /// commit: and report: say which of these is meant
     #[arg(long, value_names = ["A", "B"], num_args = 2, conflicts_with_all = ["update_golden", "review", "junit", "resume", "bail"])]
     pub compare: Vec<String>,
     /// Print JSON Lines: an object for each case, then one for the run
@@ -41,8 +41,8 @@ pub struct Replay {
     pub json: bool,
     /// Also write a report to this file. Its name selects the format: .xml (JUnit), .tap, .jsonl
     /// (JSON Lines, written as cases end), .html, .eval (Inspect) or samples_*.jsonl
-    /// (lm-evaluation-harness). A format before the name overrides it: junit, tap, json, html, inspect
-    /// or samples. Can be repeated
+    /// (lm-evaluation-harness). A format before the name takes precedence: junit, tap, json, html,
+    /// inspect or samples. Can be repeated
     #[arg(long, value_name = "[FORMAT:]FILE", value_hint = ValueHint::FilePath)]
     pub report: Vec<PathBuf>,
     /// Also write a report as JUnit XML to this file, whatever its name
@@ -71,7 +71,8 @@ pub struct ManyCases {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2048))]
     pub jobs: u16,
     /// How many cases a model in this process writes at a time, as one batch. The results are the
-    /// same as with 1. On a GPU, with --bail and with a cassette, cases run in turn
+    /// same as with 1. Cases always run one after the other on a GPU, with --bail or with a
+    /// cassette
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub batch: u16,
     /// How many times to retry a failed request to a model server; 0 leaves retries to a router
@@ -105,10 +106,10 @@ pub enum ReplayCommand {
         #[arg(long)]
         force: bool,
     },
-    /// Print the scores of models or settings from the choices that --choose stored
+    /// Print scores of models or settings, computed from the choices that --choose stored
     ///
-    /// Prints Bradley-Terry scores and Elo ratings with 95 % confidence intervals, and the numbers of
-    /// wins, losses and ties.
+    /// Prints Bradley-Terry scores and Elo ratings with 95 % confidence intervals, and the numbers
+    /// of wins, losses and ties.
     Scores {
         /// Files of pairs to read
         #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -120,7 +121,7 @@ pub enum ReplayCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Make a script from promptfoo's configuration or from samples of OpenAI's evals
+    /// Make a script from a promptfoo configuration or from samples of OpenAI's evals
     ///
     /// Reads promptfooconfig.yaml, or a .jsonl file of samples. Assertions without an equivalent
     /// are listed on standard error and as comments in the script.

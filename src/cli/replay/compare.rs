@@ -1,5 +1,6 @@
-//! `--compare A B`: compares two runs of the same cases, which may have different models or
-//! settings, come from two commits, or be earlier runs with a report.
+//! `--compare A B`: compares two runs of the same cases. The two runs may use different models or
+//! settings, or scripts from different commits. The results of an earlier run can be read from its
+//! report.
 
 mod checkout;
 mod choose;
@@ -23,7 +24,7 @@ use replay::report::CaseReport;
 use side::Side;
 use std::collections::BTreeSet;
 
-/// The cases of one side.
+/// The cases of one side of the comparison.
 struct Run {
     /// The name of the side in the comparison.
     label: String,
@@ -32,9 +33,9 @@ struct Run {
     names: Vec<(String, String)>,
     models: BTreeSet<String>,
     varies: bool,
-    /// Whether a model or its server failed in any case.
+    /// Whether the model or its server failed in at least one case.
     broken: bool,
-    /// Whether a line of a case could not run for another reason.
+    /// Whether, in at least one case, a line could not run for another reason.
     stopped: bool,
 }
 
@@ -52,7 +53,7 @@ impl Run {
         })
     }
 
-    /// Adds the case with this index.
+    /// Adds the report of the case with this index.
     fn add(&mut self, index: usize, report: &CaseReport) -> Result<(), Failed> {
         self.models.extend(report.model.clone());
         self.varies |= report.varies;
@@ -60,7 +61,7 @@ impl Run {
         added.map_err(|error| not_spooled(&error))
     }
 
-    /// Returns the case with this index, or None if it did not run.
+    /// Returns the report of the case with this index, or None if the case did not run.
     fn case(&self, index: usize) -> Option<CaseReport> {
         let (file, case) = self.names.get(index)?.clone();
         let report = self.cases.read(index)?;
@@ -123,7 +124,7 @@ pub(super) fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     })
 }
 
-/// Writes the comparison and, with `--choose`, lets a person choose.
+/// Writes the comparison and, with `--choose`, lets a person choose the better texts.
 fn report(
     args: &Args,
     runs: [&Run; 2],
@@ -152,8 +153,8 @@ fn report(
     Ok(chosen.exit)
 }
 
-/// Compares the cases that both runs have. With `choosing`, also returns the texts from which a
-/// person chooses.
+/// Compares the cases that both runs have. If `choosing` is true, also returns the pairs of texts
+/// for a person to choose between.
 fn compared(
     runs: [&Run; 2],
     choosing: bool,
@@ -193,7 +194,7 @@ fn compared(
     Ok((comparison, rows, offers))
 }
 
-/// Returns the filter that chooses the cases of a report.
+/// Returns the filter that selects which cases of a report are read.
 fn filter(args: &Args) -> Result<Filter, Failed> {
     Filter::parse(args.filter.as_deref().unwrap_or_default())
 }

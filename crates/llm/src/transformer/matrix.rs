@@ -125,7 +125,7 @@ impl Matrix {
         }
     }
 
-    /// Returns the rows with these indices, which are in ascending order.
+    /// Returns the rows with these indices, which must be in ascending order without repeats.
     pub fn select(self, rows: &[usize]) -> Result<Matrix> {
         match self {
             Matrix::Host(buffer) if buffer.tokens() == rows.len() => Ok(Matrix::Host(buffer)),

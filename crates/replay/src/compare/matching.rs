@@ -1,9 +1,10 @@
-//! Finds the same cases in two runs, whose scripts or folders may differ.
+//! Matches the cases of two runs, even if their scripts or folders differ.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
-/// The cases of two runs by their indices in each run.
+/// The cases that two runs have in common, and those that only one of them has. Each case is given
+/// by its index in its run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Matching {
     /// The cases that both runs have, in the order of the first run.
@@ -12,11 +13,12 @@ pub struct Matching {
     pub only_b: Vec<usize>,
 }
 
-/// Finds the same cases in two runs. Each case is given by its file and its name.
+/// Matches the cases of two runs. Each case is given by its file and its name.
 ///
-/// Files with the same path are the same. For all other files, only the name of the file counts,
-/// since the two runs may come from different folders. If several cases of a file have the same
-/// name, the first of one run belongs to the first of the other run, and so on.
+/// If both runs have a file with the same path, the cases of that file are matched with each other.
+/// For all other files, only the file name is compared, because the two runs may come from
+/// different folders. If several cases of a file have the same name, they are matched in order: the
+/// first with the first, and so on.
 pub fn match_cases(a: &[(String, String)], b: &[(String, String)]) -> Matching {
     let files = |cases: &[(String, String)]| -> BTreeSet<String> {
         cases.iter().map(|(file, _)| file.clone()).collect()

@@ -114,7 +114,7 @@ pub(super) fn total_lines(comparison: &Comparison) -> Vec<String> {
     lines
 }
 
-/// Formats a share in percent with its interval.
+/// Formats a share and its confidence interval as percentages.
 pub(crate) fn percent(share: Share) -> String {
     format!(
         "{:.0} %, 95 % interval {:.0} to {:.0} %",

@@ -31,8 +31,8 @@ pub struct Finding {
     /// The expected and the actual text merged into one text, in which the words that differ are
     /// marked.
     pub difference: Option<String>,
-    /// The picture that was drawn, if the picture file with which it was compared is missing or
-    /// differs.
+    /// The drawn picture, if the picture file that it was compared with is missing or differs from
+    /// it.
     pub picture: Option<NewPicture>,
     /// A remark about an expectation that passed, for example that a golden was written.
     pub remark: Option<String>,

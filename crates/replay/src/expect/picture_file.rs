@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// A picture file with which drawn pictures are compared.
 #[derive(Clone)]
 pub struct PictureFile {
-    /// The name of the file in the script.
+    /// The name of the file, as written in the script.
     name: String,
     path: PathBuf,
     /// The perceptual hash of the file's picture; None if the file is missing.
@@ -22,7 +22,7 @@ pub struct PictureFile {
 /// A drawn picture that may take the place of a picture file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewPicture {
-    /// The name of the file in the script.
+    /// The name of the file, as written in the script.
     pub name: String,
     pub path: PathBuf,
     /// The bytes of the drawn picture.
@@ -37,7 +37,8 @@ impl fmt::Debug for PictureFile {
 }
 
 impl PictureFile {
-    /// Returns the file called `name` in `folder`, whose picture has this hash.
+    /// Returns the picture file called `name` in `folder`. `hash` is the perceptual hash of its
+    /// picture, or None if the file is missing.
     pub(super) fn new(name: &str, folder: &Path, hash: Option<u64>) -> PictureFile {
         PictureFile {
             name: name.to_string(),
@@ -46,8 +47,8 @@ impl PictureFile {
         }
     }
 
-    /// Whether illumine may write the file: a PNG file in the script's folder or in a folder inside
-    /// the script's folder.
+    /// Whether illumine may write a file with this name. It must be a PNG file in the script's
+    /// folder or in one of its subfolders.
     pub(super) fn may_be_written(name: &str) -> bool {
         let path = Path::new(name);
         let inside = |part: Component| matches!(part, Component::Normal(_) | Component::CurDir);
@@ -74,8 +75,10 @@ impl PictureFile {
         Ok(f64::from(picture::distance(hash_of_drawn, hash)))
     }
 
-    /// Returns the finding if the comparison passed. Otherwise, writes the drawn picture to the file
-    /// if goldens are being updated, and adds the drawn picture to the finding if not.
+    /// Completes the finding of a comparison. A finding that passed is returned unchanged, and so
+    /// is one for a file that is not a golden. Otherwise, if goldens are being updated, writes the
+    /// drawn picture to the file and returns a finding that passed; if not, adds the drawn picture
+    /// to the finding.
     pub(super) fn settle(
         &self,
         finding: Finding,

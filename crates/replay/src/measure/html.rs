@@ -1,16 +1,16 @@
-//! Whether a text contains HTML, by the signs that promptfoo 0.123 counts.
+//! Detects HTML in a text by the signs that promptfoo 0.123 looks for.
 
 use fancy_regex::Regex;
 use std::sync::LazyLock;
 
-/// The pattern of each sign that counts once.
+/// The patterns of the signs with the weight 1.
 const SIGNS: [&str; 4] = [
     r"<[a-zA-Z][a-zA-Z0-9-]*(?:\s[^>]*)?/>",
     r"&(?:[a-zA-Z]+|#[0-9]+|#x[0-9a-fA-F]+);",
     r"<!--[^-]*(?:-[^-]+)*-->",
     r#"\s[a-zA-Z-]+=\s*["'][^"']*["']"#,
 ];
-/// The pattern of each sign that counts twice.
+/// The patterns of the signs with the weight 2.
 const STRONG: [&str; 2] = [
     r"(?i)<!DOCTYPE\s+html",
     r"(?i)<(html|head|body|div|span|p|a|img|h[1-6]|ul|ol|li|table|tr|td|th|form|input|button|script|style|link|meta|br|hr)(?![A-Za-z0-9_])",
@@ -18,7 +18,7 @@ const STRONG: [&str; 2] = [
 const OPENING: &str = r"<[a-zA-Z][a-zA-Z0-9-]*(?:\s[^>]*)?>";
 const CLOSING: &str = r"</[a-zA-Z][a-zA-Z0-9-]*\s*>";
 
-/// The patterns with the number of times that each counts.
+/// All patterns, each with its weight.
 static PATTERNS: LazyLock<Vec<(Regex, usize)>> = LazyLock::new(|| {
     let weak = SIGNS.iter().chain([&OPENING, &CLOSING]).map(|it| (*it, 1));
     let all = weak.chain(STRONG.iter().map(|it| (*it, 2)));
@@ -26,8 +26,8 @@ static PATTERNS: LazyLock<Vec<(Regex, usize)>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Whether the signs of HTML in the text count at least 2 together. A pattern that takes too long is
-/// no sign.
+/// Whether the weights of the signs that occur in the text add up to at least 2. A pattern that
+/// takes too long to match is ignored.
 pub fn contains_html(text: &str) -> bool {
     let found = PATTERNS
         .iter()

@@ -10,27 +10,27 @@ use std::path::{Path, PathBuf};
 /// The maximum size of a file of pairs in bytes.
 const LARGEST: u64 = 1 << 30;
 
-/// An open file of pairs. Other processes cannot open the file for choices at the same time.
+/// An open file of pairs. While it is open, no other process can open it to add choices.
 #[derive(Debug)]
 pub struct PairFile {
     path: PathBuf,
     file: File,
     /// The pairs that were in the file when it was opened.
     earlier: Vec<Pair>,
-    /// The offset at which each pair of this process begins.
+    /// The offset of each pair that this process added.
     added: Vec<u64>,
     length: u64,
 }
 
 impl PairFile {
-    /// Reads the pairs of a file, one in each line.
+    /// Reads the pairs of a file, which has one pair per line.
     pub fn read(path: &Path) -> Result<Vec<Pair>, String> {
         let (pairs, _) = parse(path, &files::read(path, LARGEST)?)?;
         Ok(pairs)
     }
 
-    /// Opens a file to append pairs, or creates it. If the last line is incomplete because the
-    /// program was killed while writing, that line is removed. Nothing else is ever removed.
+    /// Opens or creates a file to append pairs to. If the last line is incomplete because the
+    /// program was killed while writing it, removes that line. Nothing else in the file is removed.
     pub fn open(path: &Path) -> Result<PairFile, String> {
         let failed = |error: std::io::Error| {
             let name = clean_key(&path.to_string_lossy());
@@ -114,8 +114,8 @@ impl PairFile {
     }
 }
 
-/// Parses the lines of a file. Returns the pairs, and the length of the file without a last line
-/// that is incomplete.
+/// Parses the lines of a file. Returns the pairs, and the length of the file in bytes, not counting
+/// an incomplete last line.
 fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<Pair>, usize), String> {
     let (mut pairs, mut sound) = (Vec::new(), 0);
     for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {

@@ -1,8 +1,9 @@
-//! Bradley-Terry scores of contestants from games between two of them.
+//! Computes Bradley-Terry scores of contestants from games, each between two contestants.
 //!
-//! The scores maximize the likelihood of the games by minorization-maximization (Hunter 2004). A
-//! tie counts as half a win for each contestant. Each contestant has also tied once with a virtual
-//! opponent of average strength, so that a contestant without a defeat has a finite score.
+//! The scores are those that make the results of the games most likely; they are found by
+//! minorization-maximization (Hunter 2004). A tie counts as half a win for each contestant. In
+//! addition, each contestant is given one tie with a virtual opponent of average strength, so that
+//! even a contestant without a defeat has a finite score.
 
 use super::{Pair, Winner};
 use serde::Serialize;
@@ -26,8 +27,9 @@ pub struct Game {
 }
 
 impl Game {
-    /// Returns the game that a pair records. `name` names a contestant. Returns None if the pair
-    /// does not say who won.
+    /// Returns the game that a pair records. `name` returns the name of the contestant that wrote a
+    /// text. Returns None if the pair does not name two different contestants, or records no
+    /// result.
     pub fn of(pair: &Pair, name: impl Fn(&super::Origin) -> String) -> Option<Game> {
         let (a, b) = (name(&pair.a), name(&pair.b));
         let known = !a.is_empty() && !b.is_empty() && a != b;
@@ -43,7 +45,7 @@ impl Game {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Contestant {
     pub name: String,
-    /// The natural logarithm of the strength; the mean of all contestants is 0.
+    /// The natural logarithm of the contestant's strength. The mean score of all contestants is 0.
     pub score: f64,
     /// The standard error of the score.
     pub error: f64,
@@ -66,7 +68,8 @@ pub struct Contestant {
 pub struct Standings {
     pub contestants: Vec<Contestant>,
     pub games: usize,
-    /// The pairs that do not say who won or what the texts come from.
+    /// The number of pairs that were left out because they do not say who won or where the texts
+    /// come from.
     pub left_out: usize,
 }
 
@@ -132,11 +135,11 @@ pub fn standings(games: &[Game]) -> Standings {
     }
 }
 
-/// The games of each pair of contestants.
+/// The points and the opponents of all contestants.
 struct Table {
-    /// The points of each contestant, with those against the virtual opponent.
+    /// The points of each contestant, including those against the virtual opponent.
     points: Vec<f64>,
-    /// For each contestant, its opponents with the number of games against each of them.
+    /// The opponents of each contestant, with the number of games against each opponent.
     games: Vec<BTreeMap<usize, f64>>,
 }
 
@@ -156,7 +159,7 @@ impl Table {
         *self.games[b].entry(a).or_default() += 1.0;
     }
 
-    /// Computes the logarithms of the strengths. The virtual opponent's is 0.
+    /// Computes the logarithm of each contestant's strength. For the virtual opponent, it is 0.
     fn scores(&self) -> Vec<f64> {
         let mut scores = vec![0.0; self.points.len()];
         for _ in 0..MOST_ITERATIONS {
@@ -231,13 +234,13 @@ impl Table {
     }
 }
 
-/// Returns the chance of a win at this difference of scores.
+/// Returns the probability of beating an opponent whose score is lower by `difference`.
 fn chance(difference: f64) -> f64 {
     1.0 / (1.0 + (-difference).exp())
 }
 
-/// Computes the number to add to all scores so that the contestants tie with the virtual opponent on
-/// average, with one step of Newton's method.
+/// Computes, with one step of Newton's method, the number to add to all scores so that on average
+/// the contestants tie with the virtual opponent.
 fn shift(scores: &[f64]) -> f64 {
     let chances = scores.iter().map(|score| chance(*score));
     let (too_many, slope) = chances.fold((0.0, 0.0), |(sum, slope), chance| {
@@ -288,9 +291,9 @@ mod tests {
         rows.iter().flat_map(game).collect()
     }
 
-    /// The expected numbers were computed by choix 0.4.1 (`mm_pairwise` without regularization,
-    /// with the virtual opponent as a fifth item and every other game counted twice) and, for the
-    /// standard errors, by numpy's inverse of the information matrix.
+    /// The expected scores were computed by choix 0.4.1 (`mm_pairwise` without regularization, with
+    /// the virtual opponent as a fifth item and all other games counted twice). The expected
+    /// standard errors were computed by numpy as the inverse of the information matrix.
     #[test]
     fn scores_and_errors_equal_those_of_choix_and_numpy() {
         let found = standings(&games(&[

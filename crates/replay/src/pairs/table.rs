@@ -1,4 +1,4 @@
-//! Choices and scores as text.
+//! Formats choices and scores as text.
 
 use super::{Standings, Winner};
 use crate::compare::{Share, percent};
@@ -6,7 +6,7 @@ use base::untrusted::clean_line;
 use story::sentence::count_noun;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// How many choices of a comparison had each result.
+/// The number of choices with each result in a comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub a: u32,

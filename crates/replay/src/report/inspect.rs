@@ -17,8 +17,8 @@ const VERSION: u32 = 2;
 /// The name of the score in the log.
 const SCORER: &str = "expectations";
 
-/// Writes the log. `cases` returns the cases from the first to the last; it is called twice, so that
-/// they need not be in memory. `created` is the time when the run began, in RFC 3339.
+/// Writes the log. `cases` returns all cases in order; it is called several times, so that the
+/// cases need not be kept in memory. `created` is the time when the run began, in RFC 3339 format.
 pub fn write_eval_log<I: Iterator<Item = CaseReport>>(
     out: impl Write + Seek,
     run: &RunReport,
@@ -77,12 +77,12 @@ fn put(
     Ok(archive.write_all(value.to_string().as_bytes())?)
 }
 
-/// The name of the model that wrote.
+/// The name of the first model in the run's list of models.
 fn model(run: &RunReport) -> &str {
     run.models.first().map_or("no model", String::as_str)
 }
 
-/// What was run.
+/// Returns the first part of the log, which says what was run.
 fn start(run: &RunReport, task: &str, created: &str) -> Value {
     let id = sha256(format!("{created} {task}").as_bytes());
     let count = run.cases();
@@ -104,7 +104,8 @@ fn start(run: &RunReport, task: &str, created: &str) -> Value {
     json!({"version": VERSION, "eval": eval, "plan": {"name": "replay", "steps": []}})
 }
 
-/// The totals of the run. `means` has the mean of each number over all cases.
+/// Returns the header of the log, with the totals of the run. `means` contains the name of each
+/// metric and its mean over all cases.
 fn header(mut header: Value, run: &RunReport, means: &[(&str, f64)], created: &str) -> Value {
     let count = run.cases();
     let metrics: Map<String, Value> = means

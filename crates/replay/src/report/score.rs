@@ -5,7 +5,7 @@ use super::{CaseReport, Failure, Verdict};
 use crate::expect::{Check, Expectation, Finding};
 use serde::{Deserialize, Serialize};
 
-/// How the line with the threshold begins.
+/// The beginning of the line that states the threshold.
 const THRESHOLD: &str = "threshold ";
 
 /// The result of an expectation that was checked.
@@ -35,7 +35,7 @@ fn is_one(weight: &f64) -> bool {
 }
 
 impl Failure {
-    /// Whether this is the failure of a score that is below the threshold.
+    /// Whether the failure is that the score is below the threshold.
     fn is_threshold(&self) -> bool {
         self.source.starts_with(THRESHOLD)
     }

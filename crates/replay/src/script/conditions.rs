@@ -19,12 +19,13 @@ pub enum Answers {
     /// The model is checked against the answers in this cassette.
     Verify {
         cassette: PathBuf,
-        /// How far the log-probability of a token may differ; None for the default.
+        /// How far the log-probability of a token may differ from the recorded one; None for the
+        /// default.
         tolerance: Option<f64>,
     },
 }
 
-/// How a case runs, as far as its script says so.
+/// How a case runs, as far as the script specifies it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Conditions {
     pub answers: Option<Answers>,

@@ -47,8 +47,8 @@ pub(super) fn gather(path: &Path, variables: &Variables) -> Result<Gathered, Scr
     Ok(gatherer.gathered)
 }
 
-/// Gathers the lines of a file that a `matrix include` line at `at` names. The file may not contain
-/// cases, or `matrix` and `rows` lines of its own.
+/// Gathers the lines of the file at `path`, which the `matrix include` line at `at` names. The file
+/// must not contain cases, `matrix` lines or `rows` lines.
 pub(super) fn included(
     path: &Path,
     at: &Position,

@@ -1,4 +1,4 @@
-//! The line `rows`, which runs a case once for each row of a CSV or JSON Lines file.
+//! The `rows` line, which runs a case once for each row of a CSV or JSON Lines file.
 
 use super::gather::PlacedLine;
 use super::source::SourceLine;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 pub(super) const MOST_CASES: usize = 100_000;
 /// The maximum size of a file in bytes.
 const LARGEST: u64 = 256 << 20;
-/// The maximum length of a line of a file in bytes.
+/// The maximum length of a line in a file, in bytes.
 const LONGEST: u64 = 4 << 20;
 
 /// One value of a `matrix` line, or one row of a file named in a `rows` line.
@@ -22,7 +22,7 @@ const LONGEST: u64 = 4 << 20;
 pub(super) struct Choice {
     /// The part of the case's name that identifies the choice, such as `seed=3`.
     pub(super) label: String,
-    /// The lines that replace the `matrix` or `rows` line in this choice.
+    /// The lines that replace the `matrix` or `rows` line if this choice is used.
     pub(super) lines: Vec<PlacedLine>,
 }
 
@@ -83,7 +83,7 @@ pub(super) fn placed(text: String, at: &Position, folder: &Rc<Path>) -> PlacedLi
 /// The name and value of each column of a row.
 type Row = Vec<(String, String)>;
 
-/// Returns the rows of a CSV file. Of too many rows, the rest is not read.
+/// Returns the rows of a CSV file. Stops reading once there are too many rows.
 fn csv_rows(text: &str) -> Result<Vec<Row>, String> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|error| error.to_string())?.clone();
@@ -97,7 +97,7 @@ fn csv_rows(text: &str) -> Result<Vec<Row>, String> {
     reader.records().take(MOST_CASES + 1).map(row).collect()
 }
 
-/// Returns the rows of a JSON Lines file. Of too many rows, the rest is not read.
+/// Returns the rows of a JSON Lines file. Stops reading once there are too many rows.
 fn json_rows(text: &str) -> Result<Vec<Row>, String> {
     let lines = text.lines().enumerate();
     let lines = lines.filter(|(_, line)| !line.trim().is_empty());

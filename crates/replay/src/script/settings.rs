@@ -10,7 +10,7 @@ use story::{Mode, Sampling, SettingOverrides, sampling};
 /// The maximum number of times that a case may be repeated.
 const MOST_RUNS: u32 = 100_000;
 
-/// The first words of these lines.
+/// The first words of the lines that this module parses.
 pub(super) const SETTINGS: &[&str] = &[
     "answers",
     "backend",
@@ -24,7 +24,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "threshold",
 ];
 
-/// Parses a line that begins with one of [`SETTINGS`]. Names of files in it are relative to the
+/// Parses a line that begins with one of [`SETTINGS`]. File names in the line are relative to the
 /// folder.
 pub(super) fn setting(
     word: &str,

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 /// Options for choosing between the texts of a comparison.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Choosing {
-    /// With --compare: show both texts of each case, and store which one you choose. Every choice is
-    /// saved at once; run the same command again to continue
+    /// With --compare: show both texts of each case, and store which one you choose. Each choice is
+    /// saved immediately; run the same command again to continue
     #[arg(long, requires = "compare", conflicts_with = "json")]
     pub choose: bool,
-    /// With --choose: hide which text is from A, and shuffle the sides with this seed until every
-    /// case is decided [default seed: 0]
+    /// With --choose: hide which text is from A until every case is decided, and use this seed to
+    /// shuffle the sides [default seed: 0]
     #[arg(long, value_name = "SEED", requires = "choose", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
     pub blind: Option<u64>,
     /// With --choose: append the choices to this file as preference pairs (JSON Lines with prompt,
@@ -20,10 +20,10 @@ pub struct Choosing {
     pub pairs: Option<PathBuf>,
 }
 
-/// The property that the rows of a table of scores stand for.
+/// What each row of a score table stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ScoresOf {
-    /// The sides of the comparisons, by the names that --compare was given
+    /// The sides of the comparisons, by the names that were given to --compare
     #[default]
     Name,
     /// The models

@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// The maximum size in bytes of a file that a script may read, except for files of rows.
+/// The maximum size in bytes of a file to copy, except for files that `rows` lines read.
 const LARGEST: u64 = 16 << 20;
-/// How the names of files of rows end.
+/// The extensions of files that `rows` lines read.
 const ROWS: [&[u8]; 3] = [b".csv", b".json", b".jsonl"];
-/// The maximum size in bytes of a file of rows.
+/// The maximum size in bytes of a file that `rows` lines read.
 const LARGEST_ROWS: u64 = 256 << 20;
 
-/// The files of a commit.
+/// A temporary copy of the files of a commit.
 pub(super) struct Checkout {
-    /// The name of the revision, and the commit's id unless the name is the id.
+    /// The name of the revision, followed by the commit's id unless the name is already the id.
     pub(super) label: String,
-    /// The scripts, each with the path that the user wrote.
+    /// The path that the user entered for each script, by the path of its copy.
     pub(super) scripts: BTreeMap<PathBuf, PathBuf>,
     folder: TempDir,
     root: PathBuf,
@@ -69,19 +69,19 @@ impl Checkout {
         })
     }
 
-    /// Returns the path that the user wrote for a script of this commit.
+    /// Returns the path that the user entered for the script whose copy is at `path`.
     pub(super) fn named(&self, path: &Path) -> String {
         let named = self.scripts.get(path).map_or(path, PathBuf::as_path);
         named.to_string_lossy().into_owned()
     }
 
-    /// Removes the temporary folder from a message.
+    /// Removes the path of the temporary folder from a message.
     pub(super) fn without_folder(&self, message: &str) -> String {
         message.replace(&format!("{}/", self.folder.path().display()), "")
     }
 
-    /// Returns the program's folders. If the repository contains the folder of the writer's voices,
-    /// the voices are those of the commit.
+    /// Returns the program's folders. If the folder with the writer's voices is in the repository,
+    /// its copy from the commit is used instead.
     pub(super) fn paths(&self, paths: &Paths) -> Paths {
         let prompts = paths.prompts.canonicalize().ok();
         let inside = prompts
@@ -134,7 +134,7 @@ fn inside(root: &Path, script: &Path) -> Result<PathBuf, Failed> {
     })
 }
 
-/// Returns the id of a commit.
+/// Returns the id of the commit that the revision `name` refers to.
 fn commit(root: &Path, name: &str) -> Result<String, Failed> {
     let asked = format!("{name}^{{commit}}");
     let words = [
@@ -155,7 +155,8 @@ fn commit(root: &Path, name: &str) -> Result<String, Failed> {
     })
 }
 
-/// Copies the files that a script may read. The repository stays unchanged.
+/// Copies the files of the commit `id` to the folder `to`, except for those that are too large for
+/// a script to read. The repository stays unchanged.
 fn copy(root: &Path, id: &str, to: &Path) -> Result<(), Failed> {
     let listed = git(root, &["ls-tree", "-r", "-l", "-z", "--full-tree", id], b"")?;
     let mut paths = Vec::new();

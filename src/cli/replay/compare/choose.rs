@@ -13,7 +13,7 @@ use std::io::{IsTerminal, stdin, stdout};
 use std::path::PathBuf;
 use story::sentence::count_noun;
 
-/// The result of the choosing.
+/// The result of `--choose`.
 pub(super) struct Chosen {
     /// Whether the names of the sides may be shown.
     pub(super) reveals: bool,
@@ -21,7 +21,7 @@ pub(super) struct Chosen {
     pub(super) exit: Exit,
 }
 
-/// Returns an error if there is no terminal at which a person could choose.
+/// Returns an error if there is no terminal, because a person could not choose without one.
 pub(super) fn check() -> Result<(), Failed> {
     if !stdin().is_terminal() || !stdout().is_terminal() {
         return Err(usage(
@@ -66,8 +66,8 @@ pub(super) fn run(args: &Args, names: [&str; 2], offers: Vec<Offer>) -> Result<C
     })
 }
 
-/// Returns the path of the file of pairs, which the user names or which is beside the first script or
-/// report.
+/// Returns the path of the file of pairs: the one that the user named, or else one beside the first
+/// script or report.
 fn pairs_path(args: &Args) -> Result<PathBuf, Failed> {
     if let Some(path) = &args.choosing.pairs {
         return Ok(path.clone());
@@ -82,21 +82,21 @@ fn pairs_path(args: &Args) -> Result<PathBuf, Failed> {
     path.ok_or_else(|| usage("Name a file for the choices with --pairs"))
 }
 
-/// The cases and the choices that were made.
+/// The cases to decide, and the choices made so far.
 struct Chooser {
     offers: Vec<Offer>,
     file: PairFile,
     /// The seed that shuffles the sides; None if the names are shown.
     blind: Option<u64>,
     names: [String; 2],
-    /// The winner of each offer, if there is one.
+    /// The result for each offer; None if it is not decided yet.
     winners: Vec<Option<Winner>>,
-    /// The offers that were not decided when the screen opened.
+    /// The indices of the offers that were not decided when the screen opened.
     left: Vec<usize>,
     /// The position of the current offer in `left`.
     at: usize,
-    /// Whether a choice was stored for each offer of `left` before the current one, or the offer was
-    /// skipped.
+    /// For each offer of `left` before the current one: true if a choice was stored, false if the
+    /// offer was skipped.
     stored: Vec<bool>,
 }
 

@@ -11,10 +11,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-/// The longest line of a report in bytes.
+/// The maximum length of a report's line in bytes.
 const LONGEST: u64 = 64 << 20;
 
-/// The fields that only the line of a case has.
+/// Fields that distinguish a line about a case from the report's last line, which is about the
+/// whole run.
 #[derive(Deserialize)]
 struct Kind {
     #[serde(rename = "case")]

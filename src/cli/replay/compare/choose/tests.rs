@@ -28,7 +28,7 @@ fn chooser(path: &Path, blind: Option<u64>) -> Chooser {
     Chooser::new(offers(), file, blind, ["x", "y"])
 }
 
-/// Chooses the text of A, wherever it is shown.
+/// Chooses the text of A, on whichever side it is shown.
 fn choose_a(chooser: &mut Chooser) {
     let shown = chooser.current().unwrap();
     assert_eq!(
