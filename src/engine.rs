@@ -15,7 +15,6 @@ mod load;
 mod local;
 pub mod perplexity;
 mod picture;
-mod queue;
 pub mod remote;
 mod retrieval;
 pub mod scripted;

@@ -65,7 +65,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let mut plan = Plan::new(&scripts, args, &SettingOverrides::default())?;
     plan.identify(&environment::loader(paths, &args.common)?)?;
     let groups = Groups::divide(&plan)?;
-    plan.follow(&groups);
+    plan.set_bases(groups.bases(&plan));
     let reports = Reports::open(wanted, args.stable)?;
     let mut sink = Sink::new(&plan, first_report(args, groups.mode()), reports);
     let left = sink.carry(&earlier(args)?)?;

@@ -6,7 +6,6 @@
 //! [`super::text`] does most of the work for a model that returns text. Neither the studio nor a
 //! front end knows which backend answers.
 
-use super::queue::Queue;
 use base::progress::{Cancelled, Observer, Unobserved};
 use std::time::Duration;
 use story::message::{
@@ -195,6 +194,21 @@ pub trait Replicas: Send + Sync {
 
     /// Closes the connections of all replicas, so that their requests fail immediately.
     fn shut_down(&self);
+}
+
+/// A request in a queue.
+pub struct Turn {
+    pub request: TextRequest,
+    pub listener: Box<dyn Listener>,
+    /// Receives the answer, once.
+    pub end: Box<dyn FnOnce(Answer)>,
+}
+
+/// A source of requests.
+pub trait Queue {
+    /// Returns the next request. If `wait` is true and no request is there, waits for the next one.
+    /// Returns None if no request is there, or if the backend is needed for something else.
+    fn next(&mut self, wait: bool) -> Option<Turn>;
 }
 
 /// Writes the passages of a queue one after another.

@@ -19,8 +19,7 @@ mod spelled;
 pub use encode::encode;
 pub use loaded::Loaded;
 
-use super::backend::{Answer, Backend, Failure, Listener, one_by_one};
-use super::queue::Queue;
+use super::backend::{Answer, Backend, Failure, Listener, Queue, one_by_one};
 use base::progress::Observer;
 use story::message::{
     Alternative, Capabilities, ContextReport, PassageScore, TextRequest, WarmCache, WrittenPassage,

@@ -6,7 +6,9 @@
 mod arguments;
 mod bound;
 mod check;
+mod finding;
 pub mod kinds;
+mod new_picture;
 mod observed;
 pub(crate) mod parse;
 mod picture_file;
@@ -14,9 +16,10 @@ mod quantity;
 mod schema;
 
 pub use bound::Bound;
-pub use check::Finding;
+pub use finding::Finding;
+pub use new_picture::NewPicture;
 pub use observed::Observed;
-pub use picture_file::{NewPicture, PictureFile};
+pub use picture_file::PictureFile;
 
 use crate::measure::language::Language;
 use crate::measure::rouge::Rouge;

@@ -3,13 +3,14 @@
 
 use super::super::args::{On, Replay as Args};
 use super::super::{Failed, complain};
-use super::plan::Plan;
+use super::plan::{Basis, Plan};
 use super::truth::Truth;
 use super::usage;
 use llm::device::DeviceChoice;
 use replay::cassette::compare::Agreement;
 use replay::report::{RunMode, RunReport};
 use replay::script::{Answers, Case};
+use std::path::PathBuf;
 
 /// The groups of a run.
 pub(super) struct Groups {
@@ -58,6 +59,23 @@ impl Groups {
             truths: truths.collect::<Result<_, _>>()?,
             groups,
         })
+    }
+
+    /// Returns what the result of each case of the plan depends on besides its script and its model.
+    pub(super) fn bases(&self, plan: &Plan) -> Vec<Basis> {
+        let mut bases = vec![Basis::default(); plan.cases.len()];
+        let mixed = self.mode() == RunMode::Mixed;
+        for group in &self.groups {
+            let truth = self.truth(group);
+            for index in &group.cases {
+                bases[*index] = Basis {
+                    cassette: truth.cassette().map(PathBuf::from),
+                    digest: truth.basis().to_string(),
+                    mode: mixed.then(|| truth.mode()),
+                };
+            }
+        }
+        bases
     }
 
     pub(super) fn truth(&self, group: &Group) -> &Truth {

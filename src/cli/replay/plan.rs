@@ -5,7 +5,6 @@ use super::super::environment::{self, variable};
 use super::super::page::Progress as Meter;
 use super::super::shard::Shard;
 use super::super::{Exit, Failed, backends};
-use super::groups::Groups;
 use super::rerun::rerun;
 use super::{stable, usage};
 use base::hash::fnv1a;
@@ -42,11 +41,11 @@ pub(super) struct Plan<'a> {
 
 /// What the result of a case depends on besides its script and its model.
 #[derive(Clone, Default)]
-struct Basis {
-    cassette: Option<PathBuf>,
-    digest: String,
+pub(super) struct Basis {
+    pub(super) cassette: Option<PathBuf>,
+    pub(super) digest: String,
     /// The mode of the case, if the cases of the run have different modes.
-    mode: Option<RunMode>,
+    pub(super) mode: Option<RunMode>,
 }
 
 impl<'a> Plan<'a> {
@@ -142,20 +141,9 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// Stores what the result of each case depends on.
-    pub(super) fn follow(&mut self, groups: &Groups) {
-        self.bases = vec![Basis::default(); self.cases.len()];
-        let mixed = groups.mode() == RunMode::Mixed;
-        for group in &groups.groups {
-            let truth = groups.truth(group);
-            for index in &group.cases {
-                self.bases[*index] = Basis {
-                    cassette: truth.cassette().map(PathBuf::from),
-                    digest: truth.basis().to_string(),
-                    mode: mixed.then(|| truth.mode()),
-                };
-            }
-        }
+    /// Sets what the result of each case depends on besides its script and its model.
+    pub(super) fn set_bases(&mut self, bases: Vec<Basis>) {
+        self.bases = bases;
     }
 
     /// The mode of a case, if the cases of the run have different modes.

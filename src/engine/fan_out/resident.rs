@@ -1,9 +1,8 @@
 //! A model in this process that several engines use. The model stays on a thread of its own; the
 //! engines send requests to it, and it writes as many of their passages together as it can.
 
-use crate::engine::backend::{Answer, Backend, Failure, Listener, Replicas};
+use crate::engine::backend::{Answer, Backend, Failure, Listener, Queue, Replicas, Turn};
 use crate::engine::load::LoadError;
-use crate::engine::queue::{Queue, Turn};
 use base::progress::{Cancelled, Observer, Unobserved};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};

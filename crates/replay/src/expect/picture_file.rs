@@ -1,13 +1,12 @@
 //! The picture file that a script names for a comparison. It is a golden: it can be missing, and a
 //! new picture can take its place.
 
-use super::{Bound, Finding, Observed};
-use crate::golden::{Goldens, write_whole};
+use super::{Bound, Finding, NewPicture, Observed};
+use crate::golden::Goldens;
 use crate::measure::picture;
 use base::untrusted::clean_key;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
 /// A picture file with which drawn pictures are compared.
 #[derive(Clone)]
@@ -17,16 +16,6 @@ pub struct PictureFile {
     path: PathBuf,
     /// The perceptual hash of the file's picture; None if the file is missing.
     hash: Option<u64>,
-}
-
-/// A drawn picture that may take the place of a picture file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewPicture {
-    /// The name of the file, as written in the script.
-    pub name: String,
-    pub path: PathBuf,
-    /// The bytes of the drawn picture.
-    pub bytes: Arc<[u8]>,
 }
 
 // The folder of the file is left out, because the digest of a case is the same in every folder.
@@ -112,12 +101,5 @@ impl PictureFile {
             },
             Err(why) => Finding::failed(format!("{why}.")),
         }
-    }
-}
-
-impl NewPicture {
-    /// Writes the drawn picture to the file.
-    pub fn write(&self) -> Result<(), String> {
-        write_whole(&self.path, &self.bytes)
     }
 }
