@@ -467,7 +467,7 @@ fn a_request_without_a_model_or_words_is_answered() {
             failed,
             Event::Failed {
                 node: Some(2),
-                fault: FailureKind::Engine,
+                fault: FailureKind::Request,
                 ..
             }
         ),
