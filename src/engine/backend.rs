@@ -107,8 +107,8 @@ pub trait Backend {
         one_after_another(self, requests, listener)
     }
 
-    /// Writes passages until a queue has no more requests, several at a time if the backend can.
-    /// Each passage is the same as one that is written alone.
+    /// Writes passages until the queue is empty, several at a time if the backend supports it. Each
+    /// passage is the same as if it had been written alone.
     fn write_queue(&mut self, queue: &mut dyn Queue) {
         one_by_one(self, queue);
     }

@@ -66,8 +66,8 @@ pub(super) struct Session {
 /// An action to run when a passage ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Afterwards {
-    /// Appends the rest of the old path to the passage. `head` is the end of the old path. The rest
-    /// starts at byte `from` of the passage at `index` on the old path.
+    /// Appends the rest of the old path to the new passage. The rest runs from byte `from` of the
+    /// passage at `index` on the old path to `head`, the end of the old path.
     Graft {
         head: Option<NodeId>,
         index: usize,

@@ -86,7 +86,7 @@ pub struct LateReplies {
     inside: usize,
 }
 
-/// The maximum length of an answer in keys.
+/// The maximum length of a terminal's reply, counted in key events.
 const LONGEST: usize = 64;
 
 impl LateReplies {

@@ -30,7 +30,7 @@ pub(super) struct Plan<'a> {
     pub(super) shard: Option<Shard>,
     asked: SettingOverrides,
     last: SettingOverrides,
-    /// The current folder, which stable reports leave out of paths.
+    /// The current folder. With `--stable`, reports leave it out of paths.
     here: Option<PathBuf>,
     /// For each case, everything that its result depends on besides its script and its model.
     bases: Vec<Basis>,

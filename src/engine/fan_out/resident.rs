@@ -117,7 +117,7 @@ fn serve(mut backend: Box<dyn Backend>, inbox: Receiver<Task>) {
     }
 }
 
-/// The tasks of a model, in their order.
+/// The queue of tasks for one model.
 struct Line {
     inbox: Receiver<Task>,
     /// A task that was received, but not carried out yet.

@@ -106,7 +106,7 @@ impl Healing {
         }
     }
 
-    /// Removes the bytes that a new token spells from the remaining bytes.
+    /// Removes from the remaining bytes those that a new token spells.
     pub fn spell(&mut self, bytes: &[u8]) {
         let spelled = bytes.len().min(self.tail.len());
         self.tail.drain(..spelled);

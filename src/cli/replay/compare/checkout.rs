@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// The maximum size in bytes of a file to copy, except for files that `rows` lines read.
 const LARGEST: u64 = 16 << 20;
-/// The extensions of files that `rows` lines read.
+/// The extensions of the files that a script's `rows` lines can load.
 const ROWS: [&[u8]; 3] = [b".csv", b".json", b".jsonl"];
 /// The maximum size in bytes of a file that `rows` lines read.
 const LARGEST_ROWS: u64 = 256 << 20;
