@@ -109,7 +109,7 @@ pub trait Backend {
     }
 
     /// Writes passages until a queue has no more requests, several at a time if the backend can.
-    /// Each passage is the same as one that is written alone.
+    /// Each passage is the same as if it were written alone.
     fn write_queue(&mut self, queue: &mut dyn Queue) {
         one_by_one(self, queue);
     }

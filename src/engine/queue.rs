@@ -1,5 +1,5 @@
-//! Requests that are written together: a queue from which a backend takes requests while it writes
-//! others.
+//! Requests that are answered together: a queue from which a backend takes more requests while it
+//! is writing passages.
 
 use super::backend::{Answer, Listener};
 use story::message::TextRequest;
@@ -8,13 +8,13 @@ use story::message::TextRequest;
 pub struct Turn {
     pub request: TextRequest,
     pub listener: Box<dyn Listener>,
-    /// Receives the answer, once.
+    /// Is called once, with the answer.
     pub end: Box<dyn FnOnce(Answer)>,
 }
 
 /// A source of requests.
 pub trait Queue {
-    /// Returns the next request. If `wait` is true and no request is there, waits for the next one.
-    /// Returns None if no request is there, or if the backend is needed for something else.
+    /// Returns the next request. If there is none and `wait` is true, waits for one. Returns None
+    /// if there is no request, or if the backend is needed for something else.
     fn next(&mut self, wait: bool) -> Option<Turn>;
 }

@@ -58,8 +58,8 @@ pub fn score(
     Ok(Some(scored))
 }
 
-/// The prompt with the passage at its end. In a conversation, the passage is a message that the
-/// model has begun, so that the template does not end it.
+/// The prompt with the passage at its end. In a conversation, the passage becomes an unfinished
+/// message of the model, so that the template does not close it.
 fn with_passage(prompt: Prompt, passage: &str) -> Prompt {
     match prompt {
         Prompt::Text(text) => Prompt::Text(text + passage),
