@@ -197,7 +197,7 @@ impl ModelLoader {
         }
     }
 
-    /// Whether the results of a model in this process are the same whatever is evaluated together.
+    /// Whether a model in this process gives the same results whatever else is in the batch.
     pub fn is_batch_invariant(&self) -> bool {
         device::open(self.device).is_ok_and(|device| device.is_cpu())
     }

@@ -118,7 +118,8 @@ pub fn bare_text(story: &Story) -> String {
     pages::text_of(&story.path())
 }
 
-/// Returns the current story as messages. Each message has its role in an OpenAI chat and its text.
+/// Returns the current story as messages. Each consists of its role, as in OpenAI's chat format,
+/// and its text.
 pub fn messages(story: &Story, system: &str) -> Vec<(&'static str, String)> {
     jsonl::turns(story, &story.path(), system)
 }

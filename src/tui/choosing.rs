@@ -48,14 +48,14 @@ pub trait Choosing {
     fn current(&self) -> Option<Candidates>;
     /// Returns the number of the current case, counted from 1, and the number of all cases.
     fn place(&self) -> (usize, usize);
-    /// Stores the choice and continues with the next case. The error says why the choice could not
-    /// be stored; the current case then stays.
+    /// Stores the choice and continues with the next case. If the choice cannot be stored, returns
+    /// the reason and stays at the current case.
     fn choose(&mut self, choice: Choice) -> Result<(), String>;
-    /// Takes the last choice back. Returns false if there is none.
+    /// Takes back the last choice. Returns false if there is no choice to take back.
     fn back(&mut self) -> Result<bool, String>;
 }
 
-/// Shows the texts until the person ends the screen, a signal arrives or the terminal is gone.
+/// Shows the texts until the person closes the screen, a signal arrives or the terminal is gone.
 pub fn choose(source: &mut dyn Choosing, colour: bool) -> io::Result<(ExitReason, Vec<String>)> {
     let (sender, inbox) = mpsc::channel();
     let pause = inbox::Pause::default();
@@ -84,7 +84,7 @@ pub fn choose(source: &mut dyn Choosing, colour: bool) -> io::Result<(ExitReason
     Ok((why, remarks))
 }
 
-/// Handles a key. Returns a reason if the screen is to end.
+/// Handles a key. If the key closes the screen, returns the reason for the exit.
 fn press(source: &mut dyn Choosing, view: &mut View, key: KeyEvent) -> Option<ExitReason> {
     if key.modifiers.contains(KeyModifiers::CONTROL) {
         return match key.code {

@@ -14,7 +14,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use story::voice::PromptTemplate;
 
-/// What a command contains that is not run, and the reason.
+/// A command that contains one of these texts is not run. Each text comes with the reason.
 const NOT_RUN: &[(&str, &str)] = &[
     ("cargo ", "builds the program or its tests"),
     ("git clone ", "needs the network"),
@@ -55,10 +55,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
 ];
 
-/// Guides whose examples are measurements, with machines, models and files of their own.
+/// Guides whose examples are measurements, which need particular machines, models and files.
 const MEASUREMENTS: &[&str] = &["BENCHMARKS.md"];
 
-/// The commands that must run before a command with this part.
+/// Pairs of a text and the commands that must run before any command that contains the text.
 const PREPARATIONS: &[(&str, &str)] = &[
     (
         "--compare HEAD~1 HEAD",
@@ -73,7 +73,7 @@ const PREPARATIONS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The lines that a session needs before these lines.
+/// Pairs of a line and the line that a session needs before it.
 const BEFORE: &[(&str, &str)] = &[
     ("/import story.json", "/new"),
     ("/image", "It was late when the boat came in."),
@@ -126,7 +126,7 @@ fn furnished() -> Home {
     home
 }
 
-/// Runs a program of a guide in the home, with the image model of the repository.
+/// Runs a program from a guide in the home folder, with the repository's image model.
 fn run(home: &Home, program: &Path, args: &[&str], input: &str) -> Output {
     let folder = Path::new(support::ILLUMINE).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
@@ -137,7 +137,7 @@ fn run(home: &Home, program: &Path, args: &[&str], input: &str) -> Output {
     run.input(input).run()
 }
 
-/// Returns the part of [`NOT_RUN`] that a command contains.
+/// Returns the text from [`NOT_RUN`] that a command contains, if there is one.
 fn not_run(command: &str) -> Option<&'static str> {
     // A comment may name anything.
     let command = command.split(" # ").next().unwrap_or_default();
@@ -145,8 +145,9 @@ fn not_run(command: &str) -> Option<&'static str> {
     found.map(|(part, _)| *part)
 }
 
-/// Runs the commands of a guide, one after the other: those of `sh` blocks in one home, and those of
-/// `console` blocks in another. Returns the parts of [`NOT_RUN`] that commands contain.
+/// Runs the commands of a guide, one after the other: those of `sh` blocks in one home, and those
+/// of `console` blocks in another. Returns the texts from [`NOT_RUN`] that the skipped commands
+/// contain.
 fn run_commands(guide: &str) -> BTreeSet<&'static str> {
     let (mut left_out, mut homes) = (BTreeSet::new(), BTreeMap::new());
     for block in guides().iter().filter(|block| block.guide == guide) {
@@ -182,7 +183,8 @@ fn run_commands(guide: &str) -> BTreeSet<&'static str> {
     left_out
 }
 
-/// Whether a guide shows what a command printed. A line with `…` stands for any lines.
+/// Whether a guide shows what a command printed. In the guide, `…` at the start of a line stands
+/// for any text.
 fn agrees(shown: &str, printed: &str) -> bool {
     let (shown, printed) = (steady(shown), steady(printed));
     let Some((start, end)) = shown.split_once("\n…") else {
@@ -191,7 +193,7 @@ fn agrees(shown: &str, printed: &str) -> bool {
     printed.starts_with(start) && printed.ends_with(end)
 }
 
-/// The text without times and the name of the processor.
+/// Removes from a text what differs between runs: times and the name of the processor.
 fn steady(text: &str) -> String {
     let times = Regex::new(r"\b\d+\.\d s\b").unwrap();
     let processor = Regex::new(r"on cpu [^\n]*").unwrap();

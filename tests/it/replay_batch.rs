@@ -15,8 +15,8 @@ use story::{Context, Event, Request, Sampling};
 
 const TOWN: &str = "The town lay between the river and the hill, and its people baked bread, mended nets and told each other the same old stories every winter.";
 
-/// Cases of many kinds: long and short ones, with and without a shared beginning, some of which end
-/// inside a word, continue their own passage, ban a phrase or write several passages at once.
+/// Cases of many kinds: long and short ones, with and without a shared beginning. Some end inside a
+/// word, continue their own passage, ban a phrase or write several passages at once.
 fn script() -> String {
     let mut script = "illumine-replay 1\nset max_tokens 9\n".to_string();
     for at in 0..6 {
@@ -86,7 +86,7 @@ fn loader() -> ModelLoader {
     }
 }
 
-/// Writes a passage after each text, all at the same time, with one model.
+/// Continues each text with a passage. All passages are written at the same time, with one model.
 fn written(texts: &[String]) -> Vec<PassageStats> {
     let pacing = Pacing {
         jobs: Some(1),

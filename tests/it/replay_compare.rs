@@ -24,7 +24,8 @@ fn git(folder: &Path, words: &[&str]) {
     assert!(run.status.success(), "git {words:?}: {run:?}");
 }
 
-/// A script that includes a file and reads rows; the echoed text shows which versions were read.
+/// Writes a script that includes a file and reads rows. The echoed text shows which version of each
+/// file was read.
 fn scripts(home: &Home, word: &str, row: &str, golden: &str) {
     home.file(
         "tests/a.illum",
@@ -155,7 +156,8 @@ fn two_reports_are_compared_without_running_anything() {
     }
 }
 
-/// Writes a report whose cases continue the same prompts with texts of their own.
+/// Writes a report of four cases. Their prompts are the same in every report; `text` is part of
+/// what follows each prompt.
 fn report(home: &Home, name: &str, text: &str) {
     let line = |n: usize| {
         let case = json!({

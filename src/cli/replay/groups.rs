@@ -1,5 +1,5 @@
-//! Divides the cases of a run into groups that run one after the other: the cases of a group get their
-//! answers from the same place, and run on the same device with the same number of threads.
+//! Divides the cases of a run into groups that run one after the other. All cases of a group get
+//! their answers from the same source, and run on the same device with the same number of threads.
 
 use super::super::args::{On, Replay as Args};
 use super::super::{Failed, complain};
@@ -20,7 +20,7 @@ pub(super) struct Groups {
 
 /// Cases that run together.
 pub(super) struct Group {
-    /// The index of the truth.
+    /// The index of the group's [`Truth`], which says where the answers come from.
     truth: usize,
     pub(super) on: On,
     /// The indices of the cases in the plan.
@@ -28,7 +28,7 @@ pub(super) struct Group {
 }
 
 impl Groups {
-    /// Divides the cases of a plan, and opens the cassettes.
+    /// Divides the cases of a plan into groups, and opens their cassettes.
     pub(super) fn divide(plan: &Plan) -> Result<Groups, Failed> {
         let (mut answers, mut groups): (Vec<Answers>, Vec<Group>) = (Vec::new(), Vec::new());
         for (index, (_, case)) in plan.cases.iter().enumerate() {
@@ -92,7 +92,8 @@ impl Groups {
         }
     }
 
-    /// Completes the report, and the cassette if every case ran.
+    /// Adds the cassettes, and how well the model agrees with them, to the report. Completes the
+    /// cassettes being recorded, but only if every case ran.
     pub(super) fn finish(
         &self,
         run: &mut RunReport,
@@ -155,7 +156,7 @@ fn on(args: &Args, case: &Case) -> Result<On, Failed> {
     })
 }
 
-/// Refuses options that do not fit the scripts' answers.
+/// Checks that `--compare` and `--resume` are compatible with where the answers come from.
 fn check(args: &Args, answers: &[Answers]) -> Result<(), Failed> {
     if !args.compare.is_empty() && answers.iter().any(|it| *it != Answers::Recompute) {
         let why = "--compare needs passages that the model writes anew, but the script plays or verifies recorded ones; add --recompute";

@@ -28,7 +28,7 @@ pub(super) struct Lane {
     threads: usize,
 }
 
-/// The cases of a run, by what they use.
+/// The cases of a run, divided by the models that they use.
 #[derive(Default)]
 pub(super) struct Lanes {
     /// The cases that use no model in this process.
@@ -40,18 +40,20 @@ pub(super) struct Lanes {
 
 /// How the cases are divided.
 pub(super) struct Division<'a> {
-    /// How many cases without a model in this process run at a time.
+    /// The maximum number of cases that run at the same time if they use no model in this process.
     pub(super) jobs: usize,
-    /// How many cases a model in this process writes together.
+    /// The maximum number of cases whose passages a model in this process writes together.
     pub(super) batch: usize,
     pub(super) is_remote: &'a dyn Fn(usize) -> bool,
-    /// The model of a case that uses no other model.
+    /// Returns the only model that a case uses, if the model runs in this process; None otherwise.
     pub(super) only_model: &'a dyn Fn(usize) -> Option<String>,
 }
 
 impl Division<'_> {
-    /// Divides the cases. With several jobs, those that use no model in this process get a lane of
-    /// their own. With batches, those that use the same model get a lane, and the others run last.
+    /// Divides the cases into lanes. If `jobs` is more than 1, the cases that use no model in this
+    /// process share a lane. If `batch` is more than 1, there is a lane for each model, with the
+    /// cases that use only this model. The last lane has all other cases, and runs them one at a
+    /// time.
     pub(super) fn divide(&self, cases: impl IntoIterator<Item = usize>) -> Lanes {
         let (remote, here): (Vec<usize>, Vec<usize>) = cases
             .into_iter()

@@ -37,7 +37,7 @@ impl Control {
         self.watch.interrupts() > 0
     }
 
-    /// Whether no more cases are to begin.
+    /// Whether the run has been stopped, so that no more cases begin.
     pub(super) fn is_stopped(&self) -> bool {
         self.halt.is_set()
     }
@@ -103,7 +103,7 @@ pub(super) fn launch(
     Ok(loader.retries())
 }
 
-/// Says how many cases run, if these are not all cases.
+/// Prints how many cases will run, if the run is a shard or resumes an earlier run.
 pub(super) fn say_left(plan: &Plan, left: usize) {
     let many = &plan.args.many;
     if plan.shard.is_some() || many.resume.is_some() {

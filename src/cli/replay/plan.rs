@@ -95,8 +95,8 @@ impl<'a> Plan<'a> {
         Ok(settings)
     }
 
-    /// The name of a case's model on the backend that its script names, unless the command line
-    /// names another backend.
+    /// If a case's script names a backend, returns the name of the case's model on this backend.
+    /// Returns None if the script names no backend or the command line overrides it.
     fn on_backend(&self, case: &Case) -> Result<Option<String>, Failed> {
         let flags = &self.args.common;
         let elsewhere = flags.backend.is_some() || flags.model.as_deref().is_some_and(is_address);
@@ -112,8 +112,8 @@ impl<'a> Plan<'a> {
         found.map_err(|failed| usage(format!("{}: {}", case.at.short(), failed.why)))
     }
 
-    /// Determines the checksums of the models with which the cases start. Returns an error if one of them
-    /// is not the checksum that a script names.
+    /// Determines the checksums of the models that the cases start with. Returns an error if a
+    /// checksum differs from the one that a script names.
     pub(super) fn identify(&mut self, loader: &ModelLoader) -> Result<(), Failed> {
         let progress = Meter::of_bytes();
         for index in 0..self.cases.len() {
@@ -209,15 +209,16 @@ impl<'a> Plan<'a> {
         settings.is_ok_and(|it| is_server(&it.model)) && self.uses_text_models(index, is_server)
     }
 
-    /// The model of a case that uses no other model, so that this model may write other cases
-    /// together with it.
+    /// Returns the model of a case if the case uses no other model. Its passages may then be
+    /// written together with those of other cases.
     pub(super) fn only_model(&self, index: usize) -> Option<String> {
         let model = self.settings(index).ok()?.model;
         let only = self.uses_text_models(index, &|other| other == model);
         only.then_some(model)
     }
 
-    /// Whether a case uses text models only, and changes only to models that `may_be` allows.
+    /// Whether a case uses only text models, and switches only to models for which `may_be` returns
+    /// true.
     fn uses_text_models(&self, index: usize, may_be: &dyn Fn(&str) -> bool) -> bool {
         let (_, case) = self.cases[index];
         let Ok(settings) = self.settings(index) else {
@@ -247,7 +248,7 @@ pub(super) fn pinned<'a>(args: &Args, case: &'a Case) -> Option<&'a str> {
     case.conditions.sha256.as_deref().filter(|_| !other)
 }
 
-/// Explains that a model has another checksum than its script names.
+/// Returns the error message for a model whose checksum differs from the one that the script names.
 pub(super) fn other_model(model: &str, known: &str, pinned: &str) -> String {
     let model = match model {
         "" => "The default model".to_string(),

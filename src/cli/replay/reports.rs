@@ -30,7 +30,7 @@ pub(super) struct Reports {
     others: Vec<(Format, PathBuf)>,
     spool: Option<Spool>,
     stable: bool,
-    /// When the run began; in stable reports, always the same time.
+    /// The time when the run began; a fixed time in stable reports.
     began: String,
 }
 
@@ -164,7 +164,7 @@ fn stream(
     Ok(unnamed.persist(path)?)
 }
 
-/// Writes the cases as lm-evaluation-harness writes its samples.
+/// Writes the cases in the format that lm-evaluation-harness uses for samples.
 fn samples(
     out: &mut impl Write,
     cases: impl Iterator<Item = CaseReport>,
@@ -175,7 +175,7 @@ fn samples(
     Ok(())
 }
 
-/// Opens a file that will have this path.
+/// Creates a temporary file in the folder of `path`; the caller renames it to `path` later.
 fn new_file(path: &Path) -> std::io::Result<(File, TempPath)> {
     let mut new = tempfile::Builder::new();
     // As for any new file; the user's mask removes what it removes.

@@ -1,5 +1,5 @@
-//! `--review`: shows each golden that differs, and asks whether the new text or picture takes its
-//! place.
+//! `--review`: shows each golden that differs or is missing, and asks whether to accept the new
+//! text or picture.
 
 use super::super::environment;
 use super::super::{Exit, Failed, inline};
@@ -27,7 +27,7 @@ pub(super) struct Pending {
     new: New,
 }
 
-/// What may take the place of a golden.
+/// The new text or picture that may replace a golden.
 #[derive(Clone, Debug)]
 enum New {
     Text {
@@ -59,7 +59,7 @@ impl Pending {
     }
 }
 
-/// Refuses a review where nobody can answer.
+/// Returns an error if nobody can answer questions: in CI or without a terminal.
 pub(super) fn check() -> Result<(), Failed> {
     if environment::variable("CI").is_some() {
         let why = "Goldens are not reviewed where the variable CI is set; review them on your own machine and commit them";
@@ -86,7 +86,8 @@ pub(super) fn pending(plan: &Plan, index: usize, report: &CaseReport) -> Vec<Pen
     pending.collect()
 }
 
-/// Returns what may take the place of the golden that this failure is about, if it is about one.
+/// Returns the text or picture that may replace a golden; None if the failure is not about a
+/// golden.
 fn new(failure: &Failure) -> Option<New> {
     if let Some(picture) = &failure.picture {
         return Some(New::Picture(picture.clone()));
@@ -98,7 +99,8 @@ fn new(failure: &Failure) -> Option<New> {
     })
 }
 
-/// Reviews the goldens in the terminal. Returns how many of the failures are settled.
+/// Reviews the goldens in the terminal. Returns how many failures were settled by accepting the new
+/// text or picture.
 pub(super) fn run(pending: &[Pending]) -> Result<usize, Failed> {
     let editor = environment::editor();
     let (mut answers, mut out) = (stdin().lock(), stdout());
@@ -145,7 +147,7 @@ fn review(
     Ok(decided)
 }
 
-/// Shows a golden and what may take its place.
+/// Shows a golden and the text or picture that may replace it.
 fn show(golden: &Pending, out: &mut dyn Write, colour: bool) -> std::io::Result<()> {
     match &golden.new {
         New::Text {
@@ -175,7 +177,7 @@ fn show_pictures(picture: &NewPicture, why: &str, out: &mut dyn Write) -> std::i
     writeln!(out)
 }
 
-/// Shows both texts as one, with the words that differ marked.
+/// Shows both texts merged into one, with the words that differ marked.
 fn show_texts(
     expected: Option<&str>,
     actual: &str,

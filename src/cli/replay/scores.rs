@@ -6,7 +6,8 @@ use super::{json_line, usage};
 use replay::pairs::{Game, Origin, PairFile, Standings, standings, standings_text};
 use std::path::PathBuf;
 
-/// Reads the pairs of all files, and prints the scores of what they compare.
+/// Reads the pairs of all files, and prints a score for each name, model or list of settings that
+/// they compare.
 pub(super) fn run(files: &[PathBuf], by: ScoresOf, json: bool) -> Result<Exit, Failed> {
     let (mut games, mut left_out) = (Vec::new(), 0);
     let name = |origin: &Origin| match by {

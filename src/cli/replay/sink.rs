@@ -50,19 +50,20 @@ pub(super) struct Sink<'a> {
     progress: Progress,
 }
 
-/// What the exit code of a run says about its cases.
+/// The facts about the cases of a run that determine its exit code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// Whether a model or its server failed in any case.
     broken: bool,
-    /// Whether an expectation failed, or a line could not run for a reason of its own.
+    /// Whether an expectation failed, or a line could not run although the model and its server
+    /// worked.
     failed: bool,
     /// Whether a case failed only because goldens do not exist.
     lacking: bool,
 }
 
 impl Outcome {
-    /// Adds a case; `fault` says why a line of it could not run.
+    /// Adds a case. `fault` says why one of its lines could not run, if that happened.
     pub(super) fn add(&mut self, report: &CaseReport, fault: Option<Exit>) {
         match fault {
             Some(Exit::Model | Exit::Engine) => self.broken = true,
@@ -72,7 +73,8 @@ impl Outcome {
         }
     }
 
-    /// The exit code. A model that failed comes first, because its cases say nothing.
+    /// The exit code. A failed model takes precedence, because the results of its cases mean
+    /// nothing.
     pub(super) fn exit(self) -> Exit {
         match self {
             Outcome { broken: true, .. } => Exit::Model,
@@ -88,7 +90,7 @@ pub(super) struct Closed {
     /// The exit code of the program, unless the run was interrupted.
     pub(super) exit: Exit,
     pub(super) not_run: usize,
-    /// The number of expectations that failed and of lines that could not run.
+    /// The number of expectations that failed plus the number of lines that could not run.
     pub(super) failures: usize,
     /// The goldens to review.
     pub(super) pending: Vec<Pending>,

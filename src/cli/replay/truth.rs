@@ -35,7 +35,7 @@ pub(super) struct Truth {
 }
 
 impl Truth {
-    /// Opens the cassette that the answers come from, or starts the one in which they are recorded.
+    /// Opens the cassette that the answers come from, or creates the one that they are recorded in.
     pub(super) fn open(replay: &Args, answers: &Answers) -> Result<Truth, Failed> {
         let args = &replay.truth;
         let open = |path: &Path, matching| {
@@ -105,7 +105,7 @@ impl Truth {
         self.mode == RunMode::Cassette
     }
 
-    /// Whether a cassette is recorded, played or verified, in which the order of the cases counts.
+    /// Whether a cassette is recorded, played or verified. If so, the order of the cases matters.
     pub(super) fn uses_cassette(&self) -> bool {
         self.used.is_some()
     }
@@ -115,7 +115,7 @@ impl Truth {
         self.mode != RunMode::Recompute
     }
 
-    /// Makes sure that a played cassette needs no network, not even by chance.
+    /// If a cassette is played, stops `loader` from using the network.
     pub(super) fn prepare(&self, loader: &mut ModelLoader) {
         loader.store.offline |= self.plays();
     }

@@ -26,29 +26,29 @@ pub(super) struct Resident {
     capabilities: Capabilities,
 }
 
-/// What a model's thread is to do.
+/// A task for a model's thread.
 enum Task {
     Write(Box<TextRequest>, Port, Sender<Answer>),
     Call(Call),
 }
 
-/// Something that a model's thread does with the model alone.
+/// Work that a model's thread does while it is not writing passages.
 type Call = Box<dyn FnOnce(&mut dyn Backend) + Send>;
 
-/// How a loaded model is used.
+/// A loaded model: either in this process, on a thread of its own, or on a server.
 pub(super) enum Started {
     Here(Resident),
     /// The model is on a server: its replicas, and a remark about the connection.
     Server(Box<dyn Replicas>, Option<String>),
 }
 
-/// How a thread tells the model's news.
+/// What a model's thread reports once the model has been loaded.
 enum Loaded {
     Here(ModelInfo, Capabilities),
     Server(Box<dyn Replicas>, Option<String>),
 }
 
-/// How `load` creates backends: `most` and `limit` are those of [`Backend::replicas`].
+/// The arguments for [`Backend::replicas`], which is called once the model has been loaded.
 pub(super) struct Replicating {
     pub(super) most: usize,
     pub(super) limit: Duration,
@@ -160,13 +160,14 @@ enum Said {
     Progress(String, u64, Option<u64>),
 }
 
-/// The end of a request at the model's thread.
+/// The model thread's side of a request: it sends events, and checks whether the request was
+/// cancelled.
 struct Port {
     said: Sender<Said>,
     cancelled: Arc<AtomicBool>,
 }
 
-/// The end of a request at the engine's thread.
+/// The engine thread's side of a request: it receives events, and can cancel the request.
 struct Hearing {
     heard: Receiver<Said>,
     cancelled: Arc<AtomicBool>,
@@ -267,7 +268,8 @@ impl Drop for Resident {
 pub(super) struct Seat(pub(super) Arc<Resident>);
 
 impl Seat {
-    /// Lets the model's thread do something with the model alone, and returns the result.
+    /// Lets the model's thread do some work while it is not writing passages, and returns the
+    /// result.
     fn call<T: Send + 'static>(
         &self,
         listener: &dyn Listener,

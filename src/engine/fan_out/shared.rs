@@ -173,7 +173,7 @@ impl<L: Loader + 'static> SharedLoader<L> {
     }
 }
 
-/// Locks a mutex, once no other engine holds it.
+/// Waits until no other engine holds a mutex, and locks it. Returns an error if cancelled.
 fn wait_for<'a, T>(
     mutex: &'a Mutex<T>,
     observer: &dyn Observer,

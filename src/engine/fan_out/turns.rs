@@ -1,5 +1,5 @@
-//! A replica of a server's backend for one engine, whose requests take turns with those of the
-//! other engines.
+//! A replica of a server's backend for one engine. Its requests take turns with those of the other
+//! engines.
 
 use super::gate::Gate;
 use crate::engine::backend::{Answer, Backend, Failure, Listener, Replicas};
@@ -13,7 +13,7 @@ use story::message::{
 };
 use story::{Event, ModelInfo, NodeId, Status};
 
-/// A model server, whose requests all pass one gate.
+/// A model server. All requests to it pass through one gate.
 pub(super) struct Server {
     pub(super) replicas: Box<dyn Replicas>,
     pub(super) gate: Gate,
@@ -147,7 +147,8 @@ impl Backend for Turns {
     }
 }
 
-/// Holds the events of a request back until it has succeeded, since a retry would repeat them.
+/// Holds back the events of a request until the request has succeeded, since a retry would repeat
+/// them.
 struct Held<'a> {
     events: RefCell<Vec<Event>>,
     warnings: &'a Warnings,

@@ -7,7 +7,7 @@
 //! for a later request that continues the same story.
 //!
 //! **Invariant:** each passage is bit-identical to a passage that is written alone, because the
-//! logits of a row do not depend on the other rows. What is shared only decides how much is
+//! logits of a row do not depend on the other rows. Sharing only reduces how much must be
 //! evaluated.
 
 mod shelf;
@@ -29,14 +29,14 @@ use std::time::Instant;
 use story::message::{PassageStats, TextRequest};
 use story::{Event, Status};
 
-/// The number of prompt tokens of one passage that are evaluated in one step. With more tokens, the
-/// other passages would wait longer for their next token.
+/// The maximum number of prompt tokens that one step evaluates for a passage. If it were higher,
+/// the other passages would wait longer for their next token.
 const FEED: usize = 64;
-/// The number of tokens from which it is worth waiting for the other passages, in order to evaluate
-/// the tokens once for several requests.
+/// A request waits for the passages in progress to end if at least this many more tokens of its
+/// prompt can then be evaluated once for several requests.
 const WORTH: usize = 64;
 
-/// A request whose prompt is known.
+/// A waiting request whose prompt has been built.
 struct Asked {
     turn: Turn,
     prompt: Prompt,
@@ -48,7 +48,8 @@ struct Row {
     turn: Turn,
     request: Rc<TextRequest>,
     prompt: Prompt,
-    /// Whether the prompt was shortened, so that new tokens spell its end again.
+    /// Whether the end of the prompt was removed for token healing, so that new tokens spell it
+    /// again.
     healed: bool,
     /// None until the prompt has been evaluated.
     passage: Option<Passage>,
@@ -109,7 +110,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Begins waiting requests, in their order.
+    /// Starts the requests that are waiting, in the order in which they arrived.
     fn admit(&mut self) {
         while let Some(asked) = self.waiting.pop_front() {
             if asked.turn.listener.is_cancelled() {
@@ -153,14 +154,14 @@ impl Batch<'_> {
         }
     }
 
-    /// How many tokens of a prompt the KV cache contains, without the last token, whose logits are
-    /// needed.
+    /// How many leading tokens of a prompt are in the KV cache. The prompt's last token is not
+    /// counted, because it must be evaluated for its logits.
     fn shared(&self, ids: &[u32]) -> usize {
         self.loaded.common_prefix(ids).min(ids.len() - 1)
     }
 
-    /// Whether the branches, with one more, hold no more tokens than the model's context, which one
-    /// story may fill too.
+    /// Whether there is room for another branch: all branches together may need at most as many
+    /// tokens as the model's context window holds. Drops branches from the shelf to make room.
     fn has_room(&mut self, asked: &Asked) -> bool {
         let needs = |request: &TextRequest, prompt: &Prompt| {
             prompt.ids.len() + most_tokens(request) - self.loaded.common_prefix(&prompt.ids)
@@ -190,7 +191,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Gives a request a row. `reused` is the number of tokens that were evaluated for other requests.
+    /// Gives a request a row. `reused` is the number of its prompt tokens that were already
+    /// evaluated for other requests.
     fn begin(&mut self, asked: Asked, reused: usize) {
         let Asked {
             turn,
@@ -266,7 +268,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Ends the passages whose listeners were cancelled.
+    /// Ends the passages that their listeners have cancelled.
     fn end_cancelled(&mut self) {
         for index in (0..self.rows.len()).rev() {
             let row = &mut self.rows[index];
@@ -279,7 +281,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Removes a row whose passage has ended, and keeps its branch.
+    /// Removes a row whose passage has ended, and puts its branch on the shelf.
     fn remove(&mut self, index: usize, status: Result<Status, Failure>) {
         let (row, branch) = (self.rows.remove(index), self.branches.remove(index));
         let tokens = row.passage.as_ref().map(Passage::tokens);
@@ -291,7 +293,7 @@ impl Batch<'_> {
 }
 
 impl Row {
-    /// Chooses the next tokens of the prompt.
+    /// Sets the tokens for the next step: the next part of the prompt.
     fn feed(&mut self, branch: &Branch) {
         let rest = &self.prompt.ids[branch.position()..];
         self.next = rest[..rest.len().min(FEED)].to_vec();
@@ -338,8 +340,9 @@ impl Row {
         }
     }
 
-    /// Whether the prompt has been evaluated, so that the passage begins. If the last word of the
-    /// prompt needs healing, its tokens are removed first.
+    /// Begins the passage if the whole prompt has been evaluated; returns false if it has not. If
+    /// the end of the prompt needs token healing, removes it and returns false, so that the shorter
+    /// prompt is evaluated first.
     fn is_read(
         &mut self,
         loaded: &mut Loaded,

@@ -14,7 +14,7 @@ use story::diff::{DiffSpan, diff_words};
 
 /// The left margin in columns, as in the story.
 const LEFT: u16 = 3;
-/// The width in columns from which the texts are side by side.
+/// The minimum width, in columns, at which the texts are shown side by side.
 const WIDE: usize = 72;
 /// How many rows of the prompt are shown unless the person asks for all of them.
 const PROMPT: usize = 4;
@@ -44,7 +44,8 @@ pub(super) struct View {
     whole_prompt: bool,
     /// The number of rows above the visible ones.
     top: usize,
-    /// The number of visible rows and of all rows, at the last drawing.
+    /// The number of visible rows (`height`) and of all rows (`rows`) when the screen was last
+    /// drawn.
     height: usize,
     rows: usize,
     message: String,

@@ -30,8 +30,8 @@ pub fn guides() -> &'static [Block] {
     })
 }
 
-/// Collects the Markdown files of a folder and the folders in it. The templates of prompts/ are
-/// Markdown only by name.
+/// Collects the Markdown files in a folder and its subfolders. The templates in prompts/ are left
+/// out, because they are Markdown in name only.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -75,8 +75,8 @@ fn blocks(file: &Path) -> Vec<Block> {
 }
 
 impl Block {
-    /// Returns the commands of a block for the shell. Each command of a `console` block, which begins
-    /// with `$`, comes with what it prints.
+    /// Returns the shell commands of a block. In a `console` block, each command begins with `$`
+    /// and is returned with the output that follows it.
     pub fn commands(&self) -> Vec<(String, Option<String>)> {
         let mut commands: Vec<(String, Option<String>)> = Vec::new();
         match self.kind.as_str() {
@@ -102,7 +102,8 @@ impl Block {
         commands
     }
 
-    /// Returns the lines of a block with commands of a session, without the remarks after two spaces.
+    /// If the block contains the commands of a session, returns them without the remarks that
+    /// follow two spaces.
     pub fn session_lines(&self) -> Vec<&str> {
         match self.is_session() {
             true => {
@@ -114,7 +115,7 @@ impl Block {
         }
     }
 
-    /// Returns the ending of the file's name if the block is a replay script.
+    /// If the block is a replay script, returns the extension for its file name.
     pub fn script_ending(&self) -> Option<&'static str> {
         match self.kind.as_str() {
             "" if self.text.starts_with("illumine-replay ") => Some("illum"),
@@ -127,7 +128,7 @@ impl Block {
         self.kind.is_empty() && self.text.starts_with('/')
     }
 
-    /// Whether the tests know how to run the block, or that it is no example.
+    /// Whether the tests can run the block, or know that it is not an example.
     pub fn is_known(&self) -> bool {
         let kinds = ["sh", "console", "toml", "text"];
         let cassette = self.kind == "json" && self.text.starts_with("{\"illumine-cassette\"");

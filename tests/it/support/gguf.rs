@@ -8,7 +8,8 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Writes a model anew with each tensor in the type that `wanted` returns for its own type.
+/// Writes a copy of a model in which each tensor has the type that `wanted` returns for its
+/// original type.
 pub fn quantized_anew(from: &Path, to: &Path, wanted: impl Fn(GgmlDType) -> GgmlDType) {
     let mut file = fs::File::open(from).unwrap();
     let content = gguf_file::Content::read(&mut file).unwrap();

@@ -18,7 +18,7 @@ use replay::script::Script;
 use std::path::{Path, PathBuf};
 use story::SettingOverrides;
 
-/// A side that is ready to run: its scripts have no errors.
+/// A side that is ready: scripts that were loaded without errors, or the report of an earlier run.
 pub(super) enum Prepared {
     Scripts {
         label: String,
@@ -67,7 +67,7 @@ pub(super) fn prepare(name: &str, side: Side, args: &Args) -> Result<Prepared, F
     })
 }
 
-/// Returns the name of a side without the prefix that says what it is.
+/// Returns the name of a side without its prefix (`model:` or `set:`).
 fn plain(name: &str) -> String {
     let prefixes = ["model:", "set:"];
     let plain = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix));
@@ -75,7 +75,8 @@ fn plain(name: &str) -> String {
 }
 
 impl Prepared {
-    /// Runs the cases or reads them. `letter` names the side in warnings.
+    /// Runs the side's cases, or reads them from its report. `letter` identifies the side in
+    /// warnings.
     pub(super) fn run(
         &self,
         paths: &Paths,

@@ -13,7 +13,7 @@ use story::{Mode, SettingOverrides, sampling};
 /// One side of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Side {
-    /// The current scripts with a model or with settings.
+    /// The current scripts, with a model or settings that override theirs.
     Settings(Box<SettingOverrides>),
     /// The current scripts as they are.
     Worktree,
@@ -58,7 +58,7 @@ pub(super) fn parse(side: &str, args: &Args, loader: &ModelLoader) -> Result<Sid
     }
 }
 
-/// Whether a name can only be a revision.
+/// Whether a name has a form that only git revisions have, for example `HEAD~1`.
 fn is_revision(name: &str) -> bool {
     name.starts_with("HEAD") || name.contains(['~', '^']) || name.contains("@{")
 }
@@ -72,7 +72,8 @@ fn is_model(name: &str, loader: &ModelLoader) -> bool {
     name == "echo" || loader.backends.find(name).is_some() || loader.catalog.resolve(name).is_ok()
 }
 
-/// Returns a list of settings whose first setting is the model.
+/// Puts `model=` in front of a list that begins with the name of a model. Returns an error if the
+/// list is empty.
 fn with_name(list: &str) -> Result<String, Failed> {
     match list.is_empty() {
         true => Err(usage(
@@ -82,7 +83,7 @@ fn with_name(list: &str) -> Result<String, Failed> {
     }
 }
 
-/// Parses a list of settings with their values, which may begin with the name of a model.
+/// Parses a list of settings, each with its value. The list may begin with the name of a model.
 fn settings(list: &str, args: &Args) -> Result<Side, Failed> {
     let mut found = SettingOverrides::default();
     for (at, part) in list.split(',').enumerate() {
@@ -116,7 +117,8 @@ fn settings(list: &str, args: &Args) -> Result<Side, Failed> {
     Ok(Side::Settings(Box::new(found)))
 }
 
-/// Parses the name or address of a model. With `--backend`, a name means a model on that server.
+/// Parses the name or address of a model. If `--backend` is given, a name refers to a model on that
+/// server.
 fn model(name: &str, args: &Args) -> Result<Option<String>, Failed> {
     let common = Common {
         backend: args.common.backend.clone().filter(|_| !is_address(name)),

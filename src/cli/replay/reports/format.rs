@@ -13,7 +13,7 @@ pub(in crate::cli::replay) enum Format {
     Tap,
     JsonLines,
     Html,
-    /// A log of Inspect.
+    /// A log file for the Inspect evaluation framework.
     Inspect,
     /// Samples as lm-evaluation-harness writes them.
     Samples,
@@ -30,8 +30,8 @@ const NAMES: [(&str, Format); 6] = [
 ];
 
 impl Format {
-    /// The format and the file of a `--report` option: the format has its name before a colon, or
-    /// the file's name says it.
+    /// Returns the format and the file of a `--report` option. The format is named before a colon
+    /// (`junit:FILE`), or follows from the file's name.
     fn of(option: &Path) -> Result<(Format, PathBuf), Failed> {
         let text = option.to_string_lossy();
         let named = text.split_once(':').and_then(|(name, file)| {
@@ -71,7 +71,7 @@ pub(in crate::cli::replay) fn wanted(args: &Args) -> Result<Vec<(Format, PathBuf
     named.chain(junit).collect()
 }
 
-/// Whether a report contains the texts of all cases.
+/// Whether any of the requested reports contains the texts of all cases.
 pub(in crate::cli::replay) fn has_texts(args: &Args) -> bool {
     let formats = args
         .report

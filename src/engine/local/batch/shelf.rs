@@ -17,13 +17,14 @@ impl Shelf {
         self.0.push((branch, tokens));
     }
 
-    /// Returns how many tokens of a prompt the best branch has evaluated, without the last token of
-    /// the prompt.
+    /// Returns how many leading tokens of a prompt the best branch contains. The last token of the
+    /// prompt is not counted.
     pub fn longest(&self, ids: &[u32]) -> usize {
         self.best(ids).map_or(0, |(_, len)| len)
     }
 
-    /// Takes the best branch for a prompt, and removes the tokens that are not in the prompt.
+    /// Takes the branch that has the most leading tokens in common with a prompt, and removes its
+    /// other tokens.
     pub fn take(&mut self, ids: &[u32]) -> Option<Branch> {
         let (index, len) = self.best(ids)?;
         let (mut branch, _) = self.0.remove(index);
@@ -45,7 +46,8 @@ impl Shelf {
         self.0.retain(|(branch, _)| branch.shared() <= shared);
     }
 
-    /// Drops the oldest branches until the others together have at most `room` tokens of their own.
+    /// Drops the oldest branches until the remaining ones together have at most `room` tokens of
+    /// their own.
     pub fn shrink(&mut self, room: usize) {
         let mut own = 0;
         let fits = self.0.iter().rev().take_while(|(branch, _)| {
@@ -61,7 +63,7 @@ impl Shelf {
     }
 }
 
-/// The number of tokens with which both lists begin.
+/// The number of leading tokens that both lists have in common.
 pub fn common(one: &[u32], other: &[u32]) -> usize {
     one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }
